@@ -94,16 +94,16 @@ def called(
     handler: Callable[..., Any], answers: Answers, **options: Any
 ) -> tuple[HandlerResponse, list[str]]:
     """Call a workflow once; return its answer and the names of the steps that it posted."""
-    endpoint, request, script = _served(handler, answers, **options)
-    return endpoint.answer(request), script.posts
+    endpoint, sent, script = _served(handler, answers, **options)
+    return endpoint.answer(sent), script.posts
 
 
 async def called_async(
     handler: Callable[..., Any], answers: Answers, **options: Any
 ) -> tuple[HandlerResponse, list[str]]:
     """The same on the running event loop."""
-    endpoint, request, script = _served(handler, answers, **options)
-    return await endpoint.answer_async(request), script.posts
+    endpoint, sent, script = _served(handler, answers, **options)
+    return await endpoint.answer_async(sent), script.posts
 
 
 def _served(
@@ -123,8 +123,12 @@ def _served(
     client.script = script
     options: Any = {"client": client, "wait": wait, **more}
     endpoint = Endpoint(handler, is_workflow=True, options=options)
+    return endpoint, request(attempt=attempt, token=token, payload=payload), script
+
+
+def request(*, attempt: int = 1, token: str = "", payload: Any = None) -> Request:
+    """A call of a workflow by Atomic."""
     call = {"runId": "run_1", "stepId": "run_1-root", "workflowName": "w", "idempotencyKey": "k"}
     body = json.dumps({**call, "attempt": attempt, "payload": payload}).encode()
     given = {"atomic-attempt-token": token} if token else {}
-    request = Request(origin="https://app.test", at=RawPath("", "/main"), headers=given, body=body)
-    return endpoint, request, script
+    return Request(origin="https://app.test", at=RawPath("", "/main"), headers=given, body=body)

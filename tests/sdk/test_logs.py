@@ -1,6 +1,7 @@
 """Which lines of a workflow are logged, where its branches and attempts overlap."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 
 from atomic.sdk import AsyncContext, Context, Hooks, Operation
 from atomic.sdk._calls.results import fingerprint
+from atomic.sdk._endpoints.endpoint import Endpoint
 from sdk.cases.logs import logged
 from sdk.in_process import DAY, InProcess, in_process
-from sdk.scripted import GOES_ON, answer, called, called_async, done
+from sdk.scripted import GOES_ON, Script, ScriptedAsyncClient, answer, called, called_async, done, request
 
 FINISHED = "2026-01-01T00:00:00.000Z"
 
@@ -162,6 +164,25 @@ def test_a_branch_in_a_thread_loses_no_line(records: list[logging.LogRecord]) ->
     paid = {**OTHER, "id": ids[0], "fingerprint": fingerprint(None)}
     _, posted = called(main, {"results": page(OTHER, paid)}, attempt=2, token="t")
     assert (lines(records), posted) == (["paid"], ["results"])
+
+
+def test_a_plain_wrapper_of_an_async_handler_logs(records: list[logging.LogRecord]) -> None:
+    async def main(ctx: AsyncContext) -> None:
+        ctx.logger.info("begin")
+        await ctx.step("pay")
+
+    @functools.wraps(main)
+    def wrapped(ctx: AsyncContext) -> Any:
+        ctx.logger.info("wrapper")
+        return main(ctx)
+
+    for attempt, answers in ((1, {"pay": GOES_ON}), (2, {"results": page(OTHER), "pay": GOES_ON})):
+        client: Any = ScriptedAsyncClient(patience=0)
+        client.script = Script(answers)
+        endpoint = Endpoint(wrapped, is_workflow=True, options={"client": client, "wait": 0.05})
+        response = asyncio.run(endpoint.answer_async(request(attempt=attempt, token="t")))
+        assert response.status == 202
+    assert lines(records) == ["wrapper", "begin"]
 
 
 def test_a_level_that_is_off_costs_no_request(records: list[logging.LogRecord]) -> None:

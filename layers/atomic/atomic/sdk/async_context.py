@@ -292,11 +292,12 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
             self._results = await self._reader
         return self._results
 
-    def _known_now(self) -> Results:
-        return self._results or Results()
+    def _known_now(self) -> Results | None:
+        return self._results
 
     def _has_stopped(self) -> bool:
-        return self._branches.is_suspended
+        # A plain wrapper of the handler runs before the branches are there.
+        return hasattr(self, "_branches") and self._branches.is_suspended
 
     async def _send(self, flow: Flow[T]) -> T:
         return await self._client.run_flow(flow)

@@ -209,7 +209,8 @@ class BaseContext(ABC):
 
         It has, when it posted a step for which this attempt has not asked yet.
         """
-        self._is_past = self._is_past or not self._known_now().is_ahead
+        known = self._known_now()
+        self._is_past = self._is_past or (known is not None and not known.is_ahead)
         return self._is_behind()
 
     @cached_property
@@ -221,8 +222,8 @@ class BaseContext(ABC):
         return not self._is_past
 
     @abstractmethod
-    def _known_now(self) -> Results:
-        """The results of earlier attempts; a `def` handler reads them if necessary."""
+    def _known_now(self) -> Results | None:
+        """The results of earlier attempts, which a `def` handler reads if necessary; None if not known."""
 
     @abstractmethod
     def _has_stopped(self) -> bool:
