@@ -1,4 +1,4 @@
-"""The cases of batches on Atomic in memory: `atomic.testing` behaves as the other runtimes do."""
+"""The cases of batches and sagas on Atomic in memory: `atomic.testing` behaves as the other runtimes do."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Hooks of workflows and steps: what AWS's suite for durable execution checks of plugins, by meaning."""
+"""Hooks of workflows and steps, beside the cases of `sdk.durable.hooks`."""
 
 from typing import Any
 

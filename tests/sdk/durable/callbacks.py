@@ -3,6 +3,7 @@
 `Client.signal` and `reject` name the run and the event. A callback that was opened has an id, too.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -162,6 +163,27 @@ def both_open(order: list[int]) -> Callable[..., Flow]:
         return [found[0], found[1]]
 
     return flow
+
+
+def case_callbacks_need_heartbeats(world: World) -> None:
+    """Without one they fail as if they were too late; with one they go on, beyond the first interval."""
+
+    def flow(ctx: Any, seconds: float) -> Flow:
+        return (yield ctx.event("answer", heartbeat=seconds))
+
+    for name in ("silent", "alive"):
+        serve(world, name, flow)
+    silent, alive = start(world, "silent", 0.2), start(world, "alive", 1.0)
+    reached(world, alive, "answer")
+    begun_s = time.monotonic()
+    for failed in failures(world, silent):
+        assert failed.response["lastErrorKind"] == "heartbeat_missed"
+    while time.monotonic() < begun_s + 1.2:
+        for variant in VARIANTS:
+            world.client.heartbeat("case", key_of("alive", variant), "answer")
+        time.sleep(0.1)
+    give(world, "alive", "answer", "at last")
+    assert ends(world, alive) == ["at last"] * 2
 
 
 def case_two_callbacks_are_awaited_in_any_order(world: World) -> None:

@@ -1,159 +1,144 @@
-"""Hooks (10-1 to 10-7), and the logger (1-7)."""
+"""Hooks of calls, operations and attempts (10-1 to 10-7), and the logger (1-7)."""
 
-from collections.abc import Sequence
+from collections import defaultdict
 from typing import Any
 
 from atomic.sdk import Call, End, HandlerCall, Hooks, Operation, Retry, ValueAttempt
 from sdk.cases.logs import logged
-from sdk.durable.flows import VARIANTS, Flow, fails, key_of, serve
+from sdk.durable.flows import VARIANTS, Flow, ends, failures, key_of, results, runs, serve, start
 from sdk.world import World
 
-ONCE = Retry(count=1, back_off=0.02, jitter="none", strategy="fixed")
-Told = list[tuple[Any, ...]]
+QUICK = Retry(count=1, back_off=0.02, jitter="none")
 
 
-class Plugin(Hooks):
-    """Notes what it is told, by the key of the run."""
+class Recorder(Hooks):
+    """Records what it is told, for each run; if it `fails`, each of its methods raises an error as well."""
 
-    def __init__(self, told: dict[str, Told]) -> None:
-        self._told = told
-
-    def _note(self, call: Call, *about: Any) -> None:
-        self._told.setdefault(call.idempotency_key, []).append(about)
+    def __init__(self, *, fails: bool = False) -> None:
+        self.told: dict[str, list[Any]] = defaultdict(list)
+        self._fails = fails
 
     def call_started(self, call: HandlerCall) -> None:
-        self._note(call.call, "call", call.call.attempt == 1)
+        self.note(call.call, "call", call.call.attempt)
 
     def call_ended(self, call: HandlerCall, end: End) -> None:
-        self._note(call.call, "call ends", end.outcome)
+        self.note(call.call, "call", call.call.attempt, end.outcome)
 
     def operation_started(self, operation: Operation) -> None:
-        self._note(operation.call, "operation", operation.step_id)
+        self.note(operation.call, operation.kind, operation.step_id)
 
     def operation_ended(self, operation: Operation, end: End) -> None:
-        self._note(operation.call, "operation ends", operation.step_id, end.outcome)
+        self.note(operation.call, operation.kind, operation.step_id, end.outcome)
 
     def attempt_started(self, attempt: ValueAttempt) -> None:
-        self._note(attempt.call, "attempt", attempt.step_id, attempt.number)
+        self.note(attempt.call, "attempt", attempt.step_id, attempt.number)
 
     def attempt_ended(self, attempt: ValueAttempt, end: End) -> None:
-        self._note(attempt.call, "attempt ends", attempt.step_id, attempt.number, end.outcome)
+        self.note(attempt.call, "attempt", attempt.step_id, attempt.number, end.outcome)
 
-
-class Faulty(Plugin):
-    """Notes what it is told, and fails each time."""
-
-    def _note(self, call: Call, *about: Any) -> None:
-        super()._note(call, *about)
-        raise LookupError("a faulty plugin")
-
-
-def told(world: World, name: str, *, failing: str = "") -> list[tuple[str, str]]:
-    """Start both variants; returns the key and the id of the only step of each run."""
-    if failing:
-        fails(world, name, failing)
-    found = []
-    for variant in VARIANTS:
-        key = key_of(name, variant)
-        root = (
-            world.client.runs(key_prefix=key)[0] if failing else world.start(f"/{variant}/{name}", key=key)
-        )
-        [step] = world.client.get(root.run_id).steps
-        found.append((key, step.id))
-    return found
-
-
-def greet(world: World, name: str, hooks: Sequence[Hooks]) -> None:
-    """Serve a workflow with one value."""
-
-    def flow(ctx: Any, _: Any) -> Flow:
-        return (yield ctx.run("greet", lambda: "hello"))
-
-    serve(world, name, flow, hooks=hooks)
+    def note(self, of: Any, *told: Any) -> None:
+        """Record something of a run, which `of` names."""
+        self.told[of.run_id].append(told)
+        if self._fails:
+            raise LookupError("a broken hook")
 
 
 def case_hooks_are_told_of_calls_and_operations(world: World) -> None:
-    """The ids are those of the run, and two sets of hooks are told the same."""
-    one: dict[str, Told] = {}
-    other: dict[str, Told] = {}
-    greet(world, "greet", [Plugin(one), Plugin(other)])
-    for key, step_id in told(world, "greet"):
-        assert one[key] == [
-            ("call", True),
-            ("operation", step_id),
-            ("attempt", step_id, 1),
-            ("attempt ends", step_id, 1, "succeeded"),
-            ("operation ends", step_id, "succeeded"),
-            ("call ends", "succeeded"),
-        ]
-    assert one == other
+    """The start and the end of a call and of its step, by two sets of hooks, of which one fails."""
+    first, broken, of_step = Recorder(), Recorder(fails=True), Recorder()
+
+    def flow(ctx: Any, name: str) -> Flow:
+        first.note(ctx, "code runs")
+        return (yield ctx.step("/greet", name))
+
+    def greet(name: str, call: Call) -> str:
+        of_step.note(call, "code runs")
+        return f"Hello, {name}!"
+
+    serve(world, "flow", flow, wait=5, hooks=[first, broken])
+    world.step("/greet", greet, hooks=[of_step, broken])
+    started = start(world, "flow", "Ann")
+    assert ends(world, started) == ["Hello, Ann!"] * 2
+    for run in runs(world, started):
+        [step] = run.steps
+        operation = [("step", step.id), ("step", step.id, "succeeded")]
+        call, end = [("call", 1)], [("call", 1, "succeeded")]
+        assert first.told[run.run.run_id] == [*call, ("code runs",), *operation, *end]
+        assert of_step.told[run.run.run_id] == [*call, ("code runs",), *end]
+        told = [*call, operation[0], *call, *end, operation[1], *end]
+        assert sorted(broken.told[run.run.run_id], key=str) == sorted(told, key=str)
 
 
-def case_errors_of_hooks_change_nothing(world: World) -> None:
-    """Each hook fails, and is told all the same."""
-    faulty: dict[str, Told] = {}
-    greet(world, "faulty", [Faulty(faulty)])
-    for key, _ in told(world, "faulty"):
-        assert [about[0] for about in faulty[key]] == [
-            *("call", "operation", "attempt"),
-            *("attempt ends", "operation ends", "call ends"),
-        ]
-        assert world.client.runs(key_prefix=key)[0].attempts == 1
+def case_hooks_are_told_of_attempts(world: World) -> None:
+    """Each attempt of a step, and of a value, with its number and its outcome."""
+    of_flow, of_step = Recorder(), Recorder()
+
+    def flow(ctx: Any, payload: Any) -> Flow:
+        errors = [ConnectionError("not yet")]
+
+        def unreliable() -> str:
+            if errors:
+                raise errors.pop()
+            return "done"
+
+        value = yield ctx.run("value", unreliable, retry=QUICK)
+        return [value, (yield ctx.step("/second", retry=QUICK))]
+
+    def second(call: Call) -> str:
+        if call.attempt == 1:
+            raise ConnectionError("not yet")
+        return "Operation succeeded"
+
+    serve(world, "flow", flow, wait=5, hooks=[of_flow])
+    world.step("/second", second, hooks=[of_step])
+    started = start(world, "flow")
+    assert ends(world, started) == [["done", "Operation succeeded"]] * 2
+    for run in runs(world, started):
+        value, step = run.steps
+        tries = [(1,), (1, "failed"), (2,), (2, "succeeded")]
+        told = of_flow.told[run.run.run_id]
+        assert [each for each in told if each[0] == "attempt"] == [("attempt", value.id, *e) for e in tries]
+        assert of_step.told[run.run.run_id] == [("call", *each) for each in tries]
+        assert step.attempts == 2
 
 
-def case_hooks_are_told_of_each_attempt(world: World) -> None:
-    """A value that is computed at its second attempt, and a step that is."""
-    noted: dict[str, Told] = {}
+def case_hooks_tell_a_replay_from_a_first_call(world: World) -> None:
+    """A wait: the first call is suspended, and the second one succeeds."""
+    recorder = Recorder()
 
-    def flow(ctx: Any, _: Any) -> Flow:
-        failures = iter([OSError("no"), None])
+    def flow(ctx: Any, payload: Any) -> Flow:
+        yield ctx.sleep(0.2)
 
-        def draw() -> str:
-            if error := next(failures):
-                raise error
-            return "drawn"
-
-        return (yield ctx.run("draw", draw, retry=ONCE))
-
-    serve(world, "draw", flow, hooks=[Plugin(noted)], wait=5)
-    for key, step_id in told(world, "draw"):
-        assert [about for about in noted[key] if about[0].startswith("attempt")] == [
-            ("attempt", step_id, 1),
-            ("attempt ends", step_id, 1, "failed"),
-            ("attempt", step_id, 2),
-            ("attempt ends", step_id, 2, "succeeded"),
-        ]
-
-
-def case_hooks_tell_the_first_call_from_a_replay(world: World) -> None:
-    """A wait is longer than the first call."""
-    noted: dict[str, Told] = {}
-
-    def flow(ctx: Any, _: Any) -> Flow:
-        yield ctx.sleep(0.5)
-
-    serve(world, "sleep", flow, hooks=[Plugin(noted)], wait=0.1)
-    for key, _ in told(world, "sleep"):
-        calls = [about for about in noted[key] if about[0].startswith("call")]
-        first, replay = ("call", True), ("call", False)
-        assert calls == [first, ("call ends", "suspended"), replay, ("call ends", "succeeded")]
+    serve(world, "flow", flow, hooks=[recorder])
+    assert results(world, "flow") == [None, None]
+    calls = [("call", 1), ("call", 1, "suspended"), ("call", 2), ("call", 2, "succeeded")]
+    for told in recorder.told.values():
+        assert [each for each in told if each[0] == "call"] == calls
 
 
 def case_hooks_are_told_of_a_failure(world: World) -> None:
+<<<<<<< HEAD
     """A step fails permanently, and so does its workflow."""
     noted: dict[str, Told] = {}
+=======
+    """A step fails, and so does its workflow."""
+    recorder = Recorder()
+>>>>>>> df50cc8 (Cover heartbeats and callbacks that steps pass on)
 
-    def flow(ctx: Any, _: Any) -> Flow:
+    def flow(ctx: Any, payload: Any) -> Flow:
         yield ctx.step("/fail", retry=0)
 
-    def fail(_: Any) -> None:
-        raise OSError("broken")
+    def fail(payload: Any) -> None:
+        raise ValueError("no luck")
 
-    serve(world, "failing", flow, hooks=[Plugin(noted)], wait=5)
+    serve(world, "flow", flow, wait=5, hooks=[recorder])
     world.step("/fail", fail)
-    for key, step_id in told(world, "failing", failing="broken"):
-        assert ("operation ends", step_id, "failed") in noted[key]
-        assert noted[key][-1] == ("call ends", "failed")
+    started = start(world, "flow")
+    assert len(failures(world, started)) == 2
+    for run in runs(world, started):
+        failed = ("step", run.steps[0].id, "failed")
+        assert recorder.told[run.run.run_id][-2:] == [failed, ("call", 1, "failed")]
+        assert recorder.told[run.run.run_id][0] == ("call", 1)
 
 
 def case_a_logger_knows_its_step(world: World) -> None:

@@ -103,15 +103,35 @@ def case_branches_have_results_in_their_order(world: World) -> None:
         assert names >= {"alone", "first: ", "second: "}
 
 
+def alone(payload: str) -> Flow:
+    """A branch without a step, which returns or raises by itself."""
+    yield from ()
+    if payload.startswith("bad"):
+        raise ValueError(f"no {payload}")
+    return payload
+
+
+def without_steps(ctx: Any, payload: Any) -> Flow:
+    """All policies, with such branches."""
+    batches = []
+    for payloads, policy, _ in POLICIES.values():
+        calls = [branch(ctx, alone(each)) for each in payloads]
+        batches.append((yield ctx.parallel(calls, **{"concurrency": 1, **policy})))
+    yield ctx.sleep(0.05)
+    return [summary(batch) for batch in batches]
+
+
 def case_branches_end_by_their_policy(world: World) -> None:
-    """All policies, each of them replayed after a wait."""
+    """All policies, each of them replayed after a wait; branches of a step, and without one."""
     called = steps(world)
+    serve(world, "without-steps", without_steps, wait=0.03)
     for name, (payloads, policy, _) in POLICIES.items():
         serve(world, name, batched(payloads, summary, **policy), wait=0.03)
     for name, (payloads, _, expected) in POLICIES.items():
         assert results(world, name) == [[*expected]] * 2, name
         assert sorted(called) == sorted(2 * payloads[: len(payloads) - expected[3]]), name
         called.clear()
+    assert results(world, "without-steps") == [[[*expected] for _, _, expected in POLICIES.values()]] * 2
 
 
 def case_a_batch_tells_of_its_branches(world: World) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sdk.durable import callbacks, children, conditions, hooks, invokes, maps, parallel, steps
+from sdk.durable import callbacks, children, conditions, hooks, invokes, maps, parallel, steps, submitted
 from sdk.world import World
 
 Check = Callable[[World], None]
@@ -112,8 +112,8 @@ CALLBACK = Category(
         1: ("a result from outside", callbacks.case_callbacks_are_given_their_result),
         2: ("a callback with a name", callbacks.case_callbacks_are_given_their_result),
         3: ("nobody answers in time", callbacks.case_callbacks_that_fail_fail_their_workflow),
-        4: ("no heartbeat comes", "not yet: events have no heartbeat"),
-        5: ("a heartbeat, then a result", "not yet: events have no heartbeat"),
+        4: ("no heartbeat comes", callbacks.case_callbacks_need_heartbeats),
+        5: ("a heartbeat, then a result", callbacks.case_callbacks_need_heartbeats),
         6: ("a failure from outside", callbacks.case_callbacks_that_fail_fail_their_workflow),
         7: ("a failure after a step", callbacks.case_callbacks_that_fail_fail_their_workflow),
         8: ("too late after a step", callbacks.case_callbacks_that_fail_fail_their_workflow),
@@ -179,27 +179,26 @@ CONDITION = Category(
     },
 )
 
-_NO_SUBMITTER: Final = "not yet: no call opens an event and passes it on"
 SUBMITTED = Category(
     7,
     "wait_for_callback",
-    "not yet",
+    "`ctx.callback`",
     {
-        1: ("a callback that a step passes on", _NO_SUBMITTER),
-        2: ("a fixed name", _NO_SUBMITTER),
-        3: ("no name", _NO_SUBMITTER),
-        4: ("a failure from outside", _NO_SUBMITTER),
-        5: ("nobody answers in time", _NO_SUBMITTER),
-        6: ("a failure is caught", _NO_SUBMITTER),
-        7: ("the step that passes it on fails", _NO_SUBMITTER),
-        8: ("in a child", _NO_SUBMITTER),
-        9: ("one after the other", _NO_SUBMITTER),
-        10: ("after a wait and a step", _NO_SUBMITTER),
-        11: ("an object as the result", _NO_SUBMITTER),
-        12: ("no heartbeat comes", _NO_SUBMITTER),
-        13: ("a heartbeat, then a result", _NO_SUBMITTER),
-        14: ("a time-out is caught", _NO_SUBMITTER),
-        15: ("no result", _NO_SUBMITTER),
+        1: ("a callback that a step passes on", submitted.case_a_step_passes_a_callback_on),
+        2: ("a fixed name", submitted.case_a_step_passes_a_callback_on),
+        3: ("a function passes it on", submitted.case_a_step_passes_a_callback_on),
+        4: ("a failure from outside", submitted.case_callbacks_that_were_passed_on_fail),
+        5: ("nobody answers in time", submitted.case_callbacks_that_were_passed_on_fail),
+        6: ("a failure is caught", submitted.case_callbacks_that_were_passed_on_fail),
+        7: ("the step that passes it on fails", submitted.case_callbacks_that_were_passed_on_fail),
+        8: ("in a child", submitted.case_a_step_passes_a_callback_on),
+        9: ("one after the other", submitted.case_callbacks_are_passed_on_one_after_the_other),
+        10: ("after a wait and a step", submitted.case_a_step_passes_a_callback_on),
+        11: ("an object as the result", submitted.case_a_step_passes_a_callback_on),
+        12: ("no heartbeat comes", submitted.case_callbacks_that_were_passed_on_fail),
+        13: ("heartbeats, then a result", submitted.case_a_callback_that_was_passed_on_lives_by_heartbeats),
+        14: ("a time-out is caught", submitted.case_callbacks_that_were_passed_on_fail),
+        15: ("no result", submitted.case_a_step_passes_a_callback_on),
     },
 )
 
@@ -269,15 +268,12 @@ PLUGIN = Category(
     "plugin",
     "`hooks=` of endpoints",
     {
-        1: ("the start and end of a call", hooks.case_hooks_are_told_of_calls_and_operations),
-        2: (
-            "start and end of an operation",
-            hooks.case_hooks_are_told_of_calls_and_operations,
-        ),
-        3: ("the attempts of a step", hooks.case_hooks_are_told_of_each_attempt),
-        4: ("errors of hooks change nothing", hooks.case_errors_of_hooks_change_nothing),
+        1: ("the start and the end of a call", hooks.case_hooks_are_told_of_calls_and_operations),
+        2: ("the start and the end of an operation", hooks.case_hooks_are_told_of_calls_and_operations),
+        3: ("the attempts of a step", hooks.case_hooks_are_told_of_attempts),
+        4: ("errors of hooks change nothing", hooks.case_hooks_are_told_of_calls_and_operations),
         5: ("several sets of hooks", hooks.case_hooks_are_told_of_calls_and_operations),
-        6: ("the first call, and a replay", hooks.case_hooks_tell_the_first_call_from_a_replay),
+        6: ("a replay is told from a first call", hooks.case_hooks_tell_a_replay_from_a_first_call),
         7: ("a failure at the end", hooks.case_hooks_are_told_of_a_failure),
     },
 )
