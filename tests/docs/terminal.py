@@ -29,8 +29,8 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._ports = {shown: str(free_port()) for shown in SHOWN_PORTS}
-        self._servers: list[subprocess.Popen[str]] = []
-        self._reloaded: dict[str, subprocess.Popen[str]] = {}
+        # By the command that began them; of one that is typed again, the last.
+        self._servers: dict[str, subprocess.Popen[str]] = {}
         self._environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -54,8 +54,8 @@ class Terminal:
         """Save a file, with its ports replaced."""
         with (self.folder / name).open("a" if appended else "w") as file:
             file.write(self.moved(text))
-        for command, server in list(self._reloaded.items()):
-            if Path(name).stem in command:
+        for command, server in list(self._servers.items()):
+            if command.endswith(RELOAD) and Path(name).stem in command:
                 _end(server)
                 self.type(command)
 
@@ -77,9 +77,7 @@ class Terminal:
                 text=True,
                 start_new_session=True,
             )
-        self._servers.append(process)
-        if command.endswith(RELOAD):
-            self._reloaded[command] = process
+        self._servers[command] = process
         until = time.monotonic() + WITHIN_S
         while process.poll() is None and not self._listening() & awaited:
             assert time.monotonic() < until, f"{command}\n{log.read_text()}"
@@ -88,13 +86,20 @@ class Terminal:
         assert ended == exit_code, f"{command}\nended with {ended}:\n{log.read_text()}"
         return log.read_text()
 
+    def kill(self, command: str) -> None:
+        """Kill the server that this command began, as a machine that dies does."""
+        process = self._servers[command]
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
     def logs(self) -> str:
         """The output of all commands so far."""
         return "".join(log.read_text() for log in sorted(self.folder.glob("*.log")))
 
     def close(self) -> None:
         """End the servers, the last one first."""
-        for process in reversed(self._servers):
+        for process in reversed(self._servers.values()):
             _end(process)
 
     def _listening(self) -> set[str]:

@@ -1,6 +1,5 @@
 """Every example is run by the commands in its own header."""
 
-import ast
 import json
 import re
 import shutil
@@ -13,30 +12,16 @@ from typing import Any
 
 import pytest
 
-from atomic import Client, RunDocument
-from docs.terminal import Terminal, commands_of, terminal
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def commands_in(name: str) -> list[str]:
-    """The commands in an example's header, without the installation."""
-    header = ast.get_docstring(ast.parse((EXAMPLES / name).read_text())) or ""
-    indented = [line for line in header.splitlines() if line.startswith("    ")]
-    return [command for command in commands_of("\n".join(indented)) if not command.startswith("pip ")]
+from atomic import RunDocument
+from docs.terminal import Terminal
+from examples.commands import EXAMPLES, client_of, code_lines, commands_in, open_terminal
 
 
 @pytest.fixture
 def typed(tmp_path: Path) -> Iterator[Terminal]:
     """A terminal in a folder that holds only the examples."""
-    for source in EXAMPLES.glob("*.py"):
-        shutil.copy(source, tmp_path)
-    with terminal(tmp_path) as opened:
+    with open_terminal(tmp_path) as opened:
         yield opened
-
-
-def client_of(typed: Terminal) -> Client:
-    return Client(typed.moved("http://127.0.0.1:8787"))
 
 
 def attempts(run: RunDocument) -> dict[str, list[int | None]]:
@@ -137,8 +122,19 @@ def poll(typed: Terminal, location: str) -> Any:
     raise AssertionError(step)
 
 
-def test_every_example_is_run_here() -> None:
-    run = set(re.findall(r"\w+\.py", Path(__file__).read_text()))
-    # services.py is no example; users_lambda.py is run by test_lambda.py
-    elsewhere = {"services.py", "users_lambda.py"}
-    assert {source.name for source in EXAMPLES.glob("*.py")} <= run | elsewhere
+def test_every_example_is_run() -> None:
+    tests = "".join(source.read_text() for source in Path(__file__).parent.glob("test_*.py"))
+    run = set(re.findall(r"\w+\.py", tests))
+    # services.py is no example.
+    assert {source.name for source in EXAMPLES.glob("*.py")} <= run | {"services.py", "users_lambda.py"}
+
+
+def test_examples_to_copy_are_short() -> None:
+    assert (
+        code_lines(
+            "'A docstring.'\n\n# A comment\ndef f():\n    'Another.'\n    return (\n        1\n    )"
+        )
+        == 4
+    )
+    for name in ("agent.py",):
+        assert code_lines((EXAMPLES / name).read_text()) <= 60, name
