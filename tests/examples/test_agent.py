@@ -7,7 +7,7 @@ from typing import Any
 
 from examples.commands import client_of, commands_in, open_terminal, wait_until
 from examples.outside import Asked, served
-from examples.virtual import ORIGIN, World, play
+from examples.virtual import ORIGIN, World, dying, play
 
 TASK = "Refund A7, B2"
 TOKENS = 500
@@ -109,6 +109,7 @@ def test_a_person_allows_and_refuses() -> None:
     assert [len(messages) for messages in outside.asked] == [1, 4, 10]
 
 
+@dying
 def test_the_process_dies_at_any_moment() -> None:
     _, moments = play("agent", ModelAndShop(), with_a_person)
     assert moments > 20

@@ -30,6 +30,8 @@ from sdk.in_process import InProcessClient
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ORIGIN = "https://app.test"
 Done = TypeVar("Done")
+# What dies before it began was never awaited.
+dying = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 _process: ContextVar["asyncio.Future[None]"] = ContextVar("process")
 
 
