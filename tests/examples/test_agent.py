@@ -85,7 +85,7 @@ async def with_a_person(world: World) -> str:
 
 
 async def without_a_person(world: World) -> tuple[str, float]:
-    """Nobody answers. How long it takes counts, too."""
+    """No answer comes. The time that passes is asserted too."""
     run = await world.client.start("agent", f"{ORIGIN}/agent/work", TASK, key="1", timeout=0)
     return str(await world.until(run.id)), asyncio.get_running_loop().time()
 

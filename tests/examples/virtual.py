@@ -130,7 +130,7 @@ class _Client(InProcessClient):
         process = _process.get(None)
         if process is not None and process.done():
             await asyncio.Event().wait()
-        # The server finishes what it was asked, whoever asked.
+        # The server finishes each request, also after its caller has ended.
         answer = await asyncio.shield(asyncio.create_task(super()._send(request)))
         await self._world.moment()
         return answer

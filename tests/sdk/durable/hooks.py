@@ -117,13 +117,8 @@ def case_hooks_tell_a_replay_from_a_first_call(world: World) -> None:
 
 
 def case_hooks_are_told_of_a_failure(world: World) -> None:
-<<<<<<< HEAD
-    """A step fails permanently, and so does its workflow."""
-    noted: dict[str, Told] = {}
-=======
     """A step fails, and so does its workflow."""
     recorder = Recorder()
->>>>>>> df50cc8 (Cover heartbeats and callbacks that steps pass on)
 
     def flow(ctx: Any, payload: Any) -> Flow:
         yield ctx.step("/fail", retry=0)
