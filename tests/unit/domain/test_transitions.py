@@ -19,6 +19,8 @@ from atomic.domain.events import (
     Ended,
     HeartbeatPosted,
     LimitsGiven,
+    LinkDue,
+    LinkEnded,
     NotAdmitted,
     Opened,
     OwnerLost,
@@ -138,6 +140,8 @@ EVENTS: dict[str, events.Event] = {
     "Heartbeat": HeartbeatPosted(),
     "Cancelled": Cancelled(),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
+    "LinkEnded": LinkEnded(1, Status.SUCCEEDED),
+    "LinkDue": LinkDue(LATER),
     "Redriven": Redriven(1),
 }
 # `=` means the same object; `~` means the same status with other changes.
@@ -173,6 +177,8 @@ Limits      =         =         =         =         =         =         =       
 Heartbeat   =         =         =         =         =         =         =         =         =         =
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
 Rescheduled =         ~         =         =         ~         =         =         =         =         =
+LinkEnded   =         =         =         =         =         =         =         =         =         =
+LinkDue     =         =         =         =         =         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
 """  # noqa: E501 - one column a state
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]

@@ -19,6 +19,8 @@ STATUSES = {
     "not-an-open-event": 409,
     "attempt-over": 409,
     "not-redrivable": 409,
+    "too-deep": 409,
+    "run-cycle": 409,
     "client-conflict": 409,
     "event-ended": 410,
     "storage-full": 507,

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from atomic.application.cancel import cancel_below
+from atomic.application.cancel import cancel_below, cancel_run
 from atomic.application.commit import Committed, commit
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
@@ -15,6 +15,7 @@ from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, AnswersLater, Deferred, Ended
+from atomic.domain.links import is_called_off
 from atomic.domain.outcomes import (
     EndpointResponse,
     NotMade,
@@ -32,6 +33,8 @@ from atomic.protocol.error_kinds import ErrorKind
 _RECORD_AGAIN_FIRST_S: Final = 0.25
 # The span id is the beginning of the attempt's nonce. W3C Trace Context, 3.2.2.4: it has 16 hex digits.
 _SPAN_ID_CHARS: Final = 16
+# Attempts that may have called nothing.
+_UNHEARD: Final = frozenset({None, OutcomeKind.NO_ANSWER})
 
 
 async def run_attempt(engine: Engine, claim: Claim) -> None:
@@ -43,6 +46,10 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
     async with claim.permit:
         answer = await _call(engine, step)
     if answer is None or (answer.status is None and engine.runs.is_known_called_off(step)):
+        if step.is_root:
+            if not engine.runs.is_cancelled(step.spec.run_id):
+                await cancel_run(engine, step.spec.run_id)
+            return
         await end_if_left_over(engine, step)
         if not engine.runs.is_cancelled(step.spec.run_id):
             await cancel_below(engine, step)
@@ -58,6 +65,8 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
         client = await engine.clients.get(step.spec.client_id)
         if await is_step_called_off(engine, step):
             return None
+        if step.spec.started_by is not None and await _is_unwanted(engine, step, step.spec.started_by):
+            return None
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
     if client is None or not client.may_call(step.spec.url):
@@ -65,6 +74,18 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     engine.admission.meter.watch(client)
     request = endpoint_request(engine, step, client, is_wanted=lambda: not is_off(step))
     return await engine.invoker.post(request)
+
+
+async def _is_unwanted(engine: Engine, root: Step, link_id: str) -> bool:
+    """Whether the link that created this root was cancelled before its run had begun.
+
+    The cancel of a link looks for the root, and the root looks at its link. Each writes its row first, so
+    one of them sees the other. Once an endpoint was called, the cancel has seen the root.
+    """
+    if any(made.outcome not in _UNHEARD for made in root.attempt_log):
+        return False
+    link = await engine.store.get(link_id)
+    return link is not None and is_called_off(link)
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:

@@ -1,14 +1,15 @@
 """Cancel a run, or one step of it: live steps end, callers are told, late answers change nothing."""
 
 from atomic.application.batches import for_each
-from atomic.application.commit import commit
+from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import ended_with
 from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import IsRoot
 from atomic.application.wait_set import children
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
-from atomic.domain.events import Cancelled
+from atomic.domain.events import Cancelled, LinkEnded
+from atomic.domain.links import is_called_off
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step
 from atomic.protocol import keys
@@ -37,7 +38,7 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     async def cancel(step_id: str) -> None:
         step = await engine.store.get(step_id)
         if step is not None:
-            await commit(engine, step, event)
+            await _cancel(engine, step, event)
 
     # A handler may post a step meanwhile; a step posted after the root was cancelled is refused.
     while live := await _live_ids(engine, run_id):
@@ -52,7 +53,7 @@ async def cancel_step(engine: Engine, step: Step) -> Step:
     if step.is_root:
         raise IsRoot(step.spec.run_id)
     await ensure_waiters_are_told(engine, step, succeeds=False)
-    after, effects = await commit(engine, step, Cancelled(STEP_CANCELLED))
+    after, effects = await _cancel(engine, step, Cancelled(STEP_CANCELLED))
     if is_step_cancelled(after.error):
         await cancel_below(engine, after)
         if effects is None:
@@ -89,9 +90,30 @@ async def _cancel_one(engine: Engine, step_id: str) -> None:
     step = await engine.store.get(step_id)
     if step is None:
         return
-    after, _ = await commit(engine, step, Cancelled(STEP_CANCELLED))
+    after, _ = await _cancel(engine, step, Cancelled(STEP_CANCELLED))
     if is_step_cancelled(after.error):
         engine.runs.remember_cancelled_step(after)
+
+
+async def _cancel(engine: Engine, step: Step, event: Cancelled) -> Committed:
+    """Cancel the step, and the run that it has started."""
+    after, effects = await commit(engine, step, event)
+    if is_called_off(after) and not after.is_settled:
+        after = await end_called_off(engine, after)
+    return Committed(after, effects)
+
+
+async def end_called_off(engine: Engine, link: Step) -> Step:
+    """Cancel the run that a link has started, then end the link. If this is interrupted, the link is due.
+
+    A run that was started otherwise goes on. A run that is created only now asks its link before its first
+    call (`attempts`).
+    """
+    root = await engine.store.get(link.spec.child_root)
+    if root is not None and not root.is_settled and root.spec.started_by == link.id:
+        await cancel_run(engine, root.spec.run_id)
+    after, _ = await commit(engine, link, LinkEnded(link.generation, Status.CANCELLED))
+    return after
 
 
 async def _live_ids(engine: Engine, run_id: str) -> list[str]:

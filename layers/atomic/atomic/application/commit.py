@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import NamedTuple, assert_never
 
 from atomic.application.engine import Engine
+from atomic.application.links import on_root_settled
 from atomic.application.ports import StoreUnavailable
 from atomic.application.wait_set import on_watched_settled
 from atomic.domain.events import ChildFailed, Event, Woken
@@ -117,7 +118,9 @@ async def wake_waiters(
     woken, others = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED), list[Step]()
     for waiter_id in settled.waiters:
         waiter = await engine.store.get(waiter_id)
-        if waiter is not None and still_waits(waiter):
+        if waiter is not None and waiter.spec.kind == "run":
+            await on_root_settled(engine, commit, waiter, settled)
+        elif waiter is not None and still_waits(waiter):
             await commit(engine, waiter, woken)
         elif waiter is not None:
             others.append(waiter)

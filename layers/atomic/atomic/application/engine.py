@@ -94,6 +94,7 @@ class CachedRun:
     status: Status
     expires_at_ms: int | None
     version: int
+    depth: int
     seen_at_ms: int
 
     @property
@@ -164,6 +165,7 @@ class RunCache:
             status=root.status,
             expires_at_ms=root.expires_at_ms,
             version=root.version,
+            depth=root.spec.depth,
             seen_at_ms=at_ms,
         )
         _put(self._runs, run_id, cached)

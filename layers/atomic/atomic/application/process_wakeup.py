@@ -3,6 +3,7 @@
 from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
 from atomic.application.cancel import cancel_below
+from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
@@ -42,6 +43,9 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
             await engine.send_wakeup(step, due_at_ms)
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
+    if step.spec.kind == "run":
+        await recheck_link(engine, step)
+        return
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is rechecked later.
         await recheck(engine, step, again=True)

@@ -1,6 +1,7 @@
 """Redrive: a fresh budget of attempts for dead letters."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from atomic.application.batches import for_each
@@ -21,6 +22,8 @@ from atomic.protocol.enums import Status
 async def redrive_step(engine: Engine, step: Step) -> Step:
     """Redrive a dead letter so that its run goes on; a step that did not fail is left as it is.
 
+    The run that a failed link has started is redriven before the link, and links with the run that they
+    wait for.
     The failed ancestors of the step are redriven with it, because they failed because of it. With a root,
     every failed step of its run is redriven. Otherwise the root would be called and told again that they
     failed. Raises NotRedrivableStep for a dead letter that no handler needs any more.
@@ -31,6 +34,7 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
         if step.generation > 1:
             # The process that redrove it may have ended before it redrove the ancestors.
             await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
+            await _redrive_links(engine, ancestors[-1] if ancestors else step)
         return step
     if why := not_redrivable_reason(step, ancestors):
         newer = await engine.store.get(step.id)
@@ -83,6 +87,7 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequ
         outline = await engine.store.outline(step.spec.run_id)
         failed = [other.id for other in outline if other.status is Status.FAILED and other.id != step.id]
         await _redrive_all(engine, lineage, failed)
+    await _redrive_child_run(engine, step)
     after, _ = await commit(engine, step, Redriven(step.generation))
     await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
     root = await engine.store.get(keys.root_of(step.spec.run_id))
@@ -91,7 +96,27 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequ
         await cancel_run(engine, step.spec.run_id)
     elif (ancestors[-1] if ancestors else step).status is Status.FAILED:
         await _resume_events(engine, step.spec.run_id)
+    if root is not None and not root.is_settled:
+        await _redrive_links(engine, root)
     return after
+
+
+async def _redrive_child_run(engine: Engine, link: Step) -> None:
+    """Redrive the run of a link that is about to be redriven, so that it does not find the old end."""
+    if link.spec.kind != "run":
+        return
+    root = await engine.store.get(link.spec.child_root)
+    if root is not None and root.status is Status.FAILED:
+        await redrive_step(engine, root)
+
+
+async def _redrive_links(engine: Engine, root: Step) -> None:
+    """Redrive the links that failed because this run failed, unless no handler needs them any more."""
+    for waiter_id in root.waiters:
+        link = await engine.store.get(waiter_id)
+        if link is not None and link.spec.kind == "run" and link.status is Status.FAILED:
+            with suppress(NotRedrivableStep):
+                await redrive_step(engine, link)
 
 
 async def _resume_events(engine: Engine, run_id: str) -> None:
@@ -116,4 +141,5 @@ async def _redrive_all(engine: Engine, lineage: Lineage, ids: Sequence[str]) -> 
             or not_redrivable_reason(step, await lineage.ancestors(step))
         ):
             continue
+        await _redrive_child_run(engine, step)
         await commit(engine, step, Redriven(step.generation))

@@ -24,6 +24,10 @@ class StepCancelled(Refusal):
     """The step that posts was cancelled, and takes no more steps."""
 
 
+class TooDeep(Refusal):
+    """The run is the last of a long chain of runs that started each other, and may start no other."""
+
+
 class IsRoot(Refusal):
     """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 

@@ -5,6 +5,7 @@ A post either creates its step, or finds the one of the same identity.
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -15,9 +16,10 @@ from atomic.application.engine import CachedRun, Engine, is_called_off
 from atomic.application.leftovers import end_if_left_over, resume
 from atomic.application.ports import Subscription
 from atomic.application.reentry import has_expired, posted_before
-from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled
+from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled, TooDeep
 from atomic.application.wakeups import ensure_wakeup
 from atomic.domain.events import Cancelled, LimitsGiven, Opened, ToldUnfinished, WaiterAdded
+from atomic.domain.links import DEPTH_MAX
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
@@ -120,15 +122,25 @@ class Found:
     step: Step
 
 
+# What a new step does before anybody waits for it.
+First = Callable[[Engine, Step], Awaitable[Step]]
+
+
 async def start(
-    engine: Engine, spec: StepSpec, *, wait_ms: int | None, is_repeated: bool = False
+    engine: Engine,
+    spec: StepSpec,
+    *,
+    wait_ms: int | None,
+    is_repeated: bool = False,
+    first: First | None = None,
 ) -> StartResult:
     """Create the step, or attach to the one of the same identity; wait up to `wait_ms` for its outcome.
 
     None waits by default, which is longer for a root than for a step that a handler posts. `is_repeated`:
     the parent is called again, and has probably posted this step before.
     Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
-    cancelled, StepCancelled when `parent` was, NotFound when `parent` names no run of this client.
+    cancelled, StepCancelled when `parent` was, NotFound when `parent` names no run of this client, and
+    TooDeep when its run may not start another one.
     """
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     permit, claim = await _permit(engine, spec, wait_ms), None
@@ -141,13 +153,28 @@ async def start(
     waits_ms = engine.settings.wait_ms(wait_ms, is_root=step.is_root)
     caller = _Caller(asked_at_ms, began_s + waits_ms / 1000 if waits_ms > 0 else None)
     if isinstance(inserted, Created):
+        if first is not None:
+            step = await first(engine, step)
         return await _begin(engine, step, claim, caller)
     return await _attach(engine, step, spec, caller)
 
 
+async def start_root(engine: Engine, spec: StepSpec) -> "Created | Found":
+    """Create the root of a run that a link starts, and begin its first attempt; or find the run's root."""
+    permit = await _permit(engine, spec, 0)
+    async with permit or nullcontext():
+        inserted = await _insert(engine, Post(spec, awaited=False, permit=permit), keys.ROOT)
+        if isinstance(inserted, Created):
+            engine.telemetry.started(inserted.step)
+            if permit is not None:
+                attempt = run_attempt(engine, Claim(inserted.step, permit.pass_on()))
+                engine.spawn(attempt, step_id=inserted.step.id)
+    return inserted
+
+
 async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit | None:
     """A permit to make the first attempt here; without it, the receiver of the wake-up makes it."""
-    if not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
+    if spec.kind != "http" or not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
         return None
     return await engine.admission.permit(spec)
 
@@ -215,7 +242,7 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
         raise RunCancelled
     if await _is_below_cancelled(engine, spec):
         raise StepCancelled
-    spec = _with_own_key(spec, cached)
+    spec = _with_own_depth(spec, cached) if spec.kind == "run" else _with_own_key(spec, cached)
     inserted = await _insert(engine, replace(post, spec=spec), spec.identity)
     if isinstance(inserted, Created):
         await _end_if_cancelled(engine, inserted.step)
@@ -269,6 +296,13 @@ def _with_own_key(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
     if is_told_apart or spec.kind != "http":
         return spec
     return replace(spec, sent_key=keys.scoped_key(spec.idempotency_key, spec.identity))
+
+
+def _with_own_depth(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
+    depth = 1 if cached is None else cached.depth + 1
+    if depth > DEPTH_MAX:
+        raise TooDeep
+    return replace(spec, depth=depth)
 
 
 async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody
 from atomic.domain.steps import Watch
+from atomic.protocol.enums import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,28 @@ class Rescheduled:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkEnded:
+    """The run of a link has settled, was found to be another one, or exists and is detached.
+
+    `generation` is that of the link when this was found out.
+    """
+
+    generation: int
+    status: Status
+    error: StepError | None = None
+    response: StoredBody | None = None
+    response_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDue:
+    """A live link is rechecked at this time; `error` says why its run could not be started yet."""
+
+    at_ms: int
+    error: StepError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Redriven:
     """A dead letter that was read in this generation gets a fresh budget of attempts."""
 
@@ -203,5 +226,7 @@ Event = (
     | HeartbeatPosted
     | Cancelled
     | Rescheduled
+    | LinkEnded
+    | LinkDue
     | Redriven
 )

@@ -57,6 +57,12 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.STEP_CANCELLED: "cancelled by itself, or with a step above it",
     ErrorKind.RUN_ENDED: "its run has ended",
     ErrorKind.RUN_GONE: "its run is gone",
+    ErrorKind.CHILD_FAILED: "the run {} failed",
+    ErrorKind.CHILD_CANCELLED: "the run {} was cancelled",
+    ErrorKind.CHILD_DIFFERS: "the run {} exists with another payload or URL",
+    ErrorKind.CHILD_GONE: "the run {} is forgotten",
+    ErrorKind.RUN_CYCLE: "the run {} waits for this one",
+    ErrorKind.START_REFUSED: "its run is not started yet: {}",
 }
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the excerpts of fifty attempts, so each one is short.
@@ -110,9 +116,12 @@ CANCELLED: Final = StepError(ErrorKind.CANCELLED)
 STEP_CANCELLED: Final = StepError(ErrorKind.STEP_CANCELLED)
 
 
+_OF_A_STEP: Final = frozenset({ErrorKind.STEP_CANCELLED, ErrorKind.CHILD_CANCELLED})
+
+
 def is_step_cancelled(error: StepError | None) -> bool:
     """Whether a step was cancelled without its run."""
-    return error is not None and error.kind is ErrorKind.STEP_CANCELLED
+    return error is not None and error.kind in _OF_A_STEP
 
 
 def sentence_of(error: StepError | None) -> str | None:

@@ -27,6 +27,12 @@ class StepSpec:
     `fails_if_lost`: an attempt that was lost is not repeated, because it may have had its effect.
     `capture`: the headers (lower case) that a callback of the event keeps, with the body as it was sent.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
+    `child_name`, `child_key`: name and key of the run that a link starts (`domain.links`); `url`, `payload`
+    and the rest are those of this run's root. `detached`: the link does not wait for the run, and has no
+    outcome of it; the root has this too.
+    `keeps_child`: the run goes on when the link is cancelled.
+    `started_by`: the link that created this root. `depth`: how many links are above this root, or above the
+    root that this link starts.
     """
 
     client_id: str
@@ -50,6 +56,17 @@ class StepSpec:
     capture: tuple[str, ...] = ()
     retention_ms: int
     trace_id: str
+    child_name: str = ""
+    child_key: str = ""
+    detached: bool = False
+    keeps_child: bool = False
+    started_by: str | None = None
+    depth: int = 0
+
+    @property
+    def child_root(self) -> str:
+        """The id of the root that a link starts."""
+        return keys.root_of(keys.run_id(self.client_id, self.child_name, self.child_key))
 
     @property
     def endpoint_key(self) -> str:

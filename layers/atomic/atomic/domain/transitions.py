@@ -21,6 +21,7 @@ from atomic.domain.endings import (
     within_deadline,
     woken,
 )
+from atomic.domain.links import begin_link, called_off, link_due, link_ended, must_cancel_run
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
@@ -60,6 +61,8 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
     """
     if spec.kind == "value":
         return _value(spec, position, now_ms)
+    if spec.kind == "run":
+        return begin_link(spec, position, now_ms, awaited=awaited)
     deadline_at_ms = deadline_from_now_ms(spec.deadline_ms, now_ms)
     heartbeat_by_ms = None if spec.heartbeat_ms is None else now_ms + spec.heartbeat_ms
     runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
@@ -77,6 +80,7 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         deadline_at_ms=deadline_at_ms,
         heartbeat_by_ms=heartbeat_by_ms,
         nonce=nonce if runs_now else None,
+        waiters=(spec.started_by,) if spec.started_by and not spec.detached else (),
         attempt_count=1 if runs_now else 0,
         attempt_log=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
     )
@@ -143,6 +147,10 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.Rescheduled(seen_ms, due_at_ms):
             is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
             return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
+        case events.LinkEnded():
+            return link_ended(step, event, now_ms)
+        case events.LinkDue():
+            return link_due(step, event)
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
             is_meant = is_meant and not event_steps.is_rejected(step)
@@ -216,6 +224,8 @@ def _watched(step: Step, watch: Watch) -> Step:
 
 
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
+    if must_cancel_run(step, event.error):
+        return called_off(step, event, now_ms)
     attempts = step.attempt_log
     if step.status is Status.RUNNING:
         attempts = closed(attempts, _BROKEN_OFF, now_ms)
@@ -240,19 +250,22 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
-    deadline_at_ms = deadline_from_now_ms(step.deadline_ms, now_ms)
+    deadline_at_ms = None if step.spec.kind == "run" else deadline_from_now_ms(step.deadline_ms, now_ms)
     heartbeat_by_ms = deadline_from_now_ms(step.heartbeat_ms, now_ms)
     first_ms = first_due_ms(step.spec, deadline_at_ms, heartbeat_by_ms, now_ms)
+    is_link, is_now = step.spec.kind == "run", step.spec.kind in {"http", "run"}
     return changed(
         step,
-        status=Status.PENDING,
+        status=Status.WAITING if is_link else Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=now_ms if step.spec.kind == "http" else first_ms,
+        due_at_ms=now_ms if is_now else first_ms,
+        waiting_for=(step.spec.child_root,) if is_link else (),
         deadline_at_ms=deadline_at_ms,
         heartbeat_by_ms=heartbeat_by_ms,
         retries_used=0,
         consecutive_lost=0,
-        waiters=(),
+        # Links of other runs are redriven with a root, and wait for it again.
+        waiters=tuple(waiter for waiter in step.waiters if keys.run_of(waiter) != step.spec.run_id),
         watches=(),
         response=None,
         response_status=None,

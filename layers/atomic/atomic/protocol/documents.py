@@ -60,6 +60,12 @@ class RunSummary(Document):
     created_at: str
     due_at: str | None = Field(description="When a live step is next due.")
     finished_at: str | None
+    child_run_id: str | None = Field(
+        default=None, description="Of a step of kind `run`: the run that it starts."
+    )
+    started_by: str | None = Field(
+        default=None, description="Of a root: the step of kind `run` that created it."
+    )
 
 
 class Progress(Document):

@@ -11,7 +11,7 @@ the engine decides also has a `StrEnum`.
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple, get_args
 
-Kind = Literal["http", "timer", "event", "value"]
+Kind = Literal["http", "timer", "event", "value", "run"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 StatusName = Literal["pending", "running", "retrying", "waiting", "succeeded", "failed", "cancelled"]
@@ -69,12 +69,16 @@ class OutcomeKind(StrEnum):
 # What becomes of a step whose attempt was lost: it is called again, or fails.
 OnLost = Literal["repeat", "fail"]
 
+# What becomes of the run that a step of kind `run` has started, when that step is cancelled.
+OnCancel = Literal["cancel", "keep"]
+
 # What a server can do that servers of the first version could not; `GET /health` lists it.
 Feature = Literal[
     "answer-later",
     "attempt-token",
     "callbacks",
     "cancel-step",
+    "child-runs",
     "error-type",
     "events",
     "heartbeat",

@@ -42,3 +42,10 @@ class ErrorKind(StrEnum):
     STEP_CANCELLED = "step_cancelled"
     RUN_ENDED = "run_ended"
     RUN_GONE = "run_gone"
+    # Of a link: the run that it starts, and waits for.
+    CHILD_FAILED = "child_failed"
+    CHILD_CANCELLED = "child_cancelled"
+    CHILD_DIFFERS = "child_differs"
+    CHILD_GONE = "child_gone"
+    RUN_CYCLE = "run_cycle"
+    START_REFUSED = "start_refused"

@@ -17,7 +17,7 @@ from atomic.protocol.constants import (
     PAYLOAD_MAX_BYTES,
     URL_MAX_CHARS,
 )
-from atomic.protocol.enums import Kind, OnLost
+from atomic.protocol.enums import Kind, OnCancel, OnLost
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
@@ -79,12 +79,22 @@ StepId = Annotated[str, AfterValidator(_step_id)]
 Model = TypeVar("Model", bound=WireModel)
 
 
-# Members that only steps of one kind have, and why the others do not.
-_OF_ONE_KIND: Final = {
-    "on_lost": ("http", "has no attempts"),
-    "heartbeat": ("event", "is no event"),
-    "capture": ("event", "has no callback URL"),
+# Members that only steps of some kinds have, and why the others do not.
+_OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
+    "on_lost": (("http", "run"), "has no attempts"),
+    "heartbeat": (("event",), "is no event"),
+    "capture": (("event",), "has no callback URL"),
+    "run": (("run",), "starts no run"),
+    "on_cancel": (("run",), "starts no run"),
+    "detached": (("run",), "starts no run"),
 }
+
+
+class ChildRun(WireModel):
+    """The run that a step of kind `run` starts: its own name and key."""
+
+    workflow_name: Name
+    idempotency_key: Key
 
 
 class StartRequest(WireModel):
@@ -93,7 +103,8 @@ class StartRequest(WireModel):
     workflow_name: Name
     kind: Kind = "http"
     step_invoke_url: Url | None = Field(
-        default=None, description="The endpoint to call; kind `http` requires it, others have none."
+        default=None,
+        description="The endpoint to call; required for kind `http`, and for kind `run`: that of the run.",
     )
     step_name: Name | None = None
     idempotency_key: Key | None = Field(
@@ -133,15 +144,28 @@ class StartRequest(WireModel):
         description="Of an event: the headers that its result keeps when it comes to the callback URL, "
         "beside the body as it was sent. A handler can so verify a signature.",
     )
+    run: ChildRun | None = Field(
+        default=None, description="Kind `run` only, and required: the run to start, or to attach to."
+    )
+    on_cancel: OnCancel = Field(
+        default="cancel",
+        description="Kind `run` only: what becomes of the run that this step has started, when the step is "
+        "cancelled.",
+    )
+    detached: bool = Field(
+        default=False,
+        description="Kind `run` only: the step succeeds when the run exists, and does not wait for it.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
-        if self.kind == "http" and self.step_invoke_url is None:
+        calls = self.kind in {"http", "run"}
+        if calls and self.step_invoke_url is None:
             raise PydanticCustomError("url_missing", "stepInvokeUrl: name the URL to call")
-        if self.kind != "http" and self.step_invoke_url is not None:
+        if not calls and self.step_invoke_url is not None:
             cure = "stepInvokeUrl: a step of kind {kind} calls nothing; leave it out"
             raise PydanticCustomError("url_surplus", cure, {"kind": self.kind})
-        if self.kind != "http" and self.step_name is None:
+        if not calls and self.step_name is None:
             cure = "stepName: a step of kind {kind} needs a name"
             raise PydanticCustomError("name_missing", cure, {"kind": self.kind})
         if self.kind in {"timer", "value"} and self.parent is None:
@@ -150,14 +174,27 @@ class StartRequest(WireModel):
         self._refuse_members_of_other_kinds()
         if self.kind == "value":
             self._refuse_times()
+        if self.kind == "run":
+            self._fits_a_run()
         return self
 
     def _refuse_members_of_other_kinds(self) -> None:
-        for name in self.model_fields_set & _OF_ONE_KIND.keys():
-            kind, why = _OF_ONE_KIND[name]
-            if self.kind != kind and getattr(self, name) is not None:
+        for name in self.model_fields_set & _OF_KINDS.keys():
+            kinds, why = _OF_KINDS[name]
+            if self.kind not in kinds and getattr(self, name) is not None:
                 cure = f"{to_camel(name)}: a step of kind {self.kind} {why}; leave it out"
                 raise PydanticCustomError("member_surplus", "{cure}", {"cure": cure})
+
+    def _fits_a_run(self) -> None:
+        if self.parent is None:
+            cure = "parent: name the step whose handler posts it; without one, start the run itself"
+            raise PydanticCustomError("parent_missing", cure)
+        if self.run is None:
+            cure = "run: give the run its own workflowName and idempotencyKey"
+            raise PydanticCustomError("run_missing", cure)
+        if "delay" in self.model_fields_set:
+            cure = "delay: a run begins when it is started; leave it out, or sleep in its handler"
+            raise PydanticCustomError("member_surplus", cure)
 
     def _refuse_times(self) -> None:
         for name in ("retry", "timeout", "delay", "deadline", "attempt_timeout"):

@@ -12,8 +12,10 @@ from atomic.application.refusals import (
     RunCancelled,
     StepCancelled,
     TakesNoEvents,
+    TooDeep,
 )
 from atomic.domain.clients.client import Client
+from atomic.domain.links import DEPTH_MAX
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import problems
 from atomic.protocol.differences import first_difference
@@ -32,6 +34,7 @@ Mapped = (
     | NotAnOpenEvent
     | TakesNoEvents
     | AttemptOver
+    | TooDeep
 )
 MAPPED: Final = get_args(Mapped)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
@@ -50,6 +53,9 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case StepCancelled():
             detail = "The step whose handler posts this was cancelled and takes no more steps."
             return Problem(problems.STEP_CANCELLED, detail)
+        case TooDeep():
+            detail = f"{DEPTH_MAX} runs above this one have started each other. Start the run from outside."
+            return Problem(problems.TOO_DEEP, detail)
         case IsRoot(run_id=run_id):
             detail = f"The step is a workflow: cancel its run (POST …/runs/{run_id}/cancel)."
             return Problem(problems.IS_ROOT, detail, {"runId": run_id})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from atomic.application.child_runs import begin_run
 from atomic.application.probe import probe
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import StartResult, start
@@ -15,6 +16,7 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, attempt_of, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.callbacks import callback_member
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.links import called_run, link_failed, of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
 from atomic.entrypoints.http_api.views import (
@@ -68,6 +70,8 @@ _START: Final = Operation(
         problems.URL_NOT_ALLOWED,
         problems.CANCELLED,
         problems.STEP_CANCELLED,
+        problems.TOO_DEEP,
+        problems.RUN_CYCLE,
         problems.PAYLOAD_MISMATCH,
         problems.STEP_FAILED,
         problems.EVENT_EXPIRED,
@@ -123,6 +127,7 @@ async def _post(
                 spec,
                 wait_ms=_asked_wait_ms(message, preferences),
                 is_repeated=_is_repeated(request, client, spec),
+                first=begin_run if spec.kind == "run" else None,
             )
             if started.created:
                 reservation.keep()
@@ -170,7 +175,7 @@ async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     return json_response(200, probe_view(probed))
 
 
-def _answer(
+def _answer(  # noqa: C901 - one arm an end
     started: StartResult,
     members: dict[str, str],
     preferences: Preferences,
@@ -187,6 +192,8 @@ def _answer(
     match step.status:
         case Status.SUCCEEDED:
             return json_response(200, {**outcome_view(step), **members}, extra)
+        case Status.FAILED if step.spec.kind == "run":
+            return problem_response(link_failed(step, extra))
         case Status.FAILED if not step.is_dead_letter:
             extra[headers.ERROR_SOURCE] = "step"
             sentence = (sentence_of(step.error) or "").rstrip(".")
@@ -271,8 +278,8 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
             client.id,
             message.workflow_name,
             message.parent or "",
-            # A timer or an event has no URL; its kind takes the place of the URL.
-            url or message.kind,
+            # A link is told apart by its run. A timer or an event has its kind in place of a URL.
+            (url or message.kind) if message.run is None else called_run(client, message.run),
             step_name,
             key,
         ),
@@ -294,6 +301,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         retention_ms=api.engine.settings.retention_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
+        **({} if message.run is None else of_link(message, message.run)),
     )
 
 

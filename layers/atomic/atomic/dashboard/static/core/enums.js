@@ -26,7 +26,7 @@ export const TONES = {
   "cancelled": "calm"
 };
 
-export const KINDS = ["http", "timer", "event", "value"];
+export const KINDS = ["http", "timer", "event", "value", "run"];
 
 export const OUTCOMES = ["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"];
 

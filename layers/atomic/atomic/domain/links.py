@@ -1,0 +1,135 @@
+"""Links: steps of kind `run`, which start a run of its own and take over the outcome of its root.
+
+A link calls nothing. It is `waiting` while its run goes on, and is itself one of the root's waiters.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from atomic.domain import events
+from atomic.domain.outcomes import StepError, StoredBody
+from atomic.domain.steps import Step, StepSpec, changed, settled
+from atomic.protocol import keys
+from atomic.protocol.enums import Status
+from atomic.protocol.error_kinds import ErrorKind
+
+# A run that calls itself without an end must not do so for ever.
+DEPTH_MAX: Final = 32
+# Longer than it takes to create the root. Nothing but a crash makes a recheck necessary.
+_RECHECK_FIRST_MS: Final = 60_000
+_RECHECK_MAX_MS: Final = 24 * 3_600_000
+_CALLED_OFF: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.STEP_CANCELLED})
+
+
+def begin_link(spec: StepSpec, position: str, now_ms: int, *, awaited: bool) -> Step:
+    """A new link, whose run is still to be created. If that is interrupted, its wake-up does it."""
+    return Step(
+        spec=spec,
+        id=keys.step_id(spec.run_id, position),
+        created_at_ms=now_ms,
+        awaited=awaited,
+        status=Status.WAITING,
+        due_at_ms=now_ms + _RECHECK_FIRST_MS,
+        waiting_for=(spec.child_root,),
+    )
+
+
+def root_spec(link: Step) -> StepSpec:
+    """The root of the run that this link starts."""
+    spec, name, key = link.spec, link.spec.child_name, link.spec.child_key
+    return replace(
+        spec,
+        run_id=keys.run_of(spec.child_root),
+        identity=keys.identity(spec.client_id, name, "", spec.url, "", key),
+        kind="http",
+        workflow_name=name,
+        step_name="",
+        idempotency_key=key,
+        parent=None,
+        child_name="",
+        child_key="",
+        keeps_child=False,
+        started_by=link.id,
+    )
+
+
+def is_same_run(root: Step, wanted: StepSpec) -> bool:
+    """Whether an existing root is the one that a link would start."""
+    return (root.spec.identity, root.spec.fingerprint) == (wanted.identity, wanted.fingerprint)
+
+
+def recheck_at_ms(link: Step, now_ms: int) -> int:
+    """When a link is rechecked: the longer it waits, the less often."""
+    age_ms = max(now_ms - link.created_at_ms, _RECHECK_FIRST_MS)
+    return now_ms + min(age_ms, _RECHECK_MAX_MS)
+
+
+def called_off(link: Step, event: events.Cancelled, now_ms: int) -> Step:
+    """The live link that is to be cancelled: the row says so before the run is cancelled with it."""
+    if is_called_off(link):
+        return link
+    return changed(link, error=event.error, due_at_ms=now_ms)
+
+
+def must_cancel_run(link: Step, error: StepError | None) -> bool:
+    """Whether the run is cancelled with a link that ends with this error.
+
+    When a run has succeeded, those that it started go on.
+    """
+    is_tied = link.spec.kind == "run" and not (link.spec.keeps_child or link.spec.detached)
+    return is_tied and error is not None and error.kind in _CALLED_OFF
+
+
+def is_called_off(link: Step) -> bool:
+    """Whether a link was cancelled together with its run. A live one still has to cancel the run."""
+    return must_cancel_run(link, link.error)
+
+
+def ended_by(link: Step, root: Step) -> events.LinkEnded:
+    """The outcome of a settled root as the outcome of a link."""
+    run_id, error = root.spec.run_id, root.error
+    if root.status is Status.FAILED:
+        # Of nested runs, the innermost error says what happened.
+        cause = error.last if error is not None and error.kind is ErrorKind.CHILD_FAILED else error
+        error = StepError(ErrorKind.CHILD_FAILED, run_id, last=cause)
+    elif root.status is Status.CANCELLED:
+        error = StepError(ErrorKind.CHILD_CANCELLED, run_id)
+    return events.LinkEnded(link.generation, root.status, error, root.response, root.response_status)
+
+
+def failed_by(link: Step, kind: ErrorKind, detail: str = "") -> events.LinkEnded:
+    """The link fails for a reason of its own."""
+    return events.LinkEnded(link.generation, Status.FAILED, StepError(kind, detail))
+
+
+def run_exists(link: Step) -> events.LinkEnded:
+    """The end of a detached link."""
+    root = link.spec.child_root
+    text = f'{{"id":"{root}","runId":"{keys.run_of(root)}"}}'
+    response = StoredBody(text.encode(), "json", "application/json")
+    return events.LinkEnded(link.generation, Status.SUCCEEDED, None, response)
+
+
+def link_ended(link: Step, event: events.LinkEnded, now_ms: int) -> Step:
+    """The link with its outcome. A link that was called off is cancelled, however its run has ended."""
+    if link.is_settled or link.spec.kind != "run" or link.generation != event.generation:
+        return link
+    if is_called_off(link):
+        return settled(link, Status.CANCELLED, now_ms, error=link.error)
+    return settled(
+        link,
+        event.status,
+        now_ms,
+        error=event.error,
+        response=event.response,
+        response_status=event.response_status,
+    )
+
+
+def link_due(link: Step, event: events.LinkDue) -> Step:
+    """The live link, due at another time."""
+    if link.is_settled or link.spec.kind != "run" or is_called_off(link):
+        return link
+    if (link.due_at_ms, link.error) == (event.at_ms, event.error):
+        return link
+    return changed(link, due_at_ms=event.at_ms, error=event.error)

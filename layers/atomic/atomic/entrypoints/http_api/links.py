@@ -1,0 +1,48 @@
+"""Links, the steps of kind `run`: what they read of a request, and how their failures are told."""
+
+from typing import Any, Final
+
+from atomic.domain.clients.client import Client
+from atomic.domain.outcomes import sentence_of
+from atomic.domain.steps import Step
+from atomic.entrypoints.http_api.views import failure_members
+from atomic.protocol import headers, keys, problems
+from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.problems import Problem
+from atomic.protocol.requests import ChildRun, StartRequest
+
+# Where a link failed for a reason of its own: the problem, and the cure.
+_PROBLEMS: Final = {
+    ErrorKind.CHILD_DIFFERS: (
+        problems.PAYLOAD_MISMATCH,
+        " That run is untouched. Start another one, under another run.idempotencyKey.",
+    ),
+    ErrorKind.RUN_CYCLE: (
+        problems.RUN_CYCLE,
+        " To start it without waiting for it, send `detached`: true, under another idempotencyKey.",
+    ),
+}
+
+
+def called_run(client: Client, run: ChildRun) -> str:
+    """The id of the run that a link starts: what it calls, as a part of its identity."""
+    return keys.run_id(client.id, run.workflow_name, run.idempotency_key)
+
+
+def of_link(message: StartRequest, run: ChildRun) -> dict[str, Any]:
+    """The members of a `StepSpec` that only links have."""
+    return {
+        "child_name": run.workflow_name,
+        "child_key": run.idempotency_key,
+        "detached": message.detached,
+        "keeps_child": message.on_cancel == "keep",
+    }
+
+
+def link_failed(link: Step, extra: dict[str, str]) -> Problem:
+    """The answer for a link that has failed; `extra` are headers for it."""
+    assert link.error is not None
+    kind, cure = _PROBLEMS.get(link.error.kind, (problems.STEP_FAILED, ""))
+    detail = (sentence_of(link.error) or "").rstrip(".")
+    detail = f"{detail[:1].upper()}{detail[1:]}.{cure}"
+    return Problem(kind, detail, failure_members(link), extra | {headers.ERROR_SOURCE: "step"})
