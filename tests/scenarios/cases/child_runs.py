@@ -313,24 +313,24 @@ async def scenario_what_a_link_must_say(runtime: Runtime) -> None:
     assert runtime.calls(url) == []
 
 
-class Mending:
-    """An endpoint that fails until it is mended."""
+class Repaired:
+    """An endpoint that fails until it works again."""
 
     def __init__(self) -> None:
-        self.is_mended = False
+        self.works = False
 
     async def __call__(self, _: EndpointCall) -> EndpointReply:
         """Handle one call."""
-        return EndpointReply(json=5) if self.is_mended else EndpointReply(status=500)
+        return EndpointReply(json=5) if self.works else EndpointReply(status=500)
 
 
 async def scenario_a_redrive_of_either_run_lets_both_go_on(runtime: Runtime) -> None:
     for redriven in ("root", "link", "child"):
-        mending = Mending()
-        starter = Starter(runtime, runtime.endpoint(f"/child-{redriven}", mending), key=redriven)
+        repaired = Repaired()
+        starter = Starter(runtime, runtime.endpoint(f"/child-{redriven}", repaired), key=redriven)
         failed = await runtime.finish(document(starter.url, key=redriven))
         assert_problem(failed, 424, "step-failed")
-        mending.is_mended = True
+        repaired.works = True
         root_id = failed.json["id"]
         step_id = {"root": root_id, "link": starter.link_id, "child": starter.child_root}[redriven]
 
@@ -344,15 +344,15 @@ async def scenario_a_redrive_of_either_run_lets_both_go_on(runtime: Runtime) -> 
 
 
 async def scenario_a_child_that_its_parent_went_on_without_is_redriven_alone(runtime: Runtime) -> None:
-    mending = Mending()
-    url = runtime.endpoint("/child", mending)
+    repaired = Repaired()
+    url = runtime.endpoint("/child", repaired)
 
     async def goes_on(call: EndpointCall) -> EndpointReply:
         return EndpointReply(json=(await runtime.finish(link(call, url))).json)
 
     done = await runtime.finish(document(runtime.endpoint("/goes-on", goes_on)))
     told = done.json["response"]
-    mending.is_mended = True
+    repaired.works = True
 
     child_root = f"{told['childRunId']}-root"
     assert (await runtime.post(f"/steps/{child_root}/redrive")).status == 200

@@ -21,6 +21,7 @@ from atomic.domain.events import (
     LimitsGiven,
     LinkDue,
     LinkEnded,
+    LinkMoved,
     NotAdmitted,
     Opened,
     OwnerLost,
@@ -141,6 +142,7 @@ EVENTS: dict[str, events.Event] = {
     "Cancelled": Cancelled(),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
     "LinkEnded": LinkEnded(1, Status.SUCCEEDED),
+    "LinkMoved": LinkMoved(1, OTHER, OTHER),
     "LinkDue": LinkDue(LATER),
     "Redriven": Redriven(1),
 }
@@ -178,6 +180,7 @@ Heartbeat   =         =         =         =         =         =         =       
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
 Rescheduled =         ~         =         =         ~         =         =         =         =         =
 LinkEnded   =         =         =         =         =         =         =         =         =         =
+LinkMoved   =         =         =         =         =         =         =         =         =         =
 LinkDue     =         =         =         =         =         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
 """  # noqa: E501 - one column a state

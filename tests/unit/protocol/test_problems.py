@@ -21,6 +21,7 @@ STATUSES = {
     "not-redrivable": 409,
     "too-deep": 409,
     "run-cycle": 409,
+    "run-exists": 409,
     "client-conflict": 409,
     "event-ended": 410,
     "storage-full": 507,

@@ -23,7 +23,7 @@ async def post_answer(
 
     Raises AttemptOver when this attempt is not the one that is under way. Its answer is noted at most.
     """
-    outcome = await outcome_of(engine, step.spec, answer)
+    outcome = await outcome_of(engine, step, answer)
     if _is_under_way(step, attempt):
         if outcome.answer_within_ms is None:
             succeeds = outcome.kind is OutcomeKind.SUCCEEDED

@@ -11,6 +11,7 @@ from atomic.application.commit import Committed, commit
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
 from atomic.application.leftovers import end_if_left_over
+from atomic.application.links import continued
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.clients.client import Client
@@ -25,8 +26,8 @@ from atomic.domain.outcomes import (
     is_step_cancelled,
     timed_out,
 )
-from atomic.domain.steps import Step, StepSpec, attempt_timeout_ms
-from atomic.protocol import headers, signatures
+from atomic.domain.steps import Step, attempt_timeout_ms
+from atomic.protocol import headers, keys, signatures
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -65,7 +66,8 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
         client = await engine.clients.get(step.spec.client_id)
         if await is_step_called_off(engine, step):
             return None
-        if step.spec.started_by is not None and await _is_unwanted(engine, step, step.spec.started_by):
+        caused_by = step.spec.continued_from or step.spec.started_by
+        if caused_by is not None and await _is_unwanted(engine, step, caused_by):
             return None
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
@@ -76,16 +78,18 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     return await engine.invoker.post(request)
 
 
-async def _is_unwanted(engine: Engine, root: Step, link_id: str) -> bool:
-    """Whether the link that created this root was cancelled before its run had begun.
+async def _is_unwanted(engine: Engine, root: Step, caused_by: str) -> bool:
+    """Whether the link that created this root, or the root it goes on for, was cancelled before it began.
 
     The cancel of a link looks for the root, and the root looks at its link. Each writes its row first, so
     one of them sees the other. Once an endpoint was called, the cancel has seen the root.
     """
     if any(made.outcome not in _UNHEARD for made in root.attempt_log):
         return False
-    link = await engine.store.get(link_id)
-    return link is not None and is_called_off(link)
+    cause = await engine.store.get(caused_by)
+    if cause is None:
+        return False
+    return cause.status is Status.CANCELLED if cause.is_root else is_called_off(cause)
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:
@@ -97,13 +101,15 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     if answer.not_made is not None:
         await _defer(engine, step, answer.not_made)
         return
-    outcome = await outcome_of(engine, step.spec, answer)
+    outcome = await outcome_of(engine, step, answer)
     after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
         if not _is_known(after, step.attempt_count):
             await note_late(engine, after, step.attempt_count, outcome)
         if is_step_cancelled(after.error):
             await cancel_below(engine, after)
+        if after.status is Status.CANCELLED and outcome.continued_as is not None:
+            await cancel_run(engine, keys.run_of(outcome.continued_as))
         return
     if after.answer_by_ms is not None:
         return
@@ -114,13 +120,15 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
 
-async def outcome_of(engine: Engine, spec: StepSpec, answer: EndpointResponse) -> Outcome:
+async def outcome_of(engine: Engine, step: Step, answer: EndpointResponse) -> Outcome:
     """Read an answer. A large answer is read when it is the client's turn."""
+    spec = step.spec
     # A Retry-After may be a date by the endpoint's clock, so it is compared with the wall clock.
     wall_ms = engine.clock.wall_ms()
-    return await engine.large_bodies.read(
+    outcome = await engine.large_bodies.read(
         spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, wall_ms)
     )
+    return outcome if outcome.continued_as is None else await continued(engine, step, outcome)
 
 
 def event_of(engine: Engine, step: Step, outcome: Outcome) -> Ended | AnswersLater:

@@ -9,7 +9,7 @@ from atomic.application.refusals import IsRoot
 from atomic.application.wait_set import children
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
 from atomic.domain.events import Cancelled, LinkEnded
-from atomic.domain.links import is_called_off
+from atomic.domain.links import is_called_off, root_of
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step
 from atomic.protocol import keys
@@ -109,9 +109,15 @@ async def end_called_off(engine: Engine, link: Step) -> Step:
     A run that was started otherwise goes on. A run that is created only now asks its link before its first
     call (`attempts`).
     """
-    root = await engine.store.get(link.spec.child_root)
-    if root is not None and not root.is_settled and root.spec.started_by == link.id:
-        await cancel_run(engine, root.spec.run_id)
+    root = await engine.store.get(root_of(link))
+    while root is not None and root.spec.started_by == link.id:
+        if not root.is_settled:
+            await cancel_run(engine, root.spec.run_id)
+            # It may have been continued just before.
+            root = await engine.store.get(root.id)
+        if root is None or root.continued_as is None:
+            break
+        root = await engine.store.get(root.continued_as)
     after, _ = await commit(engine, link, LinkEnded(link.generation, Status.CANCELLED))
     return after
 

@@ -4,6 +4,7 @@ The link is written first, then the root of its run. Each effect may be repeated
 conditional write, and names the link that created it.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from atomic.application.admission import Refused
@@ -11,7 +12,8 @@ from atomic.application.cancel import end_called_off
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.links import follow
-from atomic.application.start import Created, start_root
+from atomic.application.refusals import AttemptOver, NotFound, PayloadMismatch, RunCancelled, RunExists
+from atomic.application.start import Created, StartResult, start_root
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.events import LinkDue, LinkEnded
 from atomic.domain.links import (
@@ -19,11 +21,14 @@ from atomic.domain.links import (
     is_called_off,
     is_same_run,
     recheck_at_ms,
+    root_of,
     root_spec,
     run_exists,
 )
 from atomic.domain.outcomes import StepError
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, StepSpec
+from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
 # A start that was refused is tried again after this time at least, and at most.
@@ -37,9 +42,12 @@ async def recheck_link(engine: Engine, link: Step) -> Step:
         return link
     if is_called_off(link):
         return await end_called_off(engine, link)
-    root = await engine.store.get(link.spec.child_root)
-    if root is None or link.id not in root.waiters:
+    root = await engine.store.get(root_of(link))
+    if link.continued_as is None and (root is None or link.id not in root.waiters):
         link = await begin_run(engine, link)
+    elif root is None:
+        gone = failed_by(link, ErrorKind.CHILD_GONE, keys.run_of(root_of(link)))
+        return await _end(engine, link, gone)
     else:
         link = await follow(engine, commit, link, root)
         await wake_if_overdue(engine, root)
@@ -68,6 +76,32 @@ async def begin_run(engine: Engine, link: Step) -> Step:
     if link.spec.detached:
         return await _end(engine, link, run_exists(link))
     return link if isinstance(inserted, Created) else await follow(engine, commit, link, root)
+
+
+async def continue_run(engine: Engine, spec: StepSpec, attempt: int) -> StartResult:
+    """Create the root that goes on for `spec.continued_from`, whose attempt `attempt` posts it, or find it.
+
+    The links that wait for one root wait for the other one, as soon as the first has ended so.
+    Raises NotFound, RunCancelled, AttemptOver when the root before has ended, PayloadMismatch when the new
+    root exists with another payload, and RunExists when it does not go on for the root before.
+    """
+    before = await engine.store.get(spec.continued_from or "")
+    if before is None or before.spec.client_id != spec.client_id:
+        raise NotFound(None if before is None else before.spec.client_id)
+    above = before.spec
+    wanted = replace(spec, started_by=above.started_by, depth=above.depth, detached=above.detached)
+    root = await engine.store.get(keys.root_of(spec.run_id)) if before.is_settled else None
+    if before.status is Status.CANCELLED:
+        raise RunCancelled
+    if before.is_settled and (root is None or root.spec.continued_from != before.id):
+        raise AttemptOver(before, attempt)
+    inserted = await start_root(engine, wanted)
+    root = inserted.step
+    if root.spec.continued_from != before.id:
+        raise RunExists(root)
+    if not is_same_run(root, wanted):
+        raise PayloadMismatch(root)
+    return StartResult(root, created=isinstance(inserted, Created))
 
 
 async def _end(engine: Engine, link: Step, event: LinkEnded) -> Step:

@@ -9,8 +9,9 @@ from typing import Final
 
 from atomic.application.engine import Engine
 from atomic.application.wait_set import Commit
-from atomic.domain.events import WaiterAdded
-from atomic.domain.links import ended_by, failed_by
+from atomic.domain.events import LinkMoved, WaiterAdded
+from atomic.domain.links import ended_by, failed_by, is_closing, root_of
+from atomic.domain.outcomes import Outcome, not_continued
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.error_kinds import ErrorKind
@@ -21,8 +22,12 @@ _RUNS_MAX: Final = 1_000
 
 async def on_root_settled(engine: Engine, commit: Commit, link: Step, settled: Step) -> None:
     """The root that a link waits for has settled. A repeat does no harm."""
-    # Once a link was redriven, the outcome that this process knows may be an old one.
-    root = settled if link.generation == 1 else await engine.store.get(settled.id)
+    if link.is_settled:
+        return
+    # Once a link was redriven, the outcome that this process knows may be an old one. A run that was
+    # continued is waited for by its last root.
+    is_current = link.generation == 1 and root_of(link) == settled.id
+    root = settled if is_current else await engine.store.get(root_of(link))
     if root is not None:
         await follow(engine, commit, link, root)
 
@@ -32,13 +37,31 @@ async def follow(engine: Engine, commit: Commit, link: Step, root: Step) -> Step
 
     The root must have been read after the link.
     """
-    if not root.is_settled:
-        root, _ = await commit(engine, root, WaiterAdded(link.id))
+    root, _ = await commit(engine, root, WaiterAdded(link.id))
+    while root.continued_as is not None:
+        following = await engine.store.get(root.continued_as)
+        if following is None:
+            event = failed_by(link, ErrorKind.CHILD_GONE, keys.run_of(root.continued_as))
+            link, _ = await commit(engine, link, event)
+            return link
+        following, _ = await commit(engine, following, WaiterAdded(link.id))
+        link, _ = await commit(engine, link, LinkMoved(link.generation, root.id, following.id))
+        root = following
     if root.is_settled:
         link, _ = await commit(engine, link, ended_by(link, root))
-    elif root.spec.started_by != link.id and await _waits_for(engine, root.spec.run_id, link.spec.run_id):
+    elif is_closing(link, root) and await _waits_for(engine, root.spec.run_id, link.spec.run_id):
         link, _ = await commit(engine, link, failed_by(link, ErrorKind.RUN_CYCLE, root.spec.run_id))
     return link
+
+
+async def continued(engine: Engine, step: Step, outcome: Outcome) -> Outcome:
+    """The outcome of an attempt that names the root that goes on, if this is one: else a failure."""
+    following = await engine.store.get(outcome.continued_as or "")
+    if not step.is_root:
+        return not_continued(outcome.status, "only the root of a run may be continued")
+    if following is None or following.spec.continued_from != step.id:
+        return not_continued(outcome.status, "names no run that this one has started with `continues`")
+    return outcome
 
 
 async def _waits_for(engine: Engine, run_id: str, wanted: str) -> bool:

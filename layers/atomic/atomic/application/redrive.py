@@ -14,6 +14,7 @@ from atomic.application.ports import RunQuery
 from atomic.application.refusals import NotRedrivableStep
 from atomic.domain.events import Redriven
 from atomic.domain.leftovers import not_redrivable_reason
+from atomic.domain.links import root_of
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -105,7 +106,7 @@ async def _redrive_child_run(engine: Engine, link: Step) -> None:
     """Redrive the run of a link that is about to be redriven, so that it does not find the old end."""
     if link.spec.kind != "run":
         return
-    root = await engine.store.get(link.spec.child_root)
+    root = await engine.store.get(root_of(link))
     if root is not None and root.status is Status.FAILED:
         await redrive_step(engine, root)
 

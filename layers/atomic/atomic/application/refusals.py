@@ -28,6 +28,14 @@ class TooDeep(Refusal):
     """The run is the last of a long chain of runs that started each other, and may start no other."""
 
 
+class RunExists(Refusal):
+    """The run cannot go on as `root`, which was started otherwise."""
+
+    def __init__(self, root: Step) -> None:
+        super().__init__(root.id)
+        self.root = root
+
+
 class IsRoot(Refusal):
     """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 

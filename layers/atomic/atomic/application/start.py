@@ -166,7 +166,7 @@ async def start_root(engine: Engine, spec: StepSpec) -> "Created | Found":
         inserted = await _insert(engine, Post(spec, awaited=False, permit=permit), keys.ROOT)
         if isinstance(inserted, Created):
             engine.telemetry.started(inserted.step)
-            if permit is not None:
+            if permit is not None and inserted.step.status is Status.RUNNING:
                 attempt = run_attempt(engine, Claim(inserted.step, permit.pass_on()))
                 engine.spawn(attempt, step_id=inserted.step.id)
     return inserted

@@ -57,6 +57,7 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     is_misspelt = outcome.error is not None and outcome.error.kind in _MISSPELT
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
+            answered["continued_as"] = outcome.continued_as
             return settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
         case OutcomeKind.PERMANENT:
             return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)

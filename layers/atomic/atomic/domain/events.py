@@ -179,7 +179,8 @@ class Rescheduled:
 class LinkEnded:
     """The run of a link has settled, was found to be another one, or exists and is detached.
 
-    `generation` is that of the link when this was found out.
+    `generation` is that of the link when this was found out, `root` the root that has settled, where there
+    is one.
     """
 
     generation: int
@@ -187,6 +188,16 @@ class LinkEnded:
     error: StepError | None = None
     response: StoredBody | None = None
     response_status: int | None = None
+    root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMoved:
+    """The run of a link goes on as another one: from now on, the link waits for that one's root."""
+
+    generation: int
+    root: str
+    next_root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +238,7 @@ Event = (
     | Cancelled
     | Rescheduled
     | LinkEnded
+    | LinkMoved
     | LinkDue
     | Redriven
 )

@@ -34,6 +34,11 @@ def begin_link(spec: StepSpec, position: str, now_ms: int, *, awaited: bool) -> 
     )
 
 
+def root_of(link: Step) -> str:
+    """The id of the root that the link waits for: that of its run, or of what this was continued as."""
+    return link.continued_as or link.spec.child_root
+
+
 def root_spec(link: Step) -> StepSpec:
     """The root of the run that this link starts."""
     spec, name, key = link.spec, link.spec.child_name, link.spec.child_key
@@ -50,12 +55,18 @@ def root_spec(link: Step) -> StepSpec:
         child_key="",
         keeps_child=False,
         started_by=link.id,
+        continued_from=None,
     )
 
 
 def is_same_run(root: Step, wanted: StepSpec) -> bool:
     """Whether an existing root is the one that a link would start."""
     return (root.spec.identity, root.spec.fingerprint) == (wanted.identity, wanted.fingerprint)
+
+
+def is_closing(link: Step, root: Step) -> bool:
+    """Whether the link may close a cycle: it does not, if it has created the root it waits for."""
+    return root.spec.started_by != link.id or root.spec.continued_from is not None
 
 
 def recheck_at_ms(link: Step, now_ms: int) -> int:
@@ -94,7 +105,9 @@ def ended_by(link: Step, root: Step) -> events.LinkEnded:
         error = StepError(ErrorKind.CHILD_FAILED, run_id, last=cause)
     elif root.status is Status.CANCELLED:
         error = StepError(ErrorKind.CHILD_CANCELLED, run_id)
-    return events.LinkEnded(link.generation, root.status, error, root.response, root.response_status)
+    return events.LinkEnded(
+        link.generation, root.status, error, root.response, root.response_status, root.id
+    )
 
 
 def failed_by(link: Step, kind: ErrorKind, detail: str = "") -> events.LinkEnded:
@@ -110,10 +123,27 @@ def run_exists(link: Step) -> events.LinkEnded:
     return events.LinkEnded(link.generation, Status.SUCCEEDED, None, response)
 
 
-def link_ended(link: Step, event: events.LinkEnded, now_ms: int) -> Step:
-    """The link with its outcome. A link that was called off is cancelled, however its run has ended."""
-    if link.is_settled or link.spec.kind != "run" or link.generation != event.generation:
+def link_changed(
+    link: Step, event: events.LinkEnded | events.LinkMoved | events.LinkDue, now_ms: int
+) -> Step:
+    """The link after an event of its own kind."""
+    if link.is_settled:
         return link
+    match event:
+        case events.LinkDue(at_ms, error):
+            is_known = is_called_off(link) or (link.due_at_ms, link.error) == (at_ms, error)
+            return link if is_known else changed(link, due_at_ms=at_ms, error=error)
+        case events.LinkMoved(generation, root, next_root):
+            is_meant = (link.generation, root_of(link)) == (generation, root)
+            moved = {"continued_as": next_root, "waiting_for": (next_root,)}
+            return changed(link, **moved) if is_meant else link
+        case events.LinkEnded():
+            is_meant = link.generation == event.generation and event.root in {"", root_of(link)}
+            return _ended(link, event, now_ms) if is_meant else link
+
+
+def _ended(link: Step, event: events.LinkEnded, now_ms: int) -> Step:
+    """The link with its outcome. A link that was called off is cancelled, however its run has ended."""
     if is_called_off(link):
         return settled(link, Status.CANCELLED, now_ms, error=link.error)
     return settled(
@@ -124,12 +154,3 @@ def link_ended(link: Step, event: events.LinkEnded, now_ms: int) -> Step:
         response=event.response,
         response_status=event.response_status,
     )
-
-
-def link_due(link: Step, event: events.LinkDue) -> Step:
-    """The live link, due at another time."""
-    if link.is_settled or link.spec.kind != "run" or is_called_off(link):
-        return link
-    if (link.due_at_ms, link.error) == (event.at_ms, event.error):
-        return link
-    return changed(link, due_at_ms=event.at_ms, error=event.error)

@@ -34,6 +34,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.UNKNOWN_WAKE: f"{headers.WAKE} may be any, all or settled, and not {{}}",
     ErrorKind.INVALID_ANSWER_WITHIN: f"{headers.ANSWER_WITHIN} takes 1 to {DURATION_MAX_MS} milliseconds, "
     f"without {headers.WAITING_FOR}, and not {{}}",
+    ErrorKind.INVALID_CONTINUE_AS: f"{headers.CONTINUE_AS}: {{}}",
     ErrorKind.ANSWER_OVERDUE: "timeout: no answer was posted within {} ms",
     ErrorKind.TIMED_OUT: "timeout: no whole answer within {} ms",
     ErrorKind.CONNECTION_TIMED_OUT: "timeout: no connection within {} ms",
@@ -172,6 +173,7 @@ class Outcome:
 
     `wake` then says which of these steps wake it; None means any of them.
     `answer_within_ms`: the attempt has not ended yet; its answer is to be posted within this time.
+    `continued_as` is the root of the run that goes on in place of this one.
     `build` is the build that answered. `unused_results` counts the steps whose results a finished handler
     never asked for.
     """
@@ -184,6 +186,7 @@ class Outcome:
     waiting_for: tuple[str, ...] = ()
     wake: WakePolicy | None = None
     answer_within_ms: int | None = None
+    continued_as: str | None = None
     build: str | None = None
     unused_results: int = 0
 
@@ -250,6 +253,8 @@ def _excerpt_of(response: StoredBody, value: Any) -> str:
 
 
 def _accepted(answer: EndpointResponse, status: int) -> Outcome:
+    if status == 202 and headers.CONTINUE_AS in answer.headers:
+        return _continued(answer, status)
     if status == 202 and headers.ANSWER_WITHIN in answer.headers:
         return _answered_later(answer, status)
     if status == 202 and headers.WAITING_FOR in answer.headers:
@@ -261,6 +266,21 @@ def _accepted(answer: EndpointResponse, status: int) -> Outcome:
         error = StepError(ErrorKind.RESPONSE_NOT_STORABLE, refusal)
         return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error, response=response)
     return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, response=response)
+
+
+def _continued(answer: EndpointResponse, status: int) -> Outcome:
+    """The run goes on as another one. Whether it may is for `application.links` to find out."""
+    asked = answer.headers[headers.CONTINUE_AS].strip()
+    is_alone = answer.headers.keys().isdisjoint({headers.WAITING_FOR, headers.ANSWER_WITHIN})
+    if is_alone and keys.is_step_id(asked):
+        return Outcome(kind=OutcomeKind.SUCCEEDED, status=status, continued_as=asked)
+    return not_continued(status, "takes the id of a root, and stands alone")
+
+
+def not_continued(status: int | None, cause: str) -> Outcome:
+    """The run cannot go on as the one that the endpoint named. Another attempt would name it again."""
+    error = StepError(ErrorKind.INVALID_CONTINUE_AS, cause)
+    return Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error)
 
 
 def _answered_later(answer: EndpointResponse, status: int) -> Outcome:

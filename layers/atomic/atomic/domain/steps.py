@@ -31,7 +31,8 @@ class StepSpec:
     and the rest are those of this run's root. `detached`: the link does not wait for the run, and has no
     outcome of it; the root has this too.
     `keeps_child`: the run goes on when the link is cancelled.
-    `started_by`: the link that created this root. `depth`: how many links are above this root, or above the
+    `started_by`: the link that created this root, or the first root of a chain. `continued_from`: the root
+    that this one goes on for. `depth`: how many links are above this root, or above the
     root that this link starts.
     """
 
@@ -62,6 +63,7 @@ class StepSpec:
     keeps_child: bool = False
     started_by: str | None = None
     depth: int = 0
+    continued_from: str | None = None
 
     @property
     def child_root(self) -> str:
@@ -129,6 +131,7 @@ class Step:
     `woken`: a step that this one may be waiting for has settled since the running attempt began. `told` is
     the first unfinished step that the running attempt was told of.
     `failed_meanwhile`: a step that this one may be waiting for has failed since the last attempt began.
+    `continued_as`: the root that goes on in place of this one; of a link, the last such root of its run.
     `early`: the result came before a handler asked for this event; "opened" when a handler has asked since.
     `message`: which message the result of this event is, if it was posted for the next event of its name.
     """
@@ -166,6 +169,7 @@ class Step:
     error: StepError | None = None
     finished_at_ms: int | None = None
     expires_at_ms: int | None = None
+    continued_as: str | None = None
     early: Literal["", "unopened", "opened"] = ""
     message: str = ""
 

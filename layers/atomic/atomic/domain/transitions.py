@@ -21,7 +21,7 @@ from atomic.domain.endings import (
     within_deadline,
     woken,
 )
-from atomic.domain.links import begin_link, called_off, link_due, link_ended, must_cancel_run
+from atomic.domain.links import begin_link, called_off, link_changed, must_cancel_run, root_of
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
@@ -147,10 +147,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.Rescheduled(seen_ms, due_at_ms):
             is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
             return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
-        case events.LinkEnded():
-            return link_ended(step, event, now_ms)
-        case events.LinkDue():
-            return link_due(step, event)
+        case events.LinkEnded() | events.LinkMoved() | events.LinkDue():
+            return link_changed(step, event, now_ms) if step.spec.kind == "run" else step
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
             is_meant = is_meant and not event_steps.is_rejected(step)
@@ -259,7 +257,7 @@ def _redriven(step: Step, now_ms: int) -> Step:
         status=Status.WAITING if is_link else Status.PENDING,
         generation=step.generation + 1,
         due_at_ms=now_ms if is_now else first_ms,
-        waiting_for=(step.spec.child_root,) if is_link else (),
+        waiting_for=(root_of(step),) if is_link else (),
         deadline_at_ms=deadline_at_ms,
         heartbeat_by_ms=heartbeat_by_ms,
         retries_used=0,

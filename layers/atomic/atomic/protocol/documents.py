@@ -66,6 +66,14 @@ class RunSummary(Document):
     started_by: str | None = Field(
         default=None, description="Of a root: the step of kind `run` that created it."
     )
+    continued_from: str | None = Field(
+        default=None, description="Of a root: the root of the run that it goes on for."
+    )
+    continued_as: str | None = Field(
+        default=None,
+        description="Of a root: the root of the run that goes on for it. Of a step of kind `run`: the last "
+        "such root of its run.",
+    )
 
 
 class Progress(Document):

@@ -79,6 +79,7 @@ Feature = Literal[
     "callbacks",
     "cancel-step",
     "child-runs",
+    "continue-as",
     "error-type",
     "events",
     "heartbeat",

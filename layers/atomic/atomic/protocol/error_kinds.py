@@ -15,6 +15,7 @@ class ErrorKind(StrEnum):
     WAITED_FOR_NOTHING = "waited_for_nothing"
     UNKNOWN_WAKE = "unknown_wake"
     INVALID_ANSWER_WITHIN = "invalid_answer_within"
+    INVALID_CONTINUE_AS = "invalid_continue_as"
     # No whole answer came.
     TIMED_OUT = "timed_out"
     CONNECTION_TIMED_OUT = "connection_timed_out"

@@ -16,6 +16,7 @@ ATTEMPT: Final = "atomic-attempt"
 ATTEMPT_TOKEN: Final = "atomic-attempt-token"  # noqa: S105 - the name of a header
 AUTHORIZATION: Final = "authorization"
 BUILD: Final = "atomic-build"
+CONTINUE_AS: Final = "atomic-continue-as"
 CONTENT_TYPE: Final = "content-type"
 ERROR_TYPE: Final = "atomic-error-type"
 ERROR_SOURCE: Final = "atomic-error-source"

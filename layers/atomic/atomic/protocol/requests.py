@@ -63,6 +63,12 @@ def _step_id(text: str) -> str:
     return text
 
 
+def _root_id(text: str) -> str:
+    if not (keys.is_step_id(text) and text == keys.root_of(keys.run_of(text))):
+        raise PydanticCustomError("root_id", "use the id of the run's root; only a root can be continued")
+    return text
+
+
 def _header_name(text: str) -> str:
     if not _HEADER_NAME.fullmatch(text):
         raise PydanticCustomError("header", "use the name of a header, such as Retry-After")
@@ -75,6 +81,7 @@ Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidat
 HeaderName = Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_header_name)]
 HeaderValue = Annotated[str, Field(max_length=_HEADER_MAX_CHARS)]
 StepId = Annotated[str, AfterValidator(_step_id)]
+RootId = Annotated[str, AfterValidator(_root_id)]
 
 Model = TypeVar("Model", bound=WireModel)
 
@@ -87,6 +94,7 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "run": (("run",), "starts no run"),
     "on_cancel": (("run",), "starts no run"),
     "detached": (("run",), "starts no run"),
+    "continues": (("http",), "starts no run that goes on"),
 }
 
 
@@ -156,6 +164,11 @@ class StartRequest(WireModel):
         default=False,
         description="Kind `run` only: the step succeeds when the run exists, and does not wait for it.",
     )
+    continues: RootId | None = Field(
+        default=None,
+        description="The root whose handler starts this run to go on in its place; see "
+        "`Atomic-Continue-As`. Its attempt token is required.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -176,6 +189,9 @@ class StartRequest(WireModel):
             self._refuse_times()
         if self.kind == "run":
             self._fits_a_run()
+        if self.continues is not None and self.parent is not None:
+            cure = "continues: the run that goes on has no parent; leave one of the two out"
+            raise PydanticCustomError("member_surplus", cure)
         return self
 
     def _refuse_members_of_other_kinds(self) -> None:

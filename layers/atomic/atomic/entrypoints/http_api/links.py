@@ -1,10 +1,12 @@
-"""Links, the steps of kind `run`: what they read of a request, and how their failures are told."""
+"""Links, which are steps of kind `run`, and runs that are continued: requests, and failures as told."""
 
 from typing import Any, Final
 
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import sentence_of
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, StepSpec
+from atomic.entrypoints.http_api.api import attempt_of
+from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.views import failure_members
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.error_kinds import ErrorKind
@@ -37,6 +39,19 @@ def of_link(message: StartRequest, run: ChildRun) -> dict[str, Any]:
         "detached": message.detached,
         "keeps_child": message.on_cancel == "keep",
     }
+
+
+def attempt_that_continues(request: ApiRequest, client: Client, spec: StepSpec, root_id: str) -> int:
+    """The number of the attempt of this root that starts the run which goes on for it. Raises Problem."""
+    if root_id == keys.root_of(spec.run_id):
+        raise problems.invalid("idempotencyKey", "a run cannot go on as itself; use another key")
+    attempt = attempt_of(request, client, root_id)
+    if attempt is None:
+        raise Problem(
+            problems.ATTEMPT_TOKEN_REQUIRED,
+            "Atomic-Attempt-Token: send the header of this name from the call that continues its run.",
+        )
+    return attempt
 
 
 def link_failed(link: Step, extra: dict[str, str]) -> Problem:

@@ -10,6 +10,7 @@ from atomic.application.refusals import (
     NotFound,
     NotRedrivableStep,
     RunCancelled,
+    RunExists,
     StepCancelled,
     TakesNoEvents,
     TooDeep,
@@ -35,6 +36,7 @@ Mapped = (
     | TakesNoEvents
     | AttemptOver
     | TooDeep
+    | RunExists
 )
 MAPPED: Final = get_args(Mapped)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
@@ -53,6 +55,12 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case StepCancelled():
             detail = "The step whose handler posts this was cancelled and takes no more steps."
             return Problem(problems.STEP_CANCELLED, detail)
+        case RunExists(root=root):
+            detail = (
+                "The run exists and was not started as the one that goes on for this run. Use another "
+                "idempotencyKey."
+            )
+            return Problem(problems.RUN_EXISTS, detail, {"id": root.id, "runId": root.spec.run_id})
         case TooDeep():
             detail = f"{DEPTH_MAX} runs above this one have started each other. Start the run from outside."
             return Problem(problems.TOO_DEEP, detail)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from atomic.application.child_runs import begin_run
+from atomic.application.child_runs import begin_run, continue_run
 from atomic.application.probe import probe
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import StartResult, start
@@ -16,7 +16,7 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, attempt_of, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.callbacks import callback_member
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
-from atomic.entrypoints.http_api.links import called_run, link_failed, of_link
+from atomic.entrypoints.http_api.links import attempt_that_continues, called_run, link_failed, of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
 from atomic.entrypoints.http_api.views import (
@@ -72,6 +72,9 @@ _START: Final = Operation(
         problems.STEP_CANCELLED,
         problems.TOO_DEEP,
         problems.RUN_CYCLE,
+        problems.RUN_EXISTS,
+        problems.ATTEMPT_TOKEN_REQUIRED,
+        problems.ATTEMPT_OVER,
         problems.PAYLOAD_MISMATCH,
         problems.STEP_FAILED,
         problems.EVENT_EXPIRED,
@@ -114,7 +117,7 @@ async def _post(
 ) -> ApiResponse:
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
     message, spec = await in_turn(api, client, request, lambda: reading(api, request, client))
-    if not api.admits(spec.run_id):
+    if not api.admits(keys.run_of(spec.continued_from) if spec.continued_from else spec.run_id):
         raise Problem(
             problems.UNAVAILABLE,
             "The server is shutting down and takes no new runs; nothing was started. Try again.",
@@ -122,13 +125,19 @@ async def _post(
         )
     try:
         async with await reserve(api, client, spec) as reservation:
-            started = await start(
-                api.engine,
-                spec,
-                wait_ms=_asked_wait_ms(message, preferences),
-                is_repeated=_is_repeated(request, client, spec),
-                first=begin_run if spec.kind == "run" else None,
-            )
+            if spec.continued_from is not None:
+                attempt = attempt_that_continues(request, client, spec, spec.continued_from)
+                started = await continue_run(api.engine, spec, attempt)
+                # Its poster is about to end, and waits for nothing.
+                preferences = replace(preferences, respond_async=True)
+            else:
+                started = await start(
+                    api.engine,
+                    spec,
+                    wait_ms=_asked_wait_ms(message, preferences),
+                    is_repeated=_is_repeated(request, client, spec),
+                    first=begin_run if spec.kind == "run" else None,
+                )
             if started.created:
                 reservation.keep()
     except PayloadMismatch as refused:
@@ -189,6 +198,8 @@ def _answer(  # noqa: C901 - one arm an end
         extra[headers.IDEMPOTENCY_REPLAYED] = "true"
     if applied := preferences.applied():
         extra[headers.PREFERENCE_APPLIED] = applied
+    if step.continued_as is not None:
+        extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.continued_as}"
     match step.status:
         case Status.SUCCEEDED:
             return json_response(200, {**outcome_view(step), **members}, extra)
@@ -253,7 +264,7 @@ def _read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartReq
 def _read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
     """The same for a post of a handler. It names the step whose handler this is. Raises Problem."""
     message, spec = _read_start(api, request, client)
-    if message.parent is None:
+    if message.parent is None and message.continues is None:
         raise problems.invalid(
             "parent",
             "required on this path: name the step whose handler posts this one, by its header "
@@ -301,6 +312,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         retention_ms=api.engine.settings.retention_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
+        continued_from=message.continues,
         **({} if message.run is None else of_link(message, message.run)),
     )
 

@@ -12,7 +12,7 @@ from atomic.application.queries import DeadLetter, Progress, RunPage
 from atomic.domain.clients.quota import quota_view
 from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StepError, StoredBody, sentence_of
-from atomic.domain.steps import Attempt, Step, StepSpec
+from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.http import ApiResponse
 from atomic.protocol import keys
 from atomic.protocol.enums import EventWas, Status
@@ -197,7 +197,7 @@ def failure_members(step: Step) -> dict[str, Any]:
         "stepName": step.spec.step_name or None,
         "finishedAt": _moment(step.finished_at_ms),
         **({} if step.response is None else _response(step.response)),
-        **_run_links(step.spec),
+        **_run_links(step),
     }
 
 
@@ -254,15 +254,20 @@ def _summary(step: Step) -> dict[str, Any]:
         "createdAt": to_rfc3339(step.created_at_ms),
         "dueAt": _moment(step.due_at_ms),
         "finishedAt": _moment(step.finished_at_ms),
-        **_run_links(spec),
+        **_run_links(step),
     }
 
 
-def _run_links(spec: StepSpec) -> dict[str, str]:
-    """The run that a link starts, and the link that started a root; nothing for other steps."""
-    if spec.kind == "run":
-        return {"childRunId": keys.run_of(spec.child_root)}
-    return {"startedBy": spec.started_by} if spec.started_by else {}
+def _run_links(step: Step) -> dict[str, str]:
+    """What ties a link or a root to other runs; nothing for most steps."""
+    spec = step.spec
+    ties = {
+        "childRunId": keys.run_of(spec.child_root) if spec.kind == "run" else None,
+        "startedBy": spec.started_by,
+        "continuedFrom": spec.continued_from,
+        "continuedAs": step.continued_as,
+    }
+    return {name: step_id for name, step_id in ties.items() if step_id is not None}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
