@@ -13,6 +13,7 @@ import pytest
 
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
+from atomic.application.child_runs import begin_run, continue_run
 from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
@@ -371,6 +372,81 @@ def test_what_docs_say_of_events_follows_from_the_prices() -> None:
     ):
         cents = math.floor(1e8 * (request_usd + writes * WRITE_UNIT_USD + reads * READ_UNIT_USD) + 0.5)
         assert f"| {what} | ${cents / 100:.2f} |" in page, cents / 100
+
+
+def a_link(parent: str, **members: Any) -> StepSpec:
+    """A step that starts the run `inv-7` of the workflow `invoice`."""
+    members = {"child_name": "invoice", "child_key": "inv-7", **members}
+    spec = replace(a_step(0), kind="run", parent=parent, **members)
+    called = keys.run_of(spec.child_root)
+    return replace(spec, identity=keys.identity("acme", spec.workflow_name, parent, called, "", UUID))
+
+
+# What a run costs by itself when no caller waits for it.
+A_RUN = Counter({"PutItem": 1, "SendMessage": 1, "UpdateItem": 1})
+
+
+def test_a_child_run_is_two_writes_a_message_and_two_reads_beside_the_run() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            root = a_root(a_spec(key=UUID))
+            await runtime.engine.store.create(root)
+            runtime.engine.runs.remember(root, runtime.engine.clock.now_ms())
+            for members in ({}, {"detached": True, "child_key": "inv-8"}):
+                link = a_link(root.id, **members)
+                runtime.invoker.handlers[link.url] = answer({"id": 7})
+                recorder.calls.clear()
+                started = await start(runtime.engine, link, wait_ms=0, first=begin_run)
+                await asyncio.gather(*runtime.tasks)
+                counted = Counter(recorder.operations)
+                settled = await runtime.engine.store.get(started.step.id)
+                assert settled is not None
+                assert settled.status is Status.SUCCEEDED
+                assert settled.response != StoredBody(b"null", "json")
+                # Before its first call the run reads its link; a run that has ended reads it once more.
+                reads = 1 if link.detached else 2
+                own = Counter({"PutItem": 1, "SendMessage": 1, "UpdateItem": 1, "GetItem": reads})
+                assert counted == A_RUN + own
+
+    asyncio.run(body())
+
+
+def test_a_run_that_goes_on_is_a_run_and_four_reads() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            first = a_spec(key=UUID)
+            second = replace(a_spec(key="next"), continued_from=keys.root_of(first.run_id))
+
+            async def rounds(call: EndpointCall) -> EndpointReply:
+                if call.json["idempotencyKey"] == "next":
+                    return EndpointReply(json=1)
+                following = await continue_run(runtime.engine, second, attempt=1)
+                return EndpointReply(status=202, headers={"Atomic-Continue-As": following.step.id})
+
+            runtime.invoker.handlers[first.url] = rounds
+            recorder.calls.clear()
+            started = await runtime.call(first)
+            while runtime.tasks:
+                await asyncio.gather(*runtime.tasks)
+            assert started.step.continued_as == keys.root_of(second.run_id)
+            # The post reads the root that is continued, the answer the new one, and the new run the old one
+            # before its first call.
+            assert Counter(recorder.operations) == A_RUN + A_RUN + Counter({"GetItem": 3})
+
+    asyncio.run(body())
+
+
+def test_what_docs_say_of_child_runs_follows_from_the_prices() -> None:
+    page = COST_PAGE.read_text()
+    # The wake-up of the link: sent, received, deleted, and looked at.
+    usd = 2 * WRITE_UNIT_USD + 2 * READ_UNIT_USD + DRAIN_USD
+    assert f"| a child run, beside the run's own cost | ${1e6 * usd:.2f} |" in page, 1e6 * usd
+    usd = 3 * READ_UNIT_USD
+    assert f"| a run that goes on as another one, beside the cost of that one | ${1e6 * usd:.2f} |" in page
+    usd = WRITE_UNIT_USD + READ_UNIT_USD
+    assert f"| the same while a step of kind `run` waits for it | ${1e6 * usd:.2f} |" in page, 1e6 * usd
 
 
 def test_a_handler_that_gets_504_costs_one_more_read_and_write() -> None:

@@ -161,9 +161,10 @@ async def start(
 
 async def start_root(engine: Engine, spec: StepSpec) -> "Created | Found":
     """Create the root of a run that a link starts, and begin its first attempt; or find the run's root."""
-    permit = await _permit(engine, spec, 0)
+    permit, asked_ms = await _permit(engine, spec, 0), engine.clock.now_ms()
     async with permit or nullcontext():
         inserted = await _insert(engine, Post(spec, awaited=False, permit=permit), keys.ROOT)
+        engine.runs.remember(inserted.step, asked_ms)
         if isinstance(inserted, Created):
             engine.telemetry.started(inserted.step)
             if permit is not None and inserted.step.status is Status.RUNNING:
