@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.application.cancel import cancel_run, cancel_step
+from atomic.application.child_runs import begin_run, continue_run
 from atomic.application.engine import FRESH_MS, Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
@@ -46,7 +47,13 @@ class Application:
         self._world = world
         self._observed = world.observed
         self._loop = asyncio.get_running_loop()
-        self._nodes = {n.url: (plan, n) for plan in world.scenario.runs for n in plan.root.tree()}
+        self._nodes = {
+            node.url: (plan, node)
+            for run in world.scenario.runs
+            for plan in run.plans()
+            for node in plan.root.tree()
+            if node.kind == "http"
+        }
         self._mended: set[str] = set()
         self._sequence = 0
         self._answers = Answers(world, self)
@@ -60,7 +67,7 @@ class Application:
         self._note_late(keys.run_of(step_id))
         self._note_late_step(step_id)
         plan, node = self._nodes[request.url]
-        if not node.stages:
+        if not (node.stages or node.then):
             return self._leaf(plan, node, step_id, attempt, request.timeout_ms)
         handling = self._loop.create_task(self._handler(plan, node, step_id, attempt))
         return self._within(handling, step_id, request.timeout_ms)
@@ -130,7 +137,7 @@ class Application:
                 return self._failed(step_id, 500)
             self._observed.waits(step_id, attempt, wait_ms)
             posts = [
-                self._post(plan, child, parent, wait_ms, attempt=attempt)
+                self._post(plan, child, step_id if child.starts else parent, wait_ms, attempt=attempt)
                 for child in stage
                 if plan.step_id(child) not in known
             ]
@@ -148,7 +155,20 @@ class Application:
             live = [step.id for step in steps if not step.is_settled]
             if live:
                 return _suspended(plan, live) if manner == "suspends" else EndpointResponse(status=500)
-        return self._succeeded(step_id, attempt)
+        return await self._finished(node, step_id, attempt)
+
+    async def _finished(self, node: Node, step_id: str, attempt: int) -> EndpointResponse:
+        """The answer of a handler that has done its stages: a result, or the run that goes on for it."""
+        if node.then is None:
+            return self._succeeded(step_id, attempt)
+        process, plan = self._world.any_process(), node.then
+        spec = replace(plan.spec(plan.root, None), continued_from=step_id)
+        try:
+            following = await process.serve(continue_run(process.engine, spec, attempt))
+        except (*_UNLUCKY, Refusal):
+            return self._failed(step_id, 500)
+        self._observed.acknowledge(following.step, self._world.truth.rows)
+        return EndpointResponse(status=202, headers={headers.CONTINUE_AS: following.step.id})
 
     async def _known(
         self, plan: RunPlan, step_id: str, attempt: int, *, with_live: bool
@@ -213,7 +233,8 @@ class Application:
             spec = replace(spec, fails_if_lost=True)
         # A handler that names its parent sends its attempt's token, too.
         is_repeated = self._world.scenario.remembers and parent is not None and attempt > 1
-        starting = start(process.engine, spec, wait_ms=wait_ms, is_repeated=is_repeated)
+        first = begin_run if node.starts else None
+        starting = start(process.engine, spec, wait_ms=wait_ms, is_repeated=is_repeated, first=first)
         started = await process.serve(starting, patience_s=patience_s)
         step, late_s = started.step, self._loop.time() - began_s - wait_ms / 1000
         if late_s > _SLOW_S:
@@ -270,7 +291,7 @@ class Application:
 
     async def _repair_and_redrive(self, plan: RunPlan, root: Step) -> None:
         """Several operators redrive concurrently: some the root, the others the step that made it fail."""
-        self._mended.add(plan.run_id)
+        self._mended.update(child.run_id for child in plan.plans())
         rows = self._world.truth.rows
         failed = [s.id for s in rows.values() if s.status is Status.FAILED and s.spec.run_id == plan.run_id]
         culprit = next((step_id for step_id in failed if step_id != root.id), root.id)

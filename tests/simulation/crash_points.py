@@ -5,6 +5,7 @@ The moments are `before` it takes effect, `applied` (it took effect, but the pro
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Final
 
@@ -26,6 +27,19 @@ def _leaf(name: str) -> Node:
     return Node(name=name, takes_s=0.02)
 
 
+def _nap() -> Node:
+    return Node(name="nap", kind="timer", delay_ms=3_600_000)
+
+
+def _child(root: Node, *, goes_on: bool = False) -> Node:
+    """A step that starts a run of this root, which may go on as another one."""
+    plan = RunPlan(workflow="c", key="k", root=root, manners=("raises", "suspends"), wait_ms=30)
+    if goes_on:
+        following = replace(plan, key="k@2", root=replace(root, name=f"{root.name}@2"))
+        plan = replace(plan, root=replace(root, then=following))
+    return Node(name="link", kind="run", starts=plan)
+
+
 _TREES: Final[dict[str, Node]] = {
     "single": Node(name="root"),
     "user-creation": Node(name="root", stages=((_leaf("user"),), (_leaf("email"), _leaf("analytics")))),
@@ -44,7 +58,18 @@ _TREES: Final[dict[str, Node]] = {
         ),
     ),
     "redrive": Node(name="root", stages=((Node(name="bad", broken=True), _leaf("a")),)),
+    "child run": Node(name="root", stages=((_child(_leaf("child")),),)),
+    "child run beside": Node(name="root", stages=((_child(_leaf("child")), _leaf("a")), (_leaf("b"),))),
+    "cancel a child run": Node(
+        name="root", stages=((_child(Node(name="child", stages=((_leaf("deep"), _nap()),))),),)
+    ),
+    "cancel a link": Node(name="root", catches=True, stages=((_child(Node(name="child", takes_s=1.0)),),)),
+    "redrive a child run": Node(
+        name="root", stages=((_child(Node(name="child", stages=((Node(name="bad", broken=True),),))),),)
+    ),
+    "a child run goes on": Node(name="root", stages=((_child(_leaf("child"), goes_on=True),),)),
 }
+_CANCELLED_AFTER_S: Final = {"cancel": 0.05, "cancel what waits": 0.8, "cancel a child run": 0.2}
 WORKLOADS: Final = tuple((name, runtime) for name in _TREES for runtime in ("aws", "embedded"))
 
 
@@ -90,8 +115,10 @@ def _scenario(name: str, runtime: str) -> Scenario:
         root=_TREES[name],
         manners=("raises", "suspends"),
         wait_ms=30,
-        cancel_after_s={"cancel": 0.05, "cancel what waits": 0.8}.get(name),
-        redriven_by=1 if name == "redrive" else 0,
+        cancel_after_s=_CANCELLED_AFTER_S.get(name),
+        cancels_step="link" if name == "cancel a link" else "",
+        cancels_step_after_s=0.15,
+        redriven_by=1 if name.startswith("redrive") else 0,
         posts_event_after_s=25.0 if name == "cancel what waits" else 0.1,
     )
     on_aws = runtime == "aws"

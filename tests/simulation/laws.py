@@ -10,7 +10,7 @@ from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation import answers
+from simulation import answers, link_laws
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -46,6 +46,7 @@ def broken(world: World) -> list[str]:
     lines += _delays(world)
     lines += waits(world)
     lines += answers.laws(world)
+    lines += link_laws.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -71,7 +72,7 @@ def _ends(world: World) -> Iterator[str]:
 
 def _letters(world: World) -> Iterator[str]:
     """There is a dead letter for every time that a step failed."""
-    times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.status is Status.FAILED}
+    times = {(w.step.id, w.step.generation) for w in world.truth.history if w.step.is_dead_letter}
     for step_id, number in Counter(step_id for step_id, _ in times).items():
         if world.observed.letters[step_id] < number:
             yield f"{step_id} failed {number} times, with {world.observed.letters[step_id]} dead letters"
@@ -184,14 +185,14 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
         posted = {EVENT_RESULT} if step.spec.kind == "event" else world.observed.values[step.id]
         if step.response is None or step.response.text not in posted:
             yield f"{step.id}: not a result that was posted"
-    elif step.status is Status.SUCCEEDED and step.spec.kind == "http":
+    elif step.status is Status.SUCCEEDED and step.spec.kind == "http" and step.continued_as is None:
         text = step.response.text if step.response else b""
         given = world.observed.given[step.id].get(text)
         if given is None:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"
         elif given != step.attempt_log[-1].number:
             yield f"{step.id}: attempt {step.attempt_log[-1].number} recorded the answer of {given}"
-    elif step.status is Status.FAILED and not world.observed.refused[step.id] and not _is_lost(step):
+    elif step.is_dead_letter and not world.observed.refused[step.id] and not _is_lost(step):
         failures = world.observed.own_failures[step.id]
         if failures <= step.spec.retry.count:
             yield f"{step.id} failed after {failures} failures of its own: {step.error}"

@@ -45,6 +45,8 @@ class Node:
 
     A broken node fails permanently until it is repaired. A handler that `catches` continues when a step
     failed. A node that `cancels` is no step: there the handler cancels its own run.
+    A node of kind `run` starts the run of the plan `starts`. A root with `then` goes on as the run of this
+    plan when it has done its stages.
     """
 
     name: str
@@ -57,10 +59,14 @@ class Node:
     cancels: bool = False
     timeout_ms: int = 2_000
     retry: RetryPolicy = PATIENT
+    starts: "RunPlan | None" = None
+    then: "RunPlan | None" = None
 
     @property
     def url(self) -> str:
         """The URL of the endpoint; timers and events have none."""
+        if self.starts is not None:
+            return self.starts.root.url
         return f"https://app.test/{self.name}" if self.kind == "http" else ""
 
     def tree(self) -> Iterator["Node"]:
@@ -97,14 +103,25 @@ class RunPlan:
         """The run's id."""
         return keys.run_id(CLIENT, self.workflow, self.key)
 
+    def plans(self) -> Iterator["RunPlan"]:
+        """This plan and the plans of the runs that it starts, or goes on as."""
+        yield self
+        for node in self.root.tree():
+            for other in (node.starts, node.then):
+                if other is not None:
+                    yield from other.plans()
+
     def step_id(self, node: Node) -> str:
-        """The id of this node's step. The handler of the root names no parent; other handlers do."""
+        """The id of this node's step. The handler of the root names no parent; other handlers do.
+
+        A step of kind `run` always names its parent.
+        """
         if node is self.root:
             return keys.root_of(self.run_id)
         parent = next(other for other in self.root.tree() if any(node in stage for stage in other.stages))
         spec = (
             self.spec(node, None).below_root()
-            if parent is self.root
+            if parent is self.root and node.starts is None
             else self.spec(node, self.step_id(parent))
         )
         return keys.step_id(self.run_id, spec.identity)
@@ -113,12 +130,15 @@ class RunPlan:
         """What the application posts for this step."""
         step_name = "" if node.kind == "http" else node.name
         canonical = canonical_json(payload)
+        called, link = node.url or node.kind, {}
+        if node.starts is not None:
+            called, child = node.starts.run_id, node.starts
+            node = replace(child.root, kind="run", starts=child, stages=())
+            link = {"child_name": child.workflow, "child_key": child.key}
         return StepSpec(
             client_id=CLIENT,
             run_id=keys.run_of(parent) if parent else self.run_id,
-            identity=keys.identity(
-                CLIENT, self.workflow, parent or "", node.url or node.kind, step_name, self.key
-            ),
+            identity=keys.identity(CLIENT, self.workflow, parent or "", called, step_name, self.key),
             kind=node.kind,
             workflow_name=self.workflow,
             url=node.url,
@@ -132,6 +152,7 @@ class RunPlan:
             attempt_timeout_ms=node.timeout_ms,
             retention_ms=_RETENTION_MS,
             trace_id="0" * 32,
+            **link,
         )
 
 
@@ -151,6 +172,7 @@ class Scenario:
 
     `crowded`: destinations are full at times. `remembers`: handlers post values, and read results when they
     are called again. `answers_later`: endpoints postpone answers.
+    `starts_runs`: some steps are runs of their own.
     `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
 
@@ -163,6 +185,7 @@ class Scenario:
     remembers: bool = False
     answers_later: bool = False
     at_most_once: bool = False
+    starts_runs: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()
@@ -189,6 +212,32 @@ def scenario_of(seed: int) -> Scenario:
         set_back_s=None if calm or chance.random() < 0.8 else chance.random() * 30,
         cuts=() if calm or chance.random() < 0.5 else tuple(_cuts(chance, processes)),
     )
+
+
+def with_runs(scenario: Scenario) -> Scenario:
+    """The scenario with runs in place of some steps; now and then, such a run goes on as another one."""
+    chance = random.Random(f"runs {scenario.seed}")
+    return replace(scenario, runs=tuple(_with_runs(chance, plan, plan.root.name) for plan in scenario.runs))
+
+
+def _with_runs(chance: random.Random, plan: RunPlan, path: str) -> RunPlan:
+    stages = tuple(tuple(_as_run(chance, plan, node, path) for node in stage) for stage in plan.root.stages)
+    root = replace(plan.root, stages=stages)
+    is_still_there = any(node.name == plan.cancels_step for node in root.tree())
+    return replace(plan, root=root, cancels_step=plan.cancels_step if is_still_there else "")
+
+
+def _as_run(chance: random.Random, plan: RunPlan, node: Node, path: str) -> Node:
+    if node.kind != "http" or chance.random() < 0.3:
+        return node
+    child = replace(plan, workflow=f"{plan.workflow}/child", key=node.name, root=node)
+    child = replace(child, cancel_after_s=None, redriven_by=0, cancels_step="")
+    if node.stages:
+        child = _with_runs(chance, child, f"{path}/{node.name}")
+    elif chance.random() < 0.4 and not node.broken:
+        following = replace(child, key=f"{child.key}@2", root=replace(node, name=f"{node.name}@2"))
+        child = replace(child, root=replace(node, then=following, timeout_ms=2_000))
+    return Node(name=node.name, kind="run", starts=child)
 
 
 def _run(chance: random.Random, number: int, kind: str, calm: bool) -> RunPlan:

@@ -9,7 +9,7 @@ from atomic.testing.virtual_time import NothingLeftError
 from simulation.interleave import LawBroken
 from simulation.laws import broken
 from simulation.loop import simulation_loop
-from simulation.scenario import Scenario, scenario_of
+from simulation.scenario import Scenario, scenario_of, with_runs
 from simulation.world import World, faults_of
 
 _LOOP: Final = simulation_loop()
@@ -31,10 +31,11 @@ def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
     Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
-    `answers_later` or `at_most_once`.
+    `answers_later`, `at_most_once` or `starts_runs`.
     """
     try:
-        world = _LOOP.play(_play(replace(scenario_of(seed), **manner)))
+        scenario = replace(scenario_of(seed), **manner)
+        world = _LOOP.play(_play(with_runs(scenario) if scenario.starts_runs else scenario))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None
     lines = broken(world)

@@ -1,8 +1,8 @@
 """One attempt: call the endpoint, read its answer, record the outcome."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import orjson
 
@@ -30,6 +30,8 @@ from atomic.domain.steps import Step, attempt_timeout_ms
 from atomic.protocol import headers, keys, signatures
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
+
+Done = TypeVar("Done")
 
 _RECORD_AGAIN_FIRST_S: Final = 0.25
 # The span id is the beginning of the attempt's nonce. W3C Trace Context, 3.2.2.4: it has 16 hex digits.
@@ -101,7 +103,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     if answer.not_made is not None:
         await _defer(engine, step, answer.not_made)
         return
-    outcome = await outcome_of(engine, step, answer)
+    outcome = await _while_leased(engine, step, lambda: outcome_of(engine, step, answer))
     after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
         if not _is_known(after, step.attempt_count):
@@ -154,11 +156,16 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
 
 
 async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Deferred) -> Committed:
-    """Commit the event; repeat this while the store fails and the attempt's lease lasts."""
+    """Commit the event."""
+    return await _while_leased(engine, step, lambda: commit(engine, step, event))
+
+
+async def _while_leased(engine: Engine, step: Step, work: Callable[[], Awaitable[Done]]) -> Done:
+    """Do the work; repeat it while the store fails and the attempt's lease lasts."""
     pause_s = _RECORD_AGAIN_FIRST_S
     while True:
         try:
-            return await commit(engine, step, event)
+            return await work()
         except StoreUnavailable:
             if engine.clock.now_ms() + 1000 * pause_s >= (step.due_at_ms or 0):
                 raise

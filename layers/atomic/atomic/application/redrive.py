@@ -20,14 +20,13 @@ from atomic.protocol import keys
 from atomic.protocol.enums import Status
 
 
-async def redrive_step(engine: Engine, step: Step) -> Step:
+async def redrive_step(engine: Engine, step: Step, *, takes_run: bool = True) -> Step:
     """Redrive a dead letter so that its run goes on; a step that did not fail is left as it is.
 
-    The run that a failed link has started is redriven before the link, and links with the run that they
-    wait for.
     The failed ancestors of the step are redriven with it, because they failed because of it. With a root,
     every failed step of its run is redriven. Otherwise the root would be called and told again that they
-    failed. Raises NotRedrivableStep for a dead letter that no handler needs any more.
+    failed. The run that a failed link has started is redriven before the link (`takes_run`), and links with
+    the run that they wait for. Raises NotRedrivableStep for a dead letter that no handler needs any more.
     """
     lineage = Lineage(engine.store)
     ancestors = await lineage.ancestors(step)
@@ -41,8 +40,10 @@ async def redrive_step(engine: Engine, step: Step) -> Step:
         newer = await engine.store.get(step.id)
         if newer is not None and newer.version != step.version:
             # Another redrive came first and the run has succeeded by now: our row was old.
-            return await redrive_step(engine, newer)
+            return await redrive_step(engine, newer, takes_run=takes_run)
         raise NotRedrivableStep(why)
+    if takes_run:
+        await _redrive_child_run(engine, step)
     return await _redrive(engine, lineage, step, ancestors)
 
 
@@ -88,7 +89,6 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequ
         outline = await engine.store.outline(step.spec.run_id)
         failed = [other.id for other in outline if other.status is Status.FAILED and other.id != step.id]
         await _redrive_all(engine, lineage, failed)
-    await _redrive_child_run(engine, step)
     after, _ = await commit(engine, step, Redriven(step.generation))
     await _redrive_all(engine, lineage, [parent.id for parent in ancestors])
     root = await engine.store.get(keys.root_of(step.spec.run_id))
@@ -117,7 +117,7 @@ async def _redrive_links(engine: Engine, root: Step) -> None:
         link = await engine.store.get(waiter_id)
         if link is not None and link.spec.kind == "run" and link.status is Status.FAILED:
             with suppress(NotRedrivableStep):
-                await redrive_step(engine, link)
+                await redrive_step(engine, link, takes_run=False)
 
 
 async def _resume_events(engine: Engine, run_id: str) -> None:
