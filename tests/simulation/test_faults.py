@@ -15,6 +15,7 @@ CROWDED: Final = 1_000
 REMEMBERING: Final = 2_000
 ANSWERING: Final = 2_000
 AT_MOST_ONCE: Final = 1_000
+STARTING_RUNS: Final = 1_000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -53,6 +54,12 @@ def test_nor_does_one_whose_endpoints_answer_later(first: int) -> None:
 def test_nor_does_one_whose_steps_are_called_at_most_once(first: int) -> None:
     for seed in range(first, first + SLICE):
         play(seed, at_most_once=True)
+
+
+@pytest.mark.parametrize("first", range(0, STARTING_RUNS, SLICE))
+def test_nor_does_one_whose_steps_are_runs_of_their_own(first: int) -> None:
+    for seed in range(first, first + SLICE):
+        play(seed, starts_runs=True)
 
 
 @pytest.mark.parametrize("seed", FAULTS)

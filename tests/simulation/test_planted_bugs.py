@@ -4,6 +4,7 @@ import pytest
 
 from simulation.interleave import LawBroken
 from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, PLANTED_IN_MEMORY, Patch
+from simulation.planted_in_links import PLANTED_IN_LINKS
 from simulation.simulate import play
 
 FOUND_WITHIN = 1_000
@@ -27,6 +28,11 @@ def test_one_in_answers_that_come_later_is_found(planted: str, monkeypatch: pyte
 @pytest.mark.parametrize("planted", PLANTED_IN_LOSSES)
 def test_one_in_calls_at_most_once_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _find(planted, PLANTED_IN_LOSSES[planted], monkeypatch, at_most_once=True)
+
+
+@pytest.mark.parametrize("planted", PLANTED_IN_LINKS)
+def test_one_in_child_runs_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_LINKS[planted], monkeypatch, starts_runs=True)
 
 
 def _find(planted: str, patches: list[Patch], monkeypatch: pytest.MonkeyPatch, **manner: bool) -> None:
