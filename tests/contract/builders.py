@@ -103,6 +103,13 @@ def a_full_step() -> Step:
         deadline_ms=99_000,
         heartbeat_ms=98_000,
         fails_if_lost=True,
+        child_name="Rechnung",
+        child_key="inv-7",
+        detached=True,
+        keeps_child=True,
+        started_by="run_0-1",
+        depth=3,
+        continued_from="run_0-root",
     )
     return Step(
         spec=spec,
@@ -146,6 +153,7 @@ def a_full_step() -> Step:
                 unused_results=3,
             ),
         ),
+        continued_as="run_1-root",
         response=StoredBody('{"é":"🙂"}'.encode(), "json", "application/json"),
         response_status=200,
         error=StepError(

@@ -39,6 +39,8 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
 
 
 def _why(step: StepDocument) -> str:
+    if step.status == "waiting" and step.child_run_id is not None:
+        return f" for {step.child_run_id}" + (f": {step.error}" if step.error else "")
     if step.status == "waiting":
         if step.waiting_for == [EVERY_CHILD]:
             return " for its steps"

@@ -111,6 +111,12 @@ function Acts({ step, run, state: { route, needsKey }, actions }) {
 function Facts({ step, run, route, now }) {
   const next = nextOf(step);
   const nothing = `nothing: this is ${KINDS[step.kind] ?? `a step of kind ${step.kind}`}`;
+  const ties = [
+    ["Run", step.childRunId && `${step.childRunId}-root`],
+    ["Started by", step.startedBy],
+    ["Goes on for", step.continuedFrom],
+    ["Goes on as", step.continuedAs],
+  ].filter(([, id]) => id);
   const links = step.waitingFor.map((id) =>
     id === EVERY_CHILD ? "every live step of its own" : html`<${StepLink} ...${{ id, run, route }} />`,
   );
@@ -130,6 +136,7 @@ function Facts({ step, run, route, now }) {
       ${step.onLost === "fail" && html`<${Fact} name="Lost attempt">fails the step, no retry<//>`}
       ${step.kind === "http" && html`<${Fact} name="Attempt time-out">${duration(step.attemptTimeout)}<//>`}
       ${step.generation > 1 && html`<${Fact} name="Redriven">${plural(step.generation - 1, "time")}<//>`}
+      ${ties.map(([name, id]) => html`<${Fact} name=${name}><${StepLink} ...${{ id, run, route }} /><//>`)}
       ${links.length > 0 && html`<${Fact} name="Waiting for">${links}<//>`}
       <${Fact} name="Trace"><code>${step.traceId}</code><//>
       <${Fact} name="Step"><code>${step.id}</code><//>
