@@ -154,9 +154,12 @@ class World:
         return all(work.done() for work in works) and not self.live()
 
     def is_orphan(self, step_id: str) -> bool:
-        """Whether the step's run has ended, on a runtime that lists only roots."""
+        """Whether its run, or the one that started this, has ended, on a runtime that lists only roots."""
         root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
-        return self.scenario.on_aws and root is not None and root.is_settled
+        if not self.scenario.on_aws or root is None:
+            return False
+        started_by = root.spec.started_by
+        return root.is_settled or (started_by is not None and self.is_orphan(started_by))
 
 
 def faults_of(scenario: Scenario) -> Faults:
