@@ -71,7 +71,7 @@ def test_of_two_links_that_close_a_cycle_at_the_same_time_not_both_pass() -> Non
             replies = await asyncio.gather(
                 *(posted(atomic, a_start(url, key, attemptTimeout=9_000)) for key in ("one", "other"))
             )
-            # A link that passed has settled with its run, so nobody waits for ever.
+            # A link that passed has settled with its run, so no run waits for ever.
             assert [reply.status for reply in replies] == [200, 200]
             types = {reply.json.get("type", "").rpartition(":")[2] for reply in told.values()}
             assert "run-cycle" in types
