@@ -107,7 +107,7 @@ def case_hooks_tell_a_replay_from_a_first_call(world: World) -> None:
     recorder = Recorder()
 
     def flow(ctx: Any, payload: Any) -> Flow:
-        yield ctx.sleep(0.2)
+        yield ctx.sleep(0.4)
 
     serve(world, "flow", flow, hooks=[recorder])
     assert results(world, "flow") == [None, None]

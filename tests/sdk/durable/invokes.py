@@ -34,10 +34,10 @@ def targets(world: World) -> list[Any]:
         return payload
 
     def broken(ctx: Any, payload: Any) -> Flow:
-        called.append(payload)
-        yield ctx.step("/fail", retry=0)
+        yield ctx.step("/fail", payload, retry=0)
 
     def fail(payload: Any) -> None:
+        called.append(payload)
         raise ValueError("no luck")
 
     serve(world, "echo", echo)

