@@ -88,8 +88,10 @@ class World:
         return _Client(self)
 
     async def until(self, step_id: str) -> Any:
-        """The response of a run, however many months it takes."""
-        return (await self.client.wait(step_id, timeout=None)).response
+        """The response of a run, at the next ten minutes. A run that fails raises its error."""
+        while (await self.client.step(step_id)).status not in {"succeeded", "failed", "cancelled"}:
+            await asyncio.sleep(600)
+        return (await self.client.wait(step_id)).response
 
     async def moment(self) -> None:
         """Die here, if this is the moment."""
