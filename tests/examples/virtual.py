@@ -89,9 +89,11 @@ class World:
 
     async def until(self, step_id: str) -> Any:
         """The response of a run, at the next ten minutes. A run that fails raises its error."""
-        while (await self.client.step(step_id)).status not in {"succeeded", "failed", "cancelled"}:
+        for _ in range(100_000):
+            if (await self.client.step(step_id)).status in {"succeeded", "failed", "cancelled"}:
+                return (await self.client.wait(step_id)).response
             await asyncio.sleep(600)
-        return (await self.client.wait(step_id)).response
+        raise AssertionError("it is not finished after two years")
 
     async def moment(self) -> None:
         """Die here, if this is the moment."""
