@@ -7,7 +7,7 @@ from typing import Any
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.child_runs import Starter, run_id_of
 from scenarios.runtime import Runtime, answer_ok
-from scenarios.starts import Gate, assert_problem, document
+from scenarios.starts import Gate, assert_problem, document, retries
 
 
 class Rounds:
@@ -195,3 +195,31 @@ async def scenario_what_a_run_that_goes_on_must_say(runtime: Runtime) -> None:
     assert_problem(late, 409, "attempt-over")
     found = await rounds.continued(calls[0], key="next", payload=0)
     assert found.json["id"] == told["first"].json["id"]
+
+
+async def scenario_a_run_that_goes_on_has_the_limits_of_the_run_before(runtime: Runtime) -> None:
+    rounds = Rounds(runtime, "/unused")
+    bodies: list[Any] = []
+
+    async def goes_on(call: EndpointCall) -> EndpointReply:
+        bodies.append(call.json)
+        if call.payload == 2:
+            return EndpointReply(json="done")
+        own = {"retry": retries(9), "deadline": 50_000} if call.payload else {}
+        reply = await rounds.continued(
+            call, key=f"n-{call.payload}", payload=call.payload + 1, stepInvokeUrl=url, **own
+        )
+        return EndpointReply(status=202, headers={"Atomic-Continue-As": reply.json["id"]})
+
+    url = runtime.endpoint("/goes-on", goes_on)
+    given = {"retry": retries(3), "attemptTimeout": 7_000, "deadline": 60_000, "onLost": "fail"}
+    ids = [(await runtime.finish({**document(url, payload=0), **given})).json["id"]]
+    for _ in range(2):
+        ids.append((await runtime.step_in(ids[-1], "succeeded"))["continuedAs"])
+
+    last = await runtime.step_in(ids[2], "succeeded")
+    second = (await runtime.get(f"/steps/{ids[1]}")).json
+    for step, count, deadline in ((second, 3, 60_000), (last, 9, 50_000)):
+        assert (step["retry"]["count"], step["deadline"]) == (count, deadline)
+        assert (step["attemptTimeout"], step["onLost"]) == (7_000, "fail")
+    assert [body.get("continuedFrom") for body in bodies] == [None, *ids[:2]]

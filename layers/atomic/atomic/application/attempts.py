@@ -184,13 +184,15 @@ def endpoint_request(
 ) -> EndpointRequest:
     """The attempt as it goes over the wire, signed with every live secret of the client."""
     spec, clock = step.spec, engine.clock
-    envelope = {
+    envelope: dict[str, str | int] = {
         "idempotencyKey": spec.endpoint_key,
         "workflowName": spec.workflow_name,
         "runId": spec.run_id,
         "stepId": step.id,
         "attempt": step.attempt_count,
     }
+    if spec.continued_from is not None:
+        envelope["continuedFrom"] = spec.continued_from
     # The payload is JSON already, so it is not encoded a second time.
     body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
     # The endpoint compares the timestamp with its own clock.

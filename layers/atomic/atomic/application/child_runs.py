@@ -4,6 +4,7 @@ The link is written first, then the root of its run. Each effect may be repeated
 conditional write, and names the link that created it.
 """
 
+from collections.abc import Set
 from dataclasses import replace
 from typing import Final
 
@@ -78,9 +79,10 @@ async def begin_run(engine: Engine, link: Step) -> Step:
     return link if isinstance(inserted, Created) else await follow(engine, commit, link, root)
 
 
-async def continue_run(engine: Engine, spec: StepSpec, attempt: int) -> StartResult:
+async def continue_run(engine: Engine, spec: StepSpec, attempt: int, inherited: Set[str]) -> StartResult:
     """Create the root that goes on for `spec.continued_from`, whose attempt `attempt` posts it, or find it.
 
+    `inherited` are the members of its `StepSpec` that are those of the root before.
     The links that wait for one root wait for the other one, as soon as the first has ended so.
     Raises NotFound, RunCancelled, AttemptOver when the root before has ended, PayloadMismatch when the new
     root exists with another payload, and RunExists when it does not go on for the root before.
@@ -89,7 +91,8 @@ async def continue_run(engine: Engine, spec: StepSpec, attempt: int) -> StartRes
     if before is None or before.spec.client_id != spec.client_id:
         raise NotFound(None if before is None else before.spec.client_id)
     above = before.spec
-    wanted = replace(spec, started_by=above.started_by, depth=above.depth, detached=above.detached)
+    kept = {name: getattr(above, name) for name in inherited}
+    wanted = replace(spec, started_by=above.started_by, depth=above.depth, detached=above.detached, **kept)
     root = await engine.store.get(keys.root_of(spec.run_id)) if before.is_settled else None
     if before.status is Status.CANCELLED:
         raise RunCancelled

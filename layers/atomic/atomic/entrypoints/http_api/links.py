@@ -2,10 +2,12 @@
 
 from typing import Any, Final
 
+from atomic.application.child_runs import continue_run
+from atomic.application.start import StartResult
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.http_api.api import attempt_of
+from atomic.entrypoints.http_api.api import Api, attempt_of
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.views import failure_members
 from atomic.protocol import headers, keys, problems
@@ -13,6 +15,13 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.problems import Problem
 from atomic.protocol.requests import ChildRun, StartRequest
 
+# The limits of a step: members of a request, and of a `StepSpec`.
+_LIMITS: Final = {
+    "retry": "retry",
+    "attempt_timeout": "attempt_timeout_ms",
+    "deadline": "deadline_ms",
+    "on_lost": "fails_if_lost",
+}
 # Where a link failed for a reason of its own: the problem, and the cure.
 _PROBLEMS: Final = {
     ErrorKind.CHILD_DIFFERS: (
@@ -41,7 +50,16 @@ def of_link(message: StartRequest, run: ChildRun) -> dict[str, Any]:
     }
 
 
-def attempt_that_continues(request: ApiRequest, client: Client, spec: StepSpec, root_id: str) -> int:
+async def go_on(
+    api: Api, request: ApiRequest, client: Client, message: StartRequest, spec: StepSpec, root_id: str
+) -> StartResult:
+    """Start the run that goes on for this root, with its limits except for those given. Raises Problem."""
+    attempt = _attempt_that_continues(request, client, spec, root_id)
+    inherited = {_LIMITS[name] for name in _LIMITS.keys() - message.model_fields_set}
+    return await continue_run(api.engine, spec, attempt, inherited)
+
+
+def _attempt_that_continues(request: ApiRequest, client: Client, spec: StepSpec, root_id: str) -> int:
     """The number of the attempt of this root that starts the run which goes on for it. Raises Problem."""
     if root_id == keys.root_of(spec.run_id):
         raise problems.invalid("idempotencyKey", "a run cannot go on as itself; use another key")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from atomic.application.child_runs import begin_run, continue_run
+from atomic.application.child_runs import begin_run
 from atomic.application.probe import probe
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import StartResult, start
@@ -16,7 +16,7 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, attempt_of, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.callbacks import callback_member
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
-from atomic.entrypoints.http_api.links import attempt_that_continues, called_run, link_failed, of_link
+from atomic.entrypoints.http_api.links import called_run, go_on, link_failed, of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
 from atomic.entrypoints.http_api.views import (
@@ -126,8 +126,7 @@ async def _post(
     try:
         async with await reserve(api, client, spec) as reservation:
             if spec.continued_from is not None:
-                attempt = attempt_that_continues(request, client, spec, spec.continued_from)
-                started = await continue_run(api.engine, spec, attempt)
+                started = await go_on(api, request, client, message, spec, spec.continued_from)
                 # Its poster is about to end, and waits for nothing.
                 preferences = replace(preferences, respond_async=True)
             else:
