@@ -11,16 +11,10 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import answers, api
-from atomic.sdk._wire.api import (
-    Key,
-    RunFilter,
-    StepOptions,
-    check_options,
-    filter_document,
-    start_document,
-)
+from atomic.sdk._wire import answers, api, lists
+from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
+from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
@@ -156,7 +150,7 @@ class AsyncClient(EventsOfAsyncClient):
         `UnavailableError`.
         """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
-        return await self.run_flow(api.list_runs(self.client_id, query, limit, self.patience_s))
+        return await self.run_flow(lists.list_runs(self.client_id, query, limit, self.patience_s))
 
     async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. A filter that is left out selects all.
@@ -171,7 +165,7 @@ class AsyncClient(EventsOfAsyncClient):
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = api.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
+        flow = lists.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
         return await self.run_flow(flow)
 
     async def cancel(self, run_id: str) -> RunSummary:

@@ -12,16 +12,10 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import StatusName
-from atomic.sdk._wire import answers, api
-from atomic.sdk._wire.api import (
-    Key,
-    RunFilter,
-    StepOptions,
-    check_options,
-    filter_document,
-    start_document,
-)
+from atomic.sdk._wire import answers, api, lists
+from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.client_events import EventsOfClient
+from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import (
     ApiTarget,
     Flow,
@@ -161,7 +155,7 @@ class Client(EventsOfClient):
         `UnavailableError`.
         """
         query = {**({"status": status} if status else {}), **filter_document(wanted)}
-        return self.run_flow(api.list_runs(self.client_id, query, limit, self.patience_s))
+        return self.run_flow(lists.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. A filter that is left out selects all.
@@ -177,7 +171,7 @@ class Client(EventsOfClient):
         `UnavailableError`.
         """
         query = filter_document(wanted)
-        return self.run_flow(api.list_dead_letters(self.client_id, query, limit, self.patience_s))
+        return self.run_flow(lists.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
     def cancel(self, run_id: str) -> RunSummary:
         """Cancel a run and its live steps. A run that has ended stays as it is.

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypedDict, TypeVar
+from typing import Any, Final, NamedTuple, TypedDict
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -13,12 +13,9 @@ from pydantic_core import to_json
 from atomic.protocol import headers
 from atomic.protocol.defaults import ROOT_WAIT_MS
 from atomic.protocol.documents import (
-    DeadLetter,
-    DeadLetterList,
     ProbeResult,
     RedriveResult,
     RunDocument,
-    RunList,
     RunSummary,
     StepDocument,
     StepOutcome,
@@ -43,9 +40,6 @@ from atomic.sdk.errors import (
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
-Page = TypeVar("Page", RunList, DeadLetterList)
-Item = TypeVar("Item")
-
 # API Gateway ends a request after 29 s; a longer wait is made of several requests.
 _WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
 _SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
@@ -65,15 +59,6 @@ class StepOptions(TypedDict, total=False):
     deadline: Seconds
     attempt_timeout: Seconds
     on_lost: OnLost
-
-
-class RunFilter(TypedDict, total=False):
-    """A filter for runs: by name, prefix of the key, and RFC 3339 times such as 2026-11-23T07:38:00Z."""
-
-    workflow_name: str
-    key_prefix: str
-    created_after: str
-    created_before: str
 
 
 def unknown_options(given: Mapping[str, object], known: type) -> str:
@@ -132,18 +117,6 @@ def start_document(
     if "on_lost" in options:
         document["onLost"] = options["on_lost"]
     return document
-
-
-def filter_document(wanted: RunFilter) -> dict[str, str]:
-    """A filter with the wire's names. Raises InvalidRequestError for members that it does not have."""
-    check_options(wanted, RunFilter)
-    names = {
-        "workflow_name": "workflowName",
-        "key_prefix": "keyPrefix",
-        "created_after": "createdAfter",
-        "created_before": "createdBefore",
-    }
-    return {names[name]: str(value) for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +226,7 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
     while True:
         wait_s = min(max(0.0, limits.until_s - now_s), _WAIT_MAX_S)
         query = urlencode({"wait": round(wait_s * 1000)})
-        request = _get(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
+        request = get_of(f"/{quote(client_id)}/steps/{quote(step_id)}?{query}", wait_s)
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = document_of(StepDocument, answer)
         if step.status not in LIVE:
@@ -274,7 +247,7 @@ def probe(client_id: str, document: Mapping[str, Any], patience_s: float) -> Flo
 def get_step(client_id: str, step_id: str, patience_s: float) -> Flow[StepDocument]:
     """A step in its present state."""
     path = f"/{quote(client_id)}/steps/{quote(step_id)}"
-    return document_of(StepDocument, (yield from exchange(_get(path), patience_s)))
+    return document_of(StepDocument, (yield from exchange(get_of(path), patience_s)))
 
 
 def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]:
@@ -282,45 +255,9 @@ def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]
     path: str | None = f"/{quote(client_id)}/runs/{quote(run_id)}"
     pages: list[RunDocument] = []
     while path is not None:
-        pages.append(document_of(RunDocument, (yield from exchange(_get(path), patience_s))))
+        pages.append(document_of(RunDocument, (yield from exchange(get_of(path), patience_s))))
         path = pages[-1].next
     return pages[-1].model_copy(update={"steps": [step for page in pages for step in page.steps]})
-
-
-def list_runs(
-    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
-) -> Flow[list[RunSummary]]:
-    """The newest runs that match the filter, at most `limit`."""
-    path = _first_page(client_id, "runs", query, limit)
-    return [*(yield from _listed(path, RunList, lambda page: page.runs, limit, patience_s))]
-
-
-def list_dead_letters(
-    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
-) -> Flow[list[DeadLetter]]:
-    """The newest dead letters that match the filter, at most `limit`."""
-    path = _first_page(client_id, "dead-letters", query, limit)
-    return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
-
-
-def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str:
-    given = {**query, "limit": str(max(1, min(limit, 100)))}
-    return f"/{quote(client_id)}/{what}?{urlencode(given)}"
-
-
-def _listed(
-    path: str | None,
-    model: type[Page],
-    items: Callable[[Page], list[Item]],
-    limit: int,
-    patience_s: float,
-) -> Flow[list[Item]]:
-    found: list[Item] = []
-    while path is not None and len(found) < limit:
-        page = document_of(model, (yield from exchange(_get(path), patience_s)))
-        found += items(page)
-        path = page.next
-    return found[:limit]
 
 
 def act_on_run(client_id: str, name: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
@@ -367,7 +304,8 @@ def post_of(
     return HttpRequest(method="POST", target=target, body=body, headers=given, wait_s=wait_s)
 
 
-def _get(target: str, wait_s: float = 0.0) -> HttpRequest:
+def get_of(target: str, wait_s: float = 0.0) -> HttpRequest:
+    """A GET, whose answer may take `wait_s`."""
     return HttpRequest(method="GET", target=target, wait_s=wait_s)
 
 

@@ -1,0 +1,69 @@
+"""Lists of runs and of dead letters: filters, and pages."""
+
+from collections.abc import Callable, Mapping
+from typing import TypedDict, TypeVar
+from urllib.parse import quote, urlencode
+
+from atomic.protocol.documents import DeadLetter, DeadLetterList, RunList, RunSummary
+from atomic.sdk._wire.api import check_options, document_of, exchange, get_of
+from atomic.sdk._wire.transport import Flow
+
+Page = TypeVar("Page", RunList, DeadLetterList)
+Item = TypeVar("Item")
+
+
+class RunFilter(TypedDict, total=False):
+    """A filter for runs: by name, prefix of the key, and RFC 3339 times such as 2026-11-23T07:38:00Z."""
+
+    workflow_name: str
+    key_prefix: str
+    created_after: str
+    created_before: str
+
+
+def filter_document(wanted: RunFilter) -> dict[str, str]:
+    """A filter with the wire's names. Raises InvalidRequestError for members that it does not have."""
+    check_options(wanted, RunFilter)
+    names = {
+        "workflow_name": "workflowName",
+        "key_prefix": "keyPrefix",
+        "created_after": "createdAfter",
+        "created_before": "createdBefore",
+    }
+    return {names[name]: str(value) for name, value in wanted.items() if value is not None}
+
+
+def list_runs(
+    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
+) -> Flow[list[RunSummary]]:
+    """The newest runs that match the filter, at most `limit`."""
+    path = _first_page(client_id, "runs", query, limit)
+    return [*(yield from _listed(path, RunList, lambda page: page.runs, limit, patience_s))]
+
+
+def list_dead_letters(
+    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
+) -> Flow[list[DeadLetter]]:
+    """The newest dead letters that match the filter, at most `limit`."""
+    path = _first_page(client_id, "dead-letters", query, limit)
+    return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
+
+
+def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str:
+    given = {**query, "limit": str(max(1, min(limit, 100)))}
+    return f"/{quote(client_id)}/{what}?{urlencode(given)}"
+
+
+def _listed(
+    path: str | None,
+    model: type[Page],
+    items: Callable[[Page], list[Item]],
+    limit: int,
+    patience_s: float,
+) -> Flow[list[Item]]:
+    found: list[Item] = []
+    while path is not None and len(found) < limit:
+        page = document_of(model, (yield from exchange(get_of(path), patience_s)))
+        found += items(page)
+        path = page.next
+    return found[:limit]
