@@ -12,6 +12,7 @@ from atomic.sdk import errors
 NAMES = [
     "AsyncClient",
     "AsyncContext",
+    "AsyncRunHandle",
     "AtomicError",
     "AttemptRecord",
     "Batch",
@@ -45,7 +46,12 @@ NAMES = [
     "RefusedError",
     "Retry",
     "RetryAfter",
+    "RunCycleError",
+    "RunDiffersError",
     "RunDocument",
+    "RunExistsError",
+    "RunFailedError",
+    "RunHandle",
     "RunSummary",
     "SagaFailedError",
     "SerializationError",
@@ -53,6 +59,7 @@ NAMES = [
     "StepDocument",
     "StepFailedError",
     "StepOutcome",
+    "TooDeepError",
     "TooLargeError",
     "TooManyRequestsError",
     "UnauthorizedError",
@@ -90,6 +97,7 @@ CLIENT = [
 CONTEXT = [
     "attempt",
     "callback",
+    "continue_as",
     "event",
     "events",
     "gather",
@@ -104,8 +112,10 @@ CONTEXT = [
     "random",
     "run",
     "run_id",
+    "run_workflow",
     "saga",
     "sleep",
+    "start_run",
     "step",
     "step_id",
     "unfinished",
@@ -139,7 +149,7 @@ def test_both_contexts_have_the_same_methods() -> None:
     call = atomic.Call(run_id="r", step_id="s", workflow_name="w", idempotency_key="k", attempt=1, url="u")
     plain = atomic.Context(call, atomic.Client(), 1.0)
     asynchronous = atomic.AsyncContext(call, atomic.AsyncClient(), 1.0)
-    of_plain = {"call", "call_handler"}
+    of_plain = {"call", "call_handler", "call_workflow"}
     assert sorted({name for name in dir(plain) if name[0] != "_"} - of_plain) == CONTEXT
     assert sorted({name for name in dir(asynchronous) if name[0] != "_"} - {"await_handler"}) == CONTEXT
 

@@ -140,6 +140,37 @@ def test_without_waiting_the_present_state_is_returned(variant: str) -> None:
         assert api.seen[0][2]["prefer"] == "respond-async"
 
 
+def going_on(step_id: str, following: str | None = None, **members: Any) -> tuple[int, dict[str, str], Any]:
+    """The answer for a root that has succeeded, and goes on as `following`."""
+    return 200, {}, {**WHOLE, "id": step_id, "continuedAs": following, **members}
+
+
+SECOND, THIRD = STEP.replace("0" * 32, "1" * 32), STEP.replace("0" * 32, "2" * 32)
+
+
+def test_the_outcome_of_a_run_that_goes_on_is_that_of_the_last_run(variant: str) -> None:
+    for method in ("start", "wait"):
+        chain = (going_on(STEP, SECOND), going_on(SECOND, THIRD), going_on(THIRD, response="last"))
+        with fake_api(*chain) as api:
+            outcome = start(variant, api) if method == "start" else call(variant, api, "wait", STEP)
+            assert (outcome.id, outcome.response, outcome.continued_as) == (THIRD, "last", None)
+            paths = [path.partition("?")[0] for _, path, _, _ in api.seen]
+            assert paths[1:] == [f"/me/steps/{SECOND}", f"/me/steps/{THIRD}"]
+
+
+def test_a_run_that_goes_on_is_followed_within_the_caller_s_limit(variant: str) -> None:
+    with fake_api(going_on(STEP, SECOND)) as api:
+        assert start(variant, api, timeout=0).continued_as == SECOND
+    with fake_api(going_on(STEP, SECOND)) as api, pytest.raises(NotFinishedError) as late:
+        call(variant, api, "wait", STEP, timeout=0)
+    assert late.value.step_id == SECOND
+
+
+def test_a_call_that_has_started_a_run_has_its_own_outcome(variant: str) -> None:
+    with fake_api(going_on(STEP, SECOND, kind="run")) as api:
+        assert call(variant, api, "wait", STEP).id == STEP
+
+
 def test_what_a_failed_step_left_behind(variant: str) -> None:
     problem = {
         "type": "urn:atomic:problem:step-failed",

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from atomic import (
     AsyncClient,
     AsyncContext,
+    AsyncRunHandle,
     Batch,
     Call,
     Client,
@@ -25,6 +26,7 @@ from atomic import (
     Retry,
     RetryAfter,
     RunDocument,
+    RunHandle,
     RunSummary,
     StepDocument,
     StepFailedError,
@@ -93,6 +95,32 @@ def plain(ctx: Context, user: User) -> None:
     assert_type(ctx.until("check", every=1, name="paid"), Any)
     assert_type([ctx.run_id, ctx.idempotency_key], list[str])
     assert_type(ctx.attempt, int)
+
+
+def invoice(ctx: Context, user: User) -> bytes:
+    assert_type(ctx.run_workflow(invoice, user, key=7, on_cancel="keep", retry=3), bytes)
+    assert_type(ctx.run_workflow("invoice", user, workflow_name="invoice"), Any)
+    assert_type(ctx.run_workflow("invoice", user, workflow_name="invoice", result=User), User)
+    handle = ctx.start_run(invoice, user, name="bill", deadline=timedelta(days=1), on_lost="fail")
+    assert_type(handle, RunHandle[bytes])
+    assert_type(handle.result(), bytes)
+    handle.cancel()
+    assert_type(ctx.start_run("invoice", workflow_name="invoice", detached=True).run_id, str)
+    assert_type(ctx.gather(ctx.call_workflow(invoice, user), handle.result), list[bytes])
+    return ctx.continue_as(user, key=UUID(int=2))
+
+
+async def async_invoice(ctx: AsyncContext, user: User) -> bytes:
+    assert_type(await ctx.run_workflow(async_invoice, user, attempt_timeout=60), bytes)
+    assert_type(await ctx.run_workflow(invoice, user), bytes)
+    assert_type(await ctx.run_workflow("invoice", user, workflow_name="invoice"), Any)
+    handle = await ctx.start_run("invoice", user, workflow_name="invoice", result=User)
+    assert_type(handle, AsyncRunHandle[User])
+    assert_type(await handle.result(), User)
+    await handle.cancel()
+    await asyncio.gather(ctx.run_workflow(invoice, user), ctx.start_run(invoice, detached=True))
+    assert_type((await ctx.race({"a": ctx.run_workflow(invoice, user)}))[1], bytes)
+    return await ctx.continue_as(user)
 
 
 async def fetch() -> bytes:

@@ -212,6 +212,11 @@ class StepResult(Document):
     status: StatusName
     step_name: str | None = None
     fingerprint: str = Field(description="SHA-256 of the payload as canonical JSON, in hex digits.")
+    continued_as: str | None = Field(
+        default=None,
+        description="Of a step of kind `run`: the last root as which its run went on. The response is "
+        "that of this root.",
+    )
     finished_at: str | None = None
     response: Any = None
     response_status: int | None = None

@@ -15,7 +15,9 @@ from atomic.protocol.documents import (
     StepDocument,
     StepOutcome,
 )
+from atomic.sdk._calls.async_child_runs import AsyncRunHandle
 from atomic.sdk._calls.batches import Batch, BatchItem
+from atomic.sdk._calls.blocking_child_runs import RunHandle
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.hooks import End, HandlerCall, Hooks, Operation, ValueAttempt
 from atomic.sdk._wire.codecs import Codec, Where
@@ -43,10 +45,15 @@ from atomic.sdk.errors import (
     PayloadMismatchError,
     RefusedError,
     RetryAfter,
+    RunCycleError,
+    RunDiffersError,
+    RunExistsError,
+    RunFailedError,
     SagaFailedError,
     SerializationError,
     StepCancelledError,
     StepFailedError,
+    TooDeepError,
     TooLargeError,
     TooManyRequestsError,
     UnauthorizedError,
@@ -59,6 +66,7 @@ from atomic.sdk.retry import Retry
 __all__ = [
     "AsyncClient",
     "AsyncContext",
+    "AsyncRunHandle",
     "AtomicError",
     "AttemptOverError",
     "AttemptRecord",
@@ -92,7 +100,12 @@ __all__ = [
     "RefusedError",
     "Retry",
     "RetryAfter",
+    "RunCycleError",
+    "RunDiffersError",
     "RunDocument",
+    "RunExistsError",
+    "RunFailedError",
+    "RunHandle",
     "RunSummary",
     "SagaFailedError",
     "SerializationError",
@@ -100,6 +113,7 @@ __all__ = [
     "StepDocument",
     "StepFailedError",
     "StepOutcome",
+    "TooDeepError",
     "TooLargeError",
     "TooManyRequestsError",
     "UnauthorizedError",

@@ -1,7 +1,7 @@
 """The context of an `async def` workflow: it identifies the run, and calls steps."""
 
 import random as chance
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime
 from functools import partial
 from inspect import isawaitable
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
 from atomic.sdk._calls.async_batches import AsyncBatches
+from atomic.sdk._calls.async_child_runs import AsyncChildRuns
 from atomic.sdk._calls.async_events import AsyncEvents
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
+class AsyncContext(AsyncBatches, AsyncChildRuns, AsyncEvents, AsyncSagas):
     """The context of an `async def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -235,7 +236,8 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
         try:
             main = await self._branches.run(self._main(handler))
             if self._branches.is_suspended:
-                self._require_awaited(self._unawaited.dropped)
+                if self._unawaited.dropped:
+                    raise NonRetryable(_not_awaited(self._unawaited.dropped))
                 raise self._suspension(self._branches.cause)
             if main.cancelled():
                 raise RuntimeError("The handler cancelled itself.")
@@ -251,7 +253,8 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
         await self._known()
         enter_branch(self, self._root)
         result = await handler
-        self._require_awaited([*self._unawaited.dropped, *self._unawaited.calls.values()])
+        if left_out := self._left_out():
+            raise NonRetryable(left_out)
         return result
 
     def _value(
@@ -341,6 +344,10 @@ class AsyncContext(AsyncBatches, AsyncEvents, AsyncSagas):
     def _scope(self) -> Scope:
         return current_scope(self, self._root)
 
-    def _require_awaited(self, calls: Sequence[object]) -> None:
-        if calls:
-            raise NonRetryable(f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call.")
+    def _left_out(self) -> str:
+        calls = [*self._unawaited.dropped, *self._unawaited.calls.values()]
+        return _not_awaited(calls) if calls else ""
+
+
+def _not_awaited(calls: Iterable[object]) -> str:
+    return f"Not awaited: {'; '.join(map(str, calls))}. Write `await` before the call."

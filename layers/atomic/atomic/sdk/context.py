@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID, uuid4
 
 from atomic.sdk._calls.blocking_batches import BlockingBatches
+from atomic.sdk._calls.blocking_child_runs import BlockingChildRuns
 from atomic.sdk._calls.blocking_events import BlockingEvents
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import (
@@ -38,7 +39,7 @@ from atomic.sdk.retry import Retry, Seconds
 T = TypeVar("T")
 
 
-class Context(BlockingBatches, BlockingEvents, BlockingSagas):
+class Context(BlockingBatches, BlockingChildRuns, BlockingEvents, BlockingSagas):
     """The context of a plain `def` workflow: it identifies the run, and calls steps.
 
     `run_id`, `step_id`, `workflow_name` and `idempotency_key` name the run; `attempt` counts from 1.
@@ -250,9 +251,8 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
         """
         try:
             result = function()
-            if self._uncalled:
-                made = "; ".join(map(str, self._uncalled.values()))
-                raise NonRetryable(f"Not called: {made}. Give it to `ctx.gather` or `ctx.parallel`.")
+            if left_out := self._left_out():
+                raise NonRetryable(left_out)
             return result
         finally:
             self._has_ended = True
@@ -324,6 +324,10 @@ class Context(BlockingBatches, BlockingEvents, BlockingSagas):
             if self._cause is None or isinstance(self._cause, TRANSIENT):
                 self._cause = cause or self._cause
             self._suspended.set()
+
+    def _left_out(self) -> str:
+        made = "; ".join(map(str, self._uncalled.values()))
+        return f"Not called: {made}. Give it to `ctx.gather` or `ctx.parallel`." if made else ""
 
     def _check(self) -> None:
         """Raise Suspended when the handler is suspended: its calls have no effect any more."""

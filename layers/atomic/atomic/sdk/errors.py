@@ -6,7 +6,10 @@ AtomicError
 ├── StepFailedError          the step failed                                          (424)
 │   ├── EventTimeoutError    the event was not completed before its deadline           (424)
 │   │   └── HeartbeatMissedError  no heartbeat of the event came in time               (424)
-│   └── EventRejectedError   somebody rejected the event                               (424)
+│   ├── EventRejectedError   somebody rejected the event                               (424)
+│   └── RunFailedError       the run that the call has started failed                  (424)
+│       ├── RunDiffersError  a run with this key exists, with another payload or URL   (422)
+│       └── RunCycleError    that run waits for this one                               (409)
 ├── CancelledError           the step or its run was cancelled                         (409)
 │   └── StepCancelledError   the step was cancelled, and not its run                   (409)
 ├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
@@ -18,8 +21,9 @@ AtomicError
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
     ├── UrlNotAllowedError   (403)     ├── TooManyRequestsError  (429)
     ├── NotFoundError        (404)     ├── NotAnOpenEventError   (409)
-    └── UnavailableError     (5xx)     ├── NotRedrivableError    (409)
-                                       └── AttemptOverError      (409)
+    ├── TooDeepError         (409)     ├── NotRedrivableError    (409)
+    ├── RunExistsError       (409)     └── AttemptOverError      (409)
+    └── UnavailableError     (5xx)
 
 NonRetryable, RetryAfter     raised by you, in an endpoint
 """
@@ -113,6 +117,28 @@ class EventRejectedError(StepFailedError):
     """Somebody rejected the event: catch this to go on without it. `response` is what they sent."""
 
     code = "event-rejected"
+
+
+class RunFailedError(StepFailedError):
+    """`run_id` is the run: fix its endpoint and redrive its dead letter, or catch this and go on."""
+
+    code = "run-failed"
+
+    def __init__(self, detail: str = "", *, members: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail, members=members)
+        self.run_id: str | None = self.problem.get("childRunId")
+
+
+class RunDiffersError(RunFailedError):
+    """Start another run, under another `key`."""
+
+    code = "run-differs"
+
+
+class RunCycleError(RunFailedError):
+    """Start it with `detached=True`: then nothing waits for it."""
+
+    code = "run-cycle"
 
 
 class CancelledError(AtomicError):
@@ -241,6 +267,20 @@ class NotRedrivableError(RefusedError):
     is_permanent = True
 
 
+class RunExistsError(RefusedError):
+    """Give `ctx.continue_as` another `key`."""
+
+    code = "run-exists"
+    is_permanent = True
+
+
+class TooDeepError(RefusedError):
+    """A run that starts itself must end some time; for a loop without end, use `ctx.continue_as`."""
+
+    code = "too-deep"
+    is_permanent = True
+
+
 class TooLargeError(RefusedError):
     """256 KiB is the limit of a payload, and of an answer."""
 
@@ -309,17 +349,22 @@ class Suspended(BaseException):
         self.wake = wake
 
 
-_FAILURES: Final[dict[str, type[StepFailedError]]] = {
+# The classes of errors by what failed.
+FAILURES: Final[dict[str, type[StepFailedError]]] = {
     ErrorKind.EVENT_EXPIRED: EventTimeoutError,
     ErrorKind.HEARTBEAT_MISSED: HeartbeatMissedError,
     ErrorKind.EVENT_REJECTED: EventRejectedError,
+    ErrorKind.CHILD_FAILED: RunFailedError,
+    ErrorKind.CHILD_GONE: RunFailedError,
+    ErrorKind.CHILD_DIFFERS: RunDiffersError,
+    ErrorKind.RUN_CYCLE: RunCycleError,
 }
 
 
 def check_success(step: "StepDocument") -> None:
     """Raise StepFailedError for a step that has failed, and CancelledError for a cancelled one."""
     if step.status == "failed":
-        raise _FAILURES.get(step.error_kind or "", StepFailedError)(
+        raise FAILURES.get(step.error_kind or "", StepFailedError)(
             f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
             members={
                 "id": step.id,

@@ -128,6 +128,8 @@ def _result(step: Step) -> dict[str, Any]:
     if spec.step_name:
         shown["stepName"] = spec.step_name
     shown["fingerprint"] = spec.fingerprint
+    if step.continued_as is not None:
+        shown["continuedAs"] = step.continued_as
     if step.status is not Status.SUCCEEDED:
         return shown
     return {

@@ -43,7 +43,7 @@ from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
 # The post of a step that lost a race arrives within this time, if it was sent.
-_POSTED_WITHIN_S: Final = 1.0
+POSTED_WITHIN_S: Final = 1.0
 _PAUSE_S: Final = 0.05
 # The record of an early end has room for the digests of so many keys, and for its other parts.
 _KEYED_MAX: Final = 20_000
@@ -216,7 +216,7 @@ class BatchingContext(ConditionalContext, ABC):
         live = [*run.left, *self._left_before(batch, run, await self._known())]
         self._leave(live)
         if batch.cancels_rest:
-            until_s = self._now_s() + _POSTED_WITHIN_S
+            until_s = self._now_s() + POSTED_WITHIN_S
             for step_id in live:
                 await self._cancel(self._leaving(step_id, until_s))
         await self._take_turn(run.progress)
@@ -255,7 +255,7 @@ class BatchingContext(ConditionalContext, ABC):
 
         The post of the step may be under way. So a step that is not found is looked for until `until_s`.
         """
-        patience_s, pause_s = min(self._client.patience_s, max(_POSTED_WITHIN_S, self._left_s())), 0.0
+        patience_s, pause_s = min(self._client.patience_s, max(POSTED_WITHIN_S, self._left_s())), 0.0
         client_id, given = self._client.client_id, self._path.headers
         while True:
             try:

@@ -24,6 +24,7 @@ class Call:
     - `attempt_token`: the proof that this attempt was called, for requests to Atomic (empty when there is
       none).
     - `steps_url`: where Atomic takes its handler's posts (empty when the server does not say).
+    - `continued_from`: the id of the root for which this run goes on (None when it does not).
     - `answer_token`: with it, another program answers this call in the endpoint's place.
     """
 
@@ -36,6 +37,7 @@ class Call:
     traceparent: str = ""
     attempt_token: str = field(default="", repr=False)
     steps_url: str = ""
+    continued_from: str | None = None
 
     @property
     def answer_token(self) -> str:

@@ -41,6 +41,7 @@ from atomic.sdk.errors import (
     NotFinishedError,
     StepFailedError,
     Suspended,
+    TooDeepError,
     TooLargeError,
     UrlNotAllowedError,
 )
@@ -51,10 +52,11 @@ _log: Final = logging.getLogger("atomic.sdk")
 LOOK_S: Final = 0.001
 # Errors that are the outcome of a step, so handlers may catch them. All others come from the server or the
 # network, or from a handler that changed between replays. A replay may not meet them, so they suspend.
-_OUTCOMES: Final = (StepFailedError, CancelledError, InvalidRequestError, TooLargeError, UrlNotAllowedError)
+_REFUSALS: Final = (InvalidRequestError, TooDeepError, TooLargeError, UrlNotAllowedError)
+_OUTCOMES: Final = (StepFailedError, CancelledError, *_REFUSALS)
 _LATE_CALLS_MAX: Final = 100
 # Cached, because a handler calls the same steps in each run.
-_joined: Final = lru_cache(maxsize=1024)(urljoin)
+joined_url: Final = lru_cache(maxsize=1024)(urljoin)
 # The pause between the calls of a handler that does not stop when it is suspended.
 LOOP_PAUSE_S: Final = 1.0
 
@@ -88,7 +90,7 @@ class StepCall(Generic[CallResult]):
 
     `name` is its name in messages. `changes_live`: this call may add something to a live step.
     `default` is the result of an event whose deadline is over, unless it is NO_DEFAULT. `coder` reads the
-    response; what the SDK records for itself is plain.
+    response, which the step `answered_by` has made; what the SDK records for itself is plain.
     """
 
     id: str
@@ -99,6 +101,7 @@ class StepCall(Generic[CallResult]):
     changes_live: bool = False
     default: Any = NO_DEFAULT
     coder: Coder = PLAIN
+    answered_by: str
 
     @property
     def title(self) -> str:
@@ -122,8 +125,9 @@ class StepCall(Generic[CallResult]):
             expired: CallResult = self.default
             return expired
         what, kind = f"the result of step {self.name!r}", self.document.get("kind", "step")
+        made_by = outcome.continued_as or self.answered_by
         value: CallResult = self.result.read(
-            self.coder.read_result(outcome.unwrap(), self.id, kind, what), what
+            self.coder.read_result(outcome.unwrap(), made_by, kind, what), what
         )
         return value
 
@@ -234,7 +238,7 @@ class BaseContext(ABC):
     ) -> StepCall[Any]:
         api.check_options(options, CallOptions)
         name, returns, written = self._written(step, payload)
-        url = _joined(self._call.url, name)
+        url = joined_url(self._call.url, name)
         key, given = options.get("key"), name_text(options.get("name"))
         # A URL has no spaces, so no URL equals this text.
         called = f"{url} {given}" if given else url
@@ -275,7 +279,9 @@ class BaseContext(ABC):
         *,
         result: ValueType = UNDECLARED,
         timeout_s: float | None = None,
+        root_id: str | None = None,
     ) -> StepCall[Any]:
+        """The call of a step. If it starts a run, `root_id` gets the payload and makes the response."""
         if (running := running_value.get()) is not None and running.owner is self:
             self._refuse(
                 f"The function of value {running.name!r} calls {name!r}: it runs again when its attempt "
@@ -283,9 +289,10 @@ class BaseContext(ABC):
             )
         posted = {**document, "parent": self.step_id}
         step_call_id = step_id(self._client.client_id, self.run_id, posted)
+        answered_by = root_id or step_call_id
         if "stepInvokeUrl" in posted:
             what = f"the payload of step {name!r}"
-            posted["payload"] = self._coder.payload(posted["payload"], step_call_id, what)
+            posted["payload"] = self._coder.payload(posted["payload"], answered_by, what)
         return StepCall(
             id=step_call_id,
             name=name,
@@ -293,6 +300,7 @@ class BaseContext(ABC):
             result=result,
             timeout_s=timeout_s,
             coder=self._coder,
+            answered_by=answered_by,
         )
 
     def _served(self, function: Function) -> Served:

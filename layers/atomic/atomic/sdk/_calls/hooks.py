@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from atomic.sdk._calls.call import Call
+from atomic.sdk._wire.answers import ContinuedAs
 from atomic.sdk.errors import CancelledError, Suspended
 
 _log: Final = logging.getLogger("atomic.sdk")
@@ -34,10 +35,10 @@ class HandlerCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
-    """One call of the context by a workflow: a step, a sleep, an event or a value.
+    """One call of the context by a workflow: a step, a sleep, an event, a value or a run.
 
     - `call`: the call of the workflow.
-    - `kind`: "step", "timer" (a sleep), "event" or "value".
+    - `kind`: "step", "timer" (a sleep), "event", "value" or "run" (a run of its own).
     - `name`: its name in lists; for a step without one, its URL relative to the workflow.
     - `step_id`: the id of its step.
     - `is_replayed`: whether the step had ended before this call of the workflow began.
@@ -196,6 +197,8 @@ def _end(error: BaseException | None) -> End:
     if error is None:
         return End(outcome="succeeded")
     if isinstance(error, Suspended):
+        if isinstance(error.cause, ContinuedAs):
+            return End(outcome="succeeded")
         return End(outcome="suspended", error=error.cause)
     # The SDK imports asyncio only for those who use it.
     from asyncio import CancelledError as TaskCancelledError

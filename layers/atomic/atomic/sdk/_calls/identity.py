@@ -228,11 +228,14 @@ def step_key(run_key: str, position: Position) -> str:
 def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
     """The id that the server will give to a step of this run that has a parent."""
     utf8("name", document.get("stepName", ""))
+    called = document.get("stepInvokeUrl") or document["kind"]
+    if (run := document.get("run")) is not None:
+        called = keys.run_id(client_id, run["workflowName"], run["idempotencyKey"])
     identity = keys.identity(
         client_id,
         document["workflowName"],
         document["parent"],
-        document.get("stepInvokeUrl") or document["kind"],
+        called,
         document.get("stepName", ""),
         document["idempotencyKey"],
     )

@@ -87,6 +87,7 @@ class _Result(NamedTuple):
     finished_at: str
     response: Any
     callback_url: str = ""
+    continued_as: str = ""
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Results:
             raise NotFinishedError("Not finished in time.", step_id=step_id)
         if known.status != "succeeded":
             return None
-        return Outcome(ended_at=known.finished_at, was_replayed=True, response=known.response)
+        return Outcome(known.finished_at, True, known.response, continued_as=known.continued_as or None)
 
     def has_ended(self, step_id: str) -> bool:
         """Whether a step is known to have ended, with any outcome."""
@@ -136,6 +137,17 @@ class Results:
             return None
         self._asked.add(step_id)
         return known.callback_url
+
+    def has_run(self, step_id: str, document: Mapping[str, Any]) -> bool:
+        """Whether a run is known to be started by this document. If so, no post is needed.
+
+        A failed one is posted again: the server's answer says whether the run could be started.
+        """
+        known = self._steps.get(step_id)
+        if known is None or known.status == "failed":
+            return False
+        self._asked.add(step_id)
+        return known.fingerprint == fingerprint(document["payload"])
 
     def is_live(self, step_id: str) -> bool:
         """Whether a step that the handler no longer waits for is known to be live. It counts as used."""
@@ -177,17 +189,17 @@ class Results:
             is_done = step["status"] == "succeeded"
             texts = [step["id"], step["kind"], step["status"], step["fingerprint"]]
             texts.append(step["finishedAt"] if is_done else "")
-            callback_url = step.get("callbackUrl", "")
+            more = [step.get("callbackUrl", ""), step.get("continuedAs") or ""]
             response = step["response"] if is_done else None
             if is_done:
                 datetime.fromisoformat(texts[-1])
         except (KeyError, TypeError, ValueError):
-            texts, response, callback_url = [None], None, ""
-        if not all(isinstance(text, str) for text in (*texts, callback_url)):
+            texts, response, more = [None], None, [""]
+        if not all(isinstance(text, str) for text in (*texts, *more)):
             self.is_complete = False
             return
         step_id, kind, status, print_, finished_at = texts
-        self._steps[step_id] = _Result(kind, status, print_, finished_at, response, callback_url)
+        self._steps[step_id] = _Result(kind, status, print_, finished_at, response, *more)
 
 
 def read_results(query: ResultsQuery | None, patience_s: float) -> Flow[Results]:

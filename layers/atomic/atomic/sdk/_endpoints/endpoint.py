@@ -206,6 +206,7 @@ class Endpoint:
                 traceparent=request.headers.get(headers.TRACEPARENT, ""),
                 attempt_token=request.headers.get(headers.ATTEMPT_TOKEN, ""),
                 steps_url=request.headers.get(headers.STEPS_URL, ""),
+                continued_from=document.get("continuedFrom"),
             )
         except (ValueError, KeyError, TypeError):
             raise Unreadable("This is an endpoint for Atomic: start it through Atomic.") from None

@@ -44,6 +44,14 @@ class Unreadable(Exception):
     """The request was not sent by Atomic."""
 
 
+class ContinuedAs(Exception):
+    """The cause of a suspension that is the end of a run: it goes on as the run of this root."""
+
+    def __init__(self, root_id: str) -> None:
+        super().__init__(root_id)
+        self.root_id = root_id
+
+
 def success(result: Any) -> HandlerResponse:
     """200 with the result, which consists of plain JSON values."""
     given = {headers.CONTENT_TYPE: "application/json"}
@@ -116,6 +124,8 @@ def _suspension(signal: Suspended) -> HandlerResponse:
         # A server that does not know the policy calls the handler again when any step has ended.
         wake = {} if signal.wake == "any" else {headers.WAKE: signal.wake}
         return HandlerResponse(status=202, headers={headers.WAITING_FOR: named, **wake})
+    if isinstance(signal.cause, ContinuedAs):
+        return HandlerResponse(status=202, headers={headers.CONTINUE_AS: signal.cause.root_id})
     if isinstance(signal.cause, TRANSIENT):
         later = signal.cause.retry_after if isinstance(signal.cause, RefusedError) else ""
         extra = {headers.REFUSED: "true", **({headers.RETRY_AFTER: later} if later else {})}

@@ -141,6 +141,10 @@ class Deadline:
         """When the caller's time is over."""
         return math.inf if self.timeout_s is None else self.now_s + self.timeout_s
 
+    def left_at(self, now_s: float) -> "Deadline":
+        """The same limits, for a call that is a part of this one and begins later."""
+        return Deadline(now_s, None if self.timeout_s is None else self.until_s - now_s, self.patience_s)
+
 
 def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
     """Send a request. It is repeated while no answer comes or the server is busy: all are idempotent."""
@@ -170,7 +174,10 @@ def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> H
 
 
 def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow[StepOutcome]:
-    """Start or attach, and wait for the outcome up to the caller's limit."""
+    """Start or attach, and wait for the outcome up to the caller's limit.
+
+    Of a run that goes on as another one, this is the outcome of the last run.
+    """
     path = StepsPath(f"/{quote(client_id)}", {})
     now_s, pause_s = limits.now_s, 0.0
     while True:
@@ -178,7 +185,10 @@ def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow
         request = post_start(path, document, min(left_s, _WAIT_MAX_S))
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         if answer.status == 200 or (answer.status == 202 and limits.timeout_s == 0):
-            return read(StepOutcome, answer)
+            outcome = read(StepOutcome, answer)
+            if outcome.continued_as is None or limits.timeout_s == 0:
+                return outcome
+            return (yield from wait(client_id, outcome.continued_as, limits.left_at(answer.at_s)))
         if answer.status not in {202, 504} or answer.at_s >= limits.until_s:
             raise error_of(replace(answer, status=504) if answer.status == 202 else answer)
         pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
@@ -189,13 +199,15 @@ class Outcome(NamedTuple):
     """How a step ended: its response, or the error to raise.
 
     `ended_at` can be compared with others, and is empty when the server does not say. `was_replayed`: the
-    step had ended before the post.
+    step had ended before the post. `continued_as`: the response is that of another root, as which a run
+    went on.
     """
 
     ended_at: str
     was_replayed: bool
     response: Any = None
     error: StepFailedError | None = None
+    continued_as: str | None = None
 
     def unwrap(self) -> Any:
         """The response. Raises StepFailedError."""
@@ -212,8 +224,8 @@ def step_once(
     answer = yield from exchange(request, patience_s)
     was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
     if answer.status == 200:
-        response, ended_at = members(answer, "response", "finishedAt")
-        return Outcome(response=response, ended_at=ended_at, was_replayed=was_replayed)
+        response, ended_at, next_root = members(answer, "response", "finishedAt", optional=("continuedAs",))
+        return Outcome(ended_at, was_replayed, response, continued_as=next_root)
     error = error_of(answer)
     if not isinstance(error, StepFailedError):
         raise error
@@ -221,7 +233,10 @@ def step_once(
 
 
 def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
-    """Long-poll a step until it settles. Raises the errors of `start`."""
+    """Long-poll a step until it settles, and the last run of one that goes on as others.
+
+    Raises the errors of `start`.
+    """
     now_s, pause_s = limits.now_s, 0.0
     while True:
         wait_s = min(max(0.0, limits.until_s - now_s), _WAIT_MAX_S)
@@ -231,10 +246,13 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         step = document_of(StepDocument, answer)
         if step.status not in LIVE:
             check_success(step)
-            return step
+            if step.continued_as is None or step.kind == "run":
+                return step
+            step_id = step.continued_as
         if answer.at_s >= limits.until_s:
-            raise NotFinishedError("Not finished in time.", step_id=step.id)
-        pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
+            raise NotFinishedError("Not finished in time.", step_id=step_id)
+        is_next = step_id != step.id
+        pause_s = 0.0 if is_next else min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
         now_s = answer.at_s + pause_s
 
 

@@ -19,7 +19,8 @@ class Where:
     """Where a value belongs; the same when it is encoded and when it is decoded.
 
     - `run_id`: the id of the run.
-    - `step_id`: the id of the step; None for an event, whose sender need not know it.
+    - `step_id`: the id of the step; None for an event, whose sender need not know it. Of a run that a
+      workflow starts, it is the root, whose endpoint reads the payload and makes the result.
     - `kind`: "step" (a workflow is one, too), "value" or "event".
     - `part`: "payload" or "result".
     """

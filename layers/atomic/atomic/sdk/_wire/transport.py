@@ -11,7 +11,7 @@ import random
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar
@@ -21,14 +21,11 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from atomic.protocol import headers, problems
-from atomic.protocol.error_kinds import ErrorKind
 from atomic.sdk.errors import (
+    FAILURES,
     AtomicError,
     AttemptOverError,
     CancelledError,
-    EventRejectedError,
-    EventTimeoutError,
-    HeartbeatMissedError,
     InvalidRequestError,
     NoAnswerError,
     NotAnOpenEventError,
@@ -37,8 +34,11 @@ from atomic.sdk.errors import (
     NotRedrivableError,
     PayloadMismatchError,
     RefusedError,
+    RunExistsError,
+    RunFailedError,
     StepCancelledError,
     StepFailedError,
+    TooDeepError,
     TooLargeError,
     TooManyRequestsError,
     UnauthorizedError,
@@ -71,14 +71,12 @@ _BY_TYPE: Final[dict[str, type[RefusedError]]] = {
     problems.ATTEMPT_OVER.uri: AttemptOverError,
     problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
     problems.NOT_REDRIVABLE.uri: NotRedrivableError,
+    problems.RUN_EXISTS.uri: RunExistsError,
+    problems.TOO_DEEP.uri: TooDeepError,
     problems.URL_NOT_ALLOWED.uri: UrlNotAllowedError,
 }
-# By the type of the problem, and by the kind of error where that says more.
-_FAILURES: Final[dict[str, type[StepFailedError]]] = {
-    ErrorKind.HEARTBEAT_MISSED: HeartbeatMissedError,
-    problems.EVENT_EXPIRED.uri: EventTimeoutError,
-    problems.EVENT_REJECTED.uri: EventRejectedError,
-}
+# By the type of the problem, whose name is the code of the error.
+_FAILURES: Final = {problems.URI + kind.code: kind for kind in FAILURES.values()}
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _SAID_MAX_CHARS: Final = 100
 
@@ -248,10 +246,10 @@ def error_of(response: HttpResponse) -> AtomicError:
     if not problem:
         return _foreign(response)
     detail = str(problem.get("detail"))
-    if response.status == 424:
-        by_kind = _FAILURES.get(str(problem.get("lastErrorKind")))
-        kind_of_failure = by_kind or _FAILURES.get(problem["type"], StepFailedError)
-        return kind_of_failure(detail, members=problem)
+    by_kind = FAILURES.get(str(problem.get("lastErrorKind")))
+    failed = by_kind or _FAILURES.get(problem["type"], StepFailedError)
+    if response.status == 424 or issubclass(failed, RunFailedError):
+        return failed(detail, members=problem)
     if problem["type"] == problems.CANCELLED.uri:
         return CancelledError(detail)
     if problem["type"] == problems.STEP_CANCELLED.uri:
@@ -271,11 +269,11 @@ def read(model: type[Model], response: HttpResponse) -> Model:
         raise _foreign(response) from None
 
 
-def members(response: HttpResponse, *names: str) -> list[Any]:
-    """Some members of the document. Validating the rest would take most of a handler's time."""
+def members(response: HttpResponse, *names: str, optional: Sequence[str] = ()) -> list[Any]:
+    """Some members, then `optional` ones or None. Validating the rest would take most of the time."""
     try:
         document = from_json(response.body)
-        return [document[name] for name in names]
+        return [document[name] for name in names] + [document.get(name) for name in optional]
     except (ValueError, LookupError, TypeError):
         raise _foreign(response) from None
 
