@@ -137,7 +137,7 @@ _NO_TENANT: Final = (
 INVOKE = Category(
     5,
     "invoke",
-    "a workflow that is called as a step",
+    "`ctx.run_workflow`; a workflow that is called as a step",
     {
         1: ("another function, with its result", invokes.case_an_invoked_function_gives_its_result),
         2: ("an invocation with a name", invokes.case_an_invoked_function_gives_its_result),
