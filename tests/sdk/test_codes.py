@@ -22,6 +22,7 @@ CODES = {
     "ConditionNotMetError": "condition-not-met",
     "DecodingError": "not-decodable",
     "SagaFailedError": "saga-failed",
+    "RunCancelledError": "run-cancelled",
     "StepCancelledError": "step-cancelled",
     "EventRejectedError": "event-rejected",
     "EventTimeoutError": "event-expired",

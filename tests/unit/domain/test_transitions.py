@@ -13,6 +13,7 @@ from atomic.domain.events import (
     AnswerOverdue,
     AnswersLater,
     Cancelled,
+    CancelRequested,
     ChildFailed,
     Claimed,
     Deferred,
@@ -140,6 +141,8 @@ EVENTS: dict[str, events.Event] = {
     "Limits": LimitsGiven(HOUR, HOUR),
     "Heartbeat": HeartbeatPosted(),
     "Cancelled": Cancelled(),
+    "CancelLeaf": CancelRequested(LATER + HOUR, is_handler=False),
+    "CancelTold": CancelRequested(LATER + HOUR, is_handler=True),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
     "LinkEnded": LinkEnded(1, Status.SUCCEEDED),
     "LinkMoved": LinkMoved(1, OTHER, OTHER),
@@ -178,6 +181,8 @@ Opened      =         =         =         =         =         =         =       
 Limits      =         =         =         =         =         =         =         =         =         =
 Heartbeat   =         =         =         =         =         =         =         =         =         =
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
+CancelLeaf  cancelled cancelled ~         ~         ~         cancelled pending   =         =         =
+CancelTold  cancelled pending   ~         ~         ~         pending   pending   =         =         =
 Rescheduled =         ~         =         =         ~         =         =         =         =         =
 LinkEnded   =         =         =         =         =         =         =         =         =         =
 LinkMoved   =         =         =         =         =         =         =         =         =         =

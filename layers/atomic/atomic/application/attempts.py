@@ -106,20 +106,27 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     outcome = await _while_leased(engine, step, lambda: outcome_of(engine, step, answer))
     after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
-        if not _is_known(after, step.attempt_count):
-            await note_late(engine, after, step.attempt_count, outcome)
-        if is_step_cancelled(after.error):
-            await cancel_below(engine, after)
-        if after.status is Status.CANCELLED and outcome.continued_as is not None:
-            await cancel_run(engine, keys.run_of(outcome.continued_as))
+        await _ended_too_late(engine, after, step.attempt_count, outcome)
         return
     if after.answer_by_ms is not None:
         return
     try:
-        if after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
+        if after.status is Status.CANCELLED and after.is_root:
+            # It was told of a graceful cancel, and has undone what it did.
+            await cancel_run(engine, after.spec.run_id)
+        elif after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+
+
+async def _ended_too_late(engine: Engine, step: Step, attempt: int, outcome: Outcome) -> None:
+    if not _is_known(step, attempt):
+        await note_late(engine, step, attempt, outcome)
+    if is_step_cancelled(step.error):
+        await cancel_below(engine, step)
+    if step.status is Status.CANCELLED and outcome.continued_as is not None:
+        await cancel_run(engine, keys.run_of(outcome.continued_as))
 
 
 async def outcome_of(engine: Engine, step: Step, answer: EndpointResponse) -> Outcome:
@@ -193,6 +200,8 @@ def endpoint_request(
     }
     if spec.continued_from is not None:
         envelope["continuedFrom"] = spec.continued_from
+    if step.cancelling == "recalled":
+        envelope["cancelled"] = True
     # The payload is JSON already, so it is not encoded a second time.
     body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
     # The endpoint compares the timestamp with its own clock.
@@ -208,6 +217,8 @@ def endpoint_request(
         "webhook-id": step.id,
         "webhook-timestamp": str(timestamp_s),
     }
+    if step.cancelling == "recalled":
+        request_headers["Atomic-Cancelled"] = "true"
     if engine.settings.public_url:
         request_headers["Atomic-Steps-Url"] = f"{engine.settings.public_url}/{spec.client_id}/steps"
     if client.attempt_key:

@@ -1,4 +1,9 @@
-"""Cancel a run, or one step of it: live steps end, callers are told, late answers change nothing."""
+"""Cancel a run, or one step of it: live steps end, callers are told, late answers change nothing.
+
+A graceful cancel of a run tells its handlers first. Only the row of the root is written at once. Before a
+handler is told, what it has posted ends or is to be told: the process that makes the call does this, so a
+handler that is told finds none of its steps to be live for long, and none is forgotten by a crash.
+"""
 
 from atomic.application.batches import for_each
 from atomic.application.commit import Committed, commit
@@ -8,9 +13,9 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import IsRoot
 from atomic.application.wait_set import children
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
-from atomic.domain.events import Cancelled, LinkEnded
-from atomic.domain.links import is_called_off, root_of
-from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
+from atomic.domain.events import Cancelled, CancelRequested, LinkEnded
+from atomic.domain.links import is_called_off, must_cancel_run, root_of
+from atomic.domain.outcomes import CANCELLED, STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Status
@@ -43,6 +48,57 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
     # A handler may post a step meanwhile; a step posted after the root was cancelled is refused.
     while live := await _live_ids(engine, run_id):
         await for_each(live, cancel)
+
+
+async def cancel_gracefully(engine: Engine, run_id: str, within_ms: int) -> None:
+    """Let the handlers of the run undo what they did, and cancel what is live after `within_ms`.
+
+    A second graceful cancel changes nothing. A run whose root was never called is cancelled at once.
+    """
+    root = await engine.store.get(keys.root_of(run_id))
+    if root is not None:
+        event = CancelRequested(engine.clock.now_ms() + within_ms, is_handler=True)
+        root, _ = await commit(engine, root, event)
+        if root.status is Status.CANCELLED:
+            await cancel_run(engine, run_id)
+
+
+async def request_cancel_below(engine: Engine, handler: Step) -> None:
+    """Before a handler is told: request the cancel of each live step that it has posted.
+
+    The list is read before the handler's row. If the row shows that nobody has told the handler by then,
+    the list has no step that undoes anything.
+    """
+    live = [child async for child in children(engine, handler.id) if child.status not in SETTLED]
+    newer = await engine.store.get(handler.id)
+    if newer is None or newer.cancelling != "recall" or newer.cancel_by_ms is None:
+        return
+    by_ms = newer.cancel_by_ms
+
+    async def request(step_id: str) -> None:
+        step = await engine.store.get(step_id)
+        if step is not None and step.spec.kind == "run":
+            await _request_of_link(engine, step, by_ms)
+        elif step is not None:
+            is_handler = step.spec.kind == "http" and await _has_posted(engine, step)
+            await commit(engine, step, CancelRequested(by_ms, is_handler))
+
+    await for_each([child.id for child in live], request)
+
+
+async def _request_of_link(engine: Engine, link: Step, by_ms: int) -> None:
+    """Cancel the run that a link has started in the same way; the link waits for it. Other links end."""
+    root = await engine.store.get(root_of(link))
+    if root is None or root.spec.started_by != link.id or not must_cancel_run(link, CANCELLED):
+        await _cancel(engine, link, Cancelled())
+        return
+    await cancel_gracefully(engine, root.spec.run_id, max(1, by_ms - engine.clock.now_ms()))
+
+
+async def _has_posted(engine: Engine, step: Step) -> bool:
+    async for _ in children(engine, step.id):
+        return True
+    return False
 
 
 async def cancel_step(engine: Engine, step: Step) -> Step:

@@ -2,7 +2,7 @@
 
 from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
-from atomic.application.cancel import cancel_below
+from atomic.application.cancel import cancel_below, cancel_run, request_cancel_below
 from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
@@ -10,7 +10,7 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import recheck
 from atomic.application.wakeups import wake_waiters_again
-from atomic.domain.events import Claimed, NotAdmitted
+from atomic.domain.events import Cancelled, Claimed, NotAdmitted
 from atomic.domain.outcomes import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import OutcomeKind, Status
@@ -43,12 +43,11 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
             await engine.send_wakeup(step, due_at_ms)
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
-    if step.spec.kind == "run":
-        await recheck_link(engine, step)
+    if step.cancelling and await _is_cancelled(engine, step, now_ms):
         return
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is rechecked later.
-        await recheck(engine, step, again=True)
+        await (recheck_link(engine, step) if step.spec.kind == "run" else recheck(engine, step, again=True))
         return
     if step.answer_by_ms is not None:
         await end_unanswered(engine, step)
@@ -64,6 +63,20 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         claim = await _claim(engine, step, permit)
         if claim is not None:
             await run_attempt(engine, claim)
+
+
+async def _is_cancelled(engine: Engine, due: Step, now_ms: int) -> bool:
+    """Go on with a graceful cancel. Returns whether nothing is called for the step any more."""
+    if due.cancel_by_ms is not None and due.cancel_by_ms <= now_ms:
+        await cancel_run(engine, due.spec.run_id)
+        return True
+    if due.cancelling == "last":
+        # Its last attempt was lost, or was not made.
+        await commit(engine, due, Cancelled())
+        return True
+    if due.cancelling == "recall":
+        await request_cancel_below(engine, due)
+    return False
 
 
 async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:

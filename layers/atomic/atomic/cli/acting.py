@@ -11,6 +11,12 @@ from atomic.sdk import DeadLetter
 from atomic.sdk._wire.api import act_on_run, act_on_step
 
 _SAME: Final = "The ids of a run and of its root step mean the same."
+_OPTIONS: Final = {
+    "cancel": (
+        click.option("--graceful", is_flag=True, help="Let the workflow undo what it did before it ends."),
+        click.option("--within", type=float, help="For how many seconds it may do so (default: 60)."),
+    )
+}
 
 
 def command_of(name: str) -> click.Command:
@@ -18,23 +24,32 @@ def command_of(name: str) -> click.Command:
     own = [action for action in ACTIONS if action.name == name]
     says = [f"{action.summary}. {' '.join(action.effect)}" for action in own]
 
-    @click.command(name, help="\n\n".join([*says, _SAME]))
-    @click.argument("given_id", metavar="_OR_".join(action.of for action in own).upper())
     @calls_api
-    def command(api: Api, given_id: str) -> None:
-        _act(api, name, given_id)
+    def act(api: Api, given_id: str, **options: Any) -> None:
+        _act(api, name, given_id, **options)
 
-    return command
+    for option in _OPTIONS.get(name, ()):
+        act = option(act)
+    act = click.argument("given_id", metavar="_OR_".join(action.of for action in own).upper())(act)
+    return click.command(name, help="\n\n".join([*says, _SAME]))(act)
 
 
-def _act(api: Api, name: str, given_id: str) -> None:
+def _act(
+    api: Api, name: str, given_id: str, *, graceful: bool = False, within: float | None = None
+) -> None:
     """Do the action to the run or to the step that the id means."""
     client, objects = api.client, {action.of for action in ACTIONS if action.name == name}
     is_child = keys.is_step_id(given_id) and keys.position_of(given_id) != keys.ROOT
     if is_child and "step" not in objects:
         raise click.UsageError("give the id of a run")
     run_id = given_id.removesuffix(f"-{keys.ROOT}")
-    if is_child or "run" not in objects:
+    if graceful or within is not None:
+        if is_child:
+            raise click.UsageError("--graceful and --within are for a run: give its id")
+        cancelled = client.cancel(run_id, graceful=graceful, within=within)
+        by = "" if cancelled.cancel_by is None else f", and ends as cancelled by {cancelled.cancel_by}"
+        api.show(cancelled, f"{cancelled.run_id} is {cancelled.status}{by}")
+    elif is_child or "run" not in objects:
         step_id = given_id if is_child else keys.root_of(run_id)
         step = client.run_flow(act_on_step(client.client_id, name, step_id, client.patience_s))
         api.show(step, f"{step.id} is {step.status}")

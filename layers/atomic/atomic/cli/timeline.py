@@ -39,6 +39,11 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
 
 
 def _why(step: StepDocument) -> str:
+    cancels = "" if step.cancel_by is None else f", cancelling until {step.cancel_by}"
+    return cancels + _reason(step)
+
+
+def _reason(step: StepDocument) -> str:
     if step.status == "waiting" and step.child_run_id is not None:
         return f" for {step.child_run_id}" + (f": {step.error}" if step.error else "")
     if step.status == "waiting":

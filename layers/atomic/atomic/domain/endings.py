@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.domain import events
+from atomic.domain.cancelling import attempt_ended
 from atomic.domain.outcomes import Outcome, StepError, timed_out
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
 from atomic.domain.steps import (
@@ -55,6 +56,8 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     freed: dict[str, Any] = {**over, "nonce": None, "answer_by_ms": None, "woken": False, "told": None}
     freed["failed_meanwhile"] = step.failed_meanwhile and outcome.wake is not None
     is_misspelt = outcome.error is not None and outcome.error.kind in _MISSPELT
+    if step.cancelling and (after := attempt_ended(step, outcome, now_ms, over, freed)) is not None:
+        return after
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
             answered["continued_as"] = outcome.continued_as
@@ -248,7 +251,7 @@ def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
         status=Status.RETRYING,
         retries_used=retry,
         rechecks=0,
-        due_at_ms=due_at_ms,
+        due_at_ms=min(due_at_ms, step.cancel_by_ms or due_at_ms),
         error=outcome.error,
         response_status=outcome.status,
     )
@@ -260,5 +263,7 @@ def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
 
 
 def within_deadline(step: Step, at_ms: int) -> int:
-    """This moment, or the step's deadline if that is earlier."""
+    """This moment; or the step's deadline or the end of its cancel, if one of these is earlier."""
+    if step.cancel_by_ms is not None:
+        at_ms = min(at_ms, step.cancel_by_ms)
     return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)

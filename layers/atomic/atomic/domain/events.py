@@ -168,6 +168,14 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The step ends by `by_ms`. `is_handler`: it may have posted steps, so it is called once more."""
+
+    by_ms: int
+    is_handler: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rescheduled:
     """The step, if still due at `seen_ms`, becomes due at another moment (None: never)."""
 
@@ -236,6 +244,7 @@ Event = (
     | LimitsGiven
     | HeartbeatPosted
     | Cancelled
+    | CancelRequested
     | Rescheduled
     | LinkEnded
     | LinkMoved

@@ -68,7 +68,7 @@ _SENTENCES: Final[dict[ErrorKind, str]] = {
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the excerpts of fifty attempts, so each one is short.
 EXCERPT_MAX_CHARS: Final = 200
-_OF_THE_CODE: Final = frozenset({headers.BUILD, headers.UNUSED_RESULTS})
+_OF_THE_CODE: Final = frozenset({headers.BUILD, headers.CANCELLED, headers.UNUSED_RESULTS})
 _WORDS: Final = ("detail", "error", "message", "title")
 # Only charsets of texts: Python's "punycode" takes seconds for a body of 256 KiB, and Python searches the
 # disk for a codec when its name is used for the first time.
@@ -174,6 +174,7 @@ class Outcome:
     `wake` then says which of these steps wake it; None means any of them.
     `answer_within_ms`: the attempt has not ended yet; its answer is to be posted within this time.
     `continued_as` is the root of the run that goes on in place of this one.
+    `cancelled`: the endpoint says that it has ended because it was told of a cancel.
     `build` is the build that answered. `unused_results` counts the steps whose results a finished handler
     never asked for.
     """
@@ -187,6 +188,7 @@ class Outcome:
     wake: WakePolicy | None = None
     answer_within_ms: int | None = None
     continued_as: str | None = None
+    cancelled: bool = False
     build: str | None = None
     unused_results: int = 0
 
@@ -198,6 +200,7 @@ def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outc
         return outcome
     return replace(
         outcome,
+        cancelled=answer.headers.get(headers.CANCELLED, "").strip().lower() == "true",
         build=headers.parse_build(answer.headers.get(headers.BUILD, "")),
         unused_results=headers.parse_unused_results(answer.headers.get(headers.UNUSED_RESULTS, "")),
     )

@@ -134,6 +134,8 @@ class Step:
     `continued_as`: the root that goes on in place of this one; of a link, the last such root of its run.
     `early`: the result came before a handler asked for this event; "opened" when a handler has asked since.
     `message`: which message the result of this event is, if it was posted for the next event of its name.
+    `cancelling`: a graceful cancel is under way. Under "last" the running attempt is the last one. Under
+    "recall" the step is called once more and told, under "recalled" it was. It ends by `cancel_by_ms`.
     """
 
     spec: StepSpec
@@ -172,6 +174,8 @@ class Step:
     continued_as: str | None = None
     early: Literal["", "unopened", "opened"] = ""
     message: str = ""
+    cancelling: Literal["", "last", "recall", "recalled"] = ""
+    cancel_by_ms: int | None = None
 
     @property
     def position(self) -> str:
@@ -335,6 +339,8 @@ def settled(
         failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
+        cancelling="",
+        cancel_by_ms=None,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,
         **also,

@@ -11,6 +11,7 @@ from typing import Final, Literal, assert_never
 
 from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
+from atomic.domain.cancelling import cancel_requested
 from atomic.domain.endings import (
     child_failed,
     deferred,
@@ -144,6 +145,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return event_steps.heard(step, now_ms)
         case events.Cancelled():
             return step if step.is_settled else _cancelled(step, event, now_ms)
+        case events.CancelRequested():
+            return cancel_requested(step, event, now_ms)
         case events.Rescheduled(seen_ms, due_at_ms):
             is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
             return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
@@ -189,6 +192,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
+        cancelling="recalled" if step.cancelling else "",
     )
 
 

@@ -1,8 +1,8 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
-Each is a `POST` without a body to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for
-a key with the scope `act`. It answers with the run or the step as it is then. A repeated action changes
-nothing.
+Each is a `POST` to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for a key with the
+scope `act`. Only the cancel of a run takes a body, which may be left out. It answers with the run or the
+step as it is then. A repeated action changes nothing.
 """
 
 from dataclasses import dataclass

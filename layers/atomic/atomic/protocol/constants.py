@@ -14,6 +14,7 @@ NAME_MAX_CHARS: Final = 255
 URL_MAX_CHARS: Final = 2048
 RETRY_COUNT_MAX: Final = 1000
 DURATION_MAX_MS: Final = 366 * 24 * 3600 * 1000
+CANCEL_WITHIN_MAX_MS: Final = 24 * 3600 * 1000
 PAGE_MAX: Final = 100
 BULK_MAX: Final = 1000
 # Steps that a suspended handler may name: a row has a size limit on every runtime.

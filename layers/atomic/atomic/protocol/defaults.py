@@ -19,3 +19,5 @@ ATTEMPT_TIMEOUT_MS: Final = 20_000
 # How long a post waits for the result: that of a run's root, and those that handlers make.
 ROOT_WAIT_MS: Final = 25_000
 STEP_WAIT_MS: Final = 15_000
+# How long handlers may undo what they did after a graceful cancel.
+CANCEL_WITHIN_MS: Final = 60_000

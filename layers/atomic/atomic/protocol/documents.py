@@ -74,6 +74,10 @@ class RunSummary(Document):
         description="Of a root: the root of the run that goes on for it. Of a step of kind `run`: the last "
         "such root of its run.",
     )
+    cancel_by: str | None = Field(
+        default=None,
+        description="Only while it is being cancelled gracefully: when the rest is cancelled hard.",
+    )
 
 
 class Progress(Document):

@@ -82,6 +82,7 @@ Feature = Literal[
     "continue-as",
     "error-type",
     "events",
+    "graceful-cancel",
     "heartbeat",
     "next-event",
     "on-lost",

@@ -17,6 +17,7 @@ ATTEMPT_TOKEN: Final = "atomic-attempt-token"  # noqa: S105 - the name of a head
 AUTHORIZATION: Final = "authorization"
 BUILD: Final = "atomic-build"
 CONTINUE_AS: Final = "atomic-continue-as"
+CANCELLED: Final = "atomic-cancelled"
 CONTENT_TYPE: Final = "content-type"
 ERROR_TYPE: Final = "atomic-error-type"
 ERROR_SOURCE: Final = "atomic-error-source"

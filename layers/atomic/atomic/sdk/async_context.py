@@ -21,7 +21,7 @@ from atomic.sdk._calls.context import (
     StepCall,
 )
 from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
-from atomic.sdk._calls.identity import Scope, current_scope, enter_branch
+from atomic.sdk._calls.identity import Scope, current_branch, current_scope, enter_branch
 from atomic.sdk._calls.pending import PendingCall, Unawaited, is_only
 from atomic.sdk._calls.recorded import Ask, utc_now
 from atomic.sdk._calls.results import Results
@@ -337,6 +337,14 @@ class AsyncContext(AsyncBatches, AsyncChildRuns, AsyncEvents, AsyncSagas):
             await self._branches.park(cause)
         finally:
             self._leave([step_call.id])
+
+    def _is_told(self) -> bool:
+        branch = current_branch(self)
+        return branch is not None and branch.is_told
+
+    def _mark_told(self) -> None:
+        if (branch := current_branch(self)) is not None:
+            branch.tell()
 
     def _suspend(self, cause: Exception | None) -> None:
         self._branches.suspend(cause)

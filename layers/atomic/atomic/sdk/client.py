@@ -14,6 +14,7 @@ from atomic.protocol.documents import (
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
+from atomic.sdk._wire.cancels import cancel_run
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import (
@@ -173,16 +174,23 @@ class Client(EventsOfClient):
         query = filter_document(wanted)
         return self.run_flow(lists.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
-    def cancel(self, run_id: str) -> RunSummary:
+    def cancel(self, run_id: str, *, graceful: bool = False, within: Seconds | None = None) -> RunSummary:
         """Cancel a run and its live steps. A run that has ended stays as it is.
 
         - `run_id`: the id of the run.
+        - `graceful`: whether its workflow is called once more, and told, to undo what it did (default: the
+          run ends at once).
+        - `within`: how long the workflow may take for that, in seconds or as a timedelta (default: 60; at
+          most a day). Then the rest is cancelled.
 
         Returns the run as it is afterwards.
 
-        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        Raises `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
         """
-        return self.run_flow(api.act_on_run(self.client_id, "cancel", run_id, self.patience_s))
+        return self.run_flow(
+            cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
+        )
 
     def cancel_step(self, step_id: str) -> StepOutcome:
         """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.

@@ -72,6 +72,7 @@ class Context(BlockingBatches, BlockingChildRuns, BlockingEvents, BlockingSagas)
         self._cause: Exception | None = None
         self._uncalled = {}
         self._has_ended = False
+        self._told = False
         self._local = threading.local()
 
     @overload

@@ -11,7 +11,8 @@ AtomicError
 │       ├── RunDiffersError  a run with this key exists, with another payload or URL   (422)
 │       └── RunCycleError    that run waits for this one                               (409)
 ├── CancelledError           the step or its run was cancelled                         (409)
-│   └── StepCancelledError   the step was cancelled, and not its run                   (409)
+│   ├── StepCancelledError   the step was cancelled, and not its run                   (409)
+│   └── RunCancelledError    the run is cancelled gracefully, and the handler may undo what it did
 ├── ConditionNotMetError     `ctx.until` ended without it: its deadline or its attempts are over
 ├── SagaFailedError          a saga was undone, but not wholly, or by an earlier attempt
 ├── SerializationError       a value would not come back from JSON unchanged
@@ -152,6 +153,13 @@ class StepCancelledError(CancelledError):
     """The step was cancelled, and its run goes on: catch this to go on without the step."""
 
     code = "step-cancelled"
+
+
+class RunCancelledError(CancelledError):
+    """The run is cancelled, and the handler may still undo what it did: catch this, undo, and raise it, as
+    `ctx.saga()` does."""
+
+    code = "run-cancelled"
 
 
 class ConditionNotMetError(AtomicError):
@@ -388,12 +396,3 @@ def _reason(problem: Mapping[str, Any]) -> str:
     response = problem.get("response")
     said = response.get("detail") if isinstance(response, dict) else None
     return said if isinstance(said, str) and said else failures.reason(problem)
-
-
-def utf8(member: str, text: str) -> bytes:
-    """The bytes of a text. Raises InvalidRequestError for half of a surrogate pair: it has no bytes."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        cure = "holds half of a surrogate pair; use whole characters"
-        raise InvalidRequestError(f"{member}: {text!r} {cure}.") from None

@@ -5,38 +5,26 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application import queries
-from atomic.application.cancel import cancel_run, cancel_step
+from atomic.application.cancel import cancel_gracefully, cancel_run, cancel_step
 from atomic.application.engine import Engine
 from atomic.application.redaction import without_error_excerpt
 from atomic.application.redrive import redrive_step
 from atomic.domain.clients.client import Client, has_scope
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response
+from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
 from atomic.entrypoints.http_api.views import json_response, run_view
 from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
+from atomic.protocol.defaults import CANCEL_WITHIN_MS
+from atomic.protocol.requests import CancelRequest
 
 routes = Routes()
 
 _OWN_STEP: Final = in_header(
     "Atomic-Attempt-Token", "Of an attempt of its parent: then a key for `start` is enough."
 )
-
-
-def _on_run(name: str, use_case: Callable[[Engine, str], Awaitable[None]]) -> None:
-    """Add the route of an action on runs."""
-
-    async def post(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
-        refuse_body(request)
-        await queries.get_root(api.engine, client, run_id)
-        await use_case(api.engine, run_id)
-        root = await queries.get_root(api.engine, client, run_id)
-        return json_response(200, run_view(without_error_excerpt(root, client)))
-
-    operation = _operation(named("run", name), "RunSummary")
-    routes.add("POST", f"/{{clientId}}/runs/{{runId}}/{name}", operation, scope="act")(post)
 
 
 def _on_step(
@@ -79,7 +67,32 @@ def _operation(
     )
 
 
-_on_run("cancel", cancel_run)
+@routes.add(
+    "POST",
+    "/{clientId}/runs/{runId}/cancel",
+    replace(
+        _operation(
+            named("run", "cancel"),
+            "RunSummary",
+            details="Without a body at once; with `mode` `graceful` its handlers are told first.",
+        ),
+        request=CancelRequest,
+    ),
+    scope="act",
+)
+async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """Cancel a run at once, or let its handlers undo what they did first."""
+    asked = await read(api, client, request, CancelRequest)
+    await queries.get_root(api.engine, client, run_id)
+    if asked.mode == "graceful":
+        within_ms = CANCEL_WITHIN_MS if asked.within is None else asked.within
+        await cancel_gracefully(api.engine, run_id, within_ms)
+    else:
+        await cancel_run(api.engine, run_id)
+    root = await queries.get_root(api.engine, client, run_id)
+    return json_response(200, run_view(without_error_excerpt(root, client)))
+
+
 _on_step(
     "cancel",
     cancel_step,

@@ -238,6 +238,7 @@ def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:
 
 def _summary(step: Step) -> dict[str, Any]:
     spec = step.spec
+    cancels = {} if step.cancel_by_ms is None else {"cancelBy": _moment(step.cancel_by_ms)}
     return {
         "id": step.id,
         "runId": spec.run_id,
@@ -257,6 +258,7 @@ def _summary(step: Step) -> dict[str, Any]:
         "dueAt": _moment(step.due_at_ms),
         "finishedAt": _moment(step.finished_at_ms),
         **_run_links(step),
+        **cancels,
     }
 
 

@@ -232,6 +232,7 @@ class AsyncEvents(CallbackCalls, ABC):
                 with self._observed_opening(step_call, known), self._called(step_call):
                     if (url := known.callback_url(step_call.id)) is not None:
                         return self._event_id(step_call.id, url)
+                    await self._tell_if_cancelled(step_call)
                     return self._event_id(*await self._client.run_flow(self._opening(step_call)))
             except Suspended as signal:
                 call.answered()

@@ -16,7 +16,7 @@ from atomic.sdk._calls.context import StepCall
 from atomic.sdk._calls.identity import Position, Scope
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.transport import TRANSIENT
-from atomic.sdk.errors import Suspended
+from atomic.sdk.errors import RunCancelledError, Suspended
 
 # Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05
@@ -35,7 +35,8 @@ class Branch:
     `owner` is the handler's context. `work` is awaited; in a `def` handler it is called. `outer` is the
     branch that calls the batch. `label` is its name for people. `may_be_left`: the batch may end before
     this branch; `is_left`: it has. `suspended`: it has to wait, and its further calls have no effect.
-    `steps` are the ids of its steps, and `ended_at` is the time at which the last of them ended.
+    `is_told` is explained in `tell`. `steps` are the ids of its steps, and `ended_at` is the time at which
+    the last of them ended.
     """
 
     owner: object
@@ -47,6 +48,7 @@ class Branch:
     is_left: bool = False
     suspended: Suspended | None = None
     ended_at: str = ""
+    is_told: bool = False
     steps: list[str] = field(default_factory=list)
 
     def calls(self, step_id: str) -> None:
@@ -60,6 +62,12 @@ class Branch:
         self.ended_at = max(self.ended_at, outcome.ended_at)
         if self.outer is not None:
             self.outer.went_on(outcome)
+
+    def tell(self) -> None:
+        """Note that a call has raised because the run is cancelled; outer branches will get its error."""
+        self.is_told = True
+        if self.outer is not None:
+            self.outer.tell()
 
     def contains(self, other: object) -> bool:
         """Whether `other` is this branch, or a branch within it."""
@@ -114,6 +122,7 @@ class BatchRun(ABC):
         self.steps: dict[int, str] = {}
         self._branches_of: dict[int, Branch] = {}
         self._failure: BaseException | None = None
+        self._told: RunCancelledError | None = None
         self.left: list[str] = []  # ids of the steps that had not ended when the batch ended
 
     async def run(self, left_s: Callable[[], float], record: Callable[[Any], Awaitable[Any]]) -> Batch[Any]:
@@ -144,6 +153,8 @@ class BatchRun(ABC):
         rest = self._unfinished_branches()
         within = [step for step, of in self._open.items() if any(branch.contains(of) for branch in rest)]
         self.left = [*self.steps.values(), *within]
+        if self._told is not None:
+            raise self._told
         return self.progress.result(self._batch.names, self._batch.places)
 
     def _end(self) -> dict[str, Any]:
@@ -163,6 +174,10 @@ class BatchRun(ABC):
         """Ask for outcomes, as far as allowed now. The handler may still wait for `left_s` seconds."""
         may_start, may_wait = left_s > -_STARTING_S, left_s > _BRIEF_S
         while (due := self.progress.next(may_start=may_start, may_wait=may_wait)) is not None:
+            if self._told is not None:
+                # Nothing new begins when the run is cancelled; what goes on may undo what it did.
+                self._take(due, self._told)
+                continue
             unit = self._batch.unit(due.at)
             if isinstance(unit, Branch):
                 self._branches_of[due.at] = unit
@@ -198,6 +213,7 @@ class BatchRun(ABC):
             if error.cause is not None and not isinstance(error.cause, TRANSIENT):
                 self._suspend(error.cause)
         elif error is None or isinstance(error, Exception):
+            self._told = error if isinstance(error, RunCancelledError) else self._told
             self.progress.ended(due.at, error=error, **end)
         else:
             self._failure = self._failure or error

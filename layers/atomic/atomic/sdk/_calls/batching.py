@@ -174,6 +174,7 @@ class BatchingContext(ConditionalContext, ABC):
                 outer=outer,
                 label=label,
                 may_be_left=may_be_left,
+                is_told=outer is not None and outer.is_told,
             )
 
         batch = self._batch_call(kind, len(calls), policy, unit, name)

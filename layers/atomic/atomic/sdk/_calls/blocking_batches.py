@@ -40,6 +40,7 @@ class BlockingBatches(BatchingContext, ABC):
 
     # Contains the branch that the current thread runs.
     _local: threading.local
+    _told: bool
     # The calls that `call` has described and that are in no batch yet.
     _uncalled: dict[int, MadeCall]
 
@@ -246,6 +247,15 @@ class BlockingBatches(BatchingContext, ABC):
     def _branch(self) -> Branch | None:
         branch: Branch | None = getattr(self._local, "branch", None)
         return branch
+
+    def _is_told(self) -> bool:
+        branch = self._branch()
+        return self._told if branch is None else branch.is_told
+
+    def _mark_told(self) -> None:
+        self._told = True
+        if (branch := self._branch()) is not None:
+            branch.tell()
 
     def _scope(self) -> Scope:
         branch = self._branch()

@@ -25,6 +25,7 @@ class Call:
       none).
     - `steps_url`: where Atomic takes its handler's posts (empty when the server does not say).
     - `continued_from`: the id of the root for which this run goes on (None when it does not).
+    - `cancelled`: whether the run is being cancelled, and this call may undo what earlier ones did.
     - `answer_token`: with it, another program answers this call in the endpoint's place.
     """
 
@@ -38,6 +39,7 @@ class Call:
     attempt_token: str = field(default="", repr=False)
     steps_url: str = ""
     continued_from: str | None = None
+    cancelled: bool = False
 
     @property
     def answer_token(self) -> str:

@@ -119,6 +119,7 @@ class ChildRuns(BatchingContext, ABC):
         with self._called(link):
             is_known = (await self._known()).has_run(link.id, link.document)
             if not is_known:
+                await self._tell_if_cancelled(link)
                 # `result` raises it, as it does for a link that is cancelled later.
                 with suppress(StepCancelledError):
                     await self._send(self._posting(link))
@@ -168,6 +169,7 @@ class ChildRuns(BatchingContext, ABC):
     async def _ask_next(self, following: StepCall[Any]) -> Outcome:
         if left_out := self._left_out():
             self._refuse(left_out)
+        await self._tell_if_cancelled(following)
         # A next run that was cancelled since an earlier attempt is the next run nevertheless.
         with self._called(following), suppress(CancelledError):
             await self._send(self._posting(following))

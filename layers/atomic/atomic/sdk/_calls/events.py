@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from atomic.sdk._calls.context import LOOK_S, NO_DEFAULT, BaseContext, StepCall
+from atomic.sdk._calls.cancels import CancelledContext
+from atomic.sdk._calls.context import LOOK_S, NO_DEFAULT, StepCall
 from atomic.sdk._calls.identity import OpenedEvent, Position, step_key
 from atomic.sdk._wire.events import EventId, event_name, open_once
 from atomic.sdk._wire.transport import Flow
@@ -14,7 +15,7 @@ from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
 
 
-class EventCalls(BaseContext, ABC):
+class EventCalls(CancelledContext, ABC):
     """What both contexts share for events."""
 
     def _plan_opening(

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ReferenceType, WeakSet, ref
 
 from atomic.protocol import keys
-from atomic.sdk.errors import InvalidRequestError, utf8
+from atomic.sdk._wire.values import utf8
+from atomic.sdk.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     # asyncio is a seventh of the SDK's import time. A program with asyncio tasks has imported it anyway.
@@ -95,6 +96,15 @@ class _Branch:
     # Weak, because the task holds its context, and the context holds this object.
     task: "ReferenceType[Task] | None" = None
     known_scope: Scope | None = None
+    # Whether a call of this task, or of one that it made, has raised because the run is cancelled.
+    is_told: bool = False
+
+    def tell(self) -> None:
+        """Note this here and for the tasks above, which will get the error."""
+        branch: _Branch | None = self
+        while branch is not None:
+            branch.is_told = True
+            branch = branch.maker
 
     def scope(self) -> Scope:
         """The scope of this task, below the scope of the task that made it."""
@@ -113,7 +123,9 @@ def enter_branch(owner: object, scope: Scope) -> None:
 
     task = current_task()
     assert task is not None, "asyncio runs coroutines in tasks"
-    _branch.set(_Branch(owner, task=ref(task), known_scope=scope))
+    maker = _branch.get()
+    is_told = maker is not None and maker.is_told
+    _branch.set(_Branch(owner, maker, ref(task), scope, is_told))
 
 
 def in_new_branch(make: "Callable[[], Task]") -> "Task":
@@ -121,7 +133,7 @@ def in_new_branch(make: "Callable[[], Task]") -> "Task":
     maker = _branch.get()
     if maker is None:
         return make()
-    branch = _Branch(maker.owner, maker)
+    branch = _Branch(maker.owner, maker, is_told=maker.is_told)
     # A task begins with a copy of the context in which it is made.
     context = copy_context()
     context.run(_branch.set, branch)
@@ -141,18 +153,24 @@ def untracked(make: "Callable[[], Task]") -> "Task":
 
 def current_scope(owner: object, root: Scope) -> Scope:
     """The scope of the running task, below the scope of the task that made it."""
+    branch = current_branch(owner)
+    return root if branch is None else branch.scope()
+
+
+def current_branch(owner: object) -> _Branch | None:
+    """The branch of the running task; None outside of the handler."""
     known = _branch.get()
     if known is None or known.owner is not owner:
-        return root
+        return None
     from asyncio import current_task
 
     task = current_task()
     # A callback does not run in a task.
     if task is not None and known.task is not None and known.task() is not task:
         # The task was made with its own copy of its maker's context.
-        known = _Branch(owner, known, ref(task))
+        known = _Branch(owner, known, ref(task), is_told=known.is_told)
         _branch.set(known)
-    return known.scope()
+    return known
 
 
 def watch(loop: "asyncio.AbstractEventLoop") -> None:

@@ -22,13 +22,13 @@ from typing import Any, Final, TypeVar
 
 from atomic.protocol.backoff import drawn_ms, planned_ms
 from atomic.protocol.wire import RetryOptions
-from atomic.sdk._calls.context import BaseContext, RunningValue, StepCall, running_value
+from atomic.sdk._calls.cancels import CancelledContext
+from atomic.sdk._calls.context import RunningValue, StepCall, running_value
 from atomic.sdk._calls.hooks import ValueAttempt
 from atomic.sdk._calls.identity import Position, Scope, step_key
-from atomic.sdk._calls.results import Results, read_one
+from atomic.sdk._calls.results import read_one
 from atomic.sdk._wire.api import Outcome, check_number
 from atomic.sdk._wire.codecs import PLAIN
-from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import UNDECLARED, ValueType, value_type
 from atomic.sdk.errors import (
     InvalidRequestError,
@@ -80,7 +80,7 @@ class ValueCall:
         return with_payload(step, step.coder.result(step.result.kept(value, what), step.id, "value", what))
 
 
-class RecordingContext(BaseContext, ABC):
+class RecordingContext(CancelledContext, ABC):
     """A context that keeps values, and repeats checks."""
 
     def _plan_value(
@@ -150,6 +150,7 @@ class RecordingContext(BaseContext, ABC):
             results = await self._known()
             if (known := self._earlier(results, step_call)) is not None:
                 return known
+            await self._tell_if_cancelled(step_call)
             if results.has_ended(step_call.id):
                 self._fetched.add(step_call.id)
             try:
@@ -163,6 +164,8 @@ class RecordingContext(BaseContext, ABC):
     async def _ask_computed(self, value: ValueCall) -> Outcome:
         with self._called(value.step):
             found = await self._found(value.step)
+            if found is None:
+                await self._tell_if_cancelled(value.step)
         if found is not None:
             return found
         self._is_past = True
@@ -181,6 +184,7 @@ class RecordingContext(BaseContext, ABC):
         with self._called(step_call):
             if (found := await self._found(step_call)) is not None:
                 return found
+            await self._tell_if_cancelled(step_call)
             results = await self._known()
             if not results.is_complete:
                 raise UnavailableError(
@@ -226,13 +230,6 @@ class RecordingContext(BaseContext, ABC):
             yield
         finally:
             running_value.reset(outer)
-
-    @abstractmethod
-    async def _known(self) -> Results:
-        """The results of earlier attempts. The first call that needs these results reads them."""
-
-    @abstractmethod
-    async def _send(self, flow: Flow[T]) -> T: ...
 
     @abstractmethod
     async def _settle(self, step_call: StepCall[Any], ask: Ask | None = None) -> Outcome:

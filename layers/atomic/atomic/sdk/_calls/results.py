@@ -119,6 +119,10 @@ class Results:
             return None
         return Outcome(known.finished_at, True, known.response, continued_as=known.continued_as or None)
 
+    def has(self, step_id: str) -> bool:
+        """Whether an earlier attempt is known to have posted the step."""
+        return step_id in self._steps
+
     def has_ended(self, step_id: str) -> bool:
         """Whether a step is known to have ended, with any outcome."""
         return step_id in self._steps and self._steps[step_id].status not in LIVE

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from atomic.protocol import keys
 from atomic.protocol.constants import NAME_MAX_CHARS, RETRY_COUNT_MAX
+from atomic.sdk._calls.cancels import undoing
 from atomic.sdk._calls.context import (
     NO_DEFAULT,
     CallOptions,
@@ -30,7 +31,6 @@ from atomic.sdk._calls.context import (
 )
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import Ask, RecordingContext
-from atomic.sdk._calls.results import is_posted
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk.errors import AtomicError, InvalidRequestError, RetryAfter, SagaFailedError
 from atomic.sdk.retry import Retry
@@ -195,8 +195,13 @@ class SagaContext(RecordingContext, ABC):
             return
         if raised is None and await self._undone_because(saga) is None:
             return
-        because: str = (await self._settle(self._plan_undone(saga, raised))).unwrap()
-        errors = [error for noted in reversed(saga.noted) if (error := await self._undo(noted)) is not None]
+        outer = undoing.set(True)
+        try:
+            because: str = (await self._settle(self._plan_undone(saga, raised))).unwrap()
+            ends = [await self._undo(noted) for noted in reversed(saga.noted)]
+        finally:
+            undoing.reset(outer)
+        errors = [error for error in ends if error is not None]
         if errors or raised is None:
             raise _failed(saga, because, errors) from raised
 
@@ -218,12 +223,6 @@ class SagaContext(RecordingContext, ABC):
         except Exception as error:
             return error
         return None
-
-    async def _was_posted(self, step_call: StepCall[Any]) -> bool:
-        """Whether an earlier attempt has posted the step. Asks the server, as the results may lag."""
-        if not (await self._known()).lacks(step_call.id) or self._query is None:
-            return True
-        return await self._send(is_posted(self._query, step_call.id, self._client.patience_s))
 
     @abstractmethod
     def _may_be_left(self) -> bool:

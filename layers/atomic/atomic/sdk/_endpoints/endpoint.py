@@ -207,6 +207,7 @@ class Endpoint:
                 attempt_token=request.headers.get(headers.ATTEMPT_TOKEN, ""),
                 steps_url=request.headers.get(headers.STEPS_URL, ""),
                 continued_from=document.get("continuedFrom"),
+                cancelled=document.get("cancelled") is True,
             )
         except (ValueError, KeyError, TypeError):
             raise Unreadable("This is an endpoint for Atomic: start it through Atomic.") from None

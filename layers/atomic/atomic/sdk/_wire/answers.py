@@ -20,6 +20,7 @@ from atomic.sdk.errors import (
     NonRetryable,
     RefusedError,
     RetryAfter,
+    RunCancelledError,
     StepFailedError,
     Suspended,
 )
@@ -111,6 +112,8 @@ def not_found(path: str) -> HandlerResponse:
 
 
 def _of_atomic(error: AtomicError) -> HandlerResponse:
+    if isinstance(error, RunCancelledError):
+        return _problem(409, str(error), {headers.CANCELLED: "true"})
     if isinstance(error, StepFailedError):
         why = failures.innermost(error.problem)
         return _problem(500, failures.cause(why), _NO_RETRY, {**why, "type": STEP_FAILED.uri})

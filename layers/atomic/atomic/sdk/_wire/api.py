@@ -31,12 +31,12 @@ from atomic.sdk._wire.transport import (
     members,
     read,
 )
+from atomic.sdk._wire.values import utf8
 from atomic.sdk.errors import (
     InvalidRequestError,
     NotFinishedError,
     StepFailedError,
     check_success,
-    utf8,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
@@ -278,9 +278,11 @@ def get_run(client_id: str, run_id: str, patience_s: float) -> Flow[RunDocument]
     return pages[-1].model_copy(update={"steps": [step for page in pages for step in page.steps]})
 
 
-def act_on_run(client_id: str, name: str, run_id: str, patience_s: float) -> Flow[RunSummary]:
+def act_on_run(
+    client_id: str, name: str, run_id: str, patience_s: float, document: Any = None
+) -> Flow[RunSummary]:
     """Do an action of `protocol.actions` to a run."""
-    request = post_of(f"/{quote(client_id)}/runs/{quote(run_id)}/{name}")
+    request = post_of(f"/{quote(client_id)}/runs/{quote(run_id)}/{name}", document)
     return document_of(RunSummary, (yield from exchange(request, patience_s)))
 
 

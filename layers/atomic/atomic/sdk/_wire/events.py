@@ -12,8 +12,8 @@ from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepOutcome
 from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of, post_start
 from atomic.sdk._wire.transport import Flow, StepsPath, error_of, members
-from atomic.sdk._wire.values import jsonable
-from atomic.sdk.errors import InvalidRequestError, utf8
+from atomic.sdk._wire.values import jsonable, utf8
+from atomic.sdk.errors import InvalidRequestError
 
 # The end of the name of an event that is not the first one of its name.
 _NUMBERED: Final = re.compile(r"#[0-9]+$")

@@ -23,7 +23,7 @@ from pydantic_core import to_jsonable_python
 
 from atomic.protocol.constants import JSON_MAX_DEPTH
 from atomic.sdk._wire.differences import Difference, difference
-from atomic.sdk.errors import SerializationError
+from atomic.sdk.errors import InvalidRequestError, SerializationError
 
 _CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc", "typing"})
 _TOLD_MAX: Final = 20
@@ -380,3 +380,12 @@ def _parts_of(value: Any) -> Any:
 
 def _spelling(written: Any) -> str:
     return _SORTED.encode(written)
+
+
+def utf8(member: str, text: str) -> bytes:
+    """The bytes of a text. Raises InvalidRequestError for half of a surrogate pair: it has no bytes."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        cure = "holds half of a surrogate pair; use whole characters"
+        raise InvalidRequestError(f"{member}: {text!r} {cure}.") from None

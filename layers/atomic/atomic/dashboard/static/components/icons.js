@@ -43,8 +43,11 @@ export function CodeChanged({ step: { unusedResults } }) {
   `;
 }
 
-/** A status as a badge. */
-export function Badge({ status }) {
+/** The status of a run or a step as a badge. Its handlers may still undo what they did: "cancelling". */
+export function Badge({ step: { status, cancelBy } }) {
   const known = Object.hasOwn(SHAPES, status) ? status : "unknown";
-  return html`<span class="badge is-${TONES[status] ?? "calm"}"><${Icon} name=${known} />${status}</span>`;
+  const until = cancelBy && `It may undo what it did until ${cancelBy}`;
+  return html`<span class="badge is-${TONES[status] ?? "calm"}" title=${until}>
+    <${Icon} name=${known} />${cancelBy ? "cancelling" : status}
+  </span>`;
 }

@@ -84,7 +84,7 @@ function Head({ step, actions }) {
   return html`
     <header class="panel-head">
       <h2>${nameOf(step)}</h2>
-      <${Badge} status=${step.status} />
+      <${Badge} step=${step} />
       <button type="button" class="plain close" aria-label="Close the step" onClick=${close}>
         <${Icon} name="close" />
       </button>

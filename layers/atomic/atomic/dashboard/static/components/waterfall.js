@@ -108,7 +108,7 @@ function drawnRow({ step, depth, range, now, isChosen }) {
         data-step=${step.id}
       >
         <span class="row-name" style=${{ paddingInlineStart: indent }}>
-          <${Badge} status=${step.status} />
+          <${Badge} step=${step} />
           <span class="row-title" title=${step.stepInvokeUrl ?? step.kind}>${nameOf(step)}</span>
           ${
             step.attempts > 1 &&

@@ -71,7 +71,7 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
     <header class="run-head">
       <div class="run-title">
         <h1>${root.workflowName}</h1>
-        <${Badge} status=${root.status} />
+        <${Badge} step=${root} />
         <${CodeChanged} step=${root} />
       </div>
       <div class="run-actions">

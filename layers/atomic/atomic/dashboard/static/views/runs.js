@@ -107,7 +107,7 @@ function Row({ run, route, now }) {
   const isWrong = run.error && run.status !== "succeeded";
   return html`
     <tr>
-      <td class="c-status"><${Badge} status=${run.status} /></td>
+      <td class="c-status"><${Badge} step=${run} /></td>
       <td class="c-workflow">
         <a class="row-link" href=${href}>${run.workflowName}</a>
         ${isWrong && html`<span class="row-error" title=${run.error}>${run.error}</span>`}
