@@ -21,6 +21,7 @@ from atomic.protocol import headers, keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
+from simulation import undoing
 from simulation.answers import Answers
 from simulation.memory import Memory
 from simulation.scenario import EVENT_RESULT, Node, RunPlan
@@ -54,6 +55,9 @@ class Application:
             for node in plan.root.tree()
             if node.kind == "http"
         }
+        for plan, node in list(self._nodes.values()):
+            back = undoing.undo_of(plan, node)
+            self._nodes[back.url] = (plan, back)
         self._mended: set[str] = set()
         self._sequence = 0
         self._answers = Answers(world, self)
@@ -69,7 +73,12 @@ class Application:
         plan, node = self._nodes[request.url]
         if not (node.stages or node.then):
             return self._leaf(plan, node, step_id, attempt, request.timeout_ms)
-        handling = self._loop.create_task(self._handler(plan, node, step_id, attempt))
+        is_told = "Atomic-Cancelled" in request.headers
+        handling = self._loop.create_task(
+            undoing.undo(self._world, plan, node)
+            if is_told
+            else self._handler(plan, node, step_id, attempt)
+        )
         return self._within(handling, step_id, request.timeout_ms)
 
     def note_failure(self, request: EndpointRequest) -> None:
@@ -186,6 +195,7 @@ class Application:
 
     def _succeeded(self, step_id: str, attempt: int) -> EndpointResponse:
         self._sequence += 1
+        self._observed.effect_at_s[step_id] = self._loop.time()
         text = b'{"attempt":%d,"n":%d}' % (attempt, self._sequence)
         self._observed.given[step_id][text] = attempt
         return EndpointResponse(status=200, headers={"content-type": "application/json"}, body=text)
@@ -307,6 +317,9 @@ class Application:
         await self._cancel(plan)
 
     async def _cancel(self, plan: RunPlan) -> None:
+        if plan.graceful_within_ms is not None:
+            await self.persist(undoing.cancel, plan)
+            return
         await self.persist(_cancel, plan.run_id)
         root = self._world.truth.rows[keys.root_of(plan.run_id)]
         if root.status is Status.CANCELLED:
@@ -325,7 +338,7 @@ class Application:
         await asyncio.sleep(plan.posts_event_after_s)
         await self.persist(_post_event, plan.step_id(node))
 
-    async def persist(self, act: Any, subject: str) -> None:
+    async def persist(self, act: Any, subject: Any) -> None:
         """Repeat an action until Atomic has acknowledged it."""
         pause_s = 0.1
         while True:

@@ -57,6 +57,21 @@ _TREES: Final[dict[str, Node]] = {
             ),
         ),
     ),
+    "graceful": Node(
+        name="root",
+        stages=(
+            (_leaf("user"),),
+            (
+                Node(name="nap", kind="timer", delay_ms=3_600_000),
+                Node(name="mail", kind="event"),
+                Node(name="slow", takes_s=1.0),
+                Node(name="mid", stages=((_leaf("deep"),), (Node(name="long", takes_s=1.0),))),
+            ),
+        ),
+    ),
+    "graceful for too long": Node(
+        name="root", stages=((_leaf("user"),), (Node(name="nap", kind="timer", delay_ms=3_600_000),))
+    ),
     "redrive": Node(name="root", stages=((Node(name="bad", broken=True), _leaf("a")),)),
     "child run": Node(name="root", stages=((_child(_leaf("child")),),)),
     "child run beside": Node(name="root", stages=((_child(_leaf("child")), _leaf("a")), (_leaf("b"),))),
@@ -69,7 +84,13 @@ _TREES: Final[dict[str, Node]] = {
     ),
     "a child run goes on": Node(name="root", stages=((_child(_leaf("child"), goes_on=True),),)),
 }
-_CANCELLED_AFTER_S: Final = {"cancel": 0.05, "cancel what waits": 0.8, "cancel a child run": 0.2}
+_CANCELLED_AFTER_S: Final = {
+    "cancel": 0.05,
+    "cancel what waits": 0.8,
+    "cancel a child run": 0.2,
+    "graceful": 0.5,
+    "graceful for too long": 0.5,
+}
 WORKLOADS: Final = tuple((name, runtime) for name in _TREES for runtime in ("aws", "embedded"))
 
 
@@ -116,6 +137,8 @@ def _scenario(name: str, runtime: str) -> Scenario:
         manners=("raises", "suspends"),
         wait_ms=30,
         cancel_after_s=_CANCELLED_AFTER_S.get(name),
+        graceful_within_ms={"graceful": 120_000, "graceful for too long": 2_000}.get(name),
+        undo_takes_s=9.0 if name == "graceful for too long" else 0.0,
         cancels_step="link" if name == "cancel a link" else "",
         cancels_step_after_s=0.15,
         redriven_by=1 if name.startswith("redrive") else 0,

@@ -36,6 +36,8 @@ class Observations:
     cancelled_step_at_s: dict[str, float] = field(default_factory=dict)
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     given: defaultdict[str, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))
+    # When the endpoint of a step last succeeded.
+    effect_at_s: dict[str, float] = field(default_factory=dict)
     own_failures: Counter[str] = field(default_factory=Counter)
     # Attempts by step and number: those that were made; those that failed although they were not told of an
     # unfinished step; and when and by which process the answer was received.

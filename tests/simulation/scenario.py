@@ -89,6 +89,9 @@ class RunPlan:
     starts_s: float = 0.0
     callers: int = 1
     cancel_after_s: float | None = None
+    # The cancel is graceful: its handlers undo their steps within this time.
+    graceful_within_ms: int | None = None
+    undo_takes_s: float = 0.0
     redriven_by: int = 0
     posts_event_after_s: float = 0.0
     # How its handlers wait when they suspend, and whether they name their steps.

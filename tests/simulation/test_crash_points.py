@@ -1,11 +1,19 @@
 """A crash at any single await loses nothing. `make crash-pairs` tests all pairs."""
 
+from typing import Any
+
 import pytest
 
 import atomic.application.leftovers as leftovers
+import atomic.application.process_wakeup as process_wakeup
 import atomic.application.sweep as sweeping
+import atomic.domain.transitions as transitions
 from atomic.application.engine import Engine
+from atomic.domain.cancelling import cancel_requested
+from atomic.domain.events import Cancelled, CancelRequested
 from atomic.domain.steps import Step
+from atomic.domain.transitions import transition
+from atomic.protocol.enums import Status
 from simulation.crash_points import WORKLOADS, crash, points_of, singles
 from simulation.interleave import LawBroken
 
@@ -32,6 +40,38 @@ def test_a_cancel_that_is_cut_off_and_left_alone_is_found(monkeypatch: pytest.Mo
 
     with pytest.raises(LawBroken, match="is still"):
         _crash_everywhere("cancel what waits")
+
+
+def _broken_off(step: Step, event: CancelRequested, now_ms: int) -> Step:
+    """Running attempts are broken off, as by a hard cancel."""
+    if step.status is Status.RUNNING and not event.is_handler:
+        return transition(step, Cancelled(), now_ms)
+    return cancel_requested(step, event, now_ms)
+
+
+async def _request_nothing(engine: Engine, handler: Step) -> None:
+    pass
+
+
+async def _never_over(engine: Engine, due: Step, now_ms: int) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "function", "planted", "law"),
+    [
+        ("graceful", transitions, "cancel_requested", _broken_off, "after its undo began"),
+        ("graceful", process_wakeup, "request_cancel_below", _request_nothing, "was cancelled hard"),
+        ("graceful for too long", process_wakeup, "_is_cancelled", _never_over, "is still|was to end"),
+    ],
+)
+def test_a_bug_of_the_graceful_cancel_is_found(
+    name: str, owner: Any, function: str, planted: Any, law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, function, planted)
+
+    with pytest.raises(LawBroken, match=law):
+        _crash_everywhere(name)
 
 
 def _crash_everywhere(name: str) -> None:

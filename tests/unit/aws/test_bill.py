@@ -13,6 +13,7 @@ import pytest
 
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
+from atomic.application.cancel import cancel_gracefully, request_cancel_below
 from atomic.application.child_runs import begin_run, continue_run
 from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
@@ -352,6 +353,31 @@ def test_a_callback_is_a_write_and_two_reads_and_a_forged_one_is_free() -> None:
             recorder.calls.clear()
             assert (await handle(api, ApiRequest(method="POST", path=url))).status == 200
             assert recorder.operations == ["GetItem"]
+
+    asyncio.run(body())
+
+
+def test_a_graceful_cancel_is_a_read_and_a_write_and_as_much_for_each_live_step() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            now_ms = runtime.engine.clock.now_ms()
+            called: dict[str, Any] = {"attempt_count": 1, "due_at_ms": now_ms + 60_000}
+            root = replace(a_root(), status=Status.WAITING, **called)
+            await runtime.engine.store.create(root)
+            await start(runtime.engine, an_event(), wait_ms=0)
+            recorder.calls.clear()
+            await cancel_gracefully(runtime.engine, root.spec.run_id, 60_000)
+            # The wake-up by which the handler is told.
+            assert Counter(recorder.operations) == Counter(
+                {"GetItem": 1, "UpdateItem": 1, "SendMessage": 1}
+            )
+            told = await runtime.engine.store.get(root.id)
+            assert told is not None
+            recorder.calls.clear()
+            await request_cancel_below(runtime.engine, told)
+            # The list and the handler's row; the live event.
+            assert Counter(recorder.operations) == Counter({"Query": 1, "GetItem": 2, "UpdateItem": 1})
 
     asyncio.run(body())
 

@@ -1,0 +1,120 @@
+"""A graceful cancel over plain HTTP: a handler without any SDK is told, undoes, and says so."""
+
+from typing import Any
+
+from atomic.testing import EndpointCall, EndpointReply
+from scenarios.runtime import Runtime, answer_ok
+from scenarios.starts import document
+
+GRACEFUL = {"mode": "graceful", "within": 60_000}
+
+
+class Trip:
+    """A handler that books, waits for an event, and cancels its booking when it is told."""
+
+    def __init__(self, runtime: Runtime, *, says: bool = True) -> None:
+        self._runtime, self._says = runtime, says
+        self.calls: list[tuple[str | None, Any]] = []
+        self._book = runtime.endpoint("/book", answer_ok)
+        self._undo = runtime.endpoint("/undo", answer_ok)
+
+    async def begin(self, key: str) -> dict[str, Any]:
+        """Start it; its root as soon as it waits."""
+        started = document(self._runtime.endpoint("/trip", self._handle), key=key)
+        reply = await self._runtime.start(started, Prefer="respond-async")
+        root: dict[str, Any] = await self._runtime.step_in(reply.json["id"], "waiting")
+        return root
+
+    async def _handle(self, call: EndpointCall) -> EndpointReply:
+        self.calls.append((call.headers.get("atomic-cancelled"), call.json.get("cancelled")))
+        parent = call.json["stepId"]
+        if "cancelled" in call.json:
+            undone = await self._runtime.start(document(self._undo, key="undo", parent=parent))
+            assert undone.status == 200
+            given = {"Atomic-Cancelled": "true"} if self._says else {}
+            return EndpointReply(status=409 if self._says else 200, json={"undone": True}, headers=given)
+        await self._runtime.start(document(self._book, key="book", parent=parent))
+        event = {
+            "kind": "event",
+            "stepName": "go",
+            "workflowName": "w",
+            "idempotencyKey": "go",
+            "parent": parent,
+        }
+        told = await self._runtime.start(event, Prefer="respond-async")
+        return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
+
+
+async def scenario_a_handler_that_is_told_undoes_what_it_did(runtime: Runtime) -> None:
+    trip = Trip(runtime)
+    root = await trip.begin("told")
+
+    told = await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
+
+    assert told.status == 200
+    assert told.json["cancelBy"] is not None
+    ended = await runtime.step_in(root["id"], "cancelled")
+    assert (ended["errorKind"], ended["responseStatus"], ended["response"]) == (
+        "cancelled",
+        409,
+        {"undone": True},
+    )
+    assert trip.calls == [(None, None), ("true", True)]
+    run = (await runtime.get(f"/runs/{root['runId']}")).json
+    status = {
+        step["stepName"] or step["stepInvokeUrl"].rpartition("/")[2]: step["status"]
+        for step in run["steps"]
+    }
+    assert status == {"book": "succeeded", "go": "cancelled", "undo": "succeeded"}
+    assert "cancelBy" not in run["run"]
+    assert (await runtime.get("/dead-letters")).json["deadLetters"] == []
+
+
+async def scenario_a_handler_that_is_told_may_finish(runtime: Runtime) -> None:
+    trip = Trip(runtime, says=False)
+    root = await trip.begin("finishes")
+
+    await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
+
+    ended = await runtime.step_in(root["id"], "succeeded")
+    assert ended["response"] == {"undone": True}
+
+
+async def scenario_a_run_that_is_told_can_be_cancelled_hard(runtime: Runtime) -> None:
+    async def stubborn(call: EndpointCall) -> EndpointReply:
+        if "cancelled" in call.json:
+            return EndpointReply(status=503)
+        event = {
+            "kind": "event",
+            "stepName": "go",
+            "workflowName": "w",
+            "idempotencyKey": "go",
+            "parent": call.json["stepId"],
+        }
+        told = await runtime.start(event, Prefer="respond-async")
+        return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
+
+    started = document(runtime.endpoint("/stubborn", stubborn), key="stubborn")
+    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
+    root = await runtime.step_in(root_id, "waiting")
+    await runtime.post(f"/runs/{root['runId']}/cancel", {**GRACEFUL, "within": 3_600_000})
+    told = await runtime.step_in(root_id, "retrying")
+    assert told["cancelBy"] is not None
+
+    assert (await runtime.post(f"/runs/{root['runId']}/cancel")).json["status"] == "cancelled"
+
+
+async def scenario_a_wrong_cancel_names_the_field(runtime: Runtime) -> None:
+    root = await Trip(runtime).begin("wrong")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"mode": "gentle"}, "mode"),
+        ({"mode": "graceful", "within": 0}, "within"),
+        ({"mode": "graceful", "within": 86_400_001}, "within"),
+        ({"within": 1000}, "within"),
+        ({"until": 1}, "until"),
+    ]
+    for body, field in wrong:
+        refused = await runtime.post(f"/runs/{root['runId']}/cancel", body)
+        assert refused.status == 400
+        assert field in refused.json["detail"]
+    assert (await runtime.get(f"/steps/{root['id']}")).json["status"] == "waiting"
