@@ -43,7 +43,7 @@ def test_a_cancel_that_is_cut_off_and_left_alone_is_found(monkeypatch: pytest.Mo
 
 
 def _broken_off(step: Step, event: CancelRequested, now_ms: int) -> Step:
-    """Running attempts are broken off, as by a hard cancel."""
+    """Running attempts end as cancelled at once, as by a hard cancel."""
     if step.status is Status.RUNNING and not event.is_handler:
         return transition(step, Cancelled(), now_ms)
     return cancel_requested(step, event, now_ms)

@@ -113,7 +113,7 @@ def _in_order(world: "World", forth: Step, back: Step) -> Iterator[str]:
     if any(
         attempt.error is not None and attempt.error.kind is ErrorKind.LOST for attempt in forth.attempt_log
     ):
-        # The endpoint of an attempt that is lost goes on, and nobody knows of it.
+        # The endpoint of an attempt that is lost goes on, and its effect may come at any time.
         return
     began_s = min((w.at_s for w in world.truth.history if w.step.id == back.id), default=math.inf)
     effect_s = world.observed.effect_at_s.get(forth.id, 0.0)
