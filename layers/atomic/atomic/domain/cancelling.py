@@ -1,8 +1,8 @@
 """A graceful cancel: handlers are told and may undo what they did, everything else ends.
 
 A step that is to be told is called once more, with `Atomic-Cancelled`, as soon as no attempt is under way.
-It has until `cancel_by_ms`. A running attempt may end, because its endpoint may be having its effect now, and
-what undoes the effect must not come first. If no step was posted below it, this attempt is its last one.
+It has until `cancel_by_ms`. A running attempt may end, because its endpoint may be having its effect now,
+and what undoes the effect must not come first. If no step was posted below it, it makes no other attempt.
 """
 
 from dataclasses import replace
