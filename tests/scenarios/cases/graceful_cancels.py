@@ -20,12 +20,12 @@ class Trip:
 
     async def begin(self, key: str) -> dict[str, Any]:
         """Start it; its root as soon as it waits."""
-        started = document(self._runtime.endpoint("/trip", self._handle), key=key)
+        started = document(self._runtime.endpoint("/trip", self.handle), key=key)
         reply = await self._runtime.start(started, Prefer="respond-async")
         root: dict[str, Any] = await self._runtime.step_in(reply.json["id"], "waiting")
         return root
 
-    async def _handle(self, call: EndpointCall) -> EndpointReply:
+    async def handle(self, call: EndpointCall) -> EndpointReply:
         self.calls.append((call.headers.get("atomic-cancelled"), call.json.get("cancelled")))
         parent = call.json["stepId"]
         if "cancelled" in call.json:
@@ -102,6 +102,43 @@ async def scenario_a_run_that_is_told_can_be_cancelled_hard(runtime: Runtime) ->
     assert told["cancelBy"] is not None
 
     assert (await runtime.post(f"/runs/{root['runId']}/cancel")).json["status"] == "cancelled"
+
+
+async def scenario_a_child_run_is_told_as_well(runtime: Runtime) -> None:
+    """The run that a step has started undoes what it did, too, and its parent waits for that."""
+    trip = Trip(runtime)
+    trip_url = runtime.endpoint("/trip", trip.handle)
+    told: list[str] = []
+
+    async def parent(call: EndpointCall) -> EndpointReply:
+        link = {
+            "kind": "run",
+            "workflowName": "w",
+            "idempotencyKey": "link",
+            "parent": call.json["stepId"],
+            "stepInvokeUrl": trip_url,
+            "run": {"workflowName": "trip", "idempotencyKey": "child"},
+        }
+        reply = await runtime.start(link, Prefer="respond-async")
+        if reply.status == 202:
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
+        told.append(reply.json["type"])
+        return EndpointReply(status=409, headers={"Atomic-Cancelled": "true"})
+
+    started = document(runtime.endpoint("/parent", parent), key="parent")
+    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
+    root = await runtime.step_in(root_id, "waiting")
+    link = (await runtime.get(f"/runs/{root['runId']}")).json["steps"][0]
+    child_id = f"{link['childRunId']}-root"
+    await runtime.step_in(child_id, "waiting")
+
+    await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
+
+    await runtime.step_in(root_id, "cancelled")
+    child = (await runtime.get(f"/steps/{child_id}")).json
+    assert (child["status"], child["response"]) == ("cancelled", {"undone": True})
+    assert trip.calls[-1] == ("true", True)
+    assert told == ["urn:atomic:problem:step-cancelled"]
 
 
 async def scenario_a_wrong_cancel_names_the_field(runtime: Runtime) -> None:

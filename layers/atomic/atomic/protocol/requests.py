@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from atomic.protocol import defaults, keys
 from atomic.protocol.constants import (
-    CANCEL_WITHIN_MAX_MS,
     JSON_MAX_DEPTH,
     KEY_MAX_CHARS,
     MESSAGE_MAX_BYTES,
@@ -302,29 +301,6 @@ class AnswerRequest(WireModel):
         description="Such as `Atomic-No-Retry` and `Retry-After`; the content type is that of JSON.",
     )
     body: Any = None
-
-
-class CancelRequest(WireModel):
-    """`POST /{clientId}/runs/{runId}/cancel`: how the run is cancelled."""
-
-    mode: Literal["hard", "graceful"] = Field(
-        default="hard",
-        description="`hard` ends each live step at once. `graceful` calls the handlers that wait, or are "
-        "under way, once more and tells them (`Atomic-Cancelled`), so that they undo what they did.",
-    )
-    within: Annotated[int, Field(ge=1, le=CANCEL_WITHIN_MAX_MS)] | None = Field(
-        default=None,
-        description="For how long handlers may do so (milliseconds), before the rest is cancelled hard; "
-        f"the default is {defaults.CANCEL_WITHIN_MS}.",
-    )
-
-    @model_validator(mode="after")
-    def _fits_its_mode(self) -> "CancelRequest":
-        if self.mode == "hard" and self.within is not None:
-            raise PydanticCustomError(
-                "member_surplus", "within: it belongs to mode `graceful`; leave it out"
-            )
-        return self
 
 
 class RedriveFilter(WireModel):

@@ -17,8 +17,8 @@ from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_h
 from atomic.entrypoints.http_api.views import json_response, run_view
 from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
+from atomic.protocol.cancels import CancelRequest
 from atomic.protocol.defaults import CANCEL_WITHIN_MS
-from atomic.protocol.requests import CancelRequest
 
 routes = Routes()
 
