@@ -14,7 +14,8 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.engine import Settings
 from atomic.domain import event_steps
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.callback_bodies import read_body
+from atomic.entrypoints.http_api.callback_bodies import captured, read_body
+from atomic.entrypoints.http_api.events import stored_result
 from atomic.protocol.problems import Problem
 from atomic.testing import ApiReply, LocalAtomic, run
 from scenarios.cases.callbacks import FIELDS, FILES
@@ -223,4 +224,39 @@ def test_every_body_is_read_or_refused() -> None:
             at = chance.randrange(len(text))
             text[at : at + chance.randrange(3)] = chance.choice(odd)
         with suppress(Problem):
-            read_body({"content-type": content_type.decode("latin-1")}, bytes(body))
+            given = {"content-type": content_type.decode("ascii", "surrogateescape")}
+            stored_result(read_body(given, bytes(body)), "body")
+
+
+NESTED = b"--%s\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n"
+PART = b"--b\r\nContent-Disposition: form-data; name=a\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # A parser that goes down into them needs a frame for each.
+        NESTED % (b"b", b"1") + b"".join(NESTED % (b"%d" % at, b"%d" % (at + 1)) for at in range(1, 3_000)),
+        (PART + b"\r\nx\r\n") * 1_001 + b"--b--\r\n",
+        PART[:-2] + b'; ";"' * 20_000 + b"\r\n\r\nx\r\n--b--\r\n",
+        PART + b"Content-Transfer-Encoding: base64\r\n\r\nYQ==\r\n--b--\r\n",
+    ],
+    ids=["nested", "many", "parameters", "encoded"],
+)
+def test_a_form_that_no_browser_sends_is_kept_as_it_was_sent(body: bytes) -> None:
+    kept = read_body({"content-type": "multipart/form-data; boundary=b"}, body)
+    assert kept["encoding"] == "base64"
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "punycode", "rot13"])
+def test_charsets_of_python_are_no_charsets(charset: str) -> None:
+    kept = read_body({"content-type": f"text/plain; charset={charset}"}, b"\\ud800+2AA-")
+    assert kept["encoding"] == "base64"
+
+
+def test_headers_of_any_bytes_are_kept() -> None:
+    odd = b"\xff".decode("ascii", "surrogateescape")
+    kept = captured({"x-sign": odd, "content-type": odd}, b"1", ["x-sign"])
+    assert stored_result(kept, "body").text == (
+        b'{"body":"1","contentType":"?","encoding":"text","headers":{"x-sign":"?"}}'
+    )

@@ -1,19 +1,27 @@
-"""Bodies that come to callback URLs. Their senders know nothing of Atomic, so any content type is read."""
+"""Bodies that come to callback URLs. Their senders know nothing of Atomic, so any content type is read.
+
+All of it takes time in proportion to the length of the body. The package `email` reads heads alone, and
+only short ones, since its parser of bodies and its parameters of headers take much longer.
+"""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesHeaderParser
 from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from atomic.domain.outcomes import decoded_text, storable_text
 from atomic.protocol import headers
 from atomic.protocol.problems import invalid
 from atomic.protocol.strict_json import JsonRefused, parse_json
 
 _FIELDS_MAX: Final = 1000
 _FORM: Final = "application/x-www-form-urlencoded"
+# Of a header Content-Type, and of the head of a part.
+_HEAD_MAX_BYTES: Final = 1024
 
 
 def read_body(given: Mapping[str, str], body: bytes) -> Any:
@@ -24,8 +32,9 @@ def read_body(given: Mapping[str, str], body: bytes) -> Any:
     """
     if not body:
         return None
+    given_type = given.get(headers.CONTENT_TYPE) or "application/json"
     content_type = Message()
-    content_type[headers.CONTENT_TYPE] = given.get(headers.CONTENT_TYPE, "application/json")
+    content_type[headers.CONTENT_TYPE] = given_type[:_HEAD_MAX_BYTES]
     media_type = content_type.get_content_type()
     # curl calls everything a form. A form never begins like this.
     is_object = media_type == _FORM and body.lstrip()[:1] in {b"{", b"["}
@@ -38,12 +47,12 @@ def read_body(given: Mapping[str, str], body: bytes) -> Any:
             )
             return _object(fields)
         if media_type == "multipart/form-data":
-            return _object(_parts(content_type[headers.CONTENT_TYPE], body))
+            return _object(_parts(content_type.get_boundary(""), body))
         if media_type.startswith("text/"):
-            return body.decode(str(content_type.get_param("charset", "utf-8")))
-    except (ValueError, LookupError):
+            return decoded_text(body, given_type)
+    except ValueError:
         pass
-    return {"contentType": given.get(headers.CONTENT_TYPE), **_base64(body)}
+    return {"contentType": _header(given, headers.CONTENT_TYPE), **_base64(body)}
 
 
 def captured(given: Mapping[str, str], body: bytes, names: Iterable[str]) -> dict[str, Any]:
@@ -52,8 +61,13 @@ def captured(given: Mapping[str, str], body: bytes, names: Iterable[str]) -> dic
         raw = {"encoding": "text", "body": body.decode()}
     except ValueError:
         raw = _base64(body)
-    kept = {name: given[name] for name in names if name in given}
-    return {"headers": kept, "contentType": given.get(headers.CONTENT_TYPE), **raw}
+    kept = {name: _header(given, name) for name in names if name in given}
+    return {"headers": kept, "contentType": _header(given, headers.CONTENT_TYPE), **raw}
+
+
+def _header(given: Mapping[str, str], name: str) -> str | None:
+    """The header as JSON can have it."""
+    return None if name not in given else storable_text(given[name])
 
 
 def _base64(body: bytes) -> dict[str, str]:
@@ -67,16 +81,20 @@ def _json(body: bytes) -> Any:
         raise invalid("body", f"{refused}; or send another Content-Type") from None
 
 
-def _parts(content_type: str, body: bytes) -> Iterable[tuple[str, str]]:
+def _parts(boundary: str, body: bytes) -> Iterable[tuple[str, str]]:
     """The fields of a form in parts. Raises ValueError when it has a file, or is malformed."""
-    head = f"{headers.CONTENT_TYPE}: {content_type}\r\n\r\n".encode()
-    form = BytesParser(policy=HTTP).parsebytes(head + body)
-    if form.defects or not form.is_multipart():
+    delimiter = rb"\r\n--" + re.escape(boundary.encode()) + rb"(?=--|[ \t]*\r\n)"
+    _, *parts = re.split(delimiter, b"\r\n" + body, maxsplit=_FIELDS_MAX + 1)
+    if not parts or not parts.pop().startswith(b"--"):
         raise ValueError
-    for part in form.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if name is None or part.get_filename() is not None or not isinstance(content, bytes):
+    for part in parts:
+        head, end, content = part.lstrip(b" \t").removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        if not end or len(head) > _HEAD_MAX_BYTES:
+            raise ValueError
+        fields = BytesHeaderParser(policy=HTTP).parsebytes(head)
+        name = fields.get_param("name", header="content-disposition")
+        is_plain = fields.get("content-transfer-encoding", "binary").lower() in {"7bit", "8bit", "binary"}
+        if name is None or fields.get_filename() is not None or not is_plain:
             raise ValueError
         yield str(name), content.decode()
 
