@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -327,8 +328,9 @@ class TestContexts:
         assert json.loads(response.body) == ["call", "call"]
 
 
+@dataclass
 class Failing(Hooks):
-    """Fails in each of its methods."""
+    """Fails in each of its methods. A dataclass is not hashable."""
 
     def _fail(self, *_: object) -> None:
         raise LookupError("a broken hook")

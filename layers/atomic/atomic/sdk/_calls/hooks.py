@@ -142,7 +142,7 @@ class Observers:
 
     def __init__(self, hooks: Sequence[Hooks] = ()) -> None:
         self._hooks = tuple(hooks)
-        self._failed: set[tuple[Hooks, str]] = set()
+        self._failed: set[tuple[int, str]] = set()
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
@@ -174,8 +174,9 @@ class Observers:
         try:
             getattr(hooks, method)(*about)
         except Exception:
-            if (hooks, method) not in self._failed:
-                self._failed.add((hooks, method))
+            # By identity: hooks need not be hashable, as dataclasses are not.
+            if (id(hooks), method) not in self._failed:
+                self._failed.add((id(hooks), method))
                 name = f"{type(hooks).__qualname__}.{method}"
                 _log.exception("the hook %s failed; its further errors are not logged", name)
 
