@@ -60,7 +60,7 @@ async def place(ctx: AsyncContext, order: Order) -> str:
 
 
 async def remind(ctx: AsyncContext, order: Order) -> None:
-    """Ask the manager three times, and give up after nine days. The answer ends this at any time."""
+    """Ask the manager three times, and stop after nine days. The answer ends this at any time."""
     for _ in range(3):
         await ctx.step(ask_manager, order)
         await ctx.sleep(timedelta(days=3))

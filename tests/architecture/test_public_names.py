@@ -98,8 +98,8 @@ CLIENT = [
 CONTEXT = [
     "attempt",
     "callback",
-    "continue_as",
     "cancelled",
+    "continue_as",
     "event",
     "events",
     "gather",

@@ -15,56 +15,11 @@ from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
-from atomic.protocol.constants import DURATION_MAX_MS, EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
 from atomic.protocol.enums import WAKE_POLICIES, OutcomeKind, WakePolicy
-from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.error_kinds import SENTENCES, ErrorKind
 from atomic.protocol.strict_json import JsonRefused, parse_json
 
-_NOT_CALLED: Final = "not called yet: {}"
-_NETWORK: Final = "network: {}"
-_SENTENCES: Final[dict[ErrorKind, str]] = {
-    ErrorKind.ENDPOINT_ANSWERED: "the endpoint answered {}",
-    ErrorKind.FORBADE_RETRY: "the endpoint answered {} and forbade a retry",
-    ErrorKind.REDIRECT_REFUSED: "the endpoint answered {}, and no redirect is followed",
-    ErrorKind.RESPONSE_TOO_LARGE: "response_too_large: the body is over {} bytes; store it and answer "
-    "with a reference",
-    ErrorKind.RESPONSE_NOT_STORABLE: "response_not_storable: {}",
-    ErrorKind.WAITED_FOR_NOTHING: f"{headers.WAITING_FOR} named no step of this client that is still to "
-    "settle",
-    ErrorKind.UNKNOWN_WAKE: f"{headers.WAKE} may be any, all or settled, and not {{}}",
-    ErrorKind.INVALID_ANSWER_WITHIN: f"{headers.ANSWER_WITHIN} takes 1 to {DURATION_MAX_MS} milliseconds, "
-    f"without {headers.WAITING_FOR}, and not {{}}",
-    ErrorKind.INVALID_CONTINUE_AS: f"{headers.CONTINUE_AS}: {{}}",
-    ErrorKind.ANSWER_OVERDUE: "timeout: no answer was posted within {} ms",
-    ErrorKind.TIMED_OUT: "timeout: no whole answer within {} ms",
-    ErrorKind.CONNECTION_TIMED_OUT: "timeout: no connection within {} ms",
-    ErrorKind.NETWORK: _NETWORK,
-    ErrorKind.ADDRESS_NOT_ALLOWED: _NETWORK,
-    ErrorKind.NO_ANSWER: "no answer",
-    ErrorKind.LOST: "no process was left to record the answer",
-    ErrorKind.CLIENT_MAY_NOT_CALL: "the client may not call this URL any more; have it added, and redrive",
-    ErrorKind.CANCELLED_BEFORE_CALL: "cancelled before the endpoint was called",
-    ErrorKind.CIRCUIT_OPEN: _NOT_CALLED,
-    ErrorKind.TOO_MANY_CONNECTIONS: "not called yet: too many connections are being opened there",
-    ErrorKind.RESOURCES_EXHAUSTED: _NOT_CALLED,
-    ErrorKind.STORE_UNAVAILABLE: "not called yet: its client or its run cannot be read",
-    ErrorKind.LOST_TOO_OFTEN: "{} attempts in a row ended without a recorded answer",
-    ErrorKind.DEADLINE_OVER: "the deadline of {} ms is over",
-    ErrorKind.NO_TIME_LEFT: "no time for another attempt within the deadline of {} ms",
-    ErrorKind.EVENT_EXPIRED: "the event was not completed within {} ms",
-    ErrorKind.HEARTBEAT_MISSED: "no heartbeat of the event came within {} ms",
-    ErrorKind.EVENT_REJECTED: "the event was rejected",
-    ErrorKind.CANCELLED: "cancelled",
-    ErrorKind.STEP_CANCELLED: "cancelled by itself, or with a step above it",
-    ErrorKind.RUN_ENDED: "its run has ended",
-    ErrorKind.RUN_GONE: "its run is gone",
-    ErrorKind.CHILD_FAILED: "the run {} failed",
-    ErrorKind.CHILD_CANCELLED: "the run {} was cancelled",
-    ErrorKind.CHILD_DIFFERS: "the run {} exists with another payload or URL",
-    ErrorKind.CHILD_GONE: "the run {} is forgotten",
-    ErrorKind.RUN_CYCLE: "the run {} waits for this one",
-    ErrorKind.START_REFUSED: "its run is not started yet: {}",
-}
 _CONTENT_TYPE_MAX: Final = 255
 # A row keeps the excerpts of fifty attempts, so each one is short.
 EXCERPT_MAX_CHARS: Final = 200
@@ -95,7 +50,7 @@ class StepError:
 
     def __str__(self) -> str:
         """The sentence for people: what Atomic found, then what the endpoint said."""
-        sentence = failures.with_excerpt(_SENTENCES[self.kind].format(self.detail), self.excerpt)
+        sentence = failures.with_excerpt(SENTENCES[self.kind].format(self.detail), self.excerpt)
         return sentence if self.last is None else f"{sentence}; last: {self.last}"
 
     @property
