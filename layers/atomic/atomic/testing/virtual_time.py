@@ -22,6 +22,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual_s = 0.0
         super().__init__(_JumpingSelector(self))
+        # asyncio calls timers that are due within this many seconds. Its own value is that of the machine's
+        # clock, 1 ns. After 194 days, that is less than the distance from one float to the next, so a timer
+        # that is due now would never be called.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
