@@ -136,5 +136,5 @@ def test_examples_to_copy_are_short() -> None:
         )
         == 4
     )
-    for name in ("order.py", "agent.py"):
+    for name in ("order.py", "agent.py", "subscription.py"):
         assert code_lines((EXAMPLES / name).read_text()) <= 60, name

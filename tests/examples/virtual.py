@@ -90,9 +90,12 @@ class World:
     async def until(self, step_id: str) -> Any:
         """The response of a run, at the next ten minutes. A run that fails raises its error."""
         for _ in range(100_000):
-            if (await self.client.step(step_id)).status in {"succeeded", "failed", "cancelled"}:
+            step = await self.client.step(step_id)
+            if step.status not in {"succeeded", "failed", "cancelled"}:
+                await asyncio.sleep(600)
+            elif step.continued_as is None:
                 return (await self.client.wait(step_id)).response
-            await asyncio.sleep(600)
+            step_id = step.continued_as or step_id
         raise AssertionError("it is not finished after two years")
 
     async def moment(self) -> None:
