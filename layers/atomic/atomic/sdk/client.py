@@ -83,7 +83,9 @@ class Client(EventsOfClient):
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
 
-        Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more.
+        Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
+        run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is
+        that of the first one, with `continued_as`.
 
         Raises `NotFinishedError` when `timeout` is over (the run goes on), `StepFailedError` when the run
         has failed, `CancelledError` when it was cancelled, `PayloadMismatchError` when the key came with
@@ -105,7 +107,8 @@ class Client(EventsOfClient):
         - `step_id`: the id of the step.
         - `timeout`: seconds, or a timedelta, to wait (default 60). None waits for ever; 0 asks once.
 
-        Returns the step, which has succeeded.
+        Returns the step, which has succeeded. If it is a root that went on by `ctx.continue_as`, this is
+        the root of the last run.
 
         Raises `NotFinishedError` when `timeout` is over (the step goes on), `StepFailedError`,
         `CancelledError`, `DecodingError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or

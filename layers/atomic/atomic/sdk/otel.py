@@ -88,7 +88,7 @@ class OpenTelemetryHooks(Hooks):
             "atomic.operation.name": operation.name,
             "atomic.operation.step.id": operation.step_id,
         }
-        kind = SpanKind.PRODUCER if operation.kind == "step" else SpanKind.INTERNAL
+        kind = SpanKind.PRODUCER if operation.kind in {"step", "run"} else SpanKind.INTERNAL
         self._begins(operation, operation.call, f"{operation.kind} {operation.name}", kind, about)
 
     def attempt_started(self, attempt: ValueAttempt) -> None:

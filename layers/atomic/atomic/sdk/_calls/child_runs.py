@@ -31,12 +31,7 @@ from atomic.sdk._wire.api import (
 )
 from atomic.sdk._wire.transport import Flow, error_of
 from atomic.sdk._wire.values import jsonable, value_type
-from atomic.sdk.errors import (
-    CancelledError,
-    InvalidRequestError,
-    StepCancelledError,
-    Suspended,
-)
+from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError, Suspended
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
@@ -74,7 +69,7 @@ class ChildRuns(BatchingContext, ABC):
         check_options(options, RunOptions)
         known, returns, written = self._written(workflow, payload)
         workflow_name = options.get("workflow_name") or known
-        if isinstance(workflow, str) and "workflow_name" not in options:
+        if isinstance(workflow, str) and not options.get("workflow_name"):
             raise InvalidRequestError(f"workflow_name: say how the run of {workflow!r} is named in lists.")
         name, label = name_text(options.get("name")), self._label()
         if label:
@@ -162,9 +157,9 @@ class ChildRuns(BatchingContext, ABC):
         document = start_document(self.workflow_name, url, written, key=given, options={})
         root_id = keys.root_of(keys.run_id(self._client.client_id, self.workflow_name, given))
         step_call = self._step_call("continue_as", document, root_id=root_id)
-        following = {**step_call.document, "continues": step_call.document.pop("parent")}
-        del following["parent"]
-        return replace(step_call, id=root_id, document=following)
+        posted = {**step_call.document, "continues": self.step_id}
+        del posted["parent"]
+        return replace(step_call, id=root_id, document=posted)
 
     async def _ask_next(self, following: StepCall[Any]) -> Outcome:
         if left_out := self._left_out():
