@@ -173,7 +173,7 @@ class Application:
         process, plan = self._world.any_process(), node.then
         spec = replace(plan.spec(plan.root, None), continued_from=step_id)
         try:
-            following = await process.serve(continue_run(process.engine, spec, attempt))
+            following = await process.serve(continue_run(process.engine, spec, attempt, frozenset()))
         except (*_UNLUCKY, Refusal):
             return self._failed(step_id, 500)
         self._observed.acknowledge(following.step, self._world.truth.rows)

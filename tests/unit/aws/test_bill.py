@@ -448,7 +448,7 @@ def test_a_run_that_goes_on_is_a_run_and_four_reads() -> None:
             async def rounds(call: EndpointCall) -> EndpointReply:
                 if call.json["idempotencyKey"] == "next":
                     return EndpointReply(json=1)
-                following = await continue_run(runtime.engine, second, attempt=1)
+                following = await continue_run(runtime.engine, second, attempt=1, inherited=frozenset())
                 return EndpointReply(status=202, headers={"Atomic-Continue-As": following.step.id})
 
             runtime.invoker.handlers[first.url] = rounds
