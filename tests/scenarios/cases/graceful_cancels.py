@@ -138,7 +138,7 @@ async def scenario_a_child_run_is_told_as_well(runtime: Runtime) -> None:
     child = (await runtime.get(f"/steps/{child_id}")).json
     assert (child["status"], child["response"]) == ("cancelled", {"undone": True})
     assert trip.calls[-1] == ("true", True)
-    assert told == ["urn:atomic:problem:step-cancelled"]
+    assert told == ["urn:atomic:problem:cancelled"]
 
 
 async def scenario_a_wrong_cancel_names_the_field(runtime: Runtime) -> None:

@@ -278,3 +278,48 @@ def case_what_has_ended_stays_as_it_is(world: World) -> None:
         world.start("/w", "fail", key="fails")
     run_id = str(failed.value.step_id).removesuffix("-root")
     assert world.client.cancel(run_id, graceful=True).status == "failed"
+
+
+def case_a_run_of_its_own_undoes_its_own(world: World) -> None:
+    def inner(ctx: Any, saga: Any) -> Flow:
+        yield saga.step("/write", "room", undo="/slow", undo_payload="no room")
+        yield ctx.sleep(3600)
+
+    def outer(ctx: Any, saga: Any) -> Flow:
+        yield saga.step("/write", "order", undo="/write", undo_payload="no order")
+        handle = yield ctx.start_run("inner", workflow_name="inner")
+        yield handle.result()
+
+    entries = book(world)
+    served(world, "inner", inner)
+    served(world, "outer", outer)
+    for variant in VARIANTS:
+        run_id = begun(world, f"/{variant}/outer", has("run", "waiting"))
+        end_s = time.monotonic() + WAITS_S
+        while "room" not in entries:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+        assert cancelled(world, run_id).run.status == "cancelled"
+        assert entries == ["order", "room", "no room", "no order"]
+        entries.clear()
+    assert {run.status for run in world.client.runs(workflow_name="inner")} == {"cancelled"}
+
+
+def case_a_loop_does_not_go_on(world: World) -> None:
+    def slowly(payload: str) -> None:
+        time.sleep(0.4)
+        entries.append(payload)
+
+    def flow(ctx: Any, saga: Any) -> Flow:
+        yield saga.step("/slowly", "charge", undo="/write", undo_payload="refund")
+        yield ctx.continue_as()
+
+    entries = book(world)
+    world.step("/slowly", slowly)
+    served(world, "loop", flow)
+    for variant in VARIANTS:
+        run_id = begun(world, f"/{variant}/loop", has("http", "running"))
+        assert cancelled(world, run_id).run.status == "cancelled"
+        assert entries == ["charge", "refund"]
+        entries.clear()
+    assert len(world.client.runs()) == 2

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from atomic.domain import events
-from atomic.domain.events import Cancelled, Ended, LinkDue, LinkEnded, OwnerLost, Redriven, WaiterAdded
+from atomic.domain.events import (
+    Cancelled,
+    CancelRequested,
+    Ended,
+    LinkDue,
+    LinkEnded,
+    OwnerLost,
+    Redriven,
+    WaiterAdded,
+)
 from atomic.domain.links import (
     ended_by,
     is_called_off,
@@ -89,6 +98,20 @@ def test_the_outcome_is_taken_over() -> None:
     cancelled = transition(a_root(link), Cancelled(), NOW)
     link = transition(link, ended_by(link, cancelled), NOW)
     assert (link.status, link.error) == (Status.CANCELLED, StepError(ErrorKind.CHILD_CANCELLED, run_id))
+
+
+def test_a_link_whose_run_is_cancelled_with_its_own_says_so() -> None:
+    asked = transition(a_link(), CancelRequested(NOW + 60_000, is_handler=False), NOW)
+    assert (asked.status, asked.cancel_by_ms, asked.due_at_ms) == (
+        Status.WAITING,
+        NOW + 60_000,
+        a_link().due_at_ms,
+    )
+    cancelled = transition(a_root(asked), Cancelled(), NOW)
+    assert transition(asked, ended_by(asked, cancelled), NOW).error == CANCELLED
+    response = StoredBody(b"7", "json")
+    done = a_root(asked, Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=response))
+    assert transition(asked, ended_by(asked, done), NOW).response == response
 
 
 def test_of_runs_within_runs_the_innermost_error_is_kept() -> None:

@@ -92,6 +92,7 @@ async def _request_of_link(engine: Engine, link: Step, by_ms: int) -> None:
     if root is None or root.spec.started_by != link.id or not must_cancel_run(link, CANCELLED):
         await _cancel(engine, link, Cancelled())
         return
+    await commit(engine, link, CancelRequested(by_ms, is_handler=False))
     await cancel_gracefully(engine, root.spec.run_id, max(1, by_ms - engine.clock.now_ms()))
 
 

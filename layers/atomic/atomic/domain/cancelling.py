@@ -18,6 +18,9 @@ def cancel_requested(step: Step, event: events.CancelRequested, now_ms: int) -> 
     """The step after the request. One that was never called, or calls nothing, ends at once."""
     if step.is_settled or step.cancelling:
         return step
+    if step.spec.kind == "run":
+        # The run that it has started is cancelled in the same way, and ends this step.
+        return changed(step, cancelling="recalled", cancel_by_ms=event.by_ms)
     is_running = step.status is Status.RUNNING
     is_handler = event.is_handler or step.status is Status.WAITING
     if step.spec.kind != "http" or not step.attempt_count or not (is_running or is_handler):

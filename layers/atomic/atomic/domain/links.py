@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.domain import events
-from atomic.domain.outcomes import StepError, StoredBody
+from atomic.domain.outcomes import CANCELLED, StepError, StoredBody
 from atomic.domain.steps import Step, StepSpec, changed, settled
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -146,11 +146,13 @@ def _ended(link: Step, event: events.LinkEnded, now_ms: int) -> Step:
     """The link with its outcome. A link that was called off is cancelled, however its run has ended."""
     if is_called_off(link):
         return settled(link, Status.CANCELLED, now_ms, error=link.error)
+    # Its handler is told that its own run is cancelled, and not that somebody has cancelled the other run.
+    is_with_run = event.status is Status.CANCELLED and bool(link.cancelling)
     return settled(
         link,
         event.status,
         now_ms,
-        error=event.error,
+        error=CANCELLED if is_with_run else event.error,
         response=event.response,
         response_status=event.response_status,
     )

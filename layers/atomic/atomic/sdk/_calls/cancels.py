@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
+from atomic.protocol import keys
 from atomic.sdk._calls.context import BaseContext, StepCall
 from atomic.sdk._calls.results import Results, is_posted
 from atomic.sdk._wire.transport import Flow
@@ -48,6 +49,9 @@ class CancelledContext(BaseContext, ABC):
 
     async def _was_posted(self, step_call: StepCall[Any]) -> bool:
         """Whether an earlier attempt has posted the step. Asks the server, as the results may lag."""
+        if keys.run_of(step_call.id) != self.run_id:
+            # The run as which this one would go on is none of its steps, and must not begin any more.
+            return False
         if (await self._known()).has(step_call.id):
             return True
         if self._query is None:
