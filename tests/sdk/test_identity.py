@@ -134,6 +134,18 @@ def test_calls_with_keys_are_the_same_whichever_task_makes_them() -> None:
     assert positions_when((1, 0), late=True) != positions_when((0, 1), late=True)
 
 
+def test_each_branch_of_a_batch_has_its_keys_to_itself() -> None:
+    """Also with another number of branches, whichever calls first; and so has each task below a branch."""
+    handler = Scope()
+    branches = [handler.below("gather1", str(number)) for number in range(2)]
+    scopes = [handler, handler.below("saga1"), *branches, *(branch.branch() for branch in branches)]
+    found = [scope.position("pay", "1") for scope in scopes]
+    assert len(set(found)) == len(scopes)
+    assert handler.below("gather1", "1").position("pay", "1") == found[3]
+    # A task's call is the same whether another task has made one or not.
+    assert handler.below("gather1", "1").branch().position("pay", "1") == found[3]
+
+
 def test_a_task_that_uses_another_s_key_has_it_as_its_own() -> None:
     root = Scope()
     one, two = root.branch(), root.branch()

@@ -103,6 +103,22 @@ def case_branches_stand_side_by_side(world: World) -> None:
     assert both(world, plain, later, wait=0.1) == [[2, 10, 4, 6, 12]] * 2
 
 
+def case_branches_may_use_the_same_key(world: World) -> None:
+    def plain(ctx: Context) -> Any:
+        calls = [lambda number=number: ctx.step("double", number, key="same") for number in (1, 2, 3)]
+        return [ctx.step("double", 0, key="same"), *ctx.parallel(calls).results(), *ctx.gather(*calls)]
+
+    async def later(ctx: AsyncContext) -> Any:
+        async def branch(number: int) -> Any:
+            return await ctx.step("double", number, key="same")
+
+        first = await ctx.step("double", 0, key="same")
+        batch = await ctx.parallel([branch(number) for number in (1, 2, 3)])
+        return [first, *batch.results(), *await ctx.gather(*(branch(number) for number in (1, 2, 3)))]
+
+    assert both(world, plain, later) == [[0, 2, 4, 6, 2, 4, 6]] * 2
+
+
 def case_a_race_has_one_winner(world: World) -> None:
     def plain(ctx: Context) -> Any:
         def slow() -> Any:

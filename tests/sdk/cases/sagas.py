@@ -120,6 +120,35 @@ def case_undos_run_in_reverse_order(world: World) -> None:
         assert undo.retry.count == 1000
 
 
+def case_undos_by_hand_belong_to_their_sagas(world: World) -> None:
+    """The sagas of a handler, one after the other and side by side, note the same step by hand."""
+
+    def blocking(ctx: Context, payload: Any) -> Any:
+        def saga(number: int) -> None:
+            with ctx.saga() as opened:
+                opened.undo("/write", f"undo {number}")
+                ctx.step("/fail", f"fail {number}")
+
+        batches = [ctx.parallel([lambda: saga(0)]), ctx.parallel([lambda: saga(1), lambda: saga(2)])]
+        return [len(batch.failed) for batch in batches]
+
+    async def asynchronous(ctx: AsyncContext, payload: Any) -> Any:
+        async def saga(number: int) -> None:
+            async with ctx.saga() as opened:
+                opened.undo("/write", f"undo {number}")
+                await ctx.step("/fail", f"fail {number}")
+
+        batches = [await ctx.parallel([saga(0)]), await ctx.parallel([saga(1), saga(2)])]
+        return [len(batch.failed) for batch in batches]
+
+    entries = book(world)
+    world.workflow("/def/trip", blocking, wait=0.05)
+    world.workflow("/async/trip", asynchronous, variant="async", wait=0.05)
+    assert results(world, "trip") == [[1, 2]] * 2
+    once = [f"{what} {number}" for what in ("fail", "undo") for number in range(3)]
+    assert Counter(entries) == Counter(once * 2)
+
+
 def case_an_undone_saga_stays_undone(world: World) -> None:
     """The block raises in one attempt only, which ends in the middle of its undos."""
     raised: list[str] = []

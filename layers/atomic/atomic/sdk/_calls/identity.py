@@ -53,8 +53,6 @@ class Position(NamedTuple):
 
 
 FIRST: Final = Position()
-# The path of a key in the branch that uses it first.
-_ANYWHERE: Final = ("",)
 
 
 @dataclass(slots=True)
@@ -62,7 +60,9 @@ class Scope:
     """Numbers the calls of one branch of a handler. `path` identifies it; the handler's own is empty."""
 
     path: Path = ()
-    # For the whole handler: the branch that has used a step's key first.
+    # For the handler, or the part of it that `below` has told apart: the path of a key in the branch that
+    # uses it first, and this branch.
+    _anywhere: Path = ("",)
     _owners: dict[tuple[str, str], Path] = field(default_factory=dict)
     _calls: dict[tuple[str, str | None], int] = field(default_factory=dict)
     _branches: int = 0
@@ -71,16 +71,17 @@ class Scope:
         """The position of the next call of a step (its URL, or its kind and name)."""
         number = self._calls[step, key] = self._calls.get((step, key), 0) + 1
         is_owner = key is not None and self._owners.setdefault((step, key), self.path) == self.path
-        return Position(_ANYWHERE if is_owner else self.path, key, number)
+        return Position(self._anywhere if is_owner else self.path, key, number)
 
     def branch(self) -> "Scope":
         """The scope of a task that was made in this branch and makes its first call."""
         self._branches += 1
-        return Scope((*self.path, str(self._branches)), self._owners)
+        return Scope((*self.path, str(self._branches)), self._anywhere, self._owners)
 
     def below(self, *parts: str) -> "Scope":
         """A scope below this one. These parts tell its calls apart from all other calls."""
-        return Scope((*self.path, *parts))
+        path = (*self.path, *parts)
+        return Scope(path, (*path, ""))
 
 
 @dataclass(slots=True, eq=False)
