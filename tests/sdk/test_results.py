@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic.protocol import strict_json
-from atomic.sdk import AsyncContext, Context
+from atomic.sdk import AsyncContext, Client, Context
+from atomic.sdk._calls.identity import step_id
 from atomic.sdk._calls.results import (
     Results,
     ResultsQuery,
@@ -215,6 +216,46 @@ class TestHandlers:
         answers = {"results": fault, "one": done(1), "two": GOES_ON}
         response, asked = call(two_steps(variant), answers, attempt=2, token="2.t")
         assert (response.status, asked[-2:]) == (202, ["one", "two"])
+
+    @pytest.mark.parametrize("variant", ["def", "async"])
+    @pytest.mark.parametrize("was_posted", [True, False])
+    def test_an_undone_saga_makes_sure_that_what_it_lacks_was_not_posted(
+        self, variant: str, was_posted: bool
+    ) -> None:
+        """The results may lag behind what an earlier attempt has posted. That must be undone, too."""
+        ids: dict[str, str] = {}
+
+        def posted(document: dict[str, Any]) -> HttpResponse:
+            name = document.get("stepInvokeUrl", "").rpartition("/")[2] or document["stepName"]
+            ids[name] = step_id(Client().client_id, "run_1", document)
+            return done(document["payload"])
+
+        first = {"one": posted, "undo of saga": posted, "unone": NOBODY}
+        call(undone(variant), first, token="1.t", attempt=1)
+        record = {**KNOWN, "id": ids["undo of saga"], "kind": "value", "response": "because"}
+        one = [{**KNOWN, "id": ids["one"]}] if was_posted else []
+        answers = {
+            **first,
+            "results": answer(200, parent="run_1-root", steps=[record], next=None),
+            "result": answer(200, parent="run_1-root", steps=one, next=None),
+            "unone": done(),
+        }
+        _, asked = call(undone(variant), answers, token="2.t", attempt=2)
+        assert asked == ["results", "result", *(["one", "unone"] if was_posted else [])]
+
+
+def undone(variant: str) -> Any:
+    def blocking(ctx: Context) -> Any:
+        with ctx.saga() as saga:
+            saga.step("one", undo="unone")
+            raise ConnectionError("no luck")
+
+    async def asynchronous(ctx: AsyncContext) -> Any:
+        async with ctx.saga() as saga:
+            await saga.step("one", undo="unone")
+            raise ConnectionError("no luck")
+
+    return blocking if variant == "def" else asynchronous
 
 
 def two_steps(variant: str) -> Any:

@@ -170,8 +170,9 @@ class SagaContext(RecordingContext, ABC):
 
         async def asked(step_call: StepCall[Any]) -> Outcome:
             because = await self._undone_because(saga)
-            if because is not None and (await self._known()).lacks(step_call.id):
-                saga.noted.remove(noted)
+            if because is not None and not await self._was_posted(step_call):
+                if not _is_value(step_call):
+                    saga.noted.remove(noted)
                 raise _failed(saga, because)
             return await ask(step_call)
 
@@ -209,7 +210,7 @@ class SagaContext(RecordingContext, ABC):
         """Undo a call. Returns the error of its undo."""
         if noted.of is not None and noted.ended_at is None:
             # The block did not wait for this call. A batch that ended early begins nothing in a replay.
-            is_value = noted.of.document.get("kind") == "value"
+            is_value = _is_value(noted.of)
             if not (
                 noted.has_begun or (self.attempt > 1 and (is_value or await self._was_posted(noted.of)))
             ):
@@ -240,6 +241,11 @@ class SagaContext(RecordingContext, ABC):
         position = Position((*saga.scope.path, "undone"))
         whole = because.encode(errors="replace").decode()
         return self._plan_recorded(saga.name, f"undo of {saga.name}", position, whole)
+
+
+def _is_value(step_call: StepCall[Any]) -> bool:
+    """Whether a function of the handler makes this call: it may have run in vain, without a post."""
+    return step_call.document.get("kind") == "value"
 
 
 def _failed(saga: _State, because: str, errors: Sequence[Exception] = ()) -> SagaFailedError:
