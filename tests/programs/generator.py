@@ -3,8 +3,9 @@
 The result and the effects of a program must not depend on the order of concurrent branches, because they
 are compared. So in a group that a failure cancels, at most one branch can fail, and the others are only
 `maybe`, whose effects are not compared. Branches return what they found instead of sharing variables. The
-answer to an event depends on its name. Races (`FIRST_COMPLETED`, time-outs of the handler's own) and tasks
-with effects on cancellation are left out for the same reason.
+result of an event depends on its name and number. A saga whose calls are made in branches undoes them in
+any order. Races (`FIRST_COMPLETED`, time-outs of the handler's own) and tasks with effects on cancellation
+are left out for the same reason.
 """
 
 import random
@@ -12,7 +13,9 @@ from collections.abc import Callable
 from typing import Final
 
 from programs.batches import Batching
+from programs.eventful import Eventful
 from programs.language import ENTRY, Block, Body, Function, Line, Program, Statement
+from programs.sagas import Open, Sagas
 from programs.simple import WORDS, Known
 
 STATEMENTS_MIN: Final = 4
@@ -55,7 +58,7 @@ class _Budget:
         self.left = left
 
 
-class _Writer(Batching):
+class _Writer(Batching, Eventful, Sagas):
     """Writes one workflow."""
 
     def __init__(
@@ -69,6 +72,7 @@ class _Writer(Batching):
     ) -> None:
         super().__init__(chance, name, is_async=is_async, known=known)
         self._budget = budget
+        self._sagas: list[Open] = []
 
     def body(self) -> Body:
         """The complete body."""
@@ -94,7 +98,7 @@ class _Writer(Batching):
             # An uncaught failure ends the program and leaves little to compare, so these are rare.
             (self._failing_step, 8 if self._caught else 4),
             (self._sleep, 6),
-            (self._event, 10),
+            (self._event, 14),
             (self._value, 7),
             (self._side_by_side, 8),
             (self._batch, 6),
@@ -103,6 +107,7 @@ class _Writer(Batching):
             (self._over_a_set, 3),
             (self._nested, 14 if self._known else 0),
             (self._recursion, 4),
+            (self._saga_call, 40 if self._sagas else 0),
         ]
         if depth < _DEPTH_MAX and self._budget.left > 0:
             kinds += [
@@ -110,6 +115,7 @@ class _Writer(Batching):
                 (self._loop, 7),
                 (self._if, 6),
                 (self._with, 5),
+                (self._saga, 14),
                 (self._branches, 15),
             ]
         makers, weights = zip(*kinds, strict=True)
@@ -190,10 +196,17 @@ class _Writer(Batching):
         self._numbers.append(index)
         self._branch_depth += 1
         may_fail, self.may_fail, caught, self._caught = self.may_fail, False, self._caught, []
+        sagas, self._sagas = self._sagas, []
+        is_in_batch, self._is_in_batch = (
+            self._is_in_batch,
+            self._chance.random() < (0.4 if self.is_async else 1),
+        )
         leaves = self._leaves(index) if self.is_async and self._chance.random() < 0.75 else ()
         rest = self._statements(depth + 1, at_least=2, most=4)
         written = (Line("out = []"), *leaves, *rest, Line("return out"))
         fails, self.may_fail, self._caught = self.may_fail, may_fail, caught
+        self._sagas = sagas
+        makes_batch, self._is_in_batch = self._is_in_batch, is_in_batch
         self._branch_depth -= 1
         self._numbers.remove(index)
         self._indexes.remove(index)
@@ -205,7 +218,7 @@ class _Writer(Batching):
             limited = Line(f"{limit} = asyncio.Semaphore({self._chance.choice((1, 2))})")
             branch = [limited, Block(((f"{begin} {name}({index}):", inner),))]
         numbers = range(self._chance.randint(2, 3))
-        if self._chance.random() < (0.4 if self.is_async else 1.0):
+        if makes_batch:
             return [*branch, self._in_a_batch(name, numbers)]
         return [*branch, *self._in_tasks([f"{name}({number})" for number in numbers], fails=fails)]
 
@@ -309,3 +322,26 @@ class _Writer(Batching):
         head = "async with held_async" if self.is_async else "with held"
         number = self._number()
         return [Block(((f"{head}(ctx, {number}):", self._statements(depth + 1, most=3)),))]
+
+    def _saga(self, depth: int) -> list[Statement]:
+        """A block whose calls are undone if it raises. Undos may fail."""
+        saga, is_caught = self._open_saga(), self._chance.random() < 0.75
+        self._caught += ["all"] if is_caught else []
+        self._sagas.append(saga)
+        # Nothing around the block catches that another call of the handler is asked for.
+        is_held_up = depth == 0 and not is_caught and self._chance.random() < 0.5
+        held_up = (Line("held_up(ctx)"),) if is_held_up else ()
+        body = (*self._saga_call(0), *self._statements(depth + 1, most=4), *held_up)
+        if self._chance.random() < (0.6 if self._caught else 0.3):
+            body = (*body, *self._end_of_saga(saga))
+        elif self._caught and self._chance.random() < 0.4:
+            body = (*body, self._raise())
+        self._sagas.pop()
+        block = Block(((self._head_of(saga), body),))
+        if not is_caught:
+            if saga.undo_fails:
+                self._fails("all")
+            return [block]
+        self._caught.pop()
+        told = (self._append("undone(error)"), *self._some(depth + 1))
+        return [Block((("try:", (block,)), ("except Exception as error:", told)))]

@@ -54,6 +54,8 @@ class Journal:
     def did(self, effect: Effect) -> None:
         """A step had its effect."""
         self.effects[effect.step, effect.key] = effect
+        if effect.step in {"book", "perhaps_book"}:
+            self._check_is_not_undone(effect)
         self.note(f"{effect.name} is done under {effect.key}")
 
     def told(self, step_id: str, other_id: str) -> None:
@@ -78,7 +80,7 @@ class Journal:
     def outcome(self, root: Step) -> Outcome:
         """The outcome according to the rows and the effects."""
         done = Done()
-        done.count(list(self.effects.values()))
+        done.count(self.effects.values(), self._handler_of)
         done.waits.update(filter(None, map(_told_of, self.rows.values())))
         said = root.response.text.decode() if root.response else "null"
         if root.status is Status.SUCCEEDED:
@@ -102,6 +104,28 @@ class Journal:
             most, unfinished = int(name.removeprefix(AT_MOST).split()[0]), _most_unfinished(rows)
             if unfinished > most:
                 self.wrong.append(f"{unfinished} steps {name!r} were unfinished at a time")
+
+    def check_sagas(self) -> None:
+        """What was called beside a failure, in a block that raised, is undone."""
+        undone = {self._what(effect) for effect in self.effects.values() if effect.step == "perhaps_unbook"}
+        for effect in self.effects.values():
+            if effect.step == "perhaps_book" and self._what(effect) not in undone:
+                self.wrong.append(f"{effect.name} is not undone")
+
+    def _check_is_not_undone(self, effect: Effect) -> None:
+        """No call has its effect after its undo."""
+        for other in self.effects.values():
+            if other.step == effect.step.replace("book", "unbook") and self._what(other) == self._what(
+                effect
+            ):
+                self.wrong.append(f"{effect.name} is done after its undo")
+
+    def _what(self, effect: Effect) -> tuple[object, ...]:
+        """The handler, saga and call of an effect."""
+        return (self._handler_of(effect), *effect.shown[:2])
+
+    def _handler_of(self, effect: Effect) -> str:
+        return self.rows[effect.step_id].spec.parent or ""
 
     def _ended_s(self, step_id: str) -> float:
         ended_ms = self.rows[step_id].finished_at_ms
@@ -130,6 +154,9 @@ def _told_of(row: Step) -> str:
     branch, _, name = _name_of(row).rpartition(": ")
     function = spec.url.rpartition("/")[2]
     if branch.startswith(LOSER) or name == LOSER or name.startswith(_RECORDS):
+        return ""
+    if row.early == "unopened" or (spec.kind == "value" and spec.parent is None):
+        # What the world has told, and no handler has asked for; and the note of a message.
         return ""
     match spec.kind:
         case "timer":

@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 
 class Effect(NamedTuple):
-    """What a step did. `asks` is the id of the event whose answer the step requested."""
+    """What a step did. `asks` is the event whose answer the step requested: an id, or a callback URL."""
 
     step: str
+    step_id: str
     key: str
     shown: Any
     answer: Any
@@ -39,7 +40,14 @@ class Ledger:
         step = call.url.rpartition("/")[2]
         found = self.made.get((step, call.idempotency_key))
         if found is None:
-            found = Effect(step=step, key=call.idempotency_key, shown=shown, answer=effect(), asks=asks)
+            found = Effect(
+                step=step,
+                step_id=call.step_id,
+                key=call.idempotency_key,
+                shown=shown,
+                answer=effect(),
+                asks=asks,
+            )
             self.made[found.step, found.key] = found
             self.subscription.append(found)
         answer: T = found.answer

@@ -15,12 +15,21 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from atomic.sdk import Call, ConditionNotMetError, NonRetryable, RetryAfter, StepFailedError
+from atomic.sdk import (
+    Call,
+    ConditionNotMetError,
+    EventRejectedError,
+    NonRetryable,
+    RetryAfter,
+    SagaFailedError,
+    StepFailedError,
+)
 from programs.ledger import once
 
 __all__ = [
     "ConditionNotMetError",
     "Decimal",
+    "EventRejectedError",
     "NonRetryable",
     "Point",
     "StepFailedError",
@@ -29,7 +38,9 @@ __all__ = [
     "answer_async",
     "ask",
     "asyncio",
+    "book",
     "broken",
+    "charge",
     "count",
     "counted",
     "datetime",
@@ -37,9 +48,12 @@ __all__ = [
     "ended",
     "enough",
     "grow",
+    "hear",
     "held",
     "held_async",
+    "held_up",
     "hide",
+    "invite",
     "label",
     "maybe",
     "met",
@@ -50,6 +64,8 @@ __all__ = [
     "odd",
     "one_of",
     "perhaps",
+    "perhaps_book",
+    "perhaps_unbook",
     "price",
     "reason",
     "refuse",
@@ -62,6 +78,8 @@ __all__ = [
     "total",
     "twice",
     "twice_async",
+    "unbook",
+    "undone",
     "upper",
 ]
 
@@ -120,6 +138,46 @@ def move(point: Point, call: Call) -> Point:
 def ask(event_id: str, call: Call) -> str:
     """Request an answer to the event."""
     return once(call, "", lambda: "asked", asks=event_id)
+
+
+def invite(url: str, call: Call) -> str:
+    """Request an answer to the callback URL."""
+    return once(call, "", lambda: "invited", asks=url)
+
+
+def charge(order: dict[str, Any], call: Call) -> str:
+    """Like `invite`, with more than the URL."""
+    return once(call, order["amount"], lambda: "charged", asks=order["url"])
+
+
+def hear(url: str, call: Call) -> str:
+    """Does not pass on the callback URL."""
+    return once(call, "", lambda: "heard")
+
+
+def book(what: list[Any], call: Call) -> int:
+    """A call of a saga. Its payload begins with the names of the saga and of the call in the program."""
+    return once(call, what, lambda: len(what))
+
+
+def unbook(what: list[Any], call: Call) -> str:
+    """Undoes `book`."""
+    return once(call, what, lambda: "undone")
+
+
+def perhaps_book(what: list[Any], call: Call) -> str:
+    """Runs concurrently with a failing step, so it may be called or not. If it is, it must be undone.
+
+    It ends later than that step, as a rule.
+    """
+    if call.attempt == 1:
+        raise RetryAfter(0.5, "busy")
+    return once(call, what, lambda: "booked")
+
+
+def perhaps_unbook(what: list[Any], call: Call) -> str:
+    """Undoes `perhaps_book`."""
+    return once(call, what, lambda: "undone")
 
 
 def shaky(n: int, call: Call) -> int:
@@ -206,6 +264,7 @@ def newest() -> int:
 STEPS: Final = (
     *(note, add, double, total, label, shout, upper, grow, price, tomorrow, move, ask),
     *(odd, count, shaky, refuse, broken, maybe, perhaps, hide),
+    *(invite, charge, hear, book, unbook, perhaps_book, perhaps_unbook),
 )
 
 
@@ -218,6 +277,12 @@ def twice(ctx: Any, n: int) -> Any:
 
 async def twice_async(ctx: Any, n: int) -> Any:
     return await ctx.step(odd, await ctx.step(add, n))
+
+
+def held_up(ctx: Any) -> None:
+    """Another call of the handler is needed."""
+    if ctx.attempt == 1:
+        raise RetryAfter(0.5)
 
 
 @contextmanager
@@ -268,6 +333,13 @@ def shown(outcome: Any) -> Any:
         case Decimal() | datetime() | UUID():
             return f"{outcome!r}"
     return outcome
+
+
+def undone(error: Exception) -> list[Any]:
+    """Why the block of a saga ended, and which undos failed."""
+    if isinstance(error, SagaFailedError):
+        return [said_in(error.because), *map(reason, error.errors)]
+    return [reason(error)]
 
 
 # How a batch and a race are described.

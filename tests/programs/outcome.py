@@ -1,7 +1,8 @@
 """The outcome of a program, however it is run: how it ended, and what it did."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,19 +12,33 @@ from programs.library import reason
 
 # Whether `maybe` is called depends on timing, since it runs beside a failing step; what `hide` is given is
 # chance.
-UNSURE: Final = frozenset({"hide", "maybe", "perhaps", "refuse", "broken"})
+UNSURE: Final = frozenset(
+    {"hide", "maybe", "perhaps", "refuse", "broken", "perhaps_book", "perhaps_unbook"}
+)
+# So begins the name of a saga whose calls are made in any order.
+ANY_ORDER: Final = "any "
 
 
 @dataclass(slots=True)
 class Done:
-    """What a program did: effects, and by kind and name timers, events, values and steps with names."""
+    """What a program did: effects, and by kind and name timers, events, values and steps with names.
+
+    `undone` are the undos of each saga, in order.
+    """
 
     effects: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
+    undone: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
-    def count(self, effects: list[Effect]) -> None:
-        """Count the effects of steps."""
-        self.effects.update(effect.name for effect in effects if effect.step not in UNSURE)
+    def count(self, effects: Iterable[Effect], handler_of: Callable[[Effect], object]) -> None:
+        """Count the effects of steps, which are given in order, and the handlers that called the steps."""
+        sagas: defaultdict[object, list[str]] = defaultdict(list)
+        for effect in effects:
+            if effect.step not in UNSURE:
+                self.effects[effect.name] += 1
+            if effect.step == "unbook" and not effect.shown[0].startswith(ANY_ORDER):
+                sagas[handler_of(effect), effect.shown[0]].append(effect.name)
+        self.undone.update(map(tuple, sagas.values()))
 
 
 @dataclass(slots=True)
@@ -41,6 +56,7 @@ class Outcome:
         for what, own, others in (
             ("effects", self.done.effects, other.done.effects),
             ("timers and events", self.done.waits, other.done.waits),
+            ("undos in order", self.done.undone, other.done.undone),
         ):
             if own != others:
                 lines.append(f"{what}: too many {dict(others - own)}, missing {dict(own - others)}")

@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,14 +12,16 @@ from inspect import iscoroutine
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from atomic.sdk import Call, NonRetryable, StepFailedError
+from atomic.sdk import StepFailedError
 from atomic.sdk.retry import milliseconds
 from programs.language import ENTRY, Program
-from programs.ledger import Ledger, keep
+from programs.ledger import Effect, Ledger, keep
 from programs.library import STEPS, ask, reason
-from programs.outcome import UNSURE, Done, Outcome, ended_with, failed
+from programs.outcome import UNSURE, Outcome, ended_with, failed
 from programs.plain_batches import Batch, arguments, batch, checks, gathered, own, winner
-from programs.script import ASKED, LONGEST_S, answer_of, is_answered
+from programs.plain_calls import run_step
+from programs.plain_events import END, NO_DEFAULT, Events
+from programs.plain_sagas import PlainSaga
 
 # A program with more calls than this is not used.
 CALLS_MAX: Final = 40
@@ -44,7 +45,7 @@ def run_plainly(program: Program) -> tuple[Outcome, float]:
     # Programs catch every exception, including this one.
     if world.refused:
         raise NotPlayed(world.refused)
-    world.done.count(world.ledger.subscription)
+    world.done.count(world.ledger.subscription, world.handler_of)
     return Outcome(end, world.done), world.waited_s
 
 
@@ -58,32 +59,33 @@ def load(program: Program) -> dict[str, Any]:
     return names
 
 
-class _World:
+class _World(Events):
     """The state that the contexts of one program share."""
 
     def __init__(self, workflows: dict[Callable[..., Any], bool]) -> None:
+        super().__init__()
         self.ledger = Ledger()
-        self.done = Done()
-        self.waited_s = 0.0
-        self.refused = ""
         self._workflows = workflows
         self._serial = itertools.count(1)
-        self._opened: Counter[tuple[object, str]] = Counter()
-        self._asked = 0
+        # By the key of a step, the context that called it.
+        self._callers: dict[str, object] = {}
         self._versions: dict[tuple[object, str], int] = {}
         keep(self.ledger)
 
-    def begin(self, function: Callable[..., Any], payload: Any, options: dict[str, Any]) -> Any:
+    def begin(
+        self, caller: object, function: Callable[..., Any], payload: Any, options: dict[str, Any]
+    ) -> Any:
         """Call a step or a workflow; return its result, which may be awaitable."""
         number = next(self._serial)
         if number > CALLS_MAX:
             self.refused = f"more than {CALLS_MAX} calls"
             raise NotPlayed
-        self._asked += function is ask
+        self.asked += function is ask
         if "name" in options and function.__name__ not in UNSURE:
             self.done.waits[f"step {options['name']}"] += 1
         if function in STEPS:
-            return _run_step(function, payload, str(number), options.get("retry", _ATTEMPTS))
+            self._callers[str(number)] = caller
+            return run_step(function, payload, str(number), options.get("retry", _ATTEMPTS))
         context = PlainAsyncContext(self) if self._workflows[function] else PlainContext(self)
         return function(context, payload)
 
@@ -115,24 +117,17 @@ class _World:
             self.value(f"version {name}")
         return self._versions[owner, name]
 
-    def open(self, owner: object, name: str) -> str:
-        """Open the next event of a name."""
-        self._opened[owner, name] += 1
-        self.done.waits[f"event {name}"] += 1
-        return name
+    def serves(self, function: Callable[..., Any]) -> bool:
+        """Whether this is a step or a workflow."""
+        return function in STEPS or function in self._workflows
 
-    def event(self, owner: object, name: str, deadline: float | None) -> str:
-        """Wait for an event: the first opened one that is not waited for yet, or else a new one."""
-        if not self._opened[owner, name]:
-            self.open(owner, name)
-        self._opened[owner, name] -= 1
-        self._asked -= name == ASKED
-        if self._asked < 0:
-            self.refused = "an event that nobody is asked to answer"
-        self.waited_s += LONGEST_S if deadline is None else min(deadline, LONGEST_S)
-        if is_answered(name):
-            return answer_of(name)
-        raise StepFailedError("the deadline is over")
+    def undone(self, saga: str) -> None:
+        """A saga has begun to undo."""
+        self.value(f"undo of {saga}")
+
+    def handler_of(self, effect: Effect) -> object:
+        """The context whose handler called the step of an effect."""
+        return self._callers[effect.key]
 
 
 class PlainContext:
@@ -140,13 +135,16 @@ class PlainContext:
 
     def __init__(self, world: _World) -> None:
         self._world = world
+        self.serves, self.undone = world.serves, world.undone
+        # No call is the first attempt: nothing is held up.
+        self.attempt = 0
         # The branch that runs.
         self._branch: object = None
 
     def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
         """Call the step."""
         with self._world.failures():
-            outcome = self._world.begin(function, payload, options)
+            outcome = self._world.begin(self, function, payload, options)
             return _run_to_its_end(outcome) if iscoroutine(outcome) else outcome
 
     def call(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Callable[[], Any]:
@@ -231,9 +229,35 @@ class PlainContext:
         """The newest one."""
         return self._world.version(self, name, newest)
 
-    def event(self, name: str, *, deadline: float | None = None) -> str:
+    def event(self, name: str, *, deadline: float | None = None, default: Any = NO_DEFAULT) -> Any:
         """Wait for an answer."""
-        return self._world.event((self, self._branch), name, deadline)
+        return self._world.wait(name, self._world.take((self, self._branch), name), deadline, default)
+
+    def events(self, name: str, *, deadline: float | None = None) -> Iterator[Any]:
+        """Wait for one answer after the other."""
+        default = NO_DEFAULT if deadline is None else END
+        while (result := self.event(name, deadline=deadline, default=default)) is not END:
+            yield result
+
+    def callback(
+        self,
+        name: str,
+        *,
+        submit: Callable[[str], Any],
+        deadline: float | None = None,
+        default: Any = NO_DEFAULT,
+    ) -> Any:
+        """Let a step pass on a URL, and wait for the answer to it."""
+        self._world.open((self, name), name)
+        if self.serves(submit):
+            self.step(submit, name)
+        else:
+            submit(name)
+        return self._world.wait(name, (1, True), deadline, default)
+
+    def saga(self, name: str = "saga", *, retry: int = 1000) -> PlainSaga:
+        """Undo what a block has called if it raises."""
+        return PlainSaga(self, name, retry=retry)
 
     def open_event(self, name: str, *, deadline: float | None = None) -> str:
         """Open the event."""
@@ -245,12 +269,15 @@ class PlainAsyncContext:
 
     def __init__(self, world: _World) -> None:
         self._world = world
+        self.serves, self.undone = world.serves, world.undone
+        # No call is the first attempt: nothing is held up.
+        self.attempt = 0
 
     async def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
         """Call the step."""
         await asyncio.sleep(0)
         with self._world.failures():
-            outcome = self._world.begin(function, payload, options)
+            outcome = self._world.begin(self, function, payload, options)
             return await outcome if iscoroutine(outcome) else outcome
 
     async def parallel(self, calls: Iterable[Awaitable[Any]], **policy: Any) -> Batch:
@@ -330,10 +357,40 @@ class PlainAsyncContext:
         await asyncio.sleep(0)
         return self._world.version(self, name, newest)
 
-    async def event(self, name: str, *, deadline: float | None = None) -> str:
-        """Wait for an answer."""
-        await asyncio.sleep(0)
-        return self._world.event((self, asyncio.current_task()), name, deadline)
+    def event(
+        self, name: str, *, deadline: float | None = None, default: Any = NO_DEFAULT
+    ) -> Coroutine[Any, Any, Any]:
+        """Wait for an answer. The call decides which event it is, not the task that awaits it."""
+        taken = self._world.take((self, asyncio.current_task()), name)
+
+        async def wait() -> Any:
+            await asyncio.sleep(0)
+            return self._world.wait(name, taken, deadline, default)
+
+        return wait()
+
+    async def events(self, name: str, *, deadline: float | None = None) -> AsyncIterator[Any]:
+        """Wait for one answer after the other."""
+        default = NO_DEFAULT if deadline is None else END
+        while (result := await self.event(name, deadline=deadline, default=default)) is not END:
+            yield result
+
+    async def callback(
+        self,
+        name: str,
+        *,
+        submit: Callable[[str], Any],
+        deadline: float | None = None,
+        default: Any = NO_DEFAULT,
+    ) -> Any:
+        """Let a step pass on a URL, and wait for the answer to it."""
+        self._world.open((self, name), name)
+        await (self.step(submit, name) if self.serves(submit) else submit(name))
+        return self._world.wait(name, (1, True), deadline, default)
+
+    def saga(self, name: str = "saga", *, retry: int = 1000) -> PlainSaga:
+        """Undo what a block has called if it raises."""
+        return PlainSaga(self, name, retry=retry)
 
     async def open_event(self, name: str, *, deadline: float | None = None) -> str:
         """Open the event."""
@@ -341,46 +398,10 @@ class PlainAsyncContext:
         return self._world.open((self, asyncio.current_task()), name)
 
 
-def _run_step(function: Callable[..., Any], payload: Any, key: str, retries: int) -> Any:
-    """Call the step until it succeeds; return the outcome of the last attempt."""
-    code = function.__code__
-    takes_call = "call" in code.co_varnames[: code.co_argcount]
-    attempt = 1
-    while True:
-        given = {"call": _call(code.co_name, key, attempt)} if takes_call else {}
-        try:
-            outcome = function(payload, **given)
-            return _sent(outcome) if iscoroutine(outcome) else outcome
-        except Exception as error:
-            if isinstance(error, NonRetryable) or attempt > retries:
-                raise
-        attempt += 1
-
-
 def _close(call: Awaitable[Any]) -> None:
     """Do not make a call, and what it would have called."""
     assert iscoroutine(call)
     call.close()
-
-
-def _call(name: str, key: str, attempt: int) -> Call:
-    return Call(
-        run_id="run",
-        step_id=f"step-{key}",
-        workflow_name="plain",
-        idempotency_key=key,
-        attempt=attempt,
-        url=f"https://app.test/{name}",
-    )
-
-
-def _sent(step: Coroutine[Any, None, Any]) -> Any:
-    """Run a coroutine that awaits nothing; return its result."""
-    try:
-        step.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("a step of the library waits")
 
 
 def _run_to_its_end(workflow: Coroutine[Any, Any, Any]) -> Any:

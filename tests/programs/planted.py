@@ -7,17 +7,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.sdk._calls import batching, branches, events, identity
+from atomic.sdk._calls import batching, branches, events, identity, undos
 from atomic.sdk._calls.batch_run import Branch
 from atomic.sdk._calls.batches import BatchPolicy, Progress
 from atomic.sdk._calls.batching import BatchingContext, _listed, _policy_of
 from atomic.sdk._calls.blocking_batches import BlockingBatches
 from atomic.sdk._calls.branches import Branches
+from atomic.sdk._calls.callbacks import CallbackCall, CallbackCalls
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.events import EventCalls
-from atomic.sdk._calls.identity import FIRST, enter_branch
+from atomic.sdk._calls.identity import FIRST, Scope, enter_branch
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
+from atomic.sdk._calls.undos import SagaContext
 from atomic.sdk._wire import values
 from atomic.sdk._wire.api import Outcome, exchange, post_start
 from atomic.sdk._wire.transport import Flow, StepsPath, error_of
@@ -29,6 +31,8 @@ from atomic.sdk.retry import Seconds, milliseconds
 Patch = tuple[Any, str, Any]
 
 _as_it_is = keys.identity
+_undo_of_saga = SagaContext._undo
+_planned_callback, _result_of = CallbackCalls._planned_callback, StepCall.result_of
 
 
 def _identity_without_parent(
@@ -49,8 +53,12 @@ def _end_as_it_ends(self: Context, function: Callable[[], Any]) -> Any:
 
 
 async def _await_as_it_ends(self: AsyncContext, handler: Awaitable[Any]) -> Any:
-    self._wait_by(asyncio.get_running_loop().time)
+    loop = asyncio.get_running_loop()
+    self._wait_by(loop.time)
     self._branches = Branches(self._until_s, is_replay=False)
+    if self._results is None:
+        self._reader = loop.create_task(self._client.run_flow(self._reading()))
+    await self._known()
     enter_branch(self, self._root)
     try:
         return await handler
@@ -128,13 +136,68 @@ def _go_on_losing(self: BatchingContext, step_id: str, until_s: float) -> Flow[N
     yield from ()
 
 
-def _limit_nothing(options: Any) -> BatchPolicy:
-    return replace(_policy_of(options), concurrency=None)
+def _limit_nothing(options: Any, count: int) -> BatchPolicy:
+    return replace(_policy_of(options, count), concurrency=None)
 
 
 def _keys_by_place(items: Any, key: Any) -> tuple[list[Any], list[str]]:
     known, keys = _listed(items, key)
     return known, [str(index) for index in range(len(keys))]
+
+
+async def _forget_what_is_replayed(
+    self: SagaContext, saga: undos._State, noted: undos._Noted, step_call: StepCall[Any], ask: Any
+) -> Any:
+    outcome = await self._settle(step_call, ask)
+    if outcome.was_replayed:
+        saga.noted.remove(noted)
+    else:
+        noted.ended_at = outcome.ended_at
+    return step_call.result_of(outcome)
+
+
+async def _note_what_has_succeeded(
+    self: SagaContext, saga: undos._State, noted: undos._Noted, step_call: StepCall[Any], ask: Any
+) -> Any:
+    outcome = await self._settle(step_call, ask)
+    if outcome.error is not None:
+        saga.noted.remove(noted)
+    noted.ended_at = outcome.ended_at
+    return step_call.result_of(outcome)
+
+
+async def _undo_at_once(self: SagaContext, noted: undos._Noted) -> Exception | None:
+    if noted.of is not None and noted.ended_at is None:
+        noted.ended_at = ""
+    return await _undo_of_saga(self, noted)
+
+
+async def _undo_in_each_attempt(self: SagaContext, noted: undos._Noted) -> Exception | None:
+    noted.key += f" {self.attempt}"
+    return await _undo_of_saga(self, noted)
+
+
+def _note_first(self: SagaContext, saga: undos._State, noted: undos._Noted) -> None:
+    saga.noted.insert(0, noted)
+
+
+async def _is_in_results(self: SagaContext, step_call: StepCall[Any]) -> bool:
+    return not (await self._known()).lacks(step_call.id)
+
+
+def _share_keys(self: Scope, *parts: str) -> Scope:
+    return Scope((*self.path, *parts))
+
+
+def _hand_out_again(self: CallbackCalls, *given: Any) -> CallbackCall:
+    callback = _planned_callback(self, *given)
+    return replace(callback, scope=callback.scope.below(str(self.attempt)))
+
+
+def _default_for_any_failure(self: StepCall[Any], outcome: Outcome) -> Any:
+    if self.default is not NO_DEFAULT and outcome.error is not None:
+        return self.default
+    return _result_of(self, outcome)
 
 
 # Client and server both use `protocol`, so these faults are planted into the engine as well.
@@ -167,6 +230,17 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     "what has lost a race goes on": ((BatchingContext, "_leaving", _go_on_losing),),
     "a batch has no limit": ((batching, "_policy_of", _limit_nothing),),
     "items with keys are told apart by their places": ((batching, "_listed", _keys_by_place),),
+    "branches share their keys": ((Scope, "below", _share_keys),),
+    "a saga forgets what an earlier attempt has called": (
+        (SagaContext, "_make", _forget_what_is_replayed),
+    ),
+    "only what has succeeded is undone": ((SagaContext, "_make", _note_what_has_succeeded),),
+    "an undo does not wait for its call": ((SagaContext, "_undo", _undo_at_once),),
+    "each attempt undoes": ((SagaContext, "_undo", _undo_in_each_attempt),),
+    "undos run in the order of their calls": ((SagaContext, "_note", _note_first),),
+    "an undone saga believes its results": ((SagaContext, "_was_posted", _is_in_results),),
+    "each attempt hands out a callback URL": ((CallbackCalls, "_planned_callback", _hand_out_again),),
+    "a default hides a rejection": ((StepCall, "result_of", _default_for_any_failure),),
     "sets have the order of their process": ((values, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((branches, "in_new_branch", _in_no_branch),),
     "branches that are taken as they complete begin in any order": ((identity, "_in_order", _as_it_comes),),

@@ -18,10 +18,11 @@ from programs.ledger import Effect
 from programs.outcome import Outcome
 from programs.readings import Readings
 from programs.schedule import Schedule
-from programs.script import ANSWERED_AFTER_S, answer_of
+from programs.teller import Teller
 from programs.workers import Worker
 
 _HOST: Final = "https://app.test"
+_ADDRESS: Final = {"workflowName": "program", "idempotencyKey": "k"}
 _RESET: Final = EndpointResponse(error=StepError(ErrorKind.NETWORK, "connection reset by peer"))
 _BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
 # The error of a call whose process dies.
@@ -66,19 +67,19 @@ class Player:
         self._ticks: dict[Worker, asyncio.TimerHandle] = {}
         self._loaded: set[Worker] = set()
         self._readings = Readings(dice)
-        self._opened: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: OSError | None = None
+        self._teller = Teller(self._atomic, self.journal, _ADDRESS, self._spawn, seed=seed)
 
     async def play(self, waits_s: float) -> Outcome:
         """Start the program and wait until everything that it began has ended. Raises Stuck."""
         document = {
-            "workflowName": "program",
-            "idempotencyKey": "k",
+            **_ADDRESS,
             "stepInvokeUrl": f"{_HOST}/{ENTRY}",
             "payload": self._program.payload,
         }
         async with self._atomic:
+            await self._teller.begin()
             body = json.dumps(document).encode()
             started = await self._atomic.request(
                 "POST", "/me", body=body, headers={"prefer": "respond-async"}
@@ -86,6 +87,7 @@ class Player:
             root_id = started.json["id"]
             await self._until_quiet(waits_s + _SLACK_S)
         self.journal.check_batches()
+        self.journal.check_sagas()
         if self.journal.wrong:
             raise Stuck("\n".join(self.journal.wrong))
         return self.journal.outcome(self.journal.rows[root_id])
@@ -95,6 +97,8 @@ class Player:
     async def _called(self, request: EndpointRequest) -> EndpointResponse:
         step_id = request.headers["Atomic-Step-Id"]
         self.journal.called(step_id)
+        if self._is_workflow(step_id):
+            self._teller.called(step_id)
         fate = self._dice.fate(self.journal.rows[step_id])
         if fate == schedule.REFUSED:
             self.journal.failed(step_id)
@@ -165,7 +169,7 @@ class Player:
     def _made(self, effect: Effect) -> None:
         self.journal.did(effect)
         if effect.asks:
-            self._loop.call_later(1.0, self._answer, effect.asks, "asked")
+            self._teller.asked(effect.asks)
 
     def _served(self, call: _Call, served: wire.Served) -> None:
         lower = {name.lower(): value for name, value in served.headers.items()}
@@ -238,35 +242,9 @@ class Player:
         )
         if "/results?" in asked.target:
             return self._readings.told(asked.target, reply)
-        document = json.loads(reply.body) if b'"event"' in asked.body else {}
-        if "id" in document and document["id"] not in self._opened:
-            await self._opened_event(document["id"])
+        if b'"event"' in asked.body:
+            await self._teller.opened(reply)
         return reply
-
-    # Events
-
-    async def _opened_event(self, step_id: str) -> None:
-        self._opened.add(step_id)
-        name = self.journal.step_name(step_id)
-        after_s = ANSWERED_AFTER_S.get(name)
-        if after_s == 0.0:
-            await self._post_answer(step_id, name)
-        elif after_s is not None:
-            self._loop.call_later(after_s, self._answer, step_id, name)
-
-    def _answer(self, step_id: str, name: str) -> None:
-        self._spawn(self._post_answer(step_id, name))
-
-    async def _post_answer(self, step_id: str, name: str) -> None:
-        spec = self.journal.rows[step_id].spec
-        handler = self.journal.rows[spec.parent or ""]
-        if spec.idempotency_key == handler.spec.endpoint_key:
-            event = {"parent": handler.id, "name": spec.step_name, "result": answer_of(name)}
-            reply = await self._atomic.post("/me/events", event)
-        else:
-            # What a task asks for has no name for others.
-            reply = await self._atomic.post(f"/me/steps/{step_id}/result", answer_of(name))
-        self.journal.note(f"{self.journal.name(step_id)} is answered: {reply.status}")
 
     # The end
 

@@ -7,9 +7,6 @@ from typing import Final
 from programs.language import Block, Line, Statement
 
 WORDS: Final = ("ivy", "oak", "elm", "ash", "fir", "yew")
-# Events with these names are answered at once, after seconds, or after days.
-_ANSWERED: Final = ("now", "soon", "late")
-_LONG_S: Final = 40 * 24 * 3600
 # So begins the name of steps of a batch with a `concurrency`: the number follows.
 AT_MOST: Final = "at most "
 
@@ -39,6 +36,8 @@ class Simple:
         self._indexes: list[str] = []
         # In how many functions that are branches.
         self._branch_depth = 0
+        # Whether this is a branch of a batch, which has its keys to itself.
+        self._is_in_batch = False
         # What the surrounding statements catch: a failed step, or everything.
         self._caught: list[str] = []
 
@@ -94,55 +93,6 @@ class Simple:
         inner = self._append(self._step(f"{self._workflow}, n - 1"))
         return [Block((("if n > 0:", (inner,)),))]
 
-    # Events
-
-    def _event(self, depth: int) -> list[Statement]:
-        if self._branch_depth:
-            # A branch may wait for an event that another one has opened, so none is opened here.
-            return self._answered()
-        return self._chance.choice(
-            (self._answered, self._answered, self._opened, self._asked, self._missed)
-        )()
-
-    def _answered(self) -> list[Statement]:
-        name = self._chance.choice(_ANSWERED)
-        return [self._append(f"{self._await}ctx.event('{name}'{self._long_deadline()})")]
-
-    def _opened(self) -> list[Statement]:
-        name, deadline = self._chance.choice(_ANSWERED), self._long_deadline()
-        opened = Line(f"{self._await}ctx.open_event('{name}'{deadline})")
-        awaited = self._append(f"{self._await}ctx.event('{name}'{deadline})")
-        return [opened, *self._one_step(0), awaited]
-
-    def _asked(self) -> list[Statement]:
-        opened = f"{self._await}ctx.open_event('asked'{self._long_deadline()})"
-        between = self._one_step(0) if self._chance.random() < 0.5 else []
-        ticket = self._new("ticket")
-        return [
-            Line(f"{ticket} = {opened}"),
-            *between,
-            self._append(self._step(f"ask, {ticket}")),
-            self._append(f"{self._await}ctx.event('asked')"),
-        ]
-
-    def _missed(self) -> list[Statement]:
-        """An event that is not answered, or too late. It may have been opened before."""
-        name, deadline = self._chance.choice(("never", "missed")), self._chance.choice((5, 7_000))
-        how = self._chance.choice(("event", "event", "both", "open", "none of open"))
-        opened = "" if how == "none of open" else f", deadline={deadline}"
-        awaited = "" if how == "open" else f", deadline={deadline}"
-        nobody = (self._append("'nobody'"), self._append(self._step(f"note, {self._number()}")))
-        tried = (self._append(f"{self._await}ctx.event('{name}'{awaited})"),)
-        waited = Block((("try:", tried), ("except StepFailedError:", nobody)))
-        if how == "event":
-            return [waited]
-        # Nothing that takes so long that the event is answered.
-        between = self._append(self._step(f"note, {self._number()}"))
-        return [Line(f"{self._await}ctx.open_event('{name}'{opened})"), between, waited]
-
-    def _long_deadline(self) -> str:
-        return self._chance.choice(("", f", deadline={_LONG_S}"))
-
     # Expressions
 
     @property
@@ -196,6 +146,8 @@ class Simple:
         """Sometimes a name, or a key of its own, which distinguishes the call in loops and branches."""
         if self._chance.random() < 0.85:
             return self._name("named")
+        if self._is_in_batch and self._chance.random() < 0.5:
+            return ", key='same'"
         return f", key=f'{self._new('k')}{self._marks()}'"
 
     def _name(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """The oracle works: it finds each planted fault within 500 programs."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,10 +9,15 @@ import pytest
 from atomic.application import attempts
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.messages import send_message
+from atomic.application.results import Completed, signal
 from atomic.domain import event_steps
-from atomic.domain.events import LimitsGiven, ToldUnfinished, WaiterAdded
+from atomic.domain.event_steps import early
+from atomic.domain.events import LimitsGiven, ResultPosted, ToldUnfinished, WaiterAdded
 from atomic.domain.outcomes import EndpointResponse, classify
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, StepSpec
+from atomic.entrypoints.http_api import events as http_events
+from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind
 from programs.oracle import Unequal, check
 from programs.planted import SDK, SHARED, Patch
@@ -37,10 +43,27 @@ def _keep_its_limits(step: Step, _given: LimitsGiven, _now_ms: int) -> Step:
     return step
 
 
+async def _send_again(
+    engine: Engine, first: StepSpec, posted: ResultPosted, _id: str | None, handler: Step | None = None
+) -> Completed:
+    return await send_message(engine, first, posted, None, handler)
+
+
+async def _forget_what_came_early(
+    engine: Engine, spec: StepSpec, posted: ResultPosted, handler: Step | None = None
+) -> Completed:
+    found = await engine.store.get(keys.step_id(spec.run_id, spec.identity))
+    if found is None:
+        return Completed(early(spec, posted, engine.clock.now_ms()), "early")
+    return await signal(engine, spec, posted, handler)
+
+
 ENGINE: Final[Mapping[str, tuple[Patch, ...]]] = {
     **SHARED,
     "a failed attempt waits for whatever is live": ((attempts, "end_attempt", _end_beside_what_is_live),),
     "an opened event takes no deadline": ((event_steps, "limited", _keep_its_limits),),
+    "a message that is sent again is another one": ((http_events, "send_message", _send_again),),
+    "a result that comes early is forgotten": ((http_events, "signal", _forget_what_came_early),),
 }
 
 
@@ -51,6 +74,8 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
             patching.setattr(owner, name, instead)
         seed, failure = _first_found()
     print(f"{fault}: seed {seed}: {failure.splitlines()[0]}")
+    # What is planted fits the code that it is planted in.
+    assert not re.search(r"(Type|Attribute|Name)Error: ", failure)
 
     # The control: without the fault, the seed passes.
     check(seed)
