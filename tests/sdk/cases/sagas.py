@@ -1,5 +1,6 @@
 """Sagas: each is written once, as a generator, and runs in `with` and in `async with`."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -240,6 +241,34 @@ def case_a_branch_that_may_be_left_calls_no_saga(world: World) -> None:
         entries.clear()
 
 
+def case_a_cancelled_task_is_undone(world: World) -> None:
+    """A TaskGroup cancels the task of a saga. Both of its undos take longer than a call of the handler."""
+
+    async def book_trip(ctx: AsyncContext) -> None:
+        async with ctx.saga() as saga:
+            await saga.step("/write", "room", undo="/slow", undo_payload="no room")
+            await saga.step("/slow", "flight", undo="/slow", undo_payload="no flight")
+            await ctx.sleep(60)
+
+    async def fail(ctx: AsyncContext) -> None:
+        await ctx.sleep(0.3)
+        await ctx.step("/fail", "car")
+
+    async def trip(ctx: AsyncContext, payload: Any) -> Any:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(book_trip(ctx))
+                tasks.create_task(fail(ctx))
+        except* StepFailedError:
+            pass
+
+    entries = book(world)
+    world.workflow("/trip", trip, variant="async", wait=0.05)
+    world.start("/trip")
+    assert Counter(entries) == Counter(["room", "flight", "car", "no flight", "no room"])
+    assert entries.index("flight") < entries.index("no flight") < entries.index("no room")
+
+
 def case_a_redriven_call_is_undone_again(world: World) -> None:
     """Its run stays undone. So each effect of a redrive has one more undo, and nothing new is called."""
     is_broken = {"def": True, "async": True}
@@ -297,6 +326,39 @@ def case_retry_after_undoes_nothing(world: World) -> None:
         outcome = world.start(f"/{variant}/trip", key=variant, retry=1)
         assert outcome.response == "room"
     assert entries == ["room"] * 2
+
+
+def case_a_retry_after_of_a_task_undoes_nothing(world: World) -> None:
+    """It comes in a group, and asks for another call of the handler as it does alone."""
+
+    async def wait_for_it(ctx: AsyncContext) -> None:
+        if ctx.attempt == 1:
+            raise RetryAfter(0.05)
+
+    async def trip(ctx: AsyncContext, payload: Any) -> Any:
+        async with ctx.saga() as saga:
+            room = await saga.step("/write", "room", undo="/write", undo_payload="no room")
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(wait_for_it(ctx))
+        return room
+
+    entries = book(world)
+    world.workflow("/trip", trip, variant="async")
+    assert world.start("/trip", retry=1).response == "room"
+    assert entries == ["room"]
+
+
+def case_the_function_of_a_value_notes_no_undo(world: World) -> None:
+    """A replay does not run it, so the undo would be lost."""
+
+    def block(ctx: Any, saga: Any) -> Flow:
+        yield ctx.run("hold", lambda: saga.undo("/write", "release"))
+
+    book(world)
+    serve(world, "trip", block)
+    for variant in VARIANTS:
+        with pytest.raises(StepFailedError, match="value 'hold' notes an undo"):
+            world.start(f"/{variant}/trip", key=variant)
 
 
 def case_wrong_undos_are_refused_before_their_call(world: World) -> None:

@@ -28,9 +28,11 @@ from atomic.sdk._calls.context import (
     CallOptions,
     Step,
     StepCall,
+    running_value,
 )
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import Ask, RecordingContext
+from atomic.sdk._wire.answers import cause_of
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk.errors import AtomicError, InvalidRequestError, RetryAfter, SagaFailedError
 from atomic.sdk.retry import Retry
@@ -90,6 +92,8 @@ class SagaParts(NamedTuple):
 class SagaContext(RecordingContext, ABC):
     """A context that undoes calls."""
 
+    _has_ended: bool
+
     def _parts_of_saga(self, name: str | None, retry: Retry | int) -> SagaParts:
         name = name_text(name)
         saga = _State(name=name or "saga", retry=retry, scope=self._scope_of("saga", name))
@@ -129,6 +133,11 @@ class SagaContext(RecordingContext, ABC):
         return self._planned(saga, make, value.step, lambda _: self._ask_value(value))
 
     def _note_by_hand(self, saga: _State, undo: Undo, payload: Any, options: CallOptions) -> None:
+        if (running := running_value.get()) is not None and running.owner is self:
+            self._refuse(
+                f"The function of value {running.name!r} notes an undo, which no replay would know. "
+                "Give it to `saga.run`."
+            )
         name = undo if isinstance(undo, str) else getattr(undo, "__name__", "by hand")
         key = str(saga.scope.position("by hand").number)
         self._note(saga, _Noted(self._maker(saga, undo, payload, options, name), key, ended_at=""))
@@ -188,11 +197,10 @@ class SagaContext(RecordingContext, ABC):
     async def _end(self, saga: _State, raised: BaseException | None) -> None:
         """End a saga. If its block raised, or an earlier attempt has undone it, undo all of it.
 
-        Raises SagaFailedError when an undo failed, or when the block has not raised again. A suspension is
-        no Exception, so it undoes nothing.
+        Raises SagaFailedError when an undo failed, or when the block has not raised again.
         """
         saga.is_over = True
-        if isinstance(raised, RetryAfter) or not isinstance(raised, Exception | None):
+        if raised is not None and not self._undoes(raised):
             return
         if raised is None and await self._undone_because(saga) is None:
             return
@@ -205,6 +213,16 @@ class SagaContext(RecordingContext, ABC):
         errors = [error for error in ends if error is not None]
         if errors or raised is None:
             raise _failed(saga, because, errors) from raised
+
+    def _undoes(self, raised: BaseException) -> bool:
+        """Whether a block that raises this is undone. A suspension undoes nothing, and is no Exception."""
+        if isinstance(raised, Exception):
+            return not isinstance(cause_of(raised), RetryAfter)
+        from asyncio import CancelledError
+
+        # A TaskGroup or a time-out cancels a task of the handler. A suspension also cancels all of them.
+        is_left = isinstance(raised, CancelledError)
+        return is_left and not (self._has_ended or self._has_stopped())
 
     async def _undo(self, noted: _Noted) -> Exception | None:
         """Undo a call. Returns the error of its undo."""

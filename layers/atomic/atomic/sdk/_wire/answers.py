@@ -73,7 +73,7 @@ def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
     """
     if isinstance(error, Suspended):
         return _suspension(error)
-    cause = _cause(error)
+    cause = cause_of(error)
     match cause:
         case NonRetryable():
             return _problem(500, _text(cause) or "The endpoint failed.", _NO_RETRY)
@@ -157,7 +157,7 @@ def _text(error: BaseException) -> str:
         return "(the error has no text)"
 
 
-def _cause(error: BaseException) -> BaseException:
+def cause_of(error: BaseException) -> BaseException:
     """The error that counts. In a group, such as a TaskGroup raises, this is the most final error."""
     return max(_leaves(error), key=_finality)
 
