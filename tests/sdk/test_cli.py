@@ -371,5 +371,5 @@ def test_events_are_told_and_listed(cli: Cli, app_url: str) -> None:
     assert cli("events", "list", "approval", "k", "--open").stdout == "no events\n"
     assert "failed     approval" in cli("events", "list", "approval", "k").stdout
     assert cli("events", "list", "approval", "early").stdout.endswith(': {"by": "ada"}\n')
-    cli("events", "list", "approval", "unknown", code=1)
+    assert "has begun" in cli("events", "list", "approval", "unknown", code=1).stderr
     cli("events", "send", "approval", "k", "approval", "{", code=2)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from atomic.sdk import (
@@ -15,6 +16,7 @@ from atomic.sdk import (
     Call,
     Client,
     Context,
+    InvalidRequestError,
     NonRetryable,
     RefusedError,
     StepFailedError,
@@ -137,6 +139,8 @@ def case_an_answer_that_comes_too_late_is_told(world: World) -> None:
     _told(AttemptOverError, world.client, tokens[0])
     _told(RefusedError, world.client, tokens[0][:-1] + ("0" if tokens[0][-1] != "0" else "1"))
     _told(ValueError, world.client, "no token")
+    with pytest.raises(InvalidRequestError, match="give the exception"):
+        world.client.answer_failed(tokens[0], "a text")  # type: ignore[arg-type]
 
 
 def _told(kind: type[Exception], client: Client, token: str) -> None:

@@ -9,6 +9,7 @@ from atomic.cli.api import Api, calls_api, json_argument
 from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepDocument
 from atomic.protocol.enums import LIVE
+from atomic.sdk.errors import NotFoundError
 
 _WAS: Final = {
     "open": "it was open",
@@ -90,7 +91,13 @@ def heartbeat(
 @calls_api
 def list_(api: Api, workflow_name: str, key: str, *, only_open: bool) -> None:
     """List the events of a run. A run that has not begun is not found."""
-    run = api.client.get(keys.run_id(api.client.client_id, workflow_name, key))
+    try:
+        run = api.client.get(keys.run_id(api.client.client_id, workflow_name, key))
+    except NotFoundError:
+        raise click.ClickException(
+            f"No run {workflow_name!r} with the key {key!r} has begun. Once it has, its events are listed, "
+            "also those that were told before."
+        ) from None
     found = [step for step in run.steps if step.kind == "event"]
     found = [step for step in found if step.status in LIVE or not only_open]
     api.show(found, "\n".join(_line(step, run.root) for step in found) or "no events")

@@ -94,7 +94,9 @@ def failure(error: BaseException, where: str = "a handler") -> HandlerResponse:
 
 
 def failure_document(error: Exception) -> dict[str, Any]:
-    """The same response as the document of an answer that is posted."""
+    """The same response as the document of an answer that is posted. Raises InvalidRequestError."""
+    if not isinstance(error, Exception):
+        raise InvalidRequestError(f"error: give the exception that the step would raise, not {error!r}.")
     response = failure(error, "the work of a call that is answered later")
     given = {name: text for name, text in response.headers.items() if name != headers.CONTENT_TYPE}
     return {"status": response.status, "headers": given, "body": from_json(response.body)}
