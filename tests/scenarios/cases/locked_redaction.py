@@ -6,6 +6,7 @@ from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
 from scenarios.asking import start_as
+from scenarios.cases.callbacks import path_of, send
 from scenarios.locked_clients import scoped
 from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
@@ -136,3 +137,33 @@ async def scenario_a_mismatch_tells_no_more_of_the_first_payload_than_a_read(run
     assert_problem(told, 422, "payload-mismatch")
     assert told.json["detail"].startswith(f"{url} was posted before with another payload. That step is")
     assert "difference" not in told.json
+
+
+async def scenario_what_comes_to_a_callback_url_is_hidden_as_well(runtime: Runtime) -> None:
+    """A form has members. A text, an image and a captured body have none, so they are hidden completely."""
+    form, card = "application/x-www-form-urlencoded", SECRETS[1]
+    sent = [
+        (b"email=" + SECRETS[0].encode() + b"&n=1", form, []),
+        (card.encode(), "text/plain", []),
+        (card.encode(), "image/png", []),
+        (json.dumps({"card": {"number": card}}).encode(), "application/json", ["content-type"]),
+    ]
+    for number, (body, content_type, capture) in enumerate(sent):
+        event = {"kind": "event", "workflowName": "w", "idempotencyKey": f"told-{number}", "stepName": "e"}
+        opened = await start_as(runtime, CLIENT, {**event, "capture": capture, "timeout": 1})
+        told = await send(runtime, path_of(opened), body, content_type)
+        assert told.status == 200
+        shown, text = await read(runtime, f"/steps/{opened.json['id']}")
+        if content_type == form:
+            assert shown["response"]["n"] == "1"
+            assert HASH.fullmatch(shown["response"]["email"])
+        else:
+            assert HASH.fullmatch(shown["response"])
+        assert card not in text
+        # The handler gets it as it came.
+        again = await start_as(runtime, CLIENT, event)
+        assert "hmac" not in again.body.decode()
+
+    rejecting = await start_as(runtime, CLIENT, {**event, "idempotencyKey": "told", "timeout": 1})
+    refused = await send(runtime, path_of(rejecting) + "/reject", card.encode(), "image/png")
+    assert_problem(refused, 400, "invalid-request")

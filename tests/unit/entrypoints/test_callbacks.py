@@ -206,7 +206,7 @@ def test_each_end_of_an_event_has_its_sentence() -> None:
     ],
 )
 def test_a_body_without_a_useful_type_is_read(given: dict[str, str], body: bytes, value: Any) -> None:
-    assert read_body(given, body) == value
+    assert read_body(given, body).value == value
 
 
 def test_every_body_is_read_or_refused() -> None:
@@ -225,7 +225,7 @@ def test_every_body_is_read_or_refused() -> None:
             text[at : at + chance.randrange(3)] = chance.choice(odd)
         with suppress(Problem):
             given = {"content-type": content_type.decode("ascii", "surrogateescape")}
-            stored_result(read_body(given, bytes(body)), "body")
+            stored_result(read_body(given, bytes(body)).value, "body")
 
 
 NESTED = b"--%s\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n"
@@ -244,19 +244,19 @@ PART = b"--b\r\nContent-Disposition: form-data; name=a\r\n"
     ids=["nested", "many", "parameters", "encoded"],
 )
 def test_a_form_that_no_browser_sends_is_kept_as_it_was_sent(body: bytes) -> None:
-    kept = read_body({"content-type": "multipart/form-data; boundary=b"}, body)
+    kept = read_body({"content-type": "multipart/form-data; boundary=b"}, body).value
     assert kept["encoding"] == "base64"
 
 
 @pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "punycode", "rot13"])
 def test_charsets_of_python_are_no_charsets(charset: str) -> None:
-    kept = read_body({"content-type": f"text/plain; charset={charset}"}, b"\\ud800+2AA-")
+    kept = read_body({"content-type": f"text/plain; charset={charset}"}, b"\\ud800+2AA-").value
     assert kept["encoding"] == "base64"
 
 
 def test_headers_of_any_bytes_are_kept() -> None:
     odd = b"\xff".decode("ascii", "surrogateescape")
-    kept = captured({"x-sign": odd, "content-type": odd}, b"1", ["x-sign"])
+    kept = captured({"x-sign": odd, "content-type": odd}, b"1", ["x-sign"]).value
     assert stored_result(kept, "body").text == (
         b'{"body":"1","contentType":"?","encoding":"text","headers":{"x-sign":"?"}}'
     )

@@ -13,6 +13,7 @@ import orjson
 
 from atomic.application.engine import SMALL_BYTES, LargeBodies
 from atomic.domain.clients.client import Client
+from atomic.domain.event_steps import JSON_RESULT
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.protocol.strict_json import canonical_json, parse_json
@@ -44,7 +45,7 @@ def redacted(step: Step, client: Client) -> Step:
         return step
     paths = _paths(client)
     payload = redacted_payload(step.spec.payload, client)
-    response = step.response and _redacted_response(step.response, paths, client.redaction_key)
+    response = step.response and _redacted_response(step, step.response, paths, client.redaction_key)
     return replace(
         without_error_excerpt(step, client), spec=replace(step.spec, payload=payload), response=response
     )
@@ -90,8 +91,10 @@ def _paths(client: Client) -> list[Path]:
     return [tuple(name.split(".")) for name in client.redact]
 
 
-def _redacted_response(response: StoredBody, paths: Sequence[Path], key: bytes) -> StoredBody:
-    if response.form == "json":
+def _redacted_response(step: Step, response: StoredBody, paths: Sequence[Path], key: bytes) -> StoredBody:
+    # The result of an event is JSON as it is stored. Its type says whether it was sent as JSON.
+    is_json = step.spec.kind != "event" or response.content_type == JSON_RESULT
+    if response.form == "json" and is_json:
         return replace(response, text=_redacted_json(response.text, paths, key))
     # A payload without members is hidden as a whole.
     return replace(response, form="text", text=_hash(response.text, key).encode())

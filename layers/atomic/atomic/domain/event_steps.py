@@ -25,6 +25,8 @@ from atomic.protocol.error_kinds import ErrorKind
 
 # How long a result is kept if no handler asks for it. If its run is kept longer, so is the result.
 EARLY_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+# The content type of a result that was sent as JSON or as a form. One that was sent otherwise has none.
+JSON_RESULT: Final = "application/json"
 
 
 def callback_ends_s(event: Step) -> int:

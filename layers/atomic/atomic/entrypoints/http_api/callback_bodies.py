@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from email.message import Message
 from email.parser import BytesHeaderParser
 from email.policy import HTTP
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from atomic.domain.outcomes import decoded_text
@@ -24,14 +24,21 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _HEAD_MAX_BYTES: Final = 1024
 
 
-def read_body(given: Mapping[str, str], body: bytes) -> Any:
+class Body(NamedTuple):
+    """What a body means. `is_json`: readers may see it without its hidden members; else not at all."""
+
+    value: Any
+    is_json: bool = True
+
+
+def read_body(given: Mapping[str, str], body: bytes) -> Body:
     """The value of a body: JSON, a form as an object, a text, or null when it is empty.
 
     Anything else, and what is not of its type, is kept as it was sent. Raises Problem 400 for JSON that is
     malformed.
     """
     if not body:
-        return None
+        return Body(None)
     given_type = given.get(headers.CONTENT_TYPE) or "application/json"
     content_type = Message()
     content_type[headers.CONTENT_TYPE] = given_type[:_HEAD_MAX_BYTES]
@@ -39,30 +46,31 @@ def read_body(given: Mapping[str, str], body: bytes) -> Any:
     # curl calls everything a form. A form never begins like this.
     is_object = media_type == _FORM and body.lstrip()[:1] in {b"{", b"["}
     if is_object or media_type == "application/json" or media_type.endswith("+json"):
-        return _json(body)
+        return Body(_json(body))
     try:
         if media_type == _FORM:
             fields = parse_qsl(
                 body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
             )
-            return _object(fields)
+            return Body(_object(fields))
         if media_type == "multipart/form-data":
-            return _object(_parts(content_type.get_boundary(""), body))
+            return Body(_object(_parts(content_type.get_boundary(""), body)))
         if media_type.startswith("text/"):
-            return decoded_text(body, given_type)
+            return Body(decoded_text(body, given_type), is_json=False)
     except ValueError:
         pass
-    return {"contentType": _header(given, headers.CONTENT_TYPE), **_base64(body)}
+    return Body({"contentType": _header(given, headers.CONTENT_TYPE), **_base64(body)}, is_json=False)
 
 
-def captured(given: Mapping[str, str], body: bytes, names: Iterable[str]) -> dict[str, Any]:
+def captured(given: Mapping[str, str], body: bytes, names: Iterable[str]) -> Body:
     """The headers of these names, and the body as it was sent: what a signature was made of."""
     try:
         raw = {"encoding": "text", "body": body.decode()}
     except ValueError:
         raw = _base64(body)
     kept = {name: _header(given, name) for name in names if name in given}
-    return {"headers": kept, "contentType": _header(given, headers.CONTENT_TYPE), **raw}
+    value = {"headers": kept, "contentType": _header(given, headers.CONTENT_TYPE), **raw}
+    return Body(value, is_json=False)
 
 
 def _header(given: Mapping[str, str], name: str) -> str | None:

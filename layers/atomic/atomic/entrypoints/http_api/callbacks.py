@@ -206,14 +206,15 @@ def _result(request: ApiRequest, event: Step) -> ResultPosted:
     from atomic.entrypoints.http_api.callback_bodies import captured, read_body
 
     if not event.spec.capture:
-        return ResultPosted(stored_result(read_body(request.headers, request.body), "body"))
-    value = captured(request.headers, request.body, event.spec.capture)
+        body = read_body(request.headers, request.body)
+        return ResultPosted(stored_result(body.value, "body", is_json=body.is_json))
+    body = captured(request.headers, request.body, event.spec.capture)
     if event.status is Status.SUCCEEDED and event.response is not None:
         kept = parse_json(event.response.text)
         # Senders sign each delivery anew, with the time in it. The same body is the same result.
-        if isinstance(kept, dict) and kept == {**value, "headers": kept.get("headers")}:
+        if isinstance(kept, dict) and kept == {**body.value, "headers": kept.get("headers")}:
             return ResultPosted(event.response)
-    return ResultPosted(stored_result(value, "body"))
+    return ResultPosted(stored_result(body.value, "body", is_json=False))
 
 
 def _wants_page(request: ApiRequest) -> bool:
@@ -225,8 +226,9 @@ def _rejection(request: ApiRequest) -> ResultPosted:
     """The rejection that a request means. Raises Problem."""
     from atomic.entrypoints.http_api.callback_bodies import read_body
 
-    value: Any = read_body(request.headers, request.body)
-    members = {} if value is None else value
+    body = read_body(request.headers, request.body)
+    # What is no JSON could not be hidden from readers.
+    members: Any = {} if body.value is None else body.value if body.is_json else None
     if isinstance(members, dict) and members.get("detail", "") in ("", None):
         members = {**members, "detail": _NO_REASON}
     return rejected(read_rejection(members), "body")

@@ -8,7 +8,7 @@ from atomic.application import queries
 from atomic.application.messages import send_message
 from atomic.application.results import post_heartbeat, post_result, signal, signal_heartbeat
 from atomic.domain.clients.client import Client
-from atomic.domain.event_steps import rejection
+from atomic.domain.event_steps import JSON_RESULT, rejection
 from atomic.domain.events import ResultPosted
 from atomic.domain.messages import note_id
 from atomic.domain.outcomes import StoredBody
@@ -197,10 +197,10 @@ def rejected(members: dict[str, Any], where: str) -> ResultPosted:
     return rejection(stored_result(members, where), members["detail"])
 
 
-def stored_result(value: Any, where: str) -> StoredBody:
-    """A result as it is stored. Raises Problem 413 about the member `where`."""
+def stored_result(value: Any, where: str, *, is_json: bool = True) -> StoredBody:
+    """A result as it is stored. `is_json`: it has members, to be hidden one by one. Raises Problem 413."""
     try:
         text = canonical_json(value, max_bytes=RESPONSE_MAX_BYTES)
     except JsonTooLong:
         raise problems.too_long(where, RESPONSE_MAX_BYTES) from None
-    return StoredBody(text, "json", "application/json")
+    return StoredBody(text, "json", JSON_RESULT if is_json else None)
