@@ -211,6 +211,11 @@ class Message:
     put_s: float
     receives: int = 0
 
+    @property
+    def was_overdue(self) -> bool:
+        """Whether its time was over when it was sent."""
+        return self.at_ms < EPOCH_MS + round(1000 * self.put_s)
+
 
 class Sqs:
     """The queue of an AWS runtime, which survives every process."""
@@ -274,8 +279,8 @@ class Sqs:
     def _count(self, step_id: str) -> None:
         """A step has at most two wake-ups that are not spare, apart from those that the queue duplicated.
 
-        An unconfirmed one may be sent twice. A process that finds a step overdue sends one that is due at
-        once.
+        An unconfirmed one may be sent twice. Each process that finds a step overdue sends one that is due
+        at once; the queue may be late with it, too.
         """
         step = self._world.truth.rows.get(step_id)
         if step is None or step.due_at_ms is None or step.attempt_count == 0:
@@ -283,7 +288,8 @@ class Sqs:
         now_ms = EPOCH_MS + round(1000 * self._loop.time())
         if step.due_at_ms <= now_ms or self._world.faults.happened["skew"]:
             return
-        own = [m for m in self._under_way[step_id] if not _is_spare(step, m.at_ms)]
+        messages = [m for m in self._under_way[step_id] if not m.was_overdue]
+        own = [m for m in messages if not _is_spare(step, m.at_ms)]
         sent_again = self._doubled[step_id] + len(self._world.observed.troubled_s[step_id])
         if len(own) > 2 + sent_again:
             self.wrong.append(f"{step_id}: {len(own)} wake-ups are under way, {sent_again} sent again")

@@ -36,6 +36,13 @@ FAULTS: Final = (
     646,  # after a clock was set back and right again, the embedded driver slept for that difference
 )
 
+# The same with `starts_runs`.
+STARTING_RUNS: Final = (
+    # The wake-up of a handler was late, and each caller sent another one that was late as well. The law did
+    # not allow for these, and was changed.
+    3067,
+)
+
 # Seeds of `programs.play_program`. Except for 4717, a law was stricter than the promise, and was changed.
 PROGRAMS: Final = (
     1985,  # on AWS a handler posted after the cancel, and another process called the posted step

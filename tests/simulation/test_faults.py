@@ -7,6 +7,7 @@ import pytest
 
 from simulation.faults import RATES
 from simulation.regressions import FAULTS
+from simulation.regressions import STARTING_RUNS as FOUND_WITH_RUNS
 from simulation.simulate import play
 
 SEEDS: Final = 10_000
@@ -65,6 +66,11 @@ def test_nor_does_one_whose_steps_are_runs_of_their_own(first: int) -> None:
 @pytest.mark.parametrize("seed", FAULTS)
 def test_seeds_that_once_failed_pass(seed: int) -> None:
     play(seed)
+
+
+@pytest.mark.parametrize("seed", FOUND_WITH_RUNS)
+def test_nor_do_those_that_failed_with_runs_of_their_own(seed: int) -> None:
+    play(seed, starts_runs=True)
 
 
 def test_a_seed_is_reproducible() -> None:
