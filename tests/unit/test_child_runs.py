@@ -134,6 +134,8 @@ async def works(_: EndpointCall) -> EndpointReply:
 class OneClient:
     """One client that may have three live steps."""
 
+    callback_key = b""
+
     def __init__(self) -> None:
         self._client = Client(id="me", quota=Quota(live_steps=3), attempt_key=b"k")
 
@@ -171,5 +173,72 @@ def test_a_run_that_may_not_be_started_yet_is_started_later() -> None:
                 assert (link["status"], link["errorKind"]) == ("waiting", "start_refused")
                 held.set()
             assert root.result().json["response"] == 7
+
+    run(main())
+
+
+def test_a_run_that_may_not_be_started_yet_is_started_also_when_its_starter_has_ended() -> None:
+    async def main() -> None:
+        async with LocalAtomic(clients=OneClient()) as atomic:
+            held, child = asyncio.Event(), atomic.endpoint("/works", works)
+
+            async def holds(_: EndpointCall) -> EndpointReply:
+                await held.wait()
+                return EndpointReply(json=1)
+
+            async def links(call: EndpointCall) -> EndpointReply:
+                told = await posted(atomic, a_link(call, child, "child"), Prefer="respond-async")
+                return EndpointReply(json=told.json)
+
+            async with asyncio.TaskGroup() as running:
+                url = atomic.endpoint("/holds", holds)
+                long = {"attemptTimeout": 200_000}
+                running.create_task(posted(atomic, a_start(url, "held", **long)))
+                await asyncio.sleep(1)
+                root = await posted(atomic, a_start(atomic.endpoint("/links", links), "k"))
+                link = root.json["response"]
+                assert (root.status, link["errorKind"]) == (200, "start_refused")
+                # Somebody else takes the room that the starter has left, as soon as it is counted again.
+                await asyncio.sleep(0.5)
+                running.create_task(posted(atomic, a_start(url, "too", **long)))
+                await asyncio.sleep(90)
+                found = (await atomic.get(f"/me/steps/{link['id']}")).json
+                assert (found["status"], found["errorKind"]) == ("waiting", "start_refused")
+                held.set()
+            await asyncio.sleep(90)
+            child_root = (await atomic.get(f"/me/steps/{link['childRunId']}-root")).json
+            assert (child_root["status"], child_root["response"]) == ("succeeded", 7)
+
+    run(main())
+
+
+class InterruptedStore(MemoryStepStore):
+    """The first root of a run that a link starts cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupted = 0
+
+    async def create(self, step: Step) -> Step | None:
+        if step.spec.started_by and not self.interrupted:
+            self.interrupted += 1
+            raise StoreUnavailable
+        return await super().create(step)
+
+
+def test_a_run_whose_start_was_interrupted_is_started_also_when_its_starter_has_ended() -> None:
+    async def main() -> None:
+        store = InterruptedStore()
+        async with LocalAtomic(store=store) as atomic:
+            child = atomic.endpoint("/works", works)
+
+            async def links(call: EndpointCall) -> EndpointReply:
+                return EndpointReply(json=(await posted(atomic, a_link(call, child, "child"))).status)
+
+            root = await posted(atomic, a_start(atomic.endpoint("/links", links), "k"))
+            assert (root.json["response"], store.interrupted) == (503, 1)
+            await asyncio.sleep(90)
+            child_root = keys.root_of(keys.run_id("me", "w", "child"))
+            assert (await atomic.get(f"/me/steps/{child_root}")).json["response"] == 7
 
     run(main())

@@ -12,6 +12,7 @@ from atomic.application.admission import Refused
 from atomic.application.cancel import end_called_off
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import follow
 from atomic.application.refusals import AttemptOver, NotFound, PayloadMismatch, RunCancelled, RunExists
 from atomic.application.start import Created, StartResult, start_root
@@ -55,7 +56,7 @@ async def recheck_link(engine: Engine, link: Step) -> Step:
     now_ms = engine.clock.now_ms()
     if link.due_at_ms is not None and link.due_at_ms <= now_ms and not is_called_off(link):
         link, _ = await commit(engine, link, LinkDue(recheck_at_ms(link, now_ms)))
-    return link
+    return await end_if_left_over(engine, link)
 
 
 async def begin_run(engine: Engine, link: Step) -> Step:

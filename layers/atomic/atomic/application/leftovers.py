@@ -9,6 +9,7 @@ from atomic.application.engine import CachedRun, Engine
 from atomic.domain.event_steps import limits_from_now
 from atomic.domain.events import Cancelled, Rescheduled
 from atomic.domain.leftovers import is_forgotten, is_left_over
+from atomic.domain.links import may_lack_run
 from atomic.domain.outcomes import CANCELLED, StepError
 from atomic.domain.steps import Step
 from atomic.protocol import keys
@@ -31,7 +32,8 @@ async def end_if_left_over(engine: Engine, step: Step) -> Step:
         return step
     now_ms = engine.clock.now_ms()
     run = await engine.runs.find(engine.store, step.spec.run_id, now_ms)
-    if run is not None and is_left_over(run.status, calls=step.spec.kind == "http"):
+    calls = step.spec.kind == "http" or may_lack_run(step)
+    if run is not None and is_left_over(run.status, calls=calls):
         step, _ = await commit(engine, step, ended_with(run))
     elif run is None and is_forgotten(step, now_ms):
         step, _ = await commit(engine, step, Cancelled(StepError(ErrorKind.RUN_GONE), now_ms))

@@ -14,7 +14,7 @@ from atomic.application.ports import RunQuery
 from atomic.application.refusals import NotRedrivableStep
 from atomic.domain.events import Redriven
 from atomic.domain.leftovers import not_redrivable_reason
-from atomic.domain.links import root_of
+from atomic.domain.links import failed_with_run, root_of
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -103,8 +103,11 @@ async def _redrive(engine: Engine, lineage: Lineage, step: Step, ancestors: Sequ
 
 
 async def _redrive_child_run(engine: Engine, link: Step) -> None:
-    """Redrive the run of a link that is about to be redriven, so that it does not find the old end."""
-    if link.spec.kind != "run":
+    """Redrive the run of a link that is about to be redriven, so that it does not find the old end.
+
+    A link that failed for a reason of its own (a cycle, another payload) has no claim on that run.
+    """
+    if not failed_with_run(link):
         return
     root = await engine.store.get(root_of(link))
     if root is not None and root.status is Status.FAILED:
@@ -115,7 +118,7 @@ async def _redrive_links(engine: Engine, root: Step) -> None:
     """Redrive the links that failed because this run failed, unless no handler needs them any more."""
     for waiter_id in root.waiters:
         link = await engine.store.get(waiter_id)
-        if link is not None and link.spec.kind == "run" and link.status is Status.FAILED:
+        if link is not None and failed_with_run(link):
             with suppress(NotRedrivableStep):
                 await redrive_step(engine, link, takes_run=False)
 

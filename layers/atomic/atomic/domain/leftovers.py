@@ -10,7 +10,7 @@ def is_left_over(root: Status, *, calls: bool) -> bool:
     """Whether a live step ends with its run, given the status of the root; `calls`: it calls an endpoint.
 
     All steps of a cancelled run end. If the run succeeded, its timers and events end and its calls
-    continue. If it failed, all stay for its redrive.
+    continue. So does a link that has not started its run yet. If it failed, all stay for its redrive.
     """
     return root is Status.CANCELLED or (root is Status.SUCCEEDED and not calls)
 

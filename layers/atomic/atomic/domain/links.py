@@ -8,15 +8,13 @@ from typing import Final
 
 from atomic.domain import events
 from atomic.domain.outcomes import CANCELLED, StepError, StoredBody
-from atomic.domain.steps import Step, StepSpec, changed, settled
+from atomic.domain.steps import LINK_RECHECK_MS, Step, StepSpec, changed, settled
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
 # A run that calls itself without an end must not do so for ever.
 DEPTH_MAX: Final = 32
-# Longer than it takes to create the root. Nothing but a crash makes a recheck necessary.
-_RECHECK_FIRST_MS: Final = 60_000
 _RECHECK_MAX_MS: Final = 24 * 3_600_000
 _CALLED_OFF: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.STEP_CANCELLED})
 
@@ -29,7 +27,7 @@ def begin_link(spec: StepSpec, position: str, now_ms: int, *, awaited: bool) -> 
         created_at_ms=now_ms,
         awaited=awaited,
         status=Status.WAITING,
-        due_at_ms=now_ms + _RECHECK_FIRST_MS,
+        due_at_ms=now_ms + LINK_RECHECK_MS,
         waiting_for=(spec.child_root,),
     )
 
@@ -69,9 +67,19 @@ def is_closing(link: Step, root: Step) -> bool:
     return root.spec.started_by != link.id or root.spec.continued_from is not None
 
 
+def may_lack_run(step: Step) -> bool:
+    """Whether this is a link whose run may not exist yet: its start was refused, or interrupted.
+
+    Such a link still starts its run, also when its own run has succeeded meanwhile.
+    """
+    is_refused = step.error is not None and step.error.kind is ErrorKind.START_REFUSED
+    is_unchecked = step.due_at_ms == step.created_at_ms + LINK_RECHECK_MS
+    return step.spec.kind == "run" and (is_refused or is_unchecked)
+
+
 def recheck_at_ms(link: Step, now_ms: int) -> int:
     """When a link is rechecked: the longer it waits, the less often."""
-    age_ms = max(now_ms - link.created_at_ms, _RECHECK_FIRST_MS)
+    age_ms = max(now_ms - link.created_at_ms, LINK_RECHECK_MS)
     return now_ms + min(age_ms, _RECHECK_MAX_MS)
 
 
@@ -94,6 +102,11 @@ def must_cancel_run(link: Step, error: StepError | None) -> bool:
 def is_called_off(link: Step) -> bool:
     """Whether a link was cancelled together with its run. A live one still has to cancel the run."""
     return must_cancel_run(link, link.error)
+
+
+def failed_with_run(link: Step) -> bool:
+    """Whether the link has failed because its run has: then a redrive of either concerns the other."""
+    return link.spec.kind == "run" and link.error is not None and link.error.kind is ErrorKind.CHILD_FAILED
 
 
 def ended_by(link: Step, root: Step) -> events.LinkEnded:

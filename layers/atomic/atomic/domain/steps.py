@@ -16,6 +16,8 @@ from atomic.protocol.error_kinds import ErrorKind
 ATTEMPTS_KEPT: Final = 50
 # The grace period for a late write before another process may claim the step.
 LEASE_MARGIN_MS: Final = 15_000
+# When a link is rechecked first: longer than it takes to create its root. Only a crash makes it necessary.
+LINK_RECHECK_MS: Final = 60_000
 _ROOT_END: Final = keys.step_id("", keys.ROOT)
 
 
@@ -308,6 +310,8 @@ def _waits_ms(step: Step) -> int | None:
     """How long the step was meant to wait."""
     if step.deferred_at_ms is not None and step.due_at_ms is not None:
         return step.due_at_ms - step.deferred_at_ms
+    if step.spec.kind == "run":
+        return LINK_RECHECK_MS
     if step.attempt_count == 0:
         is_event = step.spec.kind == "event"
         return earliest_ms(step.deadline_ms, step.heartbeat_ms) if is_event else step.spec.delay_ms
