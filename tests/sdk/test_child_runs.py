@@ -221,6 +221,10 @@ def test_hooks_see_runs(variant: str) -> None:
         ("k/99", True, "k/100"),
         ("report/2026/11", False, "report/2026/11/2"),
         ("named", True, "named/2"),
+        (253 * "k", False, 253 * "k" + "/2"),
+        (253 * "k" + "/9", True, 200 * "k" + "-39fd7d1ae02482e0/10"),
+        (200 * "k" + "-39fd7d1ae02482e0/10", True, 200 * "k" + "-39fd7d1ae02482e0/11"),
+        (255 * "k", False, 200 * "k" + "-f03765e8ed8d091e/2"),
     ],
 )
 def test_the_key_of_the_next_run(key: str, is_next: bool, following: str) -> None:

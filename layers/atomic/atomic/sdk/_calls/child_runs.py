@@ -4,6 +4,7 @@ A link is a step of the handler, and takes over the outcome of its run. So a rep
 the results of the handler, and starts nothing again.
 """
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from functools import partial
 from typing import Any, Final, TypedDict, TypeVar
 
 from atomic.protocol import keys
-from atomic.protocol.constants import NAME_MAX_CHARS
+from atomic.protocol.constants import KEY_MAX_CHARS, NAME_MAX_CHARS
 from atomic.protocol.enums import OnCancel, OnLost
 from atomic.sdk._calls.batching import POSTED_WITHIN_S, BatchingContext
 from atomic.sdk._calls.context import LOOK_S, Step, StepCall, joined_url
@@ -178,7 +179,12 @@ class ChildRuns(BatchingContext, ABC):
 def next_key(key: str, *, is_next: bool) -> str:
     """The key of the run after the one with this key: `order/2` after `order`, then `order/3`.
 
-    `is_next`: the run goes on for another one, so the number at the end of its key is that of a run.
+    `is_next`: the run goes on for another one, so the number at the end of its key is that of a run. A key
+    that is so long that the number has no room is shortened first, and ends in a digest.
     """
     number = _NUMBERED.search(key) if is_next else None
-    return f"{key}/2" if number is None else f"{key[: number.start()]}/{int(number[1]) + 1}"
+    of_all, next_number = (key, 2) if number is None else (key[: number.start()], int(number[1]) + 1)
+    following = f"{of_all}/{next_number}"
+    if len(following) <= KEY_MAX_CHARS:
+        return following
+    return f"{keys.scoped_key(of_all, hashlib.sha256(of_all.encode()).hexdigest())}/{next_number}"
