@@ -9,6 +9,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import Quota
 from atomic.domain.steps import Step
+from atomic.domain.transitions import WAITERS_MAX
 from atomic.protocol import keys
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 
@@ -240,5 +241,36 @@ def test_a_run_whose_start_was_interrupted_is_started_also_when_its_starter_has_
             await asyncio.sleep(90)
             child_root = keys.root_of(keys.run_id("me", "w", "child"))
             assert (await atomic.get(f"/me/steps/{child_root}")).json["response"] == 7
+
+    run(main())
+
+
+def test_more_links_than_a_row_can_name_wait_for_one_run() -> None:
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            held, links = asyncio.Event(), WAITERS_MAX + 2
+
+            async def holds(_: EndpointCall) -> EndpointReply:
+                await held.wait()
+                return EndpointReply(json=7)
+
+            async def waits(call: EndpointCall) -> EndpointReply:
+                told = await posted(atomic, a_link(call, child, "child"), Prefer="respond-async")
+                if told.status == 202:
+                    return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
+                return EndpointReply(json=told.json["response"])
+
+            child, url = atomic.endpoint("/holds", holds), atomic.endpoint("/waits", waits)
+            await posted(atomic, a_start(child, "child", attemptTimeout=200_000), Prefer="respond-async")
+            starts = [a_start(url, f"k-{number}") for number in range(links)]
+            roots = [await posted(atomic, start, Prefer="respond-async") for start in starts]
+            await asyncio.sleep(10)
+            root = await atomic.engine.store.get(keys.root_of(keys.run_id("me", "w", "child")))
+            assert root is not None
+            assert len(root.waiters) == WAITERS_MAX
+            held.set()
+            await asyncio.sleep(120)
+            ends = [(await atomic.get(f"/me/steps/{reply.json['id']}")).json for reply in roots]
+            assert [end["response"] for end in ends] == [7] * links
 
     run(main())

@@ -50,6 +50,8 @@ NOTHING: Final = StoredBody(b"null", "json")
 # Longer than a write takes, but shorter than any lease, so that the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000
 LOOK_AGAIN_MS: Final = 1_000
+# A row has a size limit on every runtime. Further waiters find the end when they are rechecked.
+WAITERS_MAX: Final = 1_000
 # With these errors, the steps above this one have ended together with the run.
 _ENDED_WITH_RUN: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.RUN_ENDED, ErrorKind.RUN_GONE})
 
@@ -121,7 +123,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.AnsweredLate(number, note):
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
-            known = step.is_settled or waiter in step.waiters
+            known = step.is_settled or waiter in step.waiters or len(step.waiters) >= WAITERS_MAX
             return step if known else changed(step, waiters=(*step.waiters, waiter))
         case events.WatchAdded(watch):
             return _watched(step, watch)
