@@ -29,8 +29,9 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._ports = {shown: str(free_port()) for shown in SHOWN_PORTS}
-        # By the command that began them; of one that is typed again, the last.
-        self._servers: dict[str, subprocess.Popen[str]] = {}
+        self._servers: list[subprocess.Popen[str]] = []
+        # By the command that began it; of one that is typed again, the last.
+        self._by_command: dict[str, subprocess.Popen[str]] = {}
         self._environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -54,7 +55,7 @@ class Terminal:
         """Save a file, with its ports replaced."""
         with (self.folder / name).open("a" if appended else "w") as file:
             file.write(self.moved(text))
-        for command, server in list(self._servers.items()):
+        for command, server in list(self._by_command.items()):
             if command.endswith(RELOAD) and Path(name).stem in command:
                 _end(server)
                 self.type(command)
@@ -77,7 +78,8 @@ class Terminal:
                 text=True,
                 start_new_session=True,
             )
-        self._servers[command] = process
+        self._servers.append(process)
+        self._by_command[command] = process
         until = time.monotonic() + WITHIN_S
         while process.poll() is None and not self._listening() & awaited:
             assert time.monotonic() < until, f"{command}\n{log.read_text()}"
@@ -88,7 +90,7 @@ class Terminal:
 
     def kill(self, command: str) -> None:
         """Kill the server that this command began, as a machine that dies does."""
-        process = self._servers[command]
+        process = self._by_command[command]
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -99,7 +101,7 @@ class Terminal:
 
     def close(self) -> None:
         """End the servers, the last one first."""
-        for process in reversed(self._servers.values()):
+        for process in reversed(self._servers):
             _end(process)
 
     def _listening(self) -> set[str]:

@@ -2,7 +2,7 @@
 
 Entries are missing, older than they are, cut off or malformed, or have another fingerprint; or nothing
 comes.
-A response under the right fingerprint is never changed: nobody could tell. And whoever asks for one step
+A response under the right fingerprint is never changed: no reader could tell. And a reader of one step
 is not told that there is none.
 """
 

@@ -19,7 +19,9 @@ from scenarios.runtime import answer_ok
 
 
 class Registry:
-    """One client without a key."""
+    """One client without a key, and without callback URLs."""
+
+    callback_key = b""
 
     def __init__(self, **limits: Any) -> None:
         self._client = Client(id="me", quota=Quota(**limits))

@@ -262,7 +262,7 @@ class SagaContext(RecordingContext, ABC):
 
 
 def _is_value(step_call: StepCall[Any]) -> bool:
-    """Whether a function of the handler makes this call: it may have run in vain, without a post."""
+    """Whether a function of the handler makes this call: it may have run without a post."""
     return step_call.document.get("kind") == "value"
 
 
