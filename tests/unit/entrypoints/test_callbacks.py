@@ -122,6 +122,26 @@ def test_the_url_is_as_public_as_the_server_knows(base: str) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("first", ["", "https://old.example"])
+def test_an_event_keeps_its_url_when_the_server_gets_another(first: str) -> None:
+    """The URL is in payloads. If it changed, a run that waits would fail with a payload mismatch."""
+
+    async def main() -> None:
+        store = MemoryStepStore()
+        async with LocalAtomic(store=store, settings=Settings(public_url=first)) as atomic:
+            url = (await opened(atomic)).json["callbackUrl"]
+            early = {"workflowName": "w", "idempotencyKey": "k", "name": "early", "result": 1}
+            assert (await atomic.post("/me/events", early)).status == 200
+        async with LocalAtomic(store=store, settings=Settings(public_url="https://new.example")) as atomic:
+            assert (await opened(atomic)).json["callbackUrl"] == url
+            told = await opened(atomic, stepName="early")
+            assert told.json["callbackUrl"].startswith(f"{first}/callbacks/")
+            other = await opened(atomic, stepName="other")
+            assert other.json["callbackUrl"].startswith("https://new.example/")
+
+    run(main())
+
+
 def test_a_browser_is_led_back_to_the_page() -> None:
     async def main() -> None:
         async with LocalAtomic() as atomic:

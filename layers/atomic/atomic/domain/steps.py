@@ -28,6 +28,7 @@ class StepSpec:
     `heartbeat_ms`: an event expires when no heartbeat comes for so long.
     `fails_if_lost`: an attempt that was lost is not repeated, because it may have had its effect.
     `capture`: the headers (lower case) that a callback of the event keeps, with the body as it was sent.
+    `reached_at`: the URL of this API when an event began; its callback URL, which is in payloads, keeps it.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
     `child_name`, `child_key`: name and key of the run that a link starts (`domain.links`); `url`, `payload`
     and the rest are those of this run's root. `detached`: the link does not wait for the run, and has no
@@ -57,6 +58,7 @@ class StepSpec:
     heartbeat_ms: int | None = None
     fails_if_lost: bool = False
     capture: tuple[str, ...] = ()
+    reached_at: str | None = None
     retention_ms: int
     trace_id: str
     child_name: str = ""

@@ -59,7 +59,8 @@ def callback_member(api: Api, client: Client, event: Step) -> dict[str, str]:
     if event.spec.kind != "event" or not client.callbacks or not key:
         return {}
     token = callback_token(key, Callback(event.id, callback_ends_s(event)))
-    return {"callbackUrl": f"{api.engine.settings.public_url}{PATH}{token}"}
+    at = event.spec.reached_at
+    return {"callbackUrl": f"{api.engine.settings.public_url if at is None else at}{PATH}{token}"}
 
 
 @routes.add("POST", "/callbacks/{token}", _OPERATION)

@@ -177,6 +177,7 @@ def _spec(api: Api, client: Client, message: EventRequest, handler: Step | None)
         idempotency_key=key,
         parent=parent,
         payload=_NO_PAYLOAD,
+        reached_at=api.engine.settings.public_url,
         fingerprint=fingerprint(_NO_PAYLOAD),
         retention_ms=api.engine.settings.retention_ms,
         trace_id=run_id.removeprefix("run_"),

@@ -308,6 +308,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         heartbeat_ms=message.heartbeat,
         fails_if_lost=message.on_lost == "fail",
         capture=tuple(message.capture),
+        reached_at=api.engine.settings.public_url if message.kind == "event" else None,
         retention_ms=api.engine.settings.retention_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
