@@ -366,10 +366,17 @@ def case_wrong_undos_are_refused_before_their_call(world: World) -> None:
         raise AssertionError("never called")
 
     def block(ctx: Any, saga: Any) -> Flow:
+        wrong = ctx.saga(retry=5000)
+        attempts: list[Callable[[], Any]] = [
+            lambda: saga.step("/write", "room", undo=unserved),
+            lambda: saga.step("/write", "room", undo="/write", undo_payload=object()),
+            lambda: wrong.step("/write", "room", undo="/write"),
+            lambda: saga.undo("/write", "room", retries=3),
+        ]
         said = []
-        for undo, payload in ((unserved, None), ("/write", object())):
+        for attempt in attempts:
             try:
-                saga.step("/write", "room", undo=undo, undo_payload=payload)
+                attempt()
             except ValueError as error:
                 said.append(str(error).partition(":")[0])
         yield ctx.sleep(0)
@@ -381,6 +388,7 @@ def case_wrong_undos_are_refused_before_their_call(world: World) -> None:
     assert blocking == asynchronous
     assert blocking[0] == "undo"
     assert "/write" in blocking[1]
+    assert [text.split()[0] for text in blocking[2:]] == ["retry", "retries"], blocking
     assert entries == []
 
 

@@ -164,9 +164,7 @@ def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outc
 def _outcome(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
     if answer.status is None:
         error = answer.error or StepError(ErrorKind.NO_ANSWER)
-        return Outcome(
-            kind=OutcomeKind.RETRYABLE, error=replace(error, detail=headers.storable(error.detail))
-        )
+        return Outcome(kind=OutcomeKind.RETRYABLE, error=replace(error, detail=storable_text(error.detail)))
     is_success = 200 <= answer.status <= 299
     if is_success and answer.too_large:
         too_large = StepError(ErrorKind.RESPONSE_TOO_LARGE, str(RESPONSE_MAX_BYTES))
@@ -183,7 +181,7 @@ def read_response(body: bytes, content_type: str | None) -> StoredBody:
 
 def _read(body: bytes, content_type: str | None) -> tuple[StoredBody, Any]:
     """The body as in `read_response`, and its value where it is JSON."""
-    content_type = headers.storable(content_type[:_CONTENT_TYPE_MAX]) if content_type else None
+    content_type = storable_text(content_type[:_CONTENT_TYPE_MAX]) if content_type else None
     plain = body.removeprefix(codecs.BOM_UTF8)
     if not plain:
         return StoredBody(b"null", "json", content_type), None
@@ -247,7 +245,7 @@ def _answered_later(answer: EndpointResponse, status: int) -> Outcome:
     asked = answer.headers[headers.ANSWER_WITHIN]
     within_ms = headers.parse_answer_within_ms(asked)
     if within_ms is None or headers.WAITING_FOR in answer.headers:
-        error = StepError(ErrorKind.INVALID_ANSWER_WITHIN, repr(on_one_line(headers.storable(asked))))
+        error = StepError(ErrorKind.INVALID_ANSWER_WITHIN, repr(on_one_line(storable_text(asked))))
         return Outcome(kind=OutcomeKind.RETRYABLE, status=status, error=error)
     return Outcome(kind=OutcomeKind.NO_ANSWER, status=status, answer_within_ms=within_ms)
 
@@ -257,7 +255,7 @@ def _suspended(answer: EndpointResponse, status: int) -> Outcome:
     asked = answer.headers.get(headers.WAKE, "any").strip().lower()
     wake = next((policy for policy in WAKE_POLICIES if policy == asked), None)
     if wake is None:
-        error = StepError(ErrorKind.UNKNOWN_WAKE, repr(on_one_line(headers.storable(asked))))
+        error = StepError(ErrorKind.UNKNOWN_WAKE, repr(on_one_line(storable_text(asked))))
         return Outcome(kind=OutcomeKind.RETRYABLE, status=status, error=error)
     if EVERY_CHILD in named:
         ids: tuple[str, ...] = (EVERY_CHILD,)
@@ -302,7 +300,7 @@ def _refusal(answer: EndpointResponse, status: int, *, forbidden: bool, excerpt:
         return StepError(ErrorKind.FORBADE_RETRY, str(status), excerpt)
     if not 300 <= status <= 399:
         return StepError(ErrorKind.ENDPOINT_ANSWERED, str(status), excerpt)
-    location = on_one_line(headers.storable(answer.headers.get(headers.LOCATION, "")))
+    location = on_one_line(storable_text(answer.headers.get(headers.LOCATION, "")))
     return StepError(
         ErrorKind.REDIRECT_REFUSED, str(status), f"call {location} instead" if location else excerpt
     )
@@ -332,6 +330,11 @@ def on_one_line(said: str) -> str:
     """The beginning of a text as an excerpt."""
     words = " ".join("".join(c if c.isprintable() else " " for c in said[: 8 * EXCERPT_MAX_CHARS]).split())
     return words if len(words) <= EXCERPT_MAX_CHARS else f"{words[: EXCERPT_MAX_CHARS - 1]}…"
+
+
+def storable_text(text: str) -> str:
+    """The text without lone surrogates. Decoded headers have one for each raw byte. No store takes them."""
+    return text.encode(errors="replace").decode()
 
 
 def decoded_text(body: bytes, content_type: str | None) -> str:

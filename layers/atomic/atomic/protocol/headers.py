@@ -154,11 +154,6 @@ def parse_attempt_token(key: bytes, step_id: str, value: str) -> int | None:
     return attempt if hmac.compare_digest(attempt_token(key, step_id, attempt), value) else None
 
 
-def storable(text: str) -> str:
-    """The text without lone surrogates. Decoded headers have one for each raw byte. No store takes them."""
-    return text.encode(errors="replace").decode()
-
-
 def parse_trace_id(value: str) -> str | None:
     """The trace id inside a W3C `traceparent`, None when the value is malformed."""
     match = _TRACEPARENT.fullmatch(value.strip())

@@ -76,7 +76,7 @@ def retry_document(retry: Retry | int) -> dict[str, Any]:
     if isinstance(retry, Retry):
         return retry.document()
     if isinstance(retry, int) and not isinstance(retry, bool):
-        return {"count": retry}
+        return {"count": _counted(retry)[1].count}
     raise InvalidRequestError(f"retry: use a Retry, or the number of retries, not {retry!r}.")
 
 

@@ -13,7 +13,7 @@ from email.policy import HTTP
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from atomic.domain.outcomes import decoded_text
+from atomic.domain.outcomes import decoded_text, storable_text
 from atomic.protocol import headers
 from atomic.protocol.problems import invalid
 from atomic.protocol.strict_json import JsonRefused, parse_json
@@ -75,7 +75,7 @@ def captured(given: Mapping[str, str], body: bytes, names: Iterable[str]) -> Bod
 
 def _header(given: Mapping[str, str], name: str) -> str | None:
     """The header as JSON can have it."""
-    return None if name not in given else headers.storable(given[name])
+    return None if name not in given else storable_text(given[name])
 
 
 def _base64(body: bytes) -> dict[str, str]:

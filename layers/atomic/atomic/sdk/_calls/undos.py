@@ -33,7 +33,7 @@ from atomic.sdk._calls.context import (
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import Ask, RecordingContext
 from atomic.sdk._wire.answers import cause_of
-from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.api import Outcome, check_options, start_document
 from atomic.sdk.errors import AtomicError, InvalidRequestError, RetryAfter, SagaFailedError
 from atomic.sdk.retry import Retry
 
@@ -160,12 +160,17 @@ class SagaContext(RecordingContext, ABC):
         saga.noted.append(noted)
 
     def _maker(self, saga: _State, undo: Undo, payload: Any, options: CallOptions, name: str) -> _Make:
-        """What makes an undo. Its payload is written now, because it may be changed until then."""
+        """What makes an undo. Its payload is written now, because it may be changed until then.
+
+        Raises InvalidRequestError for wrong options now, since an undo that is refused undoes nothing.
+        """
         if not (isinstance(undo, str) or undo in self._names):
             _check_takes_nothing(undo)
             return lambda _: self._call_function(undo)
         served, _, written = self._written(undo, payload)
         own: CallOptions = {"retry": saga.retry, "name": f"undo {name}"[:NAME_MAX_CHARS], **options}
+        check_options(own, CallOptions)
+        start_document(self.workflow_name, served, None, key="undo", options=own)
 
         async def make(noted: _Noted) -> Any:
             key = f"{noted.key} {noted.ended_at}" if noted.ended_at else noted.key
