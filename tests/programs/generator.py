@@ -15,6 +15,7 @@ from typing import Final
 from programs.batches import Batching
 from programs.eventful import Eventful
 from programs.language import ENTRY, Block, Body, Function, Line, Program, Statement
+from programs.runs import Runs, lasting
 from programs.sagas import Open, Sagas
 from programs.simple import WORDS, Known
 
@@ -40,7 +41,7 @@ def program_of(seed: int) -> Program:
     budget = _Budget(chance.randint(STATEMENTS_MIN, STATEMENTS_MAX))
     colours = chance.choice(((False,), (True,), (True,), (False, True)))
     known: list[Known] = []
-    functions = []
+    functions, starts_lasting = [], False
     for name in [*("inner", "outer")[: chance.choice((0, 1, 1, 2))], ENTRY]:
         left = budget.left
         if name != ENTRY:
@@ -48,8 +49,11 @@ def program_of(seed: int) -> Program:
         spent = budget.left
         writer = _Writer(chance, budget, name, is_async=chance.choice(colours), known=tuple(known))
         functions.append(Function(name, writer.is_async, writer.body()))
+        starts_lasting |= writer.starts_lasting
         budget.left = left - (spent - budget.left)
         known.append(Known(name, writer.may_fail))
+    if starts_lasting:
+        functions.insert(0, lasting(is_async=chance.choice(colours)))
     return Program(tuple(functions), chance.randint(0, 2))
 
 
@@ -58,7 +62,7 @@ class _Budget:
         self.left = left
 
 
-class _Writer(Batching, Eventful, Sagas):
+class _Writer(Batching, Eventful, Runs, Sagas):
     """Writes one workflow."""
 
     def __init__(
@@ -76,8 +80,10 @@ class _Writer(Batching, Eventful, Sagas):
 
     def body(self) -> Body:
         """The complete body."""
+        self._goes_on = self._workflow == ENTRY and self._chance.random() < 0.15
         written = self._statements(0, at_least=2 if self._workflow == ENTRY else 1)
-        return (Line("out = [n]"), *written, Line("return out"))
+        going_on = self._going_on() if self._goes_on else ()
+        return (Line("out = [n]"), *written, *going_on, Line("return out"))
 
     # Blocks
 
@@ -107,6 +113,7 @@ class _Writer(Batching, Eventful, Sagas):
             (self._over_a_set, 3),
             (self._nested, 14 if self._known else 0),
             (self._recursion, 4),
+            (self._run, 7),
             (self._saga_call, 40 if self._sagas else 0),
         ]
         if depth < _DEPTH_MAX and self._budget.left > 0:

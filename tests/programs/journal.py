@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from itertools import accumulate
 from typing import Final
@@ -13,7 +13,7 @@ from atomic.protocol.enums import Status
 from atomic.testing.virtual_time import EPOCH_MS
 from programs.ledger import Effect
 from programs.library import said_in
-from programs.outcome import UNSURE, Done, Outcome, ended_with, failed_by
+from programs.outcome import LASTING, UNSURE, Done, Outcome, ended_with, failed_by
 from programs.plain_batches import LOSER
 from programs.simple import AT_MOST
 
@@ -82,6 +82,8 @@ class Journal:
         done = Done()
         done.count(self.effects.values(), self._handler_of)
         done.waits.update(filter(None, map(_told_of, self.rows.values())))
+        while root.continued_as is not None:
+            root = self.rows[root.continued_as]
         said = root.response.text.decode() if root.response else "null"
         if root.status is Status.SUCCEEDED:
             return Outcome(ended_with(json.loads(said)), done)
@@ -111,6 +113,23 @@ class Journal:
         for effect in self.effects.values():
             if effect.step == "perhaps_book" and self._what(effect) not in undone:
                 self.wrong.append(f"{effect.name} is not undone")
+
+    def check_runs(self) -> None:
+        """A link creates one run at most. It takes this run with it when it is cancelled, and no other."""
+        created: Counter[str] = Counter()
+        for root in self.rows.values():
+            if root.spec.started_by is None or root.spec.parent is not None:
+                continue
+            link = self.rows[root.spec.started_by]
+            created[link.id] += root.spec.continued_from is None
+            is_left = link.status is not Status.CANCELLED or link.spec.keeps_child or link.spec.detached
+            if is_left and root.status is Status.CANCELLED:
+                self.wrong.append(f"{self.name(root.id)} is cancelled, and its link is {link.status}")
+            if not is_left and root.status is not Status.CANCELLED:
+                self.wrong.append(f"{self.name(root.id)} is {root.status}, and its link is cancelled")
+        for link_id, number in created.items():
+            if number > 1:
+                self.wrong.append(f"{self.name(link_id)} has created {number} runs")
 
     def _check_is_not_undone(self, effect: Effect) -> None:
         """No call has its effect after its undo."""
@@ -153,7 +172,7 @@ def _told_of(row: Step) -> str:
     spec = row.spec
     branch, _, name = _name_of(row).rpartition(": ")
     function = spec.url.rpartition("/")[2]
-    if branch.startswith(LOSER) or name == LOSER or name.startswith(_RECORDS):
+    if branch.startswith(LOSER) or name in {LOSER, LASTING} or name.startswith(_RECORDS):
         return ""
     if row.early == "unopened" or (spec.kind == "value" and spec.parent is None):
         # What the world has told, and no handler has asked for; and the note of a message.
@@ -161,6 +180,8 @@ def _told_of(row: Step) -> str:
     match spec.kind:
         case "timer":
             return f"timer {spec.delay_ms} {name}"
+        case "run":
+            return f"run {spec.child_name}"
         case "event" | "value":
             return f"{spec.kind} {name}"
     is_compared = name not in {"", function} and function not in UNSURE

@@ -15,6 +15,8 @@ from programs.library import reason
 UNSURE: Final = frozenset(
     {"hide", "maybe", "perhaps", "refuse", "broken", "perhaps_book", "perhaps_unbook"}
 )
+# A workflow that outlasts races, and its timer. Whether it ends depends on who started it.
+LASTING: Final = "lasting"
 # So begins the name of a saga whose calls are made in any order.
 ANY_ORDER: Final = "any "
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from inspect import iscoroutine
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID, uuid4
 
 from atomic.sdk import StepFailedError
@@ -17,11 +17,13 @@ from atomic.sdk.retry import milliseconds
 from programs.language import ENTRY, Program
 from programs.ledger import Effect, Ledger, keep
 from programs.library import STEPS, ask, reason
-from programs.outcome import UNSURE, Outcome, ended_with, failed
+from programs.outcome import LASTING, UNSURE, Outcome, ended_with, failed
 from programs.plain_batches import Batch, arguments, batch, checks, gathered, own, winner
 from programs.plain_calls import run_step
 from programs.plain_events import END, NO_DEFAULT, Events
+from programs.plain_runs import Awaited, Ended, GoesOn, Runs, await_run, play_run
 from programs.plain_sagas import PlainSaga
+from programs.script import LASTS_S
 
 # A program with more calls than this is not used.
 CALLS_MAX: Final = 40
@@ -37,16 +39,16 @@ def run_plainly(program: Program) -> tuple[Outcome, float]:
     names = load(program)
     world = _World({names[function.name]: function.is_async for function in program.functions})
     try:
-        end = ended_with(PlainContext(world).step(names[ENTRY], program.payload))
+        end = ended_with(play_run(PlainContext(world), names[ENTRY], program.payload, None).result())
     except StepFailedError as error:
         end = failed(error)
     except Exception as wrong:
         raise NotPlayed(str(wrong)) from wrong
     # Programs catch every exception, including this one.
-    if world.refused:
-        raise NotPlayed(world.refused)
+    if refused := world.refused or world.runs.refused:
+        raise NotPlayed(refused)
     world.done.count(world.ledger.subscription, world.handler_of)
-    return Outcome(end, world.done), world.waited_s
+    return Outcome(end, world.done), world.waited_s + (LASTS_S if LASTING in names else 0)
 
 
 def load(program: Program) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class _World(Events):
     def __init__(self, workflows: dict[Callable[..., Any], bool]) -> None:
         super().__init__()
         self.ledger = Ledger()
+        self.runs = Runs()
         self._workflows = workflows
         self._serial = itertools.count(1)
         # By the key of a step, the context that called it.
@@ -103,8 +106,12 @@ class _World(Events):
     def sleep(self, seconds: float, name: str) -> None:
         """Wait."""
         self.waited_s += seconds
-        delay_ms = milliseconds("delay", seconds)
-        self.done.waits[f"timer {delay_ms} {name}"] += 1
+        if name != LASTING:
+            self.done.waits[f"timer {milliseconds('delay', seconds)} {name}"] += 1
+
+    def link(self, function: Callable[..., Any]) -> None:
+        """A handler starts a run, or finds it."""
+        self.done.waits[f"run {function.__name__}"] += 1
 
     def value(self, name: str) -> None:
         """A value is kept."""
@@ -134,22 +141,47 @@ class PlainContext:
     """The plain equivalent of `Context`."""
 
     def __init__(self, world: _World) -> None:
-        self._world = world
+        self.world = world
         self.serves, self.undone = world.serves, world.undone
         # No call is the first attempt: nothing is held up.
         self.attempt = 0
+        self.step_id = f"step-{id(self)}"
         # The branch that runs.
         self._branch: object = None
 
     def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
         """Call the step."""
-        with self._world.failures():
-            outcome = self._world.begin(self, function, payload, options)
+        with self.world.failures():
+            outcome = self.world.begin(self, function, payload, options)
             return _run_to_its_end(outcome) if iscoroutine(outcome) else outcome
 
     def call(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Callable[[], Any]:
         """Describe a call for `parallel`."""
         return lambda: self.step(function, payload, **options)
+
+    def begin_run(self, function: Callable[..., Any], payload: Any) -> Any:
+        """Call a workflow as a run."""
+        outcome = self.world.begin(self, function, payload, {})
+        return _run_to_its_end(outcome) if iscoroutine(outcome) else outcome
+
+    def start_run(
+        self, function: Callable[..., Any], payload: Any, *, key: str | None = None, **_options: Any
+    ) -> Ended:
+        """Start a run."""
+        self.world.link(function)
+        return play_run(self, function, payload, key)
+
+    def run_workflow(self, function: Callable[..., Any], payload: Any, **options: Any) -> Any:
+        """Start a run, and wait for it."""
+        return self.start_run(function, payload, **options).result()
+
+    def call_workflow(self, function: Callable[..., Any], payload: Any, **options: Any) -> Any:
+        """Describe a run for `parallel`."""
+        return lambda: self.run_workflow(function, payload, **options)
+
+    def continue_as(self, payload: Any) -> NoReturn:
+        """Go on as another run."""
+        raise GoesOn(payload)
 
     def parallel(self, calls: Iterable[Callable[[], Any]], **policy: Any) -> Batch:
         """Make the calls one after another."""
@@ -206,11 +238,11 @@ class PlainContext:
 
     def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """Wait."""
-        self._world.sleep(seconds, name)
+        self.world.sleep(seconds, name)
 
     def run(self, name: str, function: Callable[[], Any], *, returns: Any = None) -> Any:
         """Compute a value."""
-        self._world.value(name)
+        self.world.value(name)
         return function()
 
     def now(self) -> datetime:
@@ -227,11 +259,11 @@ class PlainContext:
 
     def version(self, name: str, newest: int) -> int:
         """The newest one."""
-        return self._world.version(self, name, newest)
+        return self.world.version(self, name, newest)
 
     def event(self, name: str, *, deadline: float | None = None, default: Any = NO_DEFAULT) -> Any:
         """Wait for an answer."""
-        return self._world.wait(name, self._world.take((self, self._branch), name), deadline, default)
+        return self.world.wait(name, self.world.take((self, self._branch), name), deadline, default)
 
     def events(self, name: str, *, deadline: float | None = None) -> Iterator[Any]:
         """Wait for one answer after the other."""
@@ -248,12 +280,12 @@ class PlainContext:
         default: Any = NO_DEFAULT,
     ) -> Any:
         """Let a step pass on a URL, and wait for the answer to it."""
-        self._world.open((self, name), name)
+        self.world.open((self, name), name)
         if self.serves(submit):
             self.step(submit, name)
         else:
             submit(name)
-        return self._world.wait(name, (1, True), deadline, default)
+        return self.world.wait(name, (1, True), deadline, default)
 
     def saga(self, name: str = "saga", *, retry: int = 1000) -> PlainSaga:
         """Undo what a block has called if it raises."""
@@ -261,24 +293,46 @@ class PlainContext:
 
     def open_event(self, name: str, *, deadline: float | None = None) -> str:
         """Open the event."""
-        return self._world.open((self, self._branch), name)
+        return self.world.open((self, self._branch), name)
 
 
 class PlainAsyncContext:
     """The plain equivalent of `AsyncContext`: every call lets other tasks run."""
 
     def __init__(self, world: _World) -> None:
-        self._world = world
+        self.world = world
         self.serves, self.undone = world.serves, world.undone
         # No call is the first attempt: nothing is held up.
         self.attempt = 0
+        self.step_id = f"step-{id(self)}"
 
     async def step(self, function: Callable[..., Any], payload: Any = None, **options: Any) -> Any:
         """Call the step."""
         await asyncio.sleep(0)
-        with self._world.failures():
-            outcome = self._world.begin(self, function, payload, options)
+        with self.world.failures():
+            outcome = self.world.begin(self, function, payload, options)
             return await outcome if iscoroutine(outcome) else outcome
+
+    async def begin_run(self, function: Callable[..., Any], payload: Any) -> Any:
+        """Call a workflow as a run."""
+        outcome = self.world.begin(self, function, payload, {})
+        return await outcome if iscoroutine(outcome) else outcome
+
+    async def start_run(
+        self, function: Callable[..., Any], payload: Any, *, key: str | None = None, **_options: Any
+    ) -> Awaited:
+        """Start a run."""
+        await asyncio.sleep(0)
+        self.world.link(function)
+        return Awaited(await await_run(self, function, payload, key))
+
+    async def run_workflow(self, function: Callable[..., Any], payload: Any, **options: Any) -> Any:
+        """Start a run, and wait for it."""
+        return await (await self.start_run(function, payload, **options)).result()
+
+    async def continue_as(self, payload: Any) -> NoReturn:
+        """Go on as another run."""
+        raise GoesOn(payload)
 
     async def parallel(self, calls: Iterable[Awaitable[Any]], **policy: Any) -> Batch:
         """Make the calls one after another."""
@@ -331,12 +385,12 @@ class PlainAsyncContext:
     async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """Wait."""
         await asyncio.sleep(0)
-        self._world.sleep(seconds, name)
+        self.world.sleep(seconds, name)
 
     async def run(self, name: str, function: Callable[[], Any], *, returns: Any = None) -> Any:
         """Compute a value."""
         await asyncio.sleep(0)
-        self._world.value(name)
+        self.world.value(name)
         outcome = function()
         return await outcome if iscoroutine(outcome) else outcome
 
@@ -355,17 +409,17 @@ class PlainAsyncContext:
     async def version(self, name: str, newest: int) -> int:
         """The newest one."""
         await asyncio.sleep(0)
-        return self._world.version(self, name, newest)
+        return self.world.version(self, name, newest)
 
     def event(
         self, name: str, *, deadline: float | None = None, default: Any = NO_DEFAULT
     ) -> Coroutine[Any, Any, Any]:
         """Wait for an answer. The call decides which event it is, not the task that awaits it."""
-        taken = self._world.take((self, asyncio.current_task()), name)
+        taken = self.world.take((self, asyncio.current_task()), name)
 
         async def wait() -> Any:
             await asyncio.sleep(0)
-            return self._world.wait(name, taken, deadline, default)
+            return self.world.wait(name, taken, deadline, default)
 
         return wait()
 
@@ -384,9 +438,9 @@ class PlainAsyncContext:
         default: Any = NO_DEFAULT,
     ) -> Any:
         """Let a step pass on a URL, and wait for the answer to it."""
-        self._world.open((self, name), name)
+        self.world.open((self, name), name)
         await (self.step(submit, name) if self.serves(submit) else submit(name))
-        return self._world.wait(name, (1, True), deadline, default)
+        return self.world.wait(name, (1, True), deadline, default)
 
     def saga(self, name: str = "saga", *, retry: int = 1000) -> PlainSaga:
         """Undo what a block has called if it raises."""
@@ -395,7 +449,7 @@ class PlainAsyncContext:
     async def open_event(self, name: str, *, deadline: float | None = None) -> str:
         """Open the event."""
         await asyncio.sleep(0)
-        return self._world.open((self, asyncio.current_task()), name)
+        return self.world.open((self, asyncio.current_task()), name)
 
 
 def _close(call: Awaitable[Any]) -> None:

@@ -14,6 +14,7 @@ from atomic.sdk._calls.batching import BatchingContext, _listed, _policy_of
 from atomic.sdk._calls.blocking_batches import BlockingBatches
 from atomic.sdk._calls.branches import Branches
 from atomic.sdk._calls.callbacks import CallbackCall, CallbackCalls
+from atomic.sdk._calls.child_runs import ChildRuns
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import FIRST, Scope, enter_branch
@@ -32,6 +33,7 @@ Patch = tuple[Any, str, Any]
 
 _as_it_is = keys.identity
 _undo_of_saga = SagaContext._undo
+_plan_run = ChildRuns._plan_run
 _planned_callback, _result_of = CallbackCalls._planned_callback, StepCall.result_of
 
 
@@ -200,6 +202,22 @@ def _default_for_any_failure(self: StepCall[Any], outcome: Outcome) -> Any:
     return _result_of(self, outcome)
 
 
+def _start_anew(
+    self: ChildRuns, workflow: Any, payload: Any, options: Any, result: Any = None, **more: Any
+) -> StepCall[Any]:
+    link = _plan_run(self, workflow, payload, options, result, **more)
+    if "key" in options:
+        return link
+    number = min(self.attempt, 2)
+    key = f"{link.document['run']['idempotencyKey']}-{number}"
+    own = f"{link.document['idempotencyKey']}-{number}"
+    run = {**link.document["run"], "idempotencyKey": key}
+    document = {**link.document, "run": run, "idempotencyKey": own}
+    return replace(
+        link, id=identity.step_id(self._client.client_id, self.run_id, document), document=document
+    )
+
+
 # Client and server both use `protocol`, so these faults are planted into the engine as well.
 SHARED: Final[Mapping[str, tuple[Patch, ...]]] = {
     "nested workflows share identities": (
@@ -240,6 +258,7 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     "undos run in the order of their calls": ((SagaContext, "_note", _note_first),),
     "an undone saga believes its results": ((SagaContext, "_was_posted", _is_in_results),),
     "each attempt hands out a callback URL": ((CallbackCalls, "_planned_callback", _hand_out_again),),
+    "a second attempt starts its runs again": ((ChildRuns, "_plan_run", _start_anew),),
     "a default hides a rejection": ((StepCall, "result_of", _default_for_any_failure),),
     "sets have the order of their process": ((values, "_spelling", _no_order),),
     "tasks of tasks are numbered as they come": ((branches, "in_new_branch", _in_no_branch),),

@@ -88,6 +88,7 @@ class Player:
             await self._until_quiet(waits_s + _SLACK_S)
         self.journal.check_batches()
         self.journal.check_sagas()
+        self.journal.check_runs()
         if self.journal.wrong:
             raise Stuck("\n".join(self.journal.wrong))
         return self.journal.outcome(self.journal.rows[root_id])

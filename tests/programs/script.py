@@ -17,6 +17,8 @@ TOLD: Final = frozenset({"vote", "veto"})
 MESSAGES: Final = frozenset({"mail"})
 REJECTED: Final = {"veto": "boom-101", "denied": "boom-102"}
 # Deadlines of `missed` events are shorter than this; all others are longer than `LONGEST_S`.
+# How long a workflow lasts that loses a race: longer than the race, if nobody is late for days.
+LASTS_S: Final = 3 * DAY_S
 LONGEST_S: Final = 4.0 * DAY_S
 
 

@@ -22,6 +22,9 @@ class Known:
 class Simple:
     """Writes statements of one workflow, and tracks what is defined and caught at the current place."""
 
+    # Whether the workflow ends by going on as another run. Then it is called as a run only.
+    _goes_on = False
+
     def __init__(
         self, chance: random.Random, name: str, *, is_async: bool, known: tuple[Known, ...]
     ) -> None:
@@ -90,7 +93,8 @@ class Simple:
 
     def _recursion(self, depth: int) -> list[Statement]:
         self._fails("step")
-        inner = self._append(self._step(f"{self._workflow}, n - 1"))
+        call = "run_workflow" if self._goes_on or self._chance.random() < 0.3 else "step"
+        inner = self._append(f"{self._await}ctx.{call}({self._workflow}, n - 1)")
         return [Block((("if n > 0:", (inner,)),))]
 
     # Expressions

@@ -186,7 +186,9 @@ class Teller:
 
     def _is_over(self, handler_id: str) -> bool:
         handler = self._journal.rows.get(handler_id)
-        return handler is not None and (handler.is_settled or self._journal.rows[self._root_id].is_settled)
+        if handler is None:
+            return False
+        return handler.is_settled or self._journal.rows[keys.root_of(handler.spec.run_id)].is_settled
 
     def _check(self, is_well: bool, wrong: str) -> None:
         if not is_well:

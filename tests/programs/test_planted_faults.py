@@ -6,15 +6,16 @@ from typing import Final
 
 import pytest
 
-from atomic.application import attempts
+from atomic.application import attempts, cancel
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.messages import send_message
 from atomic.application.results import Completed, signal
-from atomic.domain import event_steps
+from atomic.domain import event_steps, transitions
 from atomic.domain.event_steps import early
 from atomic.domain.events import LimitsGiven, ResultPosted, ToldUnfinished, WaiterAdded
-from atomic.domain.outcomes import EndpointResponse, classify
+from atomic.domain.links import root_of
+from atomic.domain.outcomes import EndpointResponse, StepError, classify
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api import events as http_events
 from atomic.protocol import keys
@@ -25,7 +26,7 @@ from programs.workers import planted
 
 FOUND_WITHIN: Final = 500
 # Faults that the engine once had.
-_end_attempt = attempts.end_attempt
+_end_attempt, _end_called_off = attempts.end_attempt, cancel.end_called_off
 
 
 async def _end_beside_what_is_live(engine: Engine, step: Step, answer: EndpointResponse) -> None:
@@ -58,10 +59,23 @@ async def _forget_what_came_early(
     return await signal(engine, spec, posted, handler)
 
 
+async def _cancel_any_run(engine: Engine, link: Step) -> Step:
+    root = await engine.store.get(root_of(link))
+    if root is not None:
+        await cancel.cancel_run(engine, root.spec.run_id)
+    return await _end_called_off(engine, link)
+
+
+def _leave_runs(_link: Step, _error: StepError | None) -> bool:
+    return False
+
+
 ENGINE: Final[Mapping[str, tuple[Patch, ...]]] = {
     **SHARED,
     "a failed attempt waits for whatever is live": ((attempts, "end_attempt", _end_beside_what_is_live),),
     "an opened event takes no deadline": ((event_steps, "limited", _keep_its_limits),),
+    "a cancel reaches a run that another call has started": ((cancel, "end_called_off", _cancel_any_run),),
+    "a cancel leaves the runs below": ((transitions, "must_cancel_run", _leave_runs),),
     "a message that is sent again is another one": ((http_events, "send_message", _send_again),),
     "a result that comes early is forgotten": ((http_events, "signal", _forget_what_came_early),),
 }
