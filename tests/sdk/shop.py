@@ -12,7 +12,10 @@ from sdk.threads import wsgi_server
 
 @contextmanager
 def shop(refuses: Callable[[int], bool]) -> Iterator[str]:
-    """Serve /order, whose step pays the payload unless refused, and /approval, which waits for an event."""
+    """Serve /order, whose step pays the payload unless refused, and /approval, which waits for an event.
+
+    /rounds goes on once, as a run that waits for an event.
+    """
     app = Flask("shop")
     served = Endpoints(app)
 
@@ -29,6 +32,10 @@ def shop(refuses: Callable[[int], bool]) -> Iterator[str]:
     @served.workflow(wait=0.1)
     def approval(ctx: Context) -> object:
         return ctx.event("approval")
+
+    @served.workflow(wait=0.1)
+    def rounds(ctx: Context, is_first: bool) -> object:
+        return ctx.continue_as(payload=False) if is_first else ctx.event("stop")
 
     with wsgi_server(app) as url:
         yield url

@@ -154,6 +154,18 @@ def test_cancelling(cli: Cli, app_url: str) -> None:
     cli("start", "approval", f"{app_url}/approval", "--key", "k", code=5)
 
 
+def test_a_cancel_says_where_a_run_goes_on(cli: Cli, app_url: str) -> None:
+    start = ("start", "rounds", f"{app_url}/rounds", "--key", "k", "--payload", "true")
+    cli(*start, "--timeout", "1", code=3)
+    new, old = json.loads(cli("runs", "list", "--json").stdout)
+    gone_on = f"{old['runId']} is succeeded, and goes on as {new['runId']}\n"
+    assert cli("cancel", old["runId"]).stdout == cli(*start, "--timeout", "0").stdout == gone_on
+    assert gone_on.partition(" is ")[2] in cli("runs", "show", old["runId"]).stdout
+    assert cli("cancel", new["runId"]).stdout == f"{new['runId']} is cancelled\n"
+    # The old run has succeeded before, and the new one says how it ended.
+    cli(*start, code=5)
+
+
 def test_without_waiting_the_state_is_printed(cli: Cli, app_url: str) -> None:
     told = cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0").stdout
     assert told.split(" is ")[1].strip() in {"pending", "running", "waiting"}

@@ -5,6 +5,7 @@ from typing import Any, Final
 import click
 
 from atomic.cli.api import Api, calls_api
+from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
 from atomic.sdk import DeadLetter
@@ -55,7 +56,7 @@ def _act(
         api.show(step, f"{step.id} is {step.status}")
     else:
         run = client.run_flow(act_on_run(client.client_id, name, run_id, client.patience_s))
-        api.show(run, f"{run.run_id} is {run.status}")
+        api.show(run, f"{run.run_id} is {run.status}{goes_on(run)}")
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
+from atomic.cli.timeline import goes_on
 from atomic.sdk import NotFinishedError, StepDocument, StepOutcome
 
 _LOOK_S = 2.0
@@ -37,12 +38,12 @@ def start(
     value = json_argument(payload, "--payload")
     more: Any = {} if retry is None else {"retry": retry}
     outcome: StepOutcome = api.client.start(workflow_name, endpoint_url, value, key=key, timeout=0, **more)
-    if timeout > 0 and outcome.status != "succeeded":
-        outcome = _wait(api, outcome.id, timeout)
-    if outcome.status == "succeeded":
+    if timeout > 0 and (outcome.status != "succeeded" or outcome.continued_as):
+        outcome = _wait(api, outcome.continued_as or outcome.id, timeout)
+    if outcome.status == "succeeded" and outcome.continued_as is None:
         api.show(outcome, json.dumps(outcome.response, indent=2, ensure_ascii=False))
     else:
-        api.show(outcome, f"{outcome.run_id} is {outcome.status}")
+        api.show(outcome, f"{outcome.run_id} is {outcome.status}{goes_on(outcome)}")
 
 
 def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
@@ -53,7 +54,9 @@ def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:
             left_s = max(0.0, timeout_s - (time.monotonic() - began_s))
             try:
                 return api.client.wait(step_id, timeout=min(_LOOK_S, left_s))
-            except NotFinishedError:
+            except NotFinishedError as late:
+                # Of a run that goes on as others, the last one.
+                step_id = late.step_id or step_id
                 waited_s = time.monotonic() - began_s
                 if waited_s >= timeout_s:
                     raise

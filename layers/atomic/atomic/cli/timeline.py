@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.wire import from_rfc3339
 from atomic.sdk import AttemptRecord, RunDocument, RunSummary, StepDocument
@@ -22,6 +23,11 @@ def timeline(run: RunDocument) -> str:
         lines.append(f"{after_s:>9.3f} s  {'  ' * depth}{name}  {step.status}{_why(step)}{_notes(step)}")
         lines += [f"{'':13}{'  ' * depth}{line}" for line in _attempts(step)]
     return "\n".join(lines)
+
+
+def goes_on(of: RunSummary) -> str:
+    """Where the run of a root goes on, as an end of its line; empty where it does not."""
+    return f", and goes on as {keys.run_of(of.continued_as)}" if of.continued_as else ""
 
 
 def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
@@ -58,7 +64,7 @@ def _reason(step: StepDocument) -> str:
     if step.status in {"pending", "retrying"} and step.due_at is not None:
         until = f", due {step.due_at}" if step.kind != "event" else f", until {step.due_at}"
         return until + _error(step)
-    return "" if step.status == "succeeded" else _error(step)
+    return goes_on(step) if step.status == "succeeded" else _error(step)
 
 
 def _error(of: StepDocument | AttemptRecord) -> str:
