@@ -1,8 +1,10 @@
 """A graceful cancel over plain HTTP: a handler without any SDK is told, undoes, and says so."""
 
+import asyncio
+import json
 from typing import Any
 
-from atomic.testing import EndpointCall, EndpointReply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import document
 
@@ -155,3 +157,72 @@ async def scenario_a_wrong_cancel_names_the_field(runtime: Runtime) -> None:
         assert refused.status == 400
         assert field in refused.json["detail"]
     assert (await runtime.get(f"/steps/{root['id']}")).json["status"] == "waiting"
+
+
+class Loop:
+    """Goes on once, when it is let. Its second run waits for an event, and says so when it is told."""
+
+    def __init__(self, runtime: Runtime, path: str, *, answers_later: bool = False) -> None:
+        self._runtime, self._later = runtime, answers_later
+        self.url = runtime.endpoint(path, self.handle)
+        self.posted, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.next_id = ""
+        self.token = ""
+
+    async def handle(self, call: EndpointCall) -> EndpointReply:
+        parent = call.json["stepId"]
+        if "cancelled" in call.json:
+            return EndpointReply(status=409, headers={"Atomic-Cancelled": "true"})
+        if call.payload == 2:
+            event = {"kind": "event", "stepName": "go", "workflowName": "w", "idempotencyKey": "go"}
+            told = await self._runtime.start({**event, "parent": parent}, Prefer="respond-async")
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
+        self.token = call.headers["atomic-attempt-token"]
+        following = document(self.url, key=f"{call.json['idempotencyKey']}/2", payload=2, continues=parent)
+        told = await self._runtime.start(following, Atomic_Attempt_Token=self.token)
+        self.next_id = told.json["id"]
+        self.posted.set()
+        if self._later:
+            return EndpointReply(status=202, headers={"Atomic-Answer-Within": "60000"})
+        await self.goes_on.wait()
+        return EndpointReply(status=202, headers={"Atomic-Continue-As": self.next_id})
+
+    async def answer(self, step_id: str) -> ApiReply:
+        """Post the answer that was postponed."""
+        headers = {"Atomic-Attempt-Token": self.token}
+        body = json.dumps({"status": 202, "headers": {"Atomic-Continue-As": self.next_id}}).encode()
+        path = f"/{self._runtime.client}/steps/{step_id}/answer"
+        return await self._runtime.request("POST", path, body=body, headers=headers)
+
+
+async def scenario_a_graceful_cancel_reaches_the_run_that_goes_on(runtime: Runtime) -> None:
+    """The attempt under way may end, and has posted the next run already."""
+    for later in (False, True):
+        loop = Loop(runtime, f"/loop-{later}", answers_later=later)
+        started = document(loop.url, key=f"loop-{later}", payload=1)
+        first = (await runtime.start(started, Prefer="respond-async")).json
+        await loop.posted.wait()
+        if later:
+            await runtime.step_in(loop.next_id, "waiting")
+
+        await runtime.post(f"/runs/{first['runId']}/cancel", GRACEFUL)
+        loop.goes_on.set()
+        if later:
+            assert (await loop.answer(first["id"])).status == 200
+
+        old = await runtime.step_in(first["id"], "succeeded")
+        assert old["continuedAs"] == loop.next_id
+        ended = await runtime.step_in(loop.next_id, "cancelled")
+        assert ended["responseStatus"] == 409
+
+
+async def scenario_an_answer_that_comes_after_a_cancel_stops_the_next_run(runtime: Runtime) -> None:
+    loop = Loop(runtime, "/late", answers_later=True)
+    first = (await runtime.start(document(loop.url, payload=1), Prefer="respond-async")).json
+    await loop.posted.wait()
+    await runtime.step_in(loop.next_id, "waiting")
+
+    await runtime.post(f"/runs/{first['runId']}/cancel")
+
+    assert (await loop.answer(first["id"])).status == 409
+    await runtime.step_in(loop.next_id, "cancelled")

@@ -3,7 +3,8 @@
 A program that has the token of an attempt may end this attempt. The rules are those of a direct answer.
 """
 
-from atomic.application.attempts import event_of, note_late, outcome_of
+from atomic.application.attempts import clear_after_late, event_of, note_late, outcome_of
+from atomic.application.cancel import cancel_ended
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.rechecking import recheck
@@ -39,13 +40,17 @@ async def post_answer(
     if made is not None and _is_same(step, made, outcome):
         await wake_waiters_again(engine, step)
         return step
-    raise AttemptOver(await note_late(engine, step, attempt, outcome), attempt)
+    step = await note_late(engine, step, attempt, outcome)
+    await clear_after_late(engine, step, outcome)
+    raise AttemptOver(step, attempt)
 
 
 async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
     """Do what follows when the answer is in the row."""
     try:
-        if after.status is Status.WAITING and outcome.waiting_for:
+        if after.status is Status.CANCELLED or after.continued_as is not None:
+            await cancel_ended(engine, after)
+        elif after.status is Status.WAITING and outcome.waiting_for:
             after = await recheck(engine, after)
     finally:
         if after.answer_by_ms is None:

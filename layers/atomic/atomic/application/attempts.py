@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import orjson
 
-from atomic.application.cancel import cancel_below, cancel_run
+from atomic.application.cancel import cancel_below, cancel_ended, cancel_run
 from atomic.application.commit import Committed, commit
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
@@ -106,23 +106,23 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     outcome = await _while_leased(engine, step, lambda: outcome_of(engine, step, answer))
     after, effects = await _record(engine, step, event_of(engine, step, outcome))
     if effects is None:
-        await _ended_too_late(engine, after, step.attempt_count, outcome)
+        if not _is_known(after, step.attempt_count):
+            after = await note_late(engine, after, step.attempt_count, outcome)
+        await clear_after_late(engine, after, outcome)
         return
     if after.answer_by_ms is not None:
         return
     try:
-        if after.status is Status.CANCELLED and after.is_root:
-            # It was told of a graceful cancel, and has undone what it did.
-            await cancel_run(engine, after.spec.run_id)
+        if after.status is Status.CANCELLED or after.continued_as is not None:
+            await cancel_ended(engine, after)
         elif after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 
 
-async def _ended_too_late(engine: Engine, step: Step, attempt: int, outcome: Outcome) -> None:
-    if not _is_known(step, attempt):
-        await note_late(engine, step, attempt, outcome)
+async def clear_after_late(engine: Engine, step: Step, outcome: Outcome) -> None:
+    """Cancel what an attempt has posted before its answer came too late for the cancelled step."""
     if is_step_cancelled(step.error):
         await cancel_below(engine, step)
     if step.status is Status.CANCELLED and outcome.continued_as is not None:

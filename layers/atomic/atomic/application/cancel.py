@@ -63,6 +63,20 @@ async def cancel_gracefully(engine: Engine, run_id: str, within_ms: int) -> None
             await cancel_run(engine, run_id)
 
 
+async def cancel_ended(engine: Engine, ended: Step) -> None:
+    """Do what is left of a graceful cancel when a handler has ended. A second call changes nothing.
+
+    A root that has ended as cancelled leaves nothing live. One that goes on instead passes the cancel on.
+    """
+    if ended.is_root and ended.status is Status.CANCELLED:
+        await cancel_run(engine, ended.spec.run_id)
+    by_ms, root = ended.cancel_by_ms, ended if ended.is_settled else None
+    while by_ms is not None and root is not None and root.continued_as is not None:
+        within_ms = max(1, by_ms - engine.clock.now_ms())
+        await cancel_gracefully(engine, keys.run_of(root.continued_as), within_ms)
+        root = await engine.store.get(root.continued_as)
+
+
 async def request_cancel_below(engine: Engine, handler: Step) -> None:
     """Before a handler is told: request the cancel of each live step that it has posted.
 

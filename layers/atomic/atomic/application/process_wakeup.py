@@ -2,7 +2,7 @@
 
 from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
-from atomic.application.cancel import cancel_below, cancel_run, request_cancel_below
+from atomic.application.cancel import cancel_below, cancel_ended, cancel_run, request_cancel_below
 from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
@@ -32,6 +32,8 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
         await wake_waiters_again(engine, step)
         if is_step_cancelled(step.error):
             await cancel_below(engine, step)
+        elif step.cancel_by_ms is not None:
+            await cancel_ended(engine, step)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
 

@@ -61,7 +61,10 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     match outcome.kind:
         case OutcomeKind.SUCCEEDED:
             answered["continued_as"] = outcome.continued_as
-            return settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
+            after = settled(step, Status.SUCCEEDED, now_ms, **over, **answered)
+            # The run that goes on is cancelled in its place (`application.cancel`).
+            is_cancelled = outcome.continued_as is not None and step.cancelling
+            return replace(after, cancel_by_ms=step.cancel_by_ms) if is_cancelled else after
         case OutcomeKind.PERMANENT:
             return settled(step, Status.FAILED, now_ms, error=outcome.error, **over, **answered)
         case OutcomeKind.DEFERRED:
