@@ -1,8 +1,8 @@
 """Child runs that fail for reasons of their links, and their redrive."""
 
-from atomic.testing import EndpointCall, EndpointReply
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.child_runs import Repaired, link
-from scenarios.runtime import Runtime, always
+from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
 
 
@@ -56,3 +56,20 @@ async def scenario_a_redrive_leaves_runs_alone_that_a_link_may_not_have(runtime:
     again = (await runtime.get(f"/steps/{failed.json['response']['id']}")).json
     assert (again["generation"], again["errorKind"]) == (2, "child_differs")
     assert (await runtime.get(f"/steps/{other.json['id']}")).json["generation"] == 1
+
+
+async def scenario_a_link_that_waits_is_another_one_than_a_detached_one(runtime: Runtime) -> None:
+    """A newer build of the handler may wait for a run that an older one has started and left alone."""
+    url = runtime.endpoint("/child", answer_ok)
+    told: list[ApiReply] = []
+
+    async def both(call: EndpointCall) -> EndpointReply:
+        told.append(await runtime.start(link(call, url, detached=True)))
+        told.append(await runtime.start(link(call, url)))
+        return EndpointReply(json=1)
+
+    await runtime.finish(document(runtime.endpoint("/both", both)))
+    alone, waiting = (reply.json["response"] for reply in told)
+    assert alone == {"id": f"{told[0].json['childRunId']}-root", "runId": told[0].json["childRunId"]}
+    assert waiting != alone
+    assert len(runtime.calls(url)) == 1

@@ -252,7 +252,7 @@ async def scenario_a_run_cannot_wait_for_itself_over_others(runtime: Runtime) ->
             # The same payload, URL and key as the run that is meant.
             to = a.url if key == "a" else url
             told[key] = await runtime.start(link(call, to, key))
-        told["detached"] = await runtime.start(link(call, a.url, "a", detached=True, stepName="d"))
+        told["detached"] = await runtime.start(link(call, a.url, "a", detached=True))
         return EndpointReply(json=1)
 
     url = runtime.endpoint("/b", b)

@@ -53,6 +53,14 @@ def identity(
     return children_prefix(parent) + own[_PREFIX_CHARS:]
 
 
+def called_by_link(run: str, *, detached: bool) -> str:
+    """What takes the place of the URL in the identity of a step that starts this run.
+
+    One that waits for the run is another step than one that does not: their outcomes differ.
+    """
+    return f"{run} detached" if detached else run
+
+
 # Cached, since the steps of a handler are usually posted at about the same time.
 @lru_cache(maxsize=1024)
 def children_prefix(parent: str) -> str:

@@ -30,14 +30,15 @@ _PROBLEMS: Final = {
     ),
     ErrorKind.RUN_CYCLE: (
         problems.RUN_CYCLE,
-        " To start it without waiting for it, send `detached`: true, under another idempotencyKey.",
+        " To start it without waiting for it, send `detached`: true.",
     ),
 }
 
 
-def called_run(client: Client, run: ChildRun) -> str:
-    """The id of the run that a link starts: what it calls, as a part of its identity."""
-    return keys.run_id(client.id, run.workflow_name, run.idempotency_key)
+def called_run(client: Client, message: StartRequest, run: ChildRun) -> str:
+    """What a link calls, as a part of its identity."""
+    run_id = keys.run_id(client.id, run.workflow_name, run.idempotency_key)
+    return keys.called_by_link(run_id, detached=message.detached)
 
 
 def of_link(message: StartRequest, run: ChildRun) -> dict[str, Any]:

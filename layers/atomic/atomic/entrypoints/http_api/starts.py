@@ -289,7 +289,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
             message.workflow_name,
             message.parent or "",
             # A link is told apart by its run. A timer or an event has its kind in place of a URL.
-            (url or message.kind) if message.run is None else called_run(client, message.run),
+            (url or message.kind) if message.run is None else called_run(client, message, message.run),
             step_name,
             key,
         ),

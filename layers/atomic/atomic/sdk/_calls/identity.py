@@ -249,7 +249,8 @@ def step_id(client_id: str, run_id: str, document: dict[str, Any]) -> str:
     utf8("name", document.get("stepName", ""))
     called = document.get("stepInvokeUrl") or document["kind"]
     if (run := document.get("run")) is not None:
-        called = keys.run_id(client_id, run["workflowName"], run["idempotencyKey"])
+        child = keys.run_id(client_id, run["workflowName"], run["idempotencyKey"])
+        called = keys.called_by_link(child, detached=document.get("detached", False))
     identity = keys.identity(
         client_id,
         document["workflowName"],
