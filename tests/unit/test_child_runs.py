@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import StoreUnavailable
+from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import Quota
-from atomic.domain.steps import Step
-from atomic.domain.transitions import WAITERS_MAX
+from atomic.domain.steps import Step, settled
+from atomic.domain.transitions import WAITERS_MAX, begin
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
+from contract.builders import a_spec
 
 
 class SlowStore(MemoryStepStore):
@@ -272,5 +276,25 @@ def test_more_links_than_a_row_can_name_wait_for_one_run() -> None:
             await asyncio.sleep(120)
             ends = [(await atomic.get(f"/me/steps/{reply.json['id']}")).json for reply in roots]
             assert [end["response"] for end in ends] == [7] * links
+
+    run(main())
+
+
+def test_a_cancel_that_a_crash_has_kept_from_the_next_run_is_passed_on_later() -> None:
+    """The process ended between the end of the old root and the request to the new one."""
+
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            store, now_ms = atomic.engine.store, atomic.engine.clock.now_ms()
+            old, new = (begin(a_spec(key=key), keys.ROOT, now_ms, "n") for key in ("k", "k/2"))
+            ended = settled(old, Status.SUCCEEDED, now_ms, continued_as=new.id)
+            await store.create(replace(ended, cancel_by_ms=now_ms + 60_000))
+            await store.create(new)
+
+            await process_wakeup(atomic.engine, old.id)
+
+            told = await store.get(new.id)
+            assert told is not None
+            assert (told.cancelling != "", told.cancel_by_ms) == (True, now_ms + 60_000)
 
     run(main())
