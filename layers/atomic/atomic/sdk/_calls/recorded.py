@@ -184,8 +184,9 @@ class RecordingContext(CancelledContext, ABC):
         with self._called(step_call):
             if (found := await self._found(step_call)) is not None:
                 return found
-            await self._tell_if_cancelled(step_call)
             results = await self._known()
+            if not results.unused:
+                await self._tell_if_cancelled(step_call)
             if not results.is_complete:
                 raise UnavailableError(
                     f"version({step_call.name!r}) cannot read the results of earlier attempts."

@@ -36,7 +36,7 @@ from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.client import Client
 from atomic.sdk.context import Context
-from atomic.sdk.errors import InvalidRequestError, SerializationError
+from atomic.sdk.errors import InvalidRequestError, RunCancelledError, SerializationError
 from atomic.sdk.retry import Seconds, milliseconds, seconds
 
 _log: Final = logging.getLogger("atomic.sdk")
@@ -143,6 +143,8 @@ class Endpoint:
         ended = nobody_asks
         try:
             call, payload = self._read(request)
+            if call.cancelled and not self.is_workflow:
+                raise RunCancelledError("A step has nothing to undo, so it is not called again.")
             ended = self._starts(call)
             context = self._context(call, request.wait_s)
             function = partial(self._signature.call, call, context, payload)
