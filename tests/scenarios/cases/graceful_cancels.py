@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
+from scenarios.cases.answering import answer
 from scenarios.runtime import Runtime, answer_ok
-from scenarios.starts import document
+from scenarios.starts import assert_problem, document
 
 GRACEFUL = {"mode": "graceful", "within": 60_000}
 
@@ -141,6 +143,130 @@ async def scenario_a_child_run_is_told_as_well(runtime: Runtime) -> None:
     assert (child["status"], child["response"]) == ("cancelled", {"undone": True})
     assert trip.calls[-1] == ("true", True)
     assert told == ["urn:atomic:problem:cancelled"]
+
+
+async def scenario_a_step_that_is_answered_later_ends_at_once(runtime: Runtime) -> None:
+    """Its answer may take days, and what was done before is to be undone now. So it is refused."""
+    calls: list[EndpointCall] = []
+
+    async def later(call: EndpointCall) -> EndpointReply:
+        calls.append(call)
+        return EndpointReply(status=202, headers={"Atomic-Answer-Within": "3600000"})
+
+    ask = document(runtime.endpoint("/ask", later), key="ask")
+
+    async def handler(call: EndpointCall) -> EndpointReply:
+        reply = await runtime.start({**ask, "parent": call.json["stepId"]}, Prefer="respond-async")
+        if reply.status == 202:
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
+        return EndpointReply(status=409, headers={"Atomic-Cancelled": "true"})
+
+    started = document(runtime.endpoint("/handler", handler), key="asks")
+    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
+    root = await runtime.step_in(root_id, "waiting")
+    [asked] = calls
+    await runtime.step_in(asked.json["stepId"], "running")
+
+    await runtime.post(f"/runs/{root['runId']}/cancel", {**GRACEFUL, "within": 3_600_000})
+
+    await runtime.step_in(root_id, "cancelled")
+    assert (await runtime.get(f"/steps/{asked.json['stepId']}")).json["status"] == "cancelled"
+    assert_problem(await answer(runtime, asked, {"body": 1}), 409, "attempt-over")
+    assert len(calls) == 1
+
+
+async def scenario_a_handler_that_was_told_may_answer_later(runtime: Runtime) -> None:
+    """What it has left live ends with it, as after a direct answer."""
+    left: list[tuple[EndpointCall, str]] = []
+
+    async def handler(call: EndpointCall) -> EndpointReply:
+        name = "left" if "cancelled" in call.json else "go"
+        event = {"kind": "event", "stepName": name, "workflowName": "w", "idempotencyKey": name}
+        reply = await runtime.start({**event, "parent": call.json["stepId"]}, Prefer="respond-async")
+        if name == "go":
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
+        left.append((call, reply.json["id"]))
+        return EndpointReply(status=202, headers={"Atomic-Answer-Within": "3600000"})
+
+    started = document(runtime.endpoint("/handler", handler), key="undoes-later")
+    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
+    root = await runtime.step_in(root_id, "waiting")
+    await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
+    await runtime.until(partial(_answers_later, runtime, root_id))
+    [(call, left_id)] = left
+
+    answered = await answer(runtime, call, {"status": 409, "headers": {"Atomic-Cancelled": "true"}})
+
+    assert answered.json["status"] == "cancelled"
+    assert (await runtime.get(f"/steps/{left_id}")).json["status"] == "cancelled"
+
+
+async def _answers_later(runtime: Runtime, step_id: str) -> bool:
+    return (await runtime.get(f"/steps/{step_id}")).json["answerBy"] is not None
+
+
+async def scenario_a_nested_handler_whose_attempt_fails_after_a_post_is_told(runtime: Runtime) -> None:
+    """When the cancel is requested, it has posted nothing. Then it books, and its attempt fails."""
+    called, goes_on = asyncio.Event(), asyncio.Event()
+    book, undo = (document(runtime.endpoint(f"/{name}", answer_ok), key=name) for name in ("book", "undo"))
+    told: list[str] = []
+
+    async def nested(call: EndpointCall) -> EndpointReply:
+        parent = call.json["stepId"]
+        if "cancelled" in call.json:
+            told.append(parent)
+            assert (await runtime.start({**undo, "parent": parent})).status == 200
+            return EndpointReply(status=409, headers={"Atomic-Cancelled": "true"})
+        called.set()
+        await goes_on.wait()
+        assert (await runtime.start({**book, "parent": parent})).status == 200
+        return EndpointReply(status=500)
+
+    steps = document(runtime.endpoint("/nested", nested), key="nested", retry={"count": 3})
+
+    async def handler(call: EndpointCall) -> EndpointReply:
+        reply = await runtime.start({**steps, "parent": call.json["stepId"]}, Prefer="respond-async")
+        if reply.status == 202:
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
+        return EndpointReply(status=409, headers={"Atomic-Cancelled": "true"})
+
+    started = document(runtime.endpoint("/handler", handler), key="nests")
+    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
+    await called.wait()
+    root = await runtime.step_in(root_id, "waiting")
+    await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
+    # Its step is asked to end before its handler is told.
+    await runtime.until(partial(_is_asked, runtime, root["runId"]))
+    goes_on.set()
+
+    await runtime.step_in(root_id, "cancelled")
+    assert len(told) == 1
+
+
+async def _is_asked(runtime: Runtime, run_id: str) -> bool:
+    return "cancelBy" in (await runtime.get(f"/runs/{run_id}")).json["steps"][0]
+
+
+async def scenario_a_redrive_tells_the_handler_again(runtime: Runtime) -> None:
+    trip, fails = Trip(runtime), [True]
+
+    async def handler(call: EndpointCall) -> EndpointReply:
+        if "cancelled" in call.json and fails:
+            return EndpointReply(status=410)
+        return await trip.handle(call)
+
+    started = document(runtime.endpoint("/trip", handler), key="told-again")
+    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
+    root = await runtime.step_in(root_id, "waiting")
+    await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
+    await runtime.step_in(root_id, "failed")
+    fails.clear()
+
+    redriven = await runtime.post(f"/steps/{root_id}/redrive")
+
+    assert redriven.json["status"] in {"pending", "running", "cancelled"}
+    ended = await runtime.step_in(root_id, "cancelled")
+    assert ended["response"] == {"undone": True}
 
 
 async def scenario_a_wrong_cancel_names_the_field(runtime: Runtime) -> None:

@@ -4,11 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from atomic.domain.events import Cancelled, CancelRequested, Claimed, ToldUnfinished
+from atomic.domain.events import (
+    AnswersLater,
+    Cancelled,
+    CancelRequested,
+    Claimed,
+    Redriven,
+    ToldUnfinished,
+    Woken,
+)
 from atomic.domain.outcomes import CANCELLED, EndpointResponse, Outcome, StepError, classify
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step
-from atomic.domain.transitions import begin, transition
+from atomic.domain.transitions import SendWakeup, begin, effects_of, transition
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -43,7 +51,7 @@ def asked(step: Step, event: CancelRequested = HANDLER) -> Step:
 
 def told() -> Step:
     """A handler in the attempt that was told."""
-    return transition(asked(waiting()), Claimed("n2"), NOW + 200)
+    return transition(asked(waiting()), Claimed("n2", "recall"), NOW + 200)
 
 
 def test_what_was_never_called_ends_at_once() -> None:
@@ -68,8 +76,65 @@ def test_a_leaf_makes_no_further_attempt(outcome: Outcome) -> None:
     step = asked(running(), LEAF)
     assert (step.status, step.cancelling) == (Status.RUNNING, "last")
     after = ended(step, outcome, NOW + 200)
-    assert (after.status, after.error) == (Status.CANCELLED, CANCELLED)
+    # The process of its wake-up looks whether it has posted steps, and cancels it if not.
+    assert (after.status, after.cancelling, after.due_at_ms) == (Status.PENDING, "last", NOW + 200)
     assert after.attempt_log[-1].outcome is outcome.kind
+
+
+def test_a_process_that_found_the_step_due_before_the_request_makes_no_attempt() -> None:
+    """It has not dealt with the steps below the handler."""
+    woken = transition(waiting(), Woken(), NOW + 50)
+    requested = asked(woken)
+    assert transition(woken, Claimed("n2"), NOW + 100).status is Status.RUNNING
+    assert transition(requested, Claimed("n2"), NOW + 100) is requested
+    assert effects_of(replace(woken, due_at_ms=NOW + 100), requested, NOW + 100).after == (
+        SendWakeup(NOW + 100),
+    )
+
+
+def later() -> Step:
+    return transition(running(), AnswersLater("n1", 10**9), NOW + 50)
+
+
+def test_an_attempt_that_is_answered_later_is_broken_off() -> None:
+    leaf, handler = asked(later(), LEAF), asked(later())
+    assert (leaf.status, leaf.error, leaf.answer_by_ms) == (Status.CANCELLED, CANCELLED, None)
+    assert (handler.status, handler.cancelling, handler.due_at_ms) == (
+        Status.PENDING,
+        "recall",
+        NOW + 100,
+    )
+    assert (handler.answer_by_ms, handler.nonce) == (None, None)
+    for step in (leaf, handler):
+        assert step.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
+
+
+@pytest.mark.parametrize(("event", "cancelling"), [(LEAF, "last"), (HANDLER, "recall")])
+def test_an_attempt_that_is_under_way_is_not_answered_later(
+    event: CancelRequested, cancelling: str
+) -> None:
+    after = transition(asked(running(), event), AnswersLater("n1", 10**9), NOW + 200)
+    assert (after.status, after.cancelling, after.due_at_ms) == (Status.PENDING, cancelling, NOW + 200)
+    assert after.answer_by_ms is None
+
+
+def test_a_handler_that_was_told_may_be_answered_later() -> None:
+    after = transition(told(), AnswersLater("n2", 10**9), NOW + 300)
+    assert (after.status, after.answer_by_ms) == (Status.RUNNING, BY)
+
+
+def test_a_redrive_goes_on_with_the_cancel() -> None:
+    failed = ended(told(), PERMANENT, NOW + 300)
+    assert (failed.status, failed.is_dead_letter) == (Status.FAILED, True)
+    again = transition(failed, Redriven(1), NOW + 10**9)
+    assert (again.cancelling, again.cancel_by_ms) == ("recalled", NOW + 10**9 + 59_900)
+    assert transition(again, Claimed("n3", "recalled"), NOW + 10**9).cancelling == "recalled"
+
+
+def test_a_root_that_goes_on_as_another_one_keeps_the_request_for_that() -> None:
+    goes_on = replace(SUCCEEDED, continued_as=OTHER)
+    assert ended(asked(running()), goes_on, NOW + 200).cancel_by_ms == BY
+    assert ended(asked(running()), SUCCEEDED, NOW + 200).cancel_by_ms is None
 
 
 @pytest.mark.parametrize("event", [LEAF, HANDLER])

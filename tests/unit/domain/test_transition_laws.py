@@ -97,7 +97,7 @@ def history(
 def _with_nonce(event: events.Event, step: Step, number: int) -> events.Event:
     match event:
         case events.Claimed():
-            return events.Claimed(f"n{number}")
+            return events.Claimed(f"n{number}", step.cancelling)
         case events.AnswerOverdue():
             return replace(event, by_ms=step.answer_by_ms or 0)
         case events.Ended(nonce="held") | events.Deferred(nonce="held") | events.AnswersLater():
@@ -240,6 +240,6 @@ def test_following_the_wakeups_settles_a_step(asked: StepSpec, story: Any) -> No
         if step.status is Status.WAITING:
             over = events.Woken() if step.wake is None else events.WaitOver(step.attempt_count)
             step = transition(step, over, now_ms)
-        step = transition(step, events.Claimed(f"end{turn}"), now_ms)
+        step = transition(step, events.Claimed(f"end{turn}", step.cancelling), now_ms)
         step = transition(step, events.Ended(nonce=step.nonce or "", outcome=failure, jitter=0.5), now_ms)
     assert step.is_settled

@@ -181,8 +181,8 @@ Opened      =         =         =         =         =         =         =       
 Limits      =         =         =         =         =         =         =         =         =         =
 Heartbeat   =         =         =         =         =         =         =         =         =         =
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
-CancelLeaf  cancelled cancelled ~         ~         ~         cancelled pending   =         =         =
-CancelTold  cancelled pending   ~         ~         ~         pending   pending   =         =         =
+CancelLeaf  cancelled cancelled ~         ~         cancelled cancelled pending   =         =         =
+CancelTold  cancelled pending   ~         ~         pending   pending   pending   =         =         =
 Rescheduled =         ~         =         =         ~         =         =         =         =         =
 LinkEnded   =         =         =         =         =         =         =         =         =         =
 LinkMoved   =         =         =         =         =         =         =         =         =         =

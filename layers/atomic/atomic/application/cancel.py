@@ -5,6 +5,8 @@ handler is told, what it has posted ends or is to be told: the process that make
 handler that is told finds none of its steps to be live for long, and none is forgotten by a crash.
 """
 
+from dataclasses import replace
+
 from atomic.application.batches import for_each
 from atomic.application.commit import Committed, commit
 from atomic.application.engine import Engine
@@ -50,10 +52,11 @@ async def cancel_run(engine: Engine, run_id: str) -> None:
         await for_each(live, cancel)
 
 
-async def cancel_gracefully(engine: Engine, run_id: str, within_ms: int) -> None:
+async def cancel_gracefully(engine: Engine, run_id: str, within_ms: int) -> Step | None:
     """Let the handlers of the run undo what they did, and cancel what is live after `within_ms`.
 
     A second graceful cancel changes nothing. A run whose root was never called is cancelled at once.
+    Returns the root as it then stands.
     """
     root = await engine.store.get(keys.root_of(run_id))
     if root is not None:
@@ -61,6 +64,7 @@ async def cancel_gracefully(engine: Engine, run_id: str, within_ms: int) -> None
         root, _ = await commit(engine, root, event)
         if root.status is Status.CANCELLED:
             await cancel_run(engine, run_id)
+    return root
 
 
 async def cancel_ended(engine: Engine, ended: Step) -> None:
@@ -85,7 +89,7 @@ async def request_cancel_below(engine: Engine, handler: Step) -> None:
     """
     live = [child async for child in children(engine, handler.id) if child.status not in SETTLED]
     newer = await engine.store.get(handler.id)
-    if newer is None or newer.cancelling != "recall" or newer.cancel_by_ms is None:
+    if newer is None or newer.cancelling != handler.cancelling or newer.cancel_by_ms is None:
         return
     by_ms = newer.cancel_by_ms
 
@@ -94,7 +98,7 @@ async def request_cancel_below(engine: Engine, handler: Step) -> None:
         if step is not None and step.spec.kind == "run":
             await _request_of_link(engine, step, by_ms)
         elif step is not None:
-            is_handler = step.spec.kind == "http" and await _has_posted(engine, step)
+            is_handler = step.spec.kind == "http" and await has_posted(engine, step)
             await commit(engine, step, CancelRequested(by_ms, is_handler))
 
     await for_each([child.id for child in live], request)
@@ -107,10 +111,14 @@ async def _request_of_link(engine: Engine, link: Step, by_ms: int) -> None:
         await _cancel(engine, link, Cancelled())
         return
     await commit(engine, link, CancelRequested(by_ms, is_handler=False))
-    await cancel_gracefully(engine, root.spec.run_id, max(1, by_ms - engine.clock.now_ms()))
+    asked = await cancel_gracefully(engine, root.spec.run_id, max(1, by_ms - engine.clock.now_ms()))
+    if asked is not None:
+        # The link may not know yet that its run goes on as another one.
+        await cancel_ended(engine, replace(asked, cancel_by_ms=by_ms))
 
 
-async def _has_posted(engine: Engine, step: Step) -> bool:
+async def has_posted(engine: Engine, step: Step) -> bool:
+    """Whether a step was posted below this one."""
     async for _ in children(engine, step.id):
         return True
     return False

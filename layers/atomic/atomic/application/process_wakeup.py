@@ -2,7 +2,13 @@
 
 from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
-from atomic.application.cancel import cancel_below, cancel_ended, cancel_run, request_cancel_below
+from atomic.application.cancel import (
+    cancel_below,
+    cancel_ended,
+    cancel_run,
+    has_posted,
+    request_cancel_below,
+)
 from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
@@ -72,19 +78,20 @@ async def _is_cancelled(engine: Engine, due: Step, now_ms: int) -> bool:
     if due.cancel_by_ms is not None and due.cancel_by_ms <= now_ms:
         await cancel_run(engine, due.spec.run_id)
         return True
-    if due.cancelling == "last":
-        # Its last attempt was lost, or was not made.
+    if due.cancelling == "recalled":
+        return False
+    if due.cancelling == "last" and not await has_posted(engine, due):
+        # Its last attempt has failed, was lost, or was not made, and has posted nothing.
         await commit(engine, due, Cancelled())
         return True
-    if due.cancelling == "recall":
-        await request_cancel_below(engine, due)
+    await request_cancel_below(engine, due)
     return False
 
 
 async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:
     """Claim the attempt that is due; None when another process has it, or the step has ended."""
     nonce = engine.entropy.token()
-    step, effects = await commit(engine, due, Claimed(nonce))
+    step, effects = await commit(engine, due, Claimed(nonce, due.cancelling))
     if effects is None:
         return None
     if step.consecutive_lost > 0:

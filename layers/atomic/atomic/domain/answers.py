@@ -5,6 +5,7 @@ time ends the attempt. Until then no process takes the step over, not even after
 """
 
 from atomic.domain import events
+from atomic.domain.cancelling import answer_postponed
 from atomic.domain.endings import ended, within_deadline
 from atomic.domain.outcomes import Outcome, StepError
 from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time
@@ -16,6 +17,8 @@ def answers_later(step: Step, event: events.AnswersLater, now_ms: int) -> Step:
     """The step after its endpoint has postponed the answer. A posted answer may postpone it again."""
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
+    if (after := answer_postponed(step, now_ms)) is not None:
+        return after
     by_ms = within_deadline(step, now_ms + event.within_ms)
     if by_ms == step.answer_by_ms:
         return step

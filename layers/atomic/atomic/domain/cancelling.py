@@ -2,15 +2,16 @@
 
 A step that is to be told is called once more, with `Atomic-Cancelled`, as soon as no attempt is under way.
 It has until `cancel_by_ms`. A running attempt may end, because its endpoint may be having its effect now,
-and what undoes the effect must not come first. If no step was posted below it, it makes no other attempt.
+and what undoes the effect must not come first. It makes no other attempt unless it has posted steps by
+then. An attempt that is answered later may go on for days, so it is broken off: its answer is too late.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from atomic.domain import events
-from atomic.domain.outcomes import CANCELLED, Outcome
-from atomic.domain.steps import Step, changed, closed, settled
+from atomic.domain.outcomes import BROKEN_OFF, CANCELLED, Outcome
+from atomic.domain.steps import Cancelling, Step, changed, closed, settled
 from atomic.protocol.enums import OutcomeKind, Status
 
 
@@ -18,18 +19,28 @@ def cancel_requested(step: Step, event: events.CancelRequested, now_ms: int) -> 
     """The step after the request. One that was never called, or calls nothing, ends at once."""
     if step.is_settled or step.cancelling:
         return step
+    asked: dict[str, Any] = {"cancel_by_ms": event.by_ms, "cancel_within_ms": event.by_ms - now_ms}
     if step.spec.kind == "run":
         # The run that it has started is cancelled in the same way, and ends this step.
-        return changed(step, cancelling="recalled", cancel_by_ms=event.by_ms)
-    is_running = step.status is Status.RUNNING
+        return changed(step, cancelling="recalled", **asked)
     is_handler = event.is_handler or step.status is Status.WAITING
+    is_running = step.status is Status.RUNNING and step.answer_by_ms is None
     if step.spec.kind != "http" or not step.attempt_count or not (is_running or is_handler):
-        return settled(step, Status.CANCELLED, now_ms, error=CANCELLED)
+        return settled(_broken_off(step, now_ms), Status.CANCELLED, now_ms, error=CANCELLED)
     if is_running:
         due_at_ms = event.by_ms if step.due_at_ms is None else min(step.due_at_ms, event.by_ms)
-        cancelling = "recall" if is_handler else "last"
-        return changed(step, cancelling=cancelling, cancel_by_ms=event.by_ms, due_at_ms=due_at_ms)
-    return _recalled(step, event.by_ms, now_ms)
+        return changed(step, cancelling="recall" if is_handler else "last", due_at_ms=due_at_ms, **asked)
+    return _due(replace(_broken_off(step, now_ms), **asked), "recall", now_ms)
+
+
+def answer_postponed(step: Step, now_ms: int) -> Step | None:
+    """The step whose running attempt is to be answered later; None if it may be.
+
+    A step that was told may be answered later. Any other answer would come too late.
+    """
+    if step.cancelling not in {"last", "recall"}:
+        return None
+    return _due(_broken_off(step, now_ms), step.cancelling, now_ms)
 
 
 def attempt_ended(
@@ -50,18 +61,24 @@ def attempt_ended(
     if is_final or step.cancelling == "recalled":
         return None
     calls_steps = step.told is not None or outcome.kind in {OutcomeKind.SUSPENDED, OutcomeKind.DEFERRED}
-    if step.cancelling == "last" and not calls_steps:
-        return settled(step, Status.CANCELLED, now_ms, error=CANCELLED, **over)
-    return _recalled(replace(step, **freed), step.cancel_by_ms, now_ms)
+    # Whether the last attempt has posted steps, only the list of steps tells.
+    return _due(replace(step, **freed), "recall" if calls_steps else step.cancelling, now_ms)
 
 
-def _recalled(step: Step, by_ms: int | None, now_ms: int) -> Step:
-    """The step, to be called once more, now."""
+def _broken_off(step: Step, now_ms: int) -> Step:
+    """The step, whose attempt, if one is under way, does not count any more."""
+    if step.status is not Status.RUNNING:
+        return step
+    log = closed(step.attempt_log, BROKEN_OFF, now_ms)
+    return replace(step, attempt_log=log, nonce=None, answer_by_ms=None, woken=False, told=None)
+
+
+def _due(step: Step, cancelling: Cancelling, now_ms: int) -> Step:
+    """The step, to be called once more now. Under "last", only if it has posted steps."""
     return changed(
         step,
         status=Status.PENDING,
-        cancelling="recall",
-        cancel_by_ms=by_ms,
+        cancelling=cancelling,
         due_at_ms=now_ms,
         waiting_for=(),
         wake=None,

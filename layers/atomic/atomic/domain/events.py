@@ -9,9 +9,14 @@ from atomic.protocol.enums import Status
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A process claims the step's next attempt under this nonce."""
+    """A process claims the step's next attempt under this nonce.
+
+    `cancelling` is that of the row by which the process found the attempt due. What has to be done before
+    the attempt depends on it.
+    """
 
     nonce: str
+    cancelling: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,10 @@ class Outcome:
     unused_results: int = 0
 
 
+# The end of an attempt that was under way when its step was cancelled.
+BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=CANCELLED)
+
+
 def classify(answer: EndpointResponse, policy: RetryPolicy, now_ms: int) -> Outcome:
     """Read an answer: 2xx succeeds, most others are retried (404 included), a few are permanent."""
     outcome = _outcome(answer, policy, now_ms)

@@ -18,6 +18,8 @@ ATTEMPTS_KEPT: Final = 50
 LEASE_MARGIN_MS: Final = 15_000
 # When a link is rechecked first: longer than it takes to create its root. Only a crash makes it necessary.
 LINK_RECHECK_MS: Final = 60_000
+# How far a graceful cancel has come; see `Step`.
+Cancelling = Literal["", "last", "recall", "recalled"]
 _ROOT_END: Final = keys.step_id("", keys.ROOT)
 
 
@@ -139,7 +141,8 @@ class Step:
     `early`: the result came before a handler asked for this event; "opened" when a handler has asked since.
     `message`: which message the result of this event is, if it was posted for the next event of its name.
     `cancelling`: a graceful cancel is under way. Under "last" the running attempt is the last one. Under
-    "recall" the step is called once more and told, under "recalled" it was. It ends by `cancel_by_ms`.
+    "recall" the step is called once more and told, under "recalled" it was. It ends by `cancel_by_ms`. A
+    failed step keeps this for its redrive, which has `cancel_within_ms` again.
     """
 
     spec: StepSpec
@@ -178,8 +181,9 @@ class Step:
     continued_as: str | None = None
     early: Literal["", "unopened", "opened"] = ""
     message: str = ""
-    cancelling: Literal["", "last", "recall", "recalled"] = ""
+    cancelling: Cancelling = ""
     cancel_by_ms: int | None = None
+    cancel_within_ms: int = 0
 
     @property
     def position(self) -> str:
@@ -345,7 +349,7 @@ def settled(
         failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
-        cancelling="",
+        cancelling=step.cancelling if status is Status.FAILED else "",
         cancel_by_ms=None,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,

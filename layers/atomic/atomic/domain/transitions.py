@@ -24,7 +24,7 @@ from atomic.domain.endings import (
 )
 from atomic.domain.links import begin_link, called_off, link_changed, must_cancel_run, root_of
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
-from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody, sentence_of
+from atomic.domain.outcomes import BROKEN_OFF, StepError, StoredBody, sentence_of
 from atomic.domain.steps import (
     ATTEMPTS_KEPT,
     Attempt,
@@ -41,10 +41,9 @@ from atomic.domain.steps import (
     settled,
 )
 from atomic.protocol import keys
-from atomic.protocol.enums import OutcomeKind, Status
+from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
-_BROKEN_OFF: Final = Outcome(kind=OutcomeKind.NO_ANSWER, error=CANCELLED)
 # What a timer answers.
 NOTHING: Final = StoredBody(b"null", "json")
 # Longer than a write takes, but shorter than any lease, so that the claim of an attempt never has to wait.
@@ -106,8 +105,8 @@ def _value(spec: StepSpec, position: str, now_ms: int) -> Step:
 def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 - one arm an event
     """The step after the event, its version one higher; the same object when nothing changes."""
     match event:
-        case events.Claimed(nonce):
-            return _claimed(step, nonce, now_ms)
+        case events.Claimed(nonce, cancelling):
+            return _claimed(step, nonce, now_ms) if step.cancelling == cancelling else step
         case events.NotAdmitted(until_ms):
             return _not_admitted(step, until_ms, now_ms)
         case events.Deferred():
@@ -232,7 +231,7 @@ def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
         return called_off(step, event, now_ms)
     attempts = step.attempt_log
     if step.status is Status.RUNNING:
-        attempts = closed(attempts, _BROKEN_OFF, now_ms)
+        attempts = closed(attempts, BROKEN_OFF, now_ms)
     after = settled(step, Status.CANCELLED, now_ms, error=event.error, attempt_log=attempts)
     return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
 
@@ -276,6 +275,7 @@ def _redriven(step: Step, now_ms: int) -> Step:
         error=None,
         finished_at_ms=None,
         expires_at_ms=None,
+        cancel_by_ms=now_ms + step.cancel_within_ms if step.cancelling else None,
     )
 
 
@@ -385,9 +385,9 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
 
 def _needs_wakeup(before: Step, after: Step) -> bool:
     # A step may be woken at the very time of its recheck. The wake-up for this time may have been taken by
-    # the process that rechecks the step.
-    is_woken = before.status is Status.WAITING and after.status is Status.PENDING
-    return is_woken or after.due_at_ms != before.due_at_ms
+    # the process that rechecks the step. A cancel may be requested at the very time of an attempt.
+    is_woken = before.status is Status.WAITING or before.cancelling != after.cancelling
+    return (is_woken and after.status is Status.PENDING) or after.due_at_ms != before.due_at_ms
 
 
 def is_soon(due_at_ms: int, now_ms: int) -> bool:

@@ -238,7 +238,8 @@ def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:
 
 def _summary(step: Step) -> dict[str, Any]:
     spec = step.spec
-    cancels = {} if step.cancel_by_ms is None else {"cancelBy": _moment(step.cancel_by_ms)}
+    is_cancelling = step.cancel_by_ms is not None and not step.is_settled
+    cancels = {"cancelBy": _moment(step.cancel_by_ms)} if is_cancelling else {}
     return {
         "id": step.id,
         "runId": spec.run_id,
