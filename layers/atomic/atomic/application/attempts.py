@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import orjson
 
-from atomic.application.cancel import cancel_below, cancel_ended, cancel_run
+from atomic.application.cancel import cancel_below, cancel_ended, cancel_run, held_back
 from atomic.application.commit import Committed, commit
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
@@ -137,6 +137,8 @@ async def outcome_of(engine: Engine, step: Step, answer: EndpointResponse) -> Ou
     outcome = await engine.large_bodies.read(
         spec.client_id, len(answer.body), lambda: classify(answer, spec.retry, wall_ms)
     )
+    if outcome.cancelled and step.cancelling == "recalled":
+        return await held_back(engine, step, outcome)
     return outcome if outcome.continued_as is None else await continued(engine, step, outcome)
 
 

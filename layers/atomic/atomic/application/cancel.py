@@ -17,10 +17,11 @@ from atomic.application.wait_set import children
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
 from atomic.domain.events import Cancelled, CancelRequested, LinkEnded
 from atomic.domain.links import is_called_off, must_cancel_run, root_of
-from atomic.domain.outcomes import CANCELLED, STEP_CANCELLED, is_step_cancelled
+from atomic.domain.outcomes import CANCELLED, STEP_CANCELLED, Outcome, is_step_cancelled
 from atomic.domain.steps import Step
 from atomic.protocol import keys
-from atomic.protocol.enums import SETTLED, Status
+from atomic.protocol.constants import WAITING_FOR_MAX
+from atomic.protocol.enums import SETTLED, OutcomeKind, Status
 
 
 async def cancel_run(engine: Engine, run_id: str) -> None:
@@ -102,6 +103,24 @@ async def request_cancel_below(engine: Engine, handler: Step) -> None:
             await commit(engine, step, CancelRequested(by_ms, is_handler))
 
     await for_each([child.id for child in live], request)
+
+
+async def held_back(engine: Engine, told: Step, outcome: Outcome) -> Outcome:
+    """The outcome of an attempt that says that it has ended because of the cancel.
+
+    Steps that this handler has posted may still undo what they did, and the handler may not wait for them:
+    it may have started several runs. Then this is a suspension until all of these have settled.
+    """
+    below = children(engine, told.id)
+    live = [child.id async for child in below if child.status not in SETTLED]
+    steps = [await engine.store.get(step_id) for step_id in live]
+    undoing = [step.id for step in steps if step is not None and step.cancelling and not step.is_settled]
+    if not undoing:
+        return outcome
+    names = tuple(undoing[:WAITING_FOR_MAX])
+    return replace(
+        outcome, kind=OutcomeKind.SUSPENDED, error=None, cancelled=False, waiting_for=names, wake="settled"
+    )
 
 
 async def _request_of_link(engine: Engine, link: Step, by_ms: int) -> None:

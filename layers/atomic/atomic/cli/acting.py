@@ -14,8 +14,9 @@ from atomic.sdk._wire.api import act_on_run, act_on_step
 _SAME: Final = "The ids of a run and of its root step mean the same."
 _OPTIONS: Final = {
     "cancel": (
-        click.option("--graceful", is_flag=True, help="Let the workflow undo what it did before it ends."),
+        # The last one that is added is shown first.
         click.option("--within", type=float, help="For how many seconds it may do so (default: 60)."),
+        click.option("--graceful", is_flag=True, help="Let the workflow undo what it did before it ends."),
     )
 }
 
@@ -47,6 +48,8 @@ def _act(
     if graceful or within is not None:
         if is_child:
             raise click.UsageError("--graceful and --within are for a run: give its id")
+        if not graceful:
+            raise click.UsageError("--within is for a graceful cancel: add --graceful, or leave it out")
         cancelled = client.cancel(run_id, graceful=graceful, within=within)
         by = "" if cancelled.cancel_by is None else f", and ends as cancelled by {cancelled.cancel_by}"
         api.show(cancelled, f"{cancelled.run_id} is {cancelled.status}{by}")
