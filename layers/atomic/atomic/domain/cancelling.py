@@ -3,7 +3,7 @@
 A step that is to be told is called once more, with `Atomic-Cancelled`, as soon as no attempt is under way.
 It has until `cancel_by_ms`. A running attempt may end, because its endpoint may be having its effect now,
 and what undoes the effect must not come first. It makes no other attempt unless it has posted steps by
-then. An attempt that is answered later may go on for days, so it is broken off: its answer is too late.
+then. An attempt that is answered later may go on for days, so it ends at once: its answer is too late.
 """
 
 from dataclasses import replace
