@@ -2,11 +2,11 @@
 
 import pytest
 
-from sdk.cases import batches, cancels, child_runs, sagas
+from sdk.cases import batches, cancels, cancels_again, child_runs, sagas
 from sdk.matrix import Case, cases_named, run
 from sdk.test_starlette import decorated
 
-MODULES = {module.__name__ for module in (batches, cancels, child_runs, sagas)}
+MODULES = {module.__name__ for module in (batches, cancels, cancels_again, child_runs, sagas)}
 CASES = [case for case in cases_named("case_") if case.__module__ in MODULES]
 
 

@@ -12,7 +12,6 @@ from atomic.sdk import (
     Call,
     CancelledError,
     Context,
-    NonRetryable,
     Retry,
     RunCancelledError,
     RunDocument,
@@ -20,7 +19,7 @@ from atomic.sdk import (
     StepFailedError,
 )
 from sdk.cases.sagas import book
-from sdk.durable.flows import VARIANTS, Flow, awaited, run, serve
+from sdk.durable.flows import VARIANTS, Flow, awaited, run
 from sdk.world import World
 
 WAITS_S = 20
@@ -338,56 +337,3 @@ def case_a_step_is_not_called_again(world: World) -> None:
     until(world, run_id, lambda run: run.root.status == "retrying")
     assert cancelled(world, run_id).run.status == "cancelled"
     assert entries == ["charge"]
-
-
-def case_a_version_in_front_of_what_was_done_is_passed(world: World) -> None:
-    """The code was changed while the run waited. To raise there would skip all that undoes anything."""
-
-    def flow(ctx: Any, payload: Any) -> Flow:
-        if is_new:
-            assert (yield ctx.version("greets", 1)) == 0
-        try:
-            yield ctx.step("/write", "room")
-            yield ctx.sleep(3600)
-        except RunCancelledError:
-            yield ctx.step("/write", "no room")
-            raise
-
-    is_new: list[bool] = []
-    entries = book(world)
-    serve(world, "w", flow)
-    for variant in VARIANTS:
-        is_new.clear()
-        run_id = begun(world, f"/{variant}/w", has("timer"))
-        is_new.append(True)
-        assert cancelled(world, run_id).run.status == "cancelled"
-        assert entries == ["room", "no room"]
-        entries.clear()
-
-
-def case_an_undo_that_failed_is_redriven(world: World) -> None:
-    def undo(payload: str) -> None:
-        if is_broken:
-            raise NonRetryable("not built yet")
-        entries.append(payload)
-
-    def flow(ctx: Any, saga: Any) -> Flow:
-        yield saga.step("/write", "order", undo="/write", undo_payload="no order")
-        yield saga.step("/write", "room", undo="/undo", undo_payload="no room")
-        yield ctx.event("go")
-
-    is_broken: list[bool] = []
-    entries = book(world)
-    world.step("/undo", undo)
-    served(world, "w", flow)
-    for variant in VARIANTS:
-        is_broken.append(True)
-        run_id = begun(world, f"/{variant}/w", has("event"))
-        found = cancelled(world, run_id)
-        assert (found.run.status, entries) == ("failed", ["order", "room", "no order"])
-        is_broken.clear()
-        [dead] = [step for step in found.steps if step.status == "failed"]
-        world.client.redrive(dead.id)
-        until(world, run_id, lambda run: run.run.status == "cancelled")
-        assert entries == ["order", "room", "no order", "no room"]
-        entries.clear()

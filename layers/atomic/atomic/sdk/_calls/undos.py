@@ -185,6 +185,8 @@ class SagaContext(RecordingContext, ABC):
         async def asked(step_call: StepCall[Any]) -> Outcome:
             because = await self._undone_because(saga)
             if because is not None and not await self._was_posted(step_call):
+                # A cancel is raised here as in the attempt that has begun to undo.
+                await self._tell_if_cancelled(step_call)
                 if not _is_value(step_call):
                     saga.noted.remove(noted)
                 raise _failed(saga, because)
