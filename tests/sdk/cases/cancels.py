@@ -13,6 +13,7 @@ from atomic.sdk import (
     CancelledError,
     Context,
     Retry,
+    RetryAfter,
     RunCancelledError,
     RunDocument,
     RunSummary,
@@ -87,6 +88,50 @@ def case_a_saga_that_sleeps_is_undone(world: World) -> None:
         assert [step.status for step in found.steps if step.kind == "timer"] == ["cancelled"]
         with pytest.raises(CancelledError):
             world.start(f"/{variant}/trip", key=f"{variant}/trip")
+        entries.clear()
+
+
+def case_an_event_that_was_opened_is_open_to_a_replay(world: World) -> None:
+    """The cancel has ended it. Only the call that waits for it is told, so what comes before is undone."""
+
+    def flow(ctx: Any, saga: Any) -> Flow:
+        event = yield ctx.open_event("approval")
+        yield saga.step("/write", f"ask {event.url}", undo="/write", undo_payload="ask no more")
+        yield ctx.event("approval")
+
+    entries = book(world)
+    served(world, "asked", flow)
+    for variant in VARIANTS:
+        run_id = begun(world, f"/{variant}/asked", has("http", "succeeded"))
+        assert cancelled(world, run_id).run.status == "cancelled"
+        assert [entry.split("/")[0] for entry in entries] == ["ask http:", "ask no more"]
+        entries.clear()
+
+
+def case_an_undo_under_way_is_made_again(world: World) -> None:
+    """The cancel ends the undo of a saga whose block has raised before, as it ends any other step."""
+    is_open = {"def": False, "async": False}
+    tried: list[str] = []
+
+    def undo(variant: str) -> None:
+        tried.append(variant)
+        if not is_open[variant]:
+            raise RetryAfter(3600)
+        entries.append(f"undone {variant}")
+
+    def flow(ctx: Any, saga: Any) -> Flow:
+        variant = ctx.idempotency_key.split("/")[0]
+        yield saga.step("/write", "room", undo="/undo", undo_payload=variant)
+        yield saga.step("/fail", "flight", undo="/write", undo_payload="no flight")
+
+    entries = book(world)
+    world.step("/undo", undo)
+    served(world, "booked", flow)
+    for variant in VARIANTS:
+        run_id = begun(world, f"/{variant}/booked", lambda _, variant=variant: variant in tried)
+        is_open[variant] = True
+        cancelled(world, run_id)
+        assert entries == ["room", "flight", "no flight", f"undone {variant}"]
         entries.clear()
 
 

@@ -230,9 +230,10 @@ class AsyncEvents(CallbackCalls, ABC):
             try:
                 known = await self._known()
                 with self._observed_opening(step_call, known), self._called(step_call):
-                    if (url := known.callback_url(step_call.id)) is not None:
-                        return self._event_id(step_call.id, url)
                     await self._tell_if_cancelled(step_call)
+                    url = known.callback_url(step_call.id, is_told=self.cancelled)
+                    if url is not None:
+                        return self._event_id(step_call.id, url)
                     return self._event_id(*await self._client.run_flow(self._opening(step_call)))
             except Suspended as signal:
                 call.answered()

@@ -52,12 +52,13 @@ class CancelledContext(BaseContext, ABC):
         if keys.run_of(step_call.id) != self.run_id:
             # The run as which this one would go on is none of its steps, and must not begin any more.
             return False
-        if (await self._known()).has(step_call.id):
+        known = await self._known()
+        if known.has(step_call.id):
             return True
         if self._query is None:
             # Without a token, nothing is known of earlier attempts.
             return self.attempt > 1
-        return await self._send(is_posted(self._query, step_call.id, self._client.patience_s))
+        return await self._send(is_posted(self._query, known, step_call.id, self._client.patience_s))
 
     @abstractmethod
     def _is_told(self) -> bool:

@@ -131,13 +131,14 @@ class Results:
         """Whether no earlier attempt has posted the step, as far as these results are complete."""
         return self.is_complete and step_id not in self._steps
 
-    def callback_url(self, step_id: str) -> str | None:
+    def callback_url(self, step_id: str, *, is_told: bool) -> str | None:
         """The callback URL of an event that is known to be open or done, empty if the server gave none.
 
-        None for any other event: it must be posted.
+        None for any other event: it must be posted. `is_told`: the run is being cancelled, which has ended
+        the event since an earlier attempt opened it.
         """
         known = self._steps.get(step_id)
-        if known is None or known.status == "cancelled":
+        if known is None or (known.status == "cancelled" and not is_told):
             return None
         self._asked.add(step_id)
         return known.callback_url
@@ -234,10 +235,13 @@ def read_one(
     return found.outcome(step_id, document)
 
 
-def is_posted(query: ResultsQuery, step_id: str, patience_s: float) -> Flow[bool]:
-    """Whether the step exists now; also when the server does not say. Raises transient errors."""
+def is_posted(query: ResultsQuery, known: Results, step_id: str, patience_s: float) -> Flow[bool]:
+    """Whether the step exists now; also when the server does not say. Adds the step to what is known.
+
+    Raises transient errors.
+    """
     answer = yield from exchange(query.request(id=step_id), min(patience_s, _PATIENCE_S))
-    found = Results()
+    found = Results(_steps=known._steps)  # noqa: SLF001 - this module's own
     found.add(_document(answer), query)
     return not found.lacks(step_id)
 

@@ -34,7 +34,13 @@ from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import Ask, RecordingContext
 from atomic.sdk._wire.answers import cause_of
 from atomic.sdk._wire.api import Outcome, check_options, start_document
-from atomic.sdk.errors import AtomicError, InvalidRequestError, RetryAfter, SagaFailedError
+from atomic.sdk.errors import (
+    AtomicError,
+    InvalidRequestError,
+    RetryAfter,
+    RunCancelledError,
+    SagaFailedError,
+)
 from atomic.sdk.retry import Retry
 
 # The pauses between retries grow to 2 minutes, so 1000 retries last for more than a day.
@@ -245,7 +251,12 @@ class SagaContext(RecordingContext, ABC):
                 with suppress(AtomicError):
                     noted.ended_at = (await self._settle(noted.of)).ended_at
         try:
-            await noted.make(noted)
+            try:
+                await noted.make(noted)
+            except RunCancelledError:
+                # The cancel came while an earlier attempt undid, and has ended this undo as any other step.
+                noted.key += " again"
+                await noted.make(noted)
         except Exception as error:
             return error
         return None
