@@ -35,8 +35,8 @@ _TRIES: Final = (
 )
 
 
-def program_of(seed: int) -> Program:
-    """The program of a seed."""
+def program_of(seed: int, *, undoes: bool = False) -> Program:
+    """The program of a seed. `undoes`: each workflow is a saga, which undoes what it has called."""
     chance = random.Random(f"program {seed}")
     budget = _Budget(chance.randint(STATEMENTS_MIN, STATEMENTS_MAX))
     colours = chance.choice(((False,), (True,), (True,), (False, True)))
@@ -48,7 +48,7 @@ def program_of(seed: int) -> Program:
             budget.left = min(left, chance.randint(1, 5))
         spent = budget.left
         writer = _Writer(chance, budget, name, is_async=chance.choice(colours), known=tuple(known))
-        functions.append(Function(name, writer.is_async, writer.body()))
+        functions.append(Function(name, writer.is_async, writer.saga() if undoes else writer.body()))
         starts_lasting |= writer.starts_lasting
         budget.left = left - (spent - budget.left)
         known.append(Known(name, writer.may_fail))
@@ -84,6 +84,13 @@ class _Writer(Batching, Eventful, Runs, Sagas):
         written = self._statements(0, at_least=2 if self._workflow == ENTRY else 1)
         going_on = self._going_on() if self._goes_on else ()
         return (Line("out = [n]"), *written, *going_on, Line("return out"))
+
+    def saga(self) -> Body:
+        """The complete body, as the block of a saga."""
+        own = self._open_own_saga()
+        out, *written = self.body()
+        head = f"{'async ' if self.is_async else ''}with ctx.saga() as {own.name}:"
+        return (out, Block(((head, (*self._saga_call(0), *written)),)))
 
     # Blocks
 

@@ -13,12 +13,14 @@ from atomic.protocol.enums import Status
 from atomic.testing.virtual_time import EPOCH_MS
 from programs.ledger import Effect
 from programs.library import said_in
-from programs.outcome import LASTING, UNSURE, Done, Outcome, ended_with, failed_by
+from programs.outcome import LASTING, OWN, UNSURE, Done, Outcome, ended_with, failed_by
 from programs.plain_batches import LOSER
 from programs.simple import AT_MOST
 
 # Longer than the longest back-off of the first retries.
 _CALLED_AGAIN_S: Final = 30.0
+# The longest time-out of an attempt, and the time until a step is rechecked.
+_ENDS_WITHIN_MS: Final = 120_000
 # The SDK's own values.
 _RECORDS: Final = ("end of ", "begin of ")
 
@@ -31,6 +33,8 @@ class Journal:
         self.story: list[str] = []
         self.wrong: list[str] = []
         self.effects: dict[tuple[str, str], Effect] = {}
+        # When the run was cancelled.
+        self.cancelled_s: float | None = None
         # The steps whose post arrived so late that their race was over.
         self.came_late: set[str] = set()
         # When an attempt of a step failed, and the unfinished steps that its handlers were told of since it
@@ -130,6 +134,27 @@ class Journal:
         for link_id, number in created.items():
             if number > 1:
                 self.wrong.append(f"{self.name(link_id)} has created {number} runs")
+
+    def check_cancelled(self, root_id: str) -> None:
+        """The run has ended in time, and each of its workflows is undone unless it has succeeded."""
+        by_ms = self.rows[root_id].cancel_by_ms or math.inf
+        undone = {self._what(effect) for effect in self.effects.values() if effect.step == "unbook"}
+        for row in self.rows.values():
+            is_own = row.spec.run_id == self.rows[root_id].spec.run_id and row.spec.kind == "http"
+            if is_own and not row.is_settled:
+                self.wrong.append(f"{self.name(row.id)} is {row.status}, and its run was cancelled")
+            if (row.finished_at_ms or 0) > by_ms + _ENDS_WITHIN_MS:
+                self.wrong.append(f"{self.name(row.id)} has ended too late")
+        for effect in self.effects.values():
+            handler = self.rows[self._handler_of(effect)]
+            is_own = effect.step == "book" and effect.shown[0] == OWN
+            if not is_own or (handler.finished_at_ms or math.inf) >= by_ms:
+                continue
+            if (self._what(effect) in undone) is (handler.status is Status.SUCCEEDED):
+                has = "is" if handler.status is Status.SUCCEEDED else "is not"
+                self.wrong.append(
+                    f"{effect.name} {has} undone, and {self.name(handler.id)} {handler.status}"
+                )
 
     def _check_is_not_undone(self, effect: Effect) -> None:
         """No call has its effect after its undo."""

@@ -61,41 +61,54 @@ def check(seed: int) -> Played | None:
     return played
 
 
-def play(program: Program, seed: int, *, calm: bool = False) -> Played:
-    """Run the program both ways. Raises NotPlayed."""
+def check_cancelled(seed: int) -> Played | None:
+    """Cancel the run of a program gracefully. Raises Unequal unless its workflows undo what they did."""
+    try:
+        played = play(program_of(seed, undoes=True), seed, cancels=True)
+    except NotPlayed:
+        return None
+    if played.differences:
+        raise Unequal(f"seed {seed}, cancelled: {played.report()}")
+    return played
+
+
+def play(program: Program, seed: int, *, calm: bool = False, cancels: bool = False) -> Played:
+    """Run the program both ways. If the run is cancelled, it may end otherwise. Raises NotPlayed."""
     plain, waits_s = run_plainly(program)
     dice = Schedule(seed, calm=calm)
     players: list[Player] = []
 
     async def through_atomic() -> Outcome:
-        players.append(Player(program, dice, workers(), seed=seed))
+        players.append(Player(program, dice, workers(), seed=seed, cancels=cancels))
         return await players[0].play(waits_s)
 
     try:
-        differences = plain.differences(_LOOP.play(through_atomic()))
+        found = _LOOP.play(through_atomic())
+        is_cancelled = players[0].journal.cancelled_s is not None
+        differences = [] if is_cancelled else plain.differences(found)
     except Stuck as stuck:
         differences = str(stuck).splitlines()
     return Played(program, plain, dice, differences, players[0].journal.story)
 
 
-def smallest(seed: int) -> Played:
+def smallest(seed: int, *, cancels: bool = False) -> Played:
     """The program of a failed seed, made as small as possible; without faults if it still fails."""
-    failed = play(program_of(seed), seed)
+    failed = play(program_of(seed, undoes=cancels), seed, cancels=cancels)
     assert failed.differences, f"seed {seed} does not fail"
-    calm = _failed(failed.program, seed, calm=True)
+    calm = _failed(failed.program, seed, calm=True, cancels=cancels)
     failed, left = calm or failed, _SHRINK_PLAYS_MAX
     candidates = failed.program.smaller()
     while left > 0 and (smaller := next(candidates, None)) is not None:
         left -= 1
-        again = _failed(smaller, seed, calm=calm is not None)
+        again = _failed(smaller, seed, calm=calm is not None, cancels=cancels)
         if again is not None:
             failed, candidates = again, again.program.smaller()
     return failed
 
 
-def _failed(program: Program, seed: int, *, calm: bool) -> Played | None:
+def _failed(program: Program, seed: int, *, calm: bool, cancels: bool) -> Played | None:
     try:
-        played = play(program, seed, calm=calm)
+        played = play(program, seed, calm=calm, cancels=cancels)
     except NotPlayed:
         return None
     return played if played.differences else None

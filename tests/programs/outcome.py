@@ -17,6 +17,8 @@ UNSURE: Final = frozenset(
 )
 # A workflow that outlasts races, and its timer. Whether it ends depends on who started it.
 LASTING: Final = "lasting"
+# The saga that is the whole of a workflow. All of its calls are `book`, which `unbook` undoes.
+OWN: Final = "own"
 # So begins the name of a saga whose calls are made in any order.
 ANY_ORDER: Final = "any "
 

@@ -184,7 +184,7 @@ def _note_first(self: SagaContext, saga: undos._State, noted: undos._Noted) -> N
 
 
 async def _is_in_results(self: SagaContext, step_call: StepCall[Any]) -> bool:
-    return not (await self._known()).lacks(step_call.id)
+    return (await self._known()).has(step_call.id)
 
 
 def _share_keys(self: Scope, *parts: str) -> Scope:

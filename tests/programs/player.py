@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,9 @@ _BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
 _ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.WAITS: None}
 # If a call dies, it dies at one of its first requests.
 _QUESTIONS_MAX: Final = 4
+# A run is cancelled before one of so many requests of its handlers, and has a day to undo what it did.
+_REQUESTS_MAX: Final = 40
+_WITHIN_MS: Final = 24 * 3600 * 1000
 # On top of what the program waits for: the back-off of retries, and rechecks of waiting steps.
 _SLACK_S: Final = 3.0 * 3600
 
@@ -54,7 +58,9 @@ class _Call:
 class Player:
     """Create it inside the loop; call `play` once."""
 
-    def __init__(self, program: Program, dice: Schedule, workers: list[Worker], *, seed: int) -> None:
+    def __init__(
+        self, program: Program, dice: Schedule, workers: list[Worker], *, seed: int, cancels: bool = False
+    ) -> None:
         self._program = program
         self._dice = dice
         self._workers = workers
@@ -69,6 +75,9 @@ class Player:
         self._readings = Readings(dice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._broken: OSError | None = None
+        # After how many requests of handlers the run is cancelled.
+        self._cancelled_after = random.Random(f"cancel {seed}").randrange(_REQUESTS_MAX) if cancels else -1
+        self._root_id = ""
         self._teller = Teller(self._atomic, self.journal, _ADDRESS, self._spawn, seed=seed)
 
     async def play(self, waits_s: float) -> Outcome:
@@ -84,14 +93,16 @@ class Player:
             started = await self._atomic.request(
                 "POST", "/me", body=body, headers={"prefer": "respond-async"}
             )
-            root_id = started.json["id"]
+            self._root_id = started.json["id"]
             await self._until_quiet(waits_s + _SLACK_S)
         self.journal.check_batches()
         self.journal.check_sagas()
         self.journal.check_runs()
+        if self.journal.cancelled_s is not None:
+            self.journal.check_cancelled(self._root_id)
         if self.journal.wrong:
             raise Stuck("\n".join(self.journal.wrong))
-        return self.journal.outcome(self.journal.rows[root_id])
+        return self.journal.outcome(self.journal.rows[self._root_id])
 
     # Atomic calls an endpoint.
 
@@ -237,7 +248,19 @@ class Player:
         else:
             self._tell(call.worker, wire.Deliver(asked.number, reply.status, reply.headers, reply.body))
 
+    async def _cancel(self) -> None:
+        """Cancel the run, and let its workflows undo what they did."""
+        root = self.journal.rows[self._root_id]
+        if not root.is_settled:
+            self.journal.cancelled_s = self._loop.time()
+        document = {"mode": "graceful", "within": _WITHIN_MS}
+        reply = await self._atomic.post(f"/me/runs/{root.spec.run_id}/cancel", document)
+        self.journal.note(f"the run is cancelled: {reply.status}")
+
     async def _request(self, asked: wire.Ask) -> ApiReply:
+        if self._cancelled_after == 0:
+            await self._cancel()
+        self._cancelled_after -= 1
         reply = await self._atomic.request(
             asked.method, asked.target, body=asked.body, headers=asked.headers
         )

@@ -2,8 +2,8 @@
 
 Entries are missing, older than they are, cut off or malformed, or have another fingerprint; or nothing
 comes.
-A response under the right fingerprint is never changed: no reader could tell. And a reader of one step
-is not told that there is none.
+A response under the right fingerprint is never changed: no reader could tell. A reader of one step is
+told the truth, or to ask again.
 """
 
 import json
@@ -30,7 +30,7 @@ class Readings:
         fault = self._dice.reading()
         before = self._before.get(target, reply)
         is_of_one = "id" in parse_qs(urlsplit(target).query)
-        if is_of_one and fault == schedule.LOSSY:
+        if is_of_one and fault != schedule.FAILS_TO_READ:
             return reply
         if not is_of_one:
             self._before[target] = reply

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from programs.language import Block, Line, Statement
-from programs.outcome import ANY_ORDER
+from programs.outcome import ANY_ORDER, OWN
 from programs.simple import Simple
 
 
@@ -31,9 +31,15 @@ class Sagas(Simple):
         options = self._chance.choice(("", "", "'trip'", "retry=3", "'trip', retry=3"))
         return f"{'async ' if self.is_async else ''}with ctx.saga({options}) as {saga.name}:"
 
+    def _open_own_saga(self) -> Open:
+        self._sagas.append(own := Open(OWN, f"'{OWN}'", is_ordered=False))
+        return own
+
     def _saga_call(self, depth: int) -> list[Statement]:
         """A call with an undo, for one of the open sagas."""
         saga = self._chance.choice(self._sagas)
+        if saga.name == OWN:
+            return self._chance.choice((self._booked, self._booked, self._side_by_side_of))(saga)
         kinds = [self._booked, self._booked, self._booked, self._computed, self._by_hand]
         if not saga.is_ordered or self.is_async:
             kinds += [self._side_by_side_of, self._side_by_side_of]
@@ -44,6 +50,8 @@ class Sagas(Simple):
 
     def _booking(self, saga: Open) -> str:
         what = self._what(saga)
+        if saga.name == OWN:
+            return f"{OWN}.step(book, {what}, undo=unbook)"
         step = self._chance.choice((f"book, {what}", f"book, {what}", f"add, {self._number()}"))
         undo = self._undo(saga) if step.startswith("book") else self._undo_with_payload(saga)
         return f"{saga.name}.step({step}, {undo}{self._key()})"

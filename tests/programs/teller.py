@@ -126,24 +126,25 @@ class Teller:
             self._check(other.status == 409, f"{event['name']} was told twice: {other.status}")
 
     async def _send_all(self, handler_id: str, name: str, number: int) -> None:
-        while self._sent[handler_id, name] < number and not self._is_over(handler_id):
-            await self._send(handler_id, name)
+        while self._sent[handler_id, name] < number and await self._send(handler_id, name):
+            pass
 
-    async def _send(self, handler_id: str, name: str) -> None:
-        """Send a message, whose post may be repeated now and later."""
+    async def _send(self, handler_id: str, name: str) -> bool:
+        """Send a message, whose post may be repeated now and later. Returns whether it was accepted."""
         async with self._sending[handler_id, name]:
             number = self._sent[handler_id, name] + 1
             message = {"name": name, "next": True, "id": f"m{number}", "result": answer_of(name, number)}
             posts = [self._post_event(handler_id, message) for _ in range(self._chance.choice((1, 1, 2)))]
             replies = await asyncio.gather(*posts)
             if any(reply.status != 200 for reply in replies):
-                return
+                return False
             for reply in replies:
                 told = reply.json["name"]
                 self._check(told == _numbered(name, number), f"message {number} was given to {told}")
             self._sent[handler_id, name] = number
         if self._chance.random() < 0.3:
             self._later(_AFTER_S, self._post_event, handler_id, message)
+        return True
 
     async def _call_back(self, path: str) -> None:
         """A third party uses a callback URL. To look at its page changes nothing."""
@@ -186,12 +187,12 @@ class Teller:
 
     def _is_over(self, handler_id: str) -> bool:
         handler = self._journal.rows.get(handler_id)
-        if handler is None:
-            return False
+        if handler is None or self._journal.cancelled_s is not None:
+            return handler is not None
         return handler.is_settled or self._journal.rows[keys.root_of(handler.spec.run_id)].is_settled
 
     def _check(self, is_well: bool, wrong: str) -> None:
-        if not is_well:
+        if not is_well and self._journal.cancelled_s is None:
             self._journal.wrong.append(wrong)
 
     def _later(self, after_s: tuple[float, ...], work: _Work, *given: Any) -> None:

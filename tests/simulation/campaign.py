@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from programs.oracle import Unequal, check, smallest
+from programs.oracle import Unequal, check, check_cancelled, smallest
 from simulation.crash_points import WORKLOADS, crash, pairs
 from simulation.interleave import LawBroken
 from simulation.programs import play_program
@@ -51,7 +51,7 @@ class Tally:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign; return 1 if a law was broken."""
     parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
-    parser.add_argument("what", choices=("seeds", "programs", "sdk", "pairs"))
+    parser.add_argument("what", choices=("seeds", "programs", "sdk", "cancelled", "pairs"))
     parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args(arguments)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.seeds = "all"
     else:
         first, last = (int(end) for end in options.seeds.split(".."))
-        work = {"seeds": _seeds, "programs": _programs, "sdk": _sdk}[options.what]
+        work = {"seeds": _seeds, "programs": _programs, "sdk": _sdk, "cancelled": _cancelled}[options.what]
         pieces = [partial(work, n, min(n + _PIECE, last)) for n in range(first, last, _PIECE)]
     began_s = time.monotonic()
     total = _run(pieces, options.processes)
@@ -113,6 +113,15 @@ def _sdk(first: int, last: int) -> Tally:
         if played is not None:
             tally.faults += played.schedule.happened
             tally.sums["effects"] += played.plain.done.effects.total()
+
+    return _tally(one, range(first, last))
+
+
+def _cancelled(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        played = check_cancelled(seed)
+        if played is not None:
+            tally.faults += played.schedule.happened
 
     return _tally(one, range(first, last))
 
