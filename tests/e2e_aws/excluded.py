@@ -23,6 +23,8 @@ EXCLUDED = {
     "the_smaller_of_timeout_and_wait_counts": INLINE,
     "cancel_races_with_completion_and_one_of_them_wins": INLINE,
     "steps_that_were_told_unfinished_do_not_wake_who_waits_for_all": INLINE,
+    "a_nested_handler_whose_attempt_fails_after_a_post_is_told": INLINE,
+    "a_graceful_cancel_reaches_the_run_that_goes_on": INLINE,
     "a_cancelled_run_takes_no_new_step": CANCELLED_ELSEWHERE,
     "a_cancelled_run_takes_no_values": CANCELLED_ELSEWHERE,
     "a_later_attempt_of_a_cancelled_run_posts_nothing": CANCELLED_ELSEWHERE,

@@ -149,6 +149,7 @@ def test_cancelling(cli: Cli, app_url: str) -> None:
     late = cli("start", "approval", f"{app_url}/approval", "--key", "k", "--timeout", "0.5", code=3)
     assert "The step goes on" in late.stderr
     run_id = run_id_of(cli)
+    assert "add --graceful" in cli("cancel", run_id, "--within", "5", code=2).stderr
     assert cli("cancel", run_id).stdout == f"{run_id} is cancelled\n"
     cli("runs", "show", run_id, "--watch", code=5)
     cli("start", "approval", f"{app_url}/approval", "--key", "k", code=5)
