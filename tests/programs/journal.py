@@ -19,6 +19,8 @@ from programs.simple import AT_MOST
 
 # Longer than the longest back-off of the first retries.
 _CALLED_AGAIN_S: Final = 30.0
+# How long a run that is cancelled has to undo what it did.
+WITHIN_MS: Final = 24 * 3600 * 1000
 # The longest time-out of an attempt, and the time until a step is rechecked.
 _ENDS_WITHIN_MS: Final = 120_000
 # The SDK's own values.
@@ -137,13 +139,13 @@ class Journal:
 
     def check_cancelled(self, root_id: str) -> None:
         """The run has ended in time, and each of its workflows is undone unless it has succeeded."""
-        by_ms = self.rows[root_id].cancel_by_ms or math.inf
+        by_ms = EPOCH_MS + 1000 * (self.cancelled_s or 0.0) + WITHIN_MS
         undone = {self._what(effect) for effect in self.effects.values() if effect.step == "unbook"}
         for row in self.rows.values():
             is_own = row.spec.run_id == self.rows[root_id].spec.run_id and row.spec.kind == "http"
             if is_own and not row.is_settled:
                 self.wrong.append(f"{self.name(row.id)} is {row.status}, and its run was cancelled")
-            if (row.finished_at_ms or 0) > by_ms + _ENDS_WITHIN_MS:
+            if is_own and (row.finished_at_ms or 0) > by_ms + _ENDS_WITHIN_MS:
                 self.wrong.append(f"{self.name(row.id)} has ended too late")
         for effect in self.effects.values():
             handler = self.rows[self._handler_of(effect)]

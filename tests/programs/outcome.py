@@ -15,7 +15,7 @@ from programs.library import reason
 UNSURE: Final = frozenset(
     {"hide", "maybe", "perhaps", "refuse", "broken", "perhaps_book", "perhaps_unbook"}
 )
-# A workflow that outlasts races, and its timer. Whether it ends depends on who started it.
+# A workflow that outlasts races, and its timer. Whether it ends depends on what started it.
 LASTING: Final = "lasting"
 # The saga that is the whole of a workflow. All of its calls are `book`, which `unbook` undoes.
 OWN: Final = "own"

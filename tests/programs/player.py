@@ -13,7 +13,7 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing import LocalAtomic
 from atomic.testing.local import ApiReply
 from programs import schedule, wire
-from programs.journal import Journal
+from programs.journal import WITHIN_MS, Journal
 from programs.language import ENTRY, Program
 from programs.ledger import Effect
 from programs.outcome import Outcome
@@ -30,9 +30,8 @@ _BAD_GATEWAY: Final = EndpointResponse(status=502, body=b"bad gateway")
 _ENDS: Final = {schedule.DIES: _RESET, schedule.FAILS: _BAD_GATEWAY, schedule.WAITS: None}
 # If a call dies, it dies at one of its first requests.
 _QUESTIONS_MAX: Final = 4
-# A run is cancelled before one of so many requests of its handlers, and has a day to undo what it did.
+# A run is cancelled before one of so many requests of its handlers.
 _REQUESTS_MAX: Final = 40
-_WITHIN_MS: Final = 24 * 3600 * 1000
 # On top of what the program waits for: the back-off of retries, and rechecks of waiting steps.
 _SLACK_S: Final = 3.0 * 3600
 
@@ -253,7 +252,7 @@ class Player:
         root = self.journal.rows[self._root_id]
         if not root.is_settled:
             self.journal.cancelled_s = self._loop.time()
-        document = {"mode": "graceful", "within": _WITHIN_MS}
+        document = {"mode": "graceful", "within": WITHIN_MS}
         reply = await self._atomic.post(f"/me/runs/{root.spec.run_id}/cancel", document)
         self.journal.note(f"the run is cancelled: {reply.status}")
 

@@ -8,7 +8,7 @@ from programs.simple import Known, Simple
 
 
 def lasting(*, is_async: bool) -> Function:
-    """A workflow that lasts longer than a race. Whether its step is called depends on how it is started."""
+    """A workflow that lasts longer than a race. Whether its step is called depends on what starts it."""
     wait = "await " if is_async else ""
     slept = Line(f"{wait}ctx.sleep({LASTS_S}, name='{LASTING}')")
     return Function(LASTING, is_async, (slept, Line(f"return {wait}ctx.step(maybe, n)")))
