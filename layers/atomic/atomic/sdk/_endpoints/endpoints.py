@@ -70,9 +70,9 @@ def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
     view = view_of(endpoint)
     # Not functools.wraps: frameworks read signatures, and the view must keep its own.
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        # A partial or a callable object does not have all of these attributes.
-        if hasattr(endpoint.function, name):
-            setattr(view, name, getattr(endpoint.function, name))
+        # A partial or a callable object does not have all of these, and a method of a list has no module.
+        if (given := getattr(endpoint.function, name, None)) is not None:
+            setattr(view, name, given)
     return view
 
 
