@@ -22,16 +22,20 @@ class InProcessClient(AsyncClient):
 
     atomic: LocalAtomic
     posts: list[dict[str, Any]]
-    # By how many seconds the answers of a step are delayed, by its name.
+    # By how many seconds the answers of a step are delayed, by its name; those with one result: `result`.
     late: dict[str, float]
+    # By how many seconds the posts of a step are delayed, by its name.
+    posts_late: dict[str, float]
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
         document = json.loads(request.body) if request.target in {"/me", "/me/steps"} else {}
+        name = document.get("stepInvokeUrl", "").rpartition("/")[2]
         self.posts += [document] if document else []
+        await asyncio.sleep(self.posts_late.get(name, 0))
         reply = await self.atomic.request(
             request.method, request.target, body=request.body, headers=request.headers
         )
-        await asyncio.sleep(self.late.get(document.get("stepInvokeUrl", "").rpartition("/")[2], 0))
+        await asyncio.sleep(self.late.get("result" if "&id=" in request.target else name, 0))
         return HttpResponse(
             status=reply.status,
             headers={name.lower(): value for name, value in reply.headers.items()},
@@ -48,6 +52,7 @@ class InProcess:
         self._atomic = atomic
         self.client = InProcessClient("http://atomic.test", client_id="me")
         self.client.atomic, self.client.posts, self.client.late = atomic, [], {}
+        self.client.posts_late = {}
         # The effects of steps, in order, with the second at which each began.
         self.effects: list[tuple[float, str]] = []
         # The status and the duration in seconds of every call of the workflow.

@@ -54,8 +54,8 @@ Undo = str | Callable[..., Any]
 class _Noted:
     """An undo, and the call that it undoes; None if a handler has noted it by hand.
 
-    `key` tells it apart from the other undos of its saga. `has_begun`: the call was begun by this attempt.
-    `ended_at` is when it ended: empty if it was refused, None if it has not ended.
+    `key` tells it apart from the other undos of its saga. `has_begun`: this attempt has begun the call, and
+    may post it. `ended_at` is when it ended: empty if it was refused, None if it has not ended.
     """
 
     make: "_Make"
@@ -198,7 +198,8 @@ class SagaContext(RecordingContext, ABC):
                 raise _failed(saga, because)
             return await ask(step_call)
 
-        noted.has_begun = True
+        # The first new call of a branch whose run is cancelled raises. The undos must not post it either.
+        noted.has_begun = not self.cancelled or undoing.get() or self._is_told()
         try:
             outcome = await self._settle(step_call, asked)
         except Exception:
