@@ -145,49 +145,6 @@ async def scenario_a_child_run_is_told_as_well(runtime: Runtime) -> None:
     assert told == ["urn:atomic:problem:cancelled"]
 
 
-async def scenario_what_undoes_itself_is_waited_for(runtime: Runtime) -> None:
-    """A handler has started a run and a nested workflow, and waits for neither when it is told."""
-    trips = {name: Trip(runtime) for name in ("nested", "run")}
-    urls = {name: runtime.endpoint(f"/{name}", trip.handle) for name, trip in trips.items()}
-    told: list[int] = []
-
-    async def handler(call: EndpointCall) -> EndpointReply:
-        if "cancelled" in call.json:
-            told.append(call.json["attempt"])
-            return EndpointReply(status=409, headers={"Atomic-Cancelled": "true"})
-        below = {"workflowName": "w", "parent": call.json["stepId"]}
-        run = {"kind": "run", "run": {"workflowName": "trip", "idempotencyKey": "child"}}
-        nested = document(urls["nested"], key="nested")
-        link = {**run, "idempotencyKey": "link", "stepInvokeUrl": urls["run"]}
-        event = {"kind": "event", "stepName": "go", "idempotencyKey": "go"}
-        for posted in (nested, link, event):
-            reply = await runtime.start({**posted, **below}, Prefer="respond-async")
-        return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
-
-    started = document(runtime.endpoint("/handler", handler), key="leaves")
-    root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
-    root = await runtime.step_in(root_id, "waiting")
-    for step in (await runtime.get(f"/runs/{root['runId']}")).json["steps"]:
-        if step["parent"] == root_id and step["kind"] != "event":
-            waits = f"{step['childRunId']}-root" if step["kind"] == "run" else step["id"]
-            await runtime.step_in(waits, "waiting")
-
-    await runtime.post(f"/runs/{root['runId']}/cancel", GRACEFUL)
-
-    await runtime.step_in(root_id, "cancelled")
-    for trip in trips.values():
-        assert trip.calls[-1] == ("true", True)
-    ended = (await runtime.get("/runs?status=cancelled")).json["runs"]
-    assert {run["workflowName"] for run in ended} == {"w", "trip"}
-    nested = (await runtime.get(f"/runs/{root['runId']}")).json["steps"]
-    undone = [step for step in nested if (step["stepInvokeUrl"] or "").endswith("/undo")]
-    assert [step["status"] for step in undone] == ["succeeded"]
-    [child] = [run for run in ended if run["workflowName"] == "trip"]
-    child = (await runtime.get(f"/steps/{child['id']}")).json
-    assert child["response"] == {"undone": True}
-    assert told[0] < told[-1]
-
-
 async def scenario_a_step_that_is_answered_later_ends_at_once(runtime: Runtime) -> None:
     """Its answer may take days, and what was done before is to be undone now. So it is refused."""
     calls: list[EndpointCall] = []

@@ -108,19 +108,24 @@ async def request_cancel_below(engine: Engine, handler: Step) -> None:
 async def held_back(engine: Engine, told: Step, outcome: Outcome) -> Outcome:
     """The outcome of an attempt that says that it has ended because of the cancel.
 
-    Steps that this handler has posted may still undo what they did, and the handler may not wait for them:
-    it may have started several runs. Then this is a suspension until all of these have settled.
+    Steps that this handler has posted may still undo what they did, or what it did itself. The handler may
+    not wait for them: it may have started several runs, or one of several undos that it waits for may have
+    failed. Then this is a suspension until all of these have settled. Timers and events undo nothing.
     """
     below = children(engine, told.id)
     live = [child.id async for child in below if child.status not in SETTLED]
     steps = [await engine.store.get(step_id) for step_id in live]
-    undoing = [step.id for step in steps if step is not None and step.cancelling and not step.is_settled]
-    if not undoing:
+    going_on = [step.id for step in steps if step is not None and _may_undo(step)]
+    if not going_on:
         return outcome
-    names = tuple(undoing[:WAITING_FOR_MAX])
+    names = tuple(going_on[:WAITING_FOR_MAX])
     return replace(
         outcome, kind=OutcomeKind.SUSPENDED, error=None, cancelled=False, waiting_for=names, wake="settled"
     )
+
+
+def _may_undo(step: Step) -> bool:
+    return not step.is_settled and (step.spec.kind == "http" or must_cancel_run(step, CANCELLED))
 
 
 async def _request_of_link(engine: Engine, link: Step, by_ms: int) -> None:
