@@ -139,7 +139,8 @@ class Journal:
 
     def check_cancelled(self, root_id: str) -> None:
         """The run has ended in time, and each of its workflows is undone unless it has succeeded."""
-        by_ms = EPOCH_MS + 1000 * (self.cancelled_s or 0.0) + WITHIN_MS
+        # In whole milliseconds, as the engine counts.
+        by_ms = EPOCH_MS + round(1000 * (self.cancelled_s or 0.0)) + WITHIN_MS
         undone = {self._what(effect) for effect in self.effects.values() if effect.step == "unbook"}
         for row in self.rows.values():
             is_own = row.spec.run_id == self.rows[root_id].spec.run_id and row.spec.kind == "http"

@@ -26,13 +26,13 @@ from atomic.sdk._wire.api import Outcome, exchange, post_start
 from atomic.sdk._wire.transport import Flow, StepsPath, error_of
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
-from atomic.sdk.errors import Suspended
+from atomic.sdk.errors import RunCancelledError, Suspended
 from atomic.sdk.retry import Seconds, milliseconds
 
 Patch = tuple[Any, str, Any]
 
 _as_it_is = keys.identity
-_undo_of_saga = SagaContext._undo
+_undo_of_saga, _undoes = SagaContext._undo, SagaContext._undoes
 _plan_run = ChildRuns._plan_run
 _planned_callback, _result_of = CallbackCalls._planned_callback, StepCall.result_of
 
@@ -179,6 +179,26 @@ async def _undo_in_each_attempt(self: SagaContext, noted: undos._Noted) -> Excep
     return await _undo_of_saga(self, noted)
 
 
+def _undoes_unless_told(self: SagaContext, raised: BaseException) -> bool:
+    return not isinstance(raised, RunCancelledError) and _undoes(self, raised)
+
+
+async def _undo_once(self: SagaContext, noted: undos._Noted) -> Exception | None:
+    make, told = noted.make, []
+
+    async def once(noted: undos._Noted) -> Any:
+        if told:
+            raise told[0]
+        try:
+            return await make(noted)
+        except RunCancelledError as error:
+            told.append(error)
+            raise
+
+    noted.make = once
+    return await _undo_of_saga(self, noted)
+
+
 def _note_first(self: SagaContext, saga: undos._State, noted: undos._Noted) -> None:
     saga.noted.insert(0, noted)
 
@@ -264,6 +284,11 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     "tasks of tasks are numbered as they come": ((branches, "in_new_branch", _in_no_branch),),
     "branches that are taken as they complete begin in any order": ((identity, "_in_order", _as_it_comes),),
 }
+# Faults of graceful cancels: only programs whose runs are cancelled find them.
+CANCELS: Final[Mapping[str, tuple[Patch, ...]]] = {
+    "an undo that a cancel has ended is not made again": ((SagaContext, "_undo", _undo_once),),
+    "a cancel undoes nothing": ((SagaContext, "_undoes", _undoes_unless_told),),
+}
 _undo: list[Patch] = []
 
 
@@ -272,6 +297,6 @@ def plant_here(names: tuple[str, ...]) -> None:
     while _undo:
         setattr(*_undo.pop())
     for name in names:
-        for owner, attribute, fault in SDK.get(name, ()):
+        for owner, attribute, fault in {**SDK, **CANCELS}.get(name, ()):
             _undo.append((owner, attribute, getattr(owner, attribute)))
             setattr(owner, attribute, fault)

@@ -1,4 +1,4 @@
-"""2,000 random programs do the same through Atomic as in plain Python."""
+"""2,000 random programs do the same through Atomic as in plain Python, and 300 are cancelled gracefully."""
 
 from collections import Counter
 from typing import Final
@@ -6,11 +6,12 @@ from typing import Final
 import pytest
 
 from programs.generator import program_of
-from programs.oracle import check
+from programs.oracle import check, check_cancelled
 from programs.plain import NotPlayed, run_plainly
 from programs.regressions import FOUND
 
 PROGRAMS: Final = 2_000
+CANCELLED: Final = 300
 SLICE: Final = 100
 # The constructs of programs, as written in the source, and in how many of 100 programs each occurs at
 # least.
@@ -125,6 +126,13 @@ WRITTEN: Final = {
 def test_programs_do_what_python_does(first: int) -> None:
     played = [check(seed) for seed in range(first, first + SLICE)]
     assert sum(one is not None for one in played) > 0.8 * SLICE
+
+
+@pytest.mark.parametrize("first", range(0, CANCELLED, SLICE))
+def test_programs_that_are_cancelled_undo_what_they_did(first: int) -> None:
+    played = [check_cancelled(seed) for seed in range(first, first + SLICE)]
+    stories = ["\n".join(one.story) for one in played if one is not None]
+    assert sum("the run is cancelled: 200" in story for story in stories) > 0.5 * SLICE
 
 
 @pytest.mark.parametrize("seed", FOUND)
