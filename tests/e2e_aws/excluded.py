@@ -38,6 +38,8 @@ EXCLUDED = {
 # By the scenario's name: why it cannot hold on the emulator.
 ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
+    "a_preflight_of_a_callback_url_changes_nothing": "the emulator answers OPTIONS itself",
+    "a_text_that_is_no_utf_8_is_read_in_its_charset_or_kept": "the emulator hands texts on as UTF-8",
     "a_client_over_its_start_rate_waits_and_others_do_not": "the rate is too fast for new environments",
     "100_runs_of_depth_3_that_wait_for_their_steps_all_finish": "300 environments at a time",
 }
