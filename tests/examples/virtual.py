@@ -129,8 +129,7 @@ class World:
 
 class _Client(InProcessClient):
     def __init__(self, world: World) -> None:
-        super().__init__("http://atomic.test", client_id="me")
-        self.atomic, self.posts, self.late = world.atomic, [], {}
+        super().__init__(world.atomic)
         self._world = world
 
     async def _send(self, request: HttpRequest) -> HttpResponse:

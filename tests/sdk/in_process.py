@@ -20,12 +20,14 @@ DAY = 86_400.0
 class InProcessClient(AsyncClient):
     """A client that calls the engine in this process."""
 
-    atomic: LocalAtomic
-    posts: list[dict[str, Any]]
-    # By how many seconds the answers of a step are delayed, by its name; those with one result: `result`.
-    late: dict[str, float]
-    # By how many seconds the posts of a step are delayed, by its name.
-    posts_late: dict[str, float]
+    def __init__(self, atomic: LocalAtomic) -> None:
+        super().__init__("http://atomic.test", client_id="me")
+        self.atomic = atomic
+        self.posts: list[dict[str, Any]] = []
+        # By how many seconds answers are delayed, by the name of the step; those with one result: `result`.
+        self.late: dict[str, float] = {}
+        # By how many seconds posts are delayed, by the name of the step.
+        self.posts_late: dict[str, float] = {}
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
         document = json.loads(request.body) if request.target in {"/me", "/me/steps"} else {}
@@ -50,9 +52,7 @@ class InProcess:
 
     def __init__(self, atomic: LocalAtomic) -> None:
         self._atomic = atomic
-        self.client = InProcessClient("http://atomic.test", client_id="me")
-        self.client.atomic, self.client.posts, self.client.late = atomic, [], {}
-        self.client.posts_late = {}
+        self.client = InProcessClient(atomic)
         # The effects of steps, in order, with the second at which each began.
         self.effects: list[tuple[float, str]] = []
         # The status and the duration in seconds of every call of the workflow.
