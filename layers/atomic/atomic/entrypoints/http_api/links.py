@@ -1,16 +1,14 @@
-"""Links, which are steps of kind `run`, and runs that are continued: requests, and failures as told."""
+"""Links, which are steps of kind `run`, and runs that are continued: requests and problems."""
 
 from typing import Any, Final
 
 from atomic.application.child_runs import continue_run
 from atomic.application.start import StartResult
 from atomic.domain.clients.client import Client
-from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, attempt_of
 from atomic.entrypoints.http_api.http import ApiRequest
-from atomic.entrypoints.http_api.views import failure_members
-from atomic.protocol import headers, keys, problems
+from atomic.protocol import keys, problems
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.problems import Problem
 from atomic.protocol.requests import ChildRun, StartRequest
@@ -73,10 +71,7 @@ def _attempt_that_continues(request: ApiRequest, client: Client, spec: StepSpec,
     return attempt
 
 
-def link_failed(link: Step, extra: dict[str, str]) -> Problem:
-    """The answer for a link that has failed; `extra` are headers for it."""
+def problem_of_link(link: Step) -> tuple[problems.ProblemType, str]:
+    """The problem of a link that has failed, and the cure, if there is one, as a sentence to add."""
     assert link.error is not None
-    kind, cure = _PROBLEMS.get(link.error.kind, (problems.STEP_FAILED, ""))
-    detail = (sentence_of(link.error) or "").rstrip(".")
-    detail = f"{detail[:1].upper()}{detail[1:]}.{cure}"
-    return Problem(kind, detail, failure_members(link), extra | {headers.ERROR_SOURCE: "step"})
+    return _PROBLEMS.get(link.error.kind, (problems.STEP_FAILED, ""))

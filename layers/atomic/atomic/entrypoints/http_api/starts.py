@@ -16,7 +16,7 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import Api, attempt_of, charge_start, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.callbacks import callback_member
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
-from atomic.entrypoints.http_api.links import called_run, go_on, link_failed, of_link
+from atomic.entrypoints.http_api.links import called_run, go_on, of_link, problem_of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
 from atomic.entrypoints.http_api.views import (
@@ -183,13 +183,14 @@ async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     return json_response(200, probe_view(probed))
 
 
-def _answer(  # noqa: C901 - one arm an end
+def _answer(
     started: StartResult,
     members: dict[str, str],
     preferences: Preferences,
     now_ms: int,
     extra: dict[str, str],
 ) -> ApiResponse:
+    """The answer: `members` are further members of its document, `extra` are headers for it."""
     step = started.step
     if step.expires_at_ms is not None:
         extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
@@ -202,21 +203,26 @@ def _answer(  # noqa: C901 - one arm an end
     match step.status:
         case Status.SUCCEEDED:
             return json_response(200, {**outcome_view(step), **members}, extra)
-        case Status.FAILED if step.spec.kind == "run":
-            return problem_response(link_failed(step, extra))
-        case Status.FAILED if not step.is_dead_letter:
-            extra[headers.ERROR_SOURCE] = "step"
-            sentence = (sentence_of(step.error) or "").rstrip(".")
-            detail = f"{sentence[:1].upper()}{sentence[1:]}."
-            kind = problems.EVENT_REJECTED if is_rejected(step) else problems.EVENT_EXPIRED
-            return _problem(kind, detail, {**failure_members(step), **members}, extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
-            return _problem(problems.STEP_FAILED, _failure_detail(step), failure_members(step), extra)
+            kind, detail = _failure(step)
+            return _problem(kind, detail, {**failure_members(step), **members}, extra)
         case Status.CANCELLED:
             return _cancelled(step, extra)
         case _:
             return _unfinished(step, members, preferences, now_ms, extra)
+
+
+def _failure(step: Step) -> tuple[problems.ProblemType, str]:
+    """The problem of a step that has failed, and its detail."""
+    sentence = (sentence_of(step.error) or "").rstrip(".")
+    if step.is_dead_letter:
+        return problems.STEP_FAILED, f"The step failed at attempt {step.attempt_count}: {sentence}."
+    sentence = f"{sentence[:1].upper()}{sentence[1:]}."
+    if step.spec.kind == "run":
+        kind, cure = problem_of_link(step)
+        return kind, sentence + cure
+    return problems.EVENT_REJECTED if is_rejected(step) else problems.EVENT_EXPIRED, sentence
 
 
 def _cancelled(step: Step, extra: dict[str, str]) -> ApiResponse:
@@ -239,12 +245,6 @@ def _unfinished(
         "The step goes on. Post the same again to wait for it, or read it at Location.",
         {"id": step.id, "runId": step.spec.run_id, "stepStatus": step.status.value, **members},
         extra,
-    )
-
-
-def _failure_detail(step: Step) -> str:
-    return (
-        f"The step failed at attempt {step.attempt_count}: {(sentence_of(step.error) or '').rstrip('.')}."
     )
 
 
