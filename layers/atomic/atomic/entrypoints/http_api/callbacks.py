@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.application.refusals import NotAnOpenEvent
-from atomic.application.results import post_heartbeat, post_result
+from atomic.application.results import post_heartbeat
 from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import callback_ends_s
 from atomic.domain.events import ResultPosted
 from atomic.domain.steps import Step
-from atomic.entrypoints.http_api.api import Api, in_turn
-from atomic.entrypoints.http_api.events import rejected, stored_result
+from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.events import complete, rejected, stored_result
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
 from atomic.entrypoints.http_api.views import NO_GUESSING, json_response, problem_response
@@ -51,6 +51,7 @@ _PREFLIGHT: Final = Operation(
     answers=((204, "", "It may."),),
 )
 _Reader = Callable[[Step], ResultPosted]
+_Action = Callable[[Step, Client], Awaitable[Step]]
 
 
 def callback_member(api: Api, client: Client, event: Step) -> dict[str, str]:
@@ -66,7 +67,7 @@ def callback_member(api: Api, client: Client, event: Step) -> dict[str, str]:
 @routes.add("POST", "/callbacks/{token}", _OPERATION)
 async def post_callback(api: Api, request: ApiRequest, token: str) -> ApiResponse:
     """Complete an event with any body."""
-    return await _post(api, request, token, lambda event: _result(request, event))
+    return await _complete(api, request, token, lambda event: _result(request, event))
 
 
 @routes.add(
@@ -83,7 +84,7 @@ async def post_callback(api: Api, request: ApiRequest, token: str) -> ApiRespons
 async def post_approval(api: Api, request: ApiRequest, token: str) -> ApiResponse:
     """Complete an event as the page does."""
     approved = ResultPosted(stored_result({"approved": True}, "body"))
-    return await _post(api, request, token, lambda _event: approved)
+    return await _complete(api, request, token, lambda _event: approved)
 
 
 @routes.add(
@@ -98,7 +99,7 @@ async def post_approval(api: Api, request: ApiRequest, token: str) -> ApiRespons
 )
 async def post_callback_rejection(api: Api, request: ApiRequest, token: str) -> ApiResponse:
     """Reject an event."""
-    return await _post(api, request, token, lambda _event: _rejection(request))
+    return await _complete(api, request, token, lambda _event: _rejection(request))
 
 
 @routes.add(
@@ -114,7 +115,7 @@ async def post_callback_rejection(api: Api, request: ApiRequest, token: str) -> 
 )
 async def post_callback_heartbeat(api: Api, request: ApiRequest, token: str) -> ApiResponse:
     """Postpone the end of an event."""
-    return await _answered(request, token, _beat(api, token))
+    return await _act(api, request, token, lambda event, _client: post_heartbeat(api.engine, event))
 
 
 @routes.add("OPTIONS", "/callbacks/{token}", _PREFLIGHT)
@@ -151,28 +152,20 @@ async def get_callback(api: Api, request: ApiRequest, token: str) -> ApiResponse
     return event_page(event, token)
 
 
-async def _post(api: Api, request: ApiRequest, token: str, read: _Reader) -> ApiResponse:
-    """Post what `read` makes of the request."""
-
-    async def post() -> Step:
-        event, client = await _event_of(api, token)
-        posted = await in_turn(api, client, request, lambda: read(event))
-        # This process may have had no other request of the client.
-        api.engine.admission.meter.watch(client)
-        return (await post_result(api.engine, event, posted)).step
-
-    return await _answered(request, token, post())
+async def _complete(api: Api, request: ApiRequest, token: str, read: _Reader) -> ApiResponse:
+    """Post the result that `read` finds in the request."""
+    return await _act(
+        api,
+        request,
+        token,
+        lambda event, client: complete(api, request, client, event, lambda: read(event)),
+    )
 
 
-async def _beat(api: Api, token: str) -> Step:
-    event, _ = await _event_of(api, token)
-    return await post_heartbeat(api.engine, event)
-
-
-async def _answered(request: ApiRequest, token: str, work: Awaitable[Step]) -> ApiResponse:
-    """The answer to what is done to an event; a browser that shows a page is led back to the page."""
+async def _act(api: Api, request: ApiRequest, token: str, act: _Action) -> ApiResponse:
+    """Do this to the event, and answer; a browser that shows a page is led back to the page."""
     try:
-        event = await work
+        event = await act(*await _event_of(api, token))
         response = json_response(200, {"status": event.status.value}, _ANY_ORIGIN)
     except Problem as problem:
         response = problem_response(replace(problem, headers={**problem.headers, **_ANY_ORIGIN}))

@@ -94,7 +94,7 @@ async def post_event(api: Api, request: ApiRequest, client: Client) -> ApiRespon
 )
 async def post_step_result(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Complete an event step with any JSON value."""
-    return await _complete(
+    return await _complete_step(
         api, request, client, step_id, lambda: ResultPosted(stored_result(read_json(request.body), "body"))
     )
 
@@ -115,7 +115,7 @@ async def post_step_result(api: Api, request: ApiRequest, client: Client, step_i
 )
 async def post_step_rejection(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Reject an event step."""
-    return await _complete(
+    return await _complete_step(
         api, request, client, step_id, lambda: rejected(read_rejection(read_json(request.body)), "body")
     )
 
@@ -139,14 +139,21 @@ async def post_step_heartbeat(api: Api, _: ApiRequest, client: Client, step_id: 
     return await outcome_response(api, await post_heartbeat(api.engine, step), client)
 
 
-async def _complete(
+async def _complete_step(
     api: Api, request: ApiRequest, client: Client, step_id: str, read: Callable[[], ResultPosted]
 ) -> ApiResponse:
     step = await queries.get_step(api.engine, client, step_id)
+    return await outcome_response(api, await complete(api, request, client, step, read), client)
+
+
+async def complete(
+    api: Api, request: ApiRequest, client: Client, event: Step, read: Callable[[], ResultPosted]
+) -> Step:
+    """Post the result that `read` finds in the request; the event as it then stands."""
     posted = await in_turn(api, client, request, read)
     # This process may have had no other request of the client.
     api.engine.admission.meter.watch(client)
-    return await outcome_response(api, (await post_result(api.engine, step, posted)).step, client)
+    return (await post_result(api.engine, event, posted)).step
 
 
 def _read(body: bytes) -> tuple[EventRequest, ResultPosted]:
