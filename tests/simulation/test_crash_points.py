@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+import atomic.application.graceful_cancel as graceful_cancel
 import atomic.application.leftovers as leftovers
 import atomic.application.process_wakeup as process_wakeup
 import atomic.application.sweep as sweeping
 import atomic.domain.transitions as transitions
 from atomic.application.engine import Engine
-from atomic.domain.cancelling import cancel_requested
 from atomic.domain.events import Cancelled, CancelRequested
+from atomic.domain.graceful_cancel import cancel_requested
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol.enums import Status
@@ -61,8 +62,8 @@ async def _never_over(engine: Engine, due: Step, now_ms: int) -> bool:
     ("name", "owner", "function", "planted", "law"),
     [
         ("graceful", transitions, "cancel_requested", _broken_off, "after its undo began"),
-        ("graceful", process_wakeup, "request_cancel_below", _request_nothing, "was cancelled hard"),
-        ("graceful for too long", process_wakeup, "_is_cancelled", _never_over, "is still|was to end"),
+        ("graceful", graceful_cancel, "request_cancel_below", _request_nothing, "was cancelled hard"),
+        ("graceful for too long", process_wakeup, "go_on_cancelling", _never_over, "is still|was to end"),
     ],
 )
 def test_a_bug_of_the_graceful_cancel_is_found(

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from atomic.application.cancel import cancel_gracefully
 from atomic.application.engine import Engine
+from atomic.application.graceful_cancel import cancel_gracefully
 from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import Refusal
 from atomic.application.start import start

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from atomic.application.cancel import request_cancel_below
+from atomic.application.graceful_cancel import request_cancel_below
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 from atomic.testing import LocalAtomic, run

@@ -13,11 +13,11 @@ import pytest
 
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
-from atomic.application.cancel import cancel_gracefully, request_cancel_below
 from atomic.application.child_runs import begin_run, continue_run
 from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
+from atomic.application.graceful_cancel import cancel_gracefully, request_cancel_below
 from atomic.application.messages import send_message
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import signal, signal_heartbeat

@@ -4,9 +4,9 @@ A program that has the token of an attempt may end this attempt. The rules are t
 """
 
 from atomic.application.attempts import clear_after_late, event_of, note_late, outcome_of
-from atomic.application.cancel import cancel_ended
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.graceful_cancel import finish_cancel
 from atomic.application.rechecking import recheck
 from atomic.application.refusals import AttemptOver
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
@@ -49,7 +49,7 @@ async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
     """Do what follows when the answer is in the row."""
     try:
         if after.status is Status.CANCELLED or after.continued_as is not None:
-            await cancel_ended(engine, after)
+            await finish_cancel(engine, after)
         elif after.status is Status.WAITING and outcome.waiting_for:
             after = await recheck(engine, after)
     finally:

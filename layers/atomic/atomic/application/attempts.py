@@ -6,10 +6,11 @@ from typing import Final, TypeVar
 
 import orjson
 
-from atomic.application.cancel import cancel_below, cancel_ended, cancel_run, held_back
+from atomic.application.cancel import cancel_below, cancel_run
 from atomic.application.commit import Committed, commit
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
+from atomic.application.graceful_cancel import finish_cancel, held_back
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import continued
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
@@ -114,7 +115,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         return
     try:
         if after.status is Status.CANCELLED or after.continued_as is not None:
-            await cancel_ended(engine, after)
+            await finish_cancel(engine, after)
         elif after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after)
     finally:

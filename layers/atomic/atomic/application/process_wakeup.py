@@ -2,21 +2,16 @@
 
 from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
-from atomic.application.cancel import (
-    cancel_below,
-    cancel_ended,
-    cancel_run,
-    has_posted,
-    request_cancel_below,
-)
+from atomic.application.cancel import cancel_below
 from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
+from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import recheck
 from atomic.application.wakeups import wake_waiters_again
-from atomic.domain.events import Cancelled, Claimed, NotAdmitted
+from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.outcomes import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import OutcomeKind, Status
@@ -39,7 +34,7 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
         if is_step_cancelled(step.error):
             await cancel_below(engine, step)
         elif step.cancel_by_ms is not None:
-            await cancel_ended(engine, step)
+            await finish_cancel(engine, step)
     elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
         await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
 
@@ -51,7 +46,7 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
             await engine.send_wakeup(step, due_at_ms)
         return
     engine.telemetry.lagged(now_ms - due_at_ms)
-    if step.cancelling and await _is_cancelled(engine, step, now_ms):
+    if step.cancelling and await go_on_cancelling(engine, step, now_ms):
         return
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is rechecked later.
@@ -71,21 +66,6 @@ async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms
         claim = await _claim(engine, step, permit)
         if claim is not None:
             await run_attempt(engine, claim)
-
-
-async def _is_cancelled(engine: Engine, due: Step, now_ms: int) -> bool:
-    """Go on with a graceful cancel. Returns whether nothing is called for the step any more."""
-    if due.cancel_by_ms is not None and due.cancel_by_ms <= now_ms:
-        await cancel_run(engine, due.spec.run_id)
-        return True
-    if due.cancelling == "recalled":
-        return False
-    if due.cancelling == "last" and not await has_posted(engine, due):
-        # Its last attempt has failed, was lost, or was not made, and has posted nothing.
-        await commit(engine, due, Cancelled())
-        return True
-    await request_cancel_below(engine, due)
-    return False
 
 
 async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:

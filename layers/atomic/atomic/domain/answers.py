@@ -5,8 +5,8 @@ time ends the attempt. Until then no process takes the step over, not even after
 """
 
 from atomic.domain import events
-from atomic.domain.cancelling import answer_postponed
 from atomic.domain.endings import ended, within_deadline
+from atomic.domain.graceful_cancel import answer_postponed
 from atomic.domain.outcomes import Outcome, StepError
 from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time
 from atomic.protocol.enums import OutcomeKind, Status

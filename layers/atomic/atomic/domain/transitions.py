@@ -11,7 +11,6 @@ from typing import Final, Literal, assert_never
 
 from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
-from atomic.domain.cancelling import cancel_requested
 from atomic.domain.endings import (
     child_failed,
     deferred,
@@ -22,6 +21,7 @@ from atomic.domain.endings import (
     within_deadline,
     woken,
 )
+from atomic.domain.graceful_cancel import cancel_requested
 from atomic.domain.links import begin_link, called_off, link_changed, must_cancel_run, root_of
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import BROKEN_OFF, StepError, StoredBody, sentence_of

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application import queries
-from atomic.application.cancel import cancel_gracefully, cancel_run, cancel_step
+from atomic.application.cancel import cancel_run, cancel_step
 from atomic.application.engine import Engine
+from atomic.application.graceful_cancel import cancel_gracefully
 from atomic.application.redaction import without_error_excerpt
 from atomic.application.redrive import redrive_step
 from atomic.domain.clients.client import Client, has_scope
