@@ -13,6 +13,7 @@ from atomic.domain.outcomes import Outcome, StepError, timed_out
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
 from atomic.domain.steps import (
     Step,
+    called_again,
     changed,
     closed,
     deadline_is_over,
@@ -137,7 +138,7 @@ def woken(step: Step, event: events.Woken, now_ms: int) -> Step:
     """The step, when a step that it may be waiting for has settled."""
     if step.status is Status.WAITING:
         is_over = step.wake is None or (event.failed and _is_over_by(step, event.step_id))
-        return _called_again(step, now_ms) if is_over else step
+        return called_again(step, now_ms) if is_over else step
     failed_meanwhile = step.failed_meanwhile or event.failed
     if step.status is Status.RUNNING and not (step.woken and step.failed_meanwhile == failed_meanwhile):
         return changed(step, woken=True, failed_meanwhile=failed_meanwhile)
@@ -147,7 +148,7 @@ def woken(step: Step, event: events.Woken, now_ms: int) -> Step:
 def child_failed(step: Step, event: events.ChildFailed, now_ms: int) -> Step:
     """The step, when a step that it posted has failed: it is called again if it waits for all of them."""
     if step.status is Status.WAITING and _is_over_by(step, event.step_id):
-        return _called_again(step, now_ms)
+        return called_again(step, now_ms)
     if step.status is Status.RUNNING and not step.failed_meanwhile:
         return changed(step, failed_meanwhile=True)
     return step
@@ -156,19 +157,7 @@ def child_failed(step: Step, event: events.ChildFailed, now_ms: int) -> Step:
 def wait_over(step: Step, event: events.WaitOver, now_ms: int) -> Step:
     """The step, when nothing that it waits for is left."""
     is_meant = step.status is Status.WAITING and step.attempt_count == event.attempt
-    return _called_again(step, now_ms) if is_meant else step
-
-
-def _called_again(step: Step, now_ms: int) -> Step:
-    return changed(
-        step,
-        status=Status.PENDING,
-        due_at_ms=now_ms,
-        waiting_for=(),
-        wake=None,
-        failed_meanwhile=False,
-        rechecks=0,
-    )
+    return called_again(step, now_ms) if is_meant else step
 
 
 def _is_over_by(step: Step, failed_id: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from atomic.domain import events
 from atomic.domain.outcomes import BROKEN_OFF, CANCELLED, Outcome
-from atomic.domain.steps import Cancelling, Step, changed, closed, settled
+from atomic.domain.steps import Step, called_again, changed, closed, settled
 from atomic.protocol.enums import OutcomeKind, Status
 
 
@@ -30,7 +30,7 @@ def cancel_requested(step: Step, event: events.CancelRequested, now_ms: int) -> 
     if is_running:
         due_at_ms = event.by_ms if step.due_at_ms is None else min(step.due_at_ms, event.by_ms)
         return changed(step, cancelling="recall" if is_handler else "last", due_at_ms=due_at_ms, **asked)
-    return _due(replace(_broken_off(step, now_ms), **asked), "recall", now_ms)
+    return called_again(_broken_off(step, now_ms), now_ms, cancelling="recall", **asked)
 
 
 def answer_postponed(step: Step, now_ms: int) -> Step | None:
@@ -40,7 +40,7 @@ def answer_postponed(step: Step, now_ms: int) -> Step | None:
     """
     if step.cancelling not in {"last", "recall"}:
         return None
-    return _due(_broken_off(step, now_ms), step.cancelling, now_ms)
+    return called_again(_broken_off(step, now_ms), now_ms)
 
 
 def attempt_ended(
@@ -61,8 +61,10 @@ def attempt_ended(
     if is_final or step.cancelling == "recalled":
         return None
     calls_steps = step.told is not None or outcome.kind in {OutcomeKind.SUSPENDED, OutcomeKind.DEFERRED}
-    # Whether the last attempt has posted steps, only the list of steps tells.
-    return _due(replace(step, **freed), "recall" if calls_steps else step.cancelling, now_ms)
+    # Under "last" it is called only if it has posted steps. Only the list of steps tells whether it has.
+    return called_again(
+        replace(step, **freed), now_ms, cancelling="recall" if calls_steps else step.cancelling
+    )
 
 
 def _broken_off(step: Step, now_ms: int) -> Step:
@@ -71,17 +73,3 @@ def _broken_off(step: Step, now_ms: int) -> Step:
         return step
     log = closed(step.attempt_log, BROKEN_OFF, now_ms)
     return replace(step, attempt_log=log, nonce=None, answer_by_ms=None, woken=False, told=None)
-
-
-def _due(step: Step, cancelling: Cancelling, now_ms: int) -> Step:
-    """The step, to be called once more now. Under "last", only if it has posted steps."""
-    return changed(
-        step,
-        status=Status.PENDING,
-        cancelling=cancelling,
-        due_at_ms=now_ms,
-        waiting_for=(),
-        wake=None,
-        failed_meanwhile=False,
-        rechecks=0,
-    )

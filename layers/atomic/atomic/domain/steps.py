@@ -332,6 +332,20 @@ def changed(step: Step, **changes: Any) -> Step:
     return replace(step, version=step.version + 1, **changes)
 
 
+def called_again(step: Step, now_ms: int, **also: Any) -> Step:
+    """The step, to be called once more now, whatever it was waiting for."""
+    return changed(
+        step,
+        status=Status.PENDING,
+        due_at_ms=now_ms,
+        waiting_for=(),
+        wake=None,
+        failed_meanwhile=False,
+        rechecks=0,
+        **also,
+    )
+
+
 def settled(
     step: Step, status: Status, now_ms: int, *, error: StepError | None = None, **also: Any
 ) -> Step:

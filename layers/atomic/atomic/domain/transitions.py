@@ -253,10 +253,10 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
-    deadline_at_ms = None if step.spec.kind == "run" else deadline_from_now_ms(step.deadline_ms, now_ms)
+    is_link, is_now = step.spec.kind == "run", step.spec.kind in {"http", "run"}
+    deadline_at_ms = None if is_link else deadline_from_now_ms(step.deadline_ms, now_ms)
     heartbeat_by_ms = deadline_from_now_ms(step.heartbeat_ms, now_ms)
     first_ms = first_due_ms(step.spec, deadline_at_ms, heartbeat_by_ms, now_ms)
-    is_link, is_now = step.spec.kind == "run", step.spec.kind in {"http", "run"}
     return changed(
         step,
         status=Status.WAITING if is_link else Status.PENDING,
