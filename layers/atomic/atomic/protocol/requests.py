@@ -147,7 +147,7 @@ class StartRequest(WireModel):
         "answer: the endpoint is called again, or the step fails, since it may have been called.",
     )
     capture: list[HeaderName] = Field(
-        default=[],
+        default_factory=list,
         max_length=_CAPTURED_MAX,
         description="Of an event: the headers that its result keeps when it comes to the callback URL, "
         "beside the body as it was sent. A handler can so verify a signature.",
@@ -251,7 +251,6 @@ class EventRequest(WireModel):
         default=False,
         description="Say that somebody is at work on the open event, in place of its result.",
     )
-
     next: bool = Field(
         default=False,
         description="Give the result to the first of `name`, `name#2`, `name#3` … that has none; the "

@@ -82,7 +82,7 @@ class _ClientSettings(WireModel):
     starts_per_second: Rate | None = None
     live_steps: Count | None = None
     stored_bytes: Count | None = Field(default=None, description=LIMITS["stored_bytes"].help)
-    redact: Redact = Field(default=[])
+    redact: Redact = Field(default_factory=list)
     ed25519: bool = Field(default=False, description="Sign with Ed25519, too.")
     callbacks: bool = Field(default=True, description="Whether events have callback URLs.")
 
