@@ -114,7 +114,10 @@ async def run_effects(  # noqa: C901 - one arm an effect
 async def wake_waiters(
     engine: Engine, settled: Step, still_waits: Callable[[Step], bool] = lambda _waiter: True
 ) -> list[Step]:
-    """Wake the steps that wait for this one. Returns its waiters that do not wait any more."""
+    """Wake the steps that wait for this one. Returns those that, by `still_waits`, wait no more.
+
+    A repeat gives `still_waits`, since a waiter may have been called meanwhile. Links are told in any case.
+    """
     woken, others = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED), list[Step]()
     for waiter_id in settled.waiters:
         waiter = await engine.store.get(waiter_id)

@@ -159,7 +159,7 @@ async def start(
     return await _attach(engine, step, spec, caller)
 
 
-async def start_root(engine: Engine, spec: StepSpec) -> "Created | Found":
+async def start_root(engine: Engine, spec: StepSpec) -> Created | Found:
     """Create the root of a run that a link starts, and begin its first attempt; or find the run's root."""
     permit, asked_ms = await _permit(engine, spec, 0), engine.clock.now_ms()
     async with permit or nullcontext():

@@ -51,7 +51,7 @@ def _why(step: StepDocument) -> str:
 
 def _reason(step: StepDocument) -> str:
     if step.status == "waiting" and step.child_run_id is not None:
-        return f" for {step.child_run_id}" + (f": {step.error}" if step.error else "")
+        return f" for {step.child_run_id}{_error(step)}"
     if step.status == "waiting":
         if step.waiting_for == [EVERY_CHILD]:
             return " for its steps"
@@ -86,6 +86,6 @@ def _attempts(step: StepDocument) -> Iterator[str]:
     for attempt in step.attempt_log:
         took = "…" if attempt.duration is None else f"{attempt.duration} ms"
         status = f" {attempt.status}" if attempt.status else ""
-        why = f" ({_error(attempt)[2:]})" if attempt.error else ""
+        why = f" ({_error(attempt).removeprefix(': ')})" if attempt.error else ""
         build = f", build {attempt.build}" if attempt.build else ""
         yield f"#{attempt.number} {attempt.outcome or 'running'}{status} {took}{build}{why}"

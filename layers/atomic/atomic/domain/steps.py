@@ -32,13 +32,13 @@ class StepSpec:
     `capture`: the headers (lower case) that a callback of the event keeps, with the body as it was sent.
     `reached_at`: the URL of this API when an event began; its callback URL, which is in payloads, keeps it.
     `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
-    `child_name`, `child_key`: name and key of the run that a link starts (`domain.links`); `url`, `payload`
-    and the rest are those of this run's root. `detached`: the link does not wait for the run, and has no
-    outcome of it; the root has this too.
+    `child_name`, `child_key`: name and key of the run that a link starts (`domain.links`). `url`, `payload`
+    and the limits of a link are those of the root of that run.
+    `detached`: the link does not wait for the run, and has no outcome of it; that root has this too.
     `keeps_child`: the run goes on when the link is cancelled.
     `started_by`: the link that created this root, or the first root of a chain. `continued_from`: the root
-    that this one goes on for. `depth`: how many links are above this root, or above the
-    root that this link starts.
+    that this one goes on for. `depth`: how many links are above this root, or above the root that this link
+    starts.
     """
 
     client_id: str

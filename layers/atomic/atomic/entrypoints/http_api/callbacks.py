@@ -143,6 +143,7 @@ async def preflight(_api: Api, _request: ApiRequest, _token: str) -> ApiResponse
 )
 async def get_callback(api: Api, request: ApiRequest, token: str) -> ApiResponse:
     """The page for people."""
+    # Imported here, like what reads bodies below: few processes need it, and a Lambda must start fast.
     from atomic.entrypoints.http_api.callback_page import event_page, unknown_page
 
     try:

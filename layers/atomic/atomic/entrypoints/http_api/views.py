@@ -243,7 +243,7 @@ def _summary(step: Step) -> dict[str, Any]:
     return {
         "id": step.id,
         "runId": spec.run_id,
-        "parent": step.spec.parent,
+        "parent": spec.parent,
         "kind": spec.kind,
         "workflowName": spec.workflow_name,
         "stepName": spec.step_name or None,
