@@ -19,6 +19,7 @@ from atomic.sdk._calls.results import (
     Results,
     ResultsQuery,
     fingerprint,
+    is_posted,
     read_one,
     read_results,
     steps_target,
@@ -167,6 +168,20 @@ class TestReading:
             drive(read_one(QUERY, "x", {"kind": "value"}, 0.0), lambda _: answer(403), lambda _: None)
             is None
         )
+
+    @pytest.mark.parametrize(
+        "told",
+        [answer(403), answer(200), answer(200, parent="other", steps=[]), TOO_DEEP],
+    )
+    def test_a_step_is_posted_unless_an_answer_says_that_it_is_not(self, told: HttpResponse) -> None:
+        """A step that is wrongly taken for new may have had an effect, which nothing would undo."""
+        known = Results(is_complete=False)
+        asked = [
+            drive(is_posted(QUERY, known, "x", 0.0), lambda _, each=each: each, lambda _: None)
+            for each in (steps(), told, steps(KNOWN), steps())
+        ]
+        assert asked == [False, True, True, True]
+        assert (known.has("x"), known.is_complete) == (True, False)
 
     def test_a_server_that_is_busy_is_no_answer_for_one(self) -> None:
         busy = HttpResponse(

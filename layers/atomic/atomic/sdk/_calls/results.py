@@ -10,7 +10,7 @@ changes an outcome.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -236,12 +236,15 @@ def read_one(
 
 
 def is_posted(query: ResultsQuery, known: Results, step_id: str, patience_s: float) -> Flow[bool]:
-    """Whether the step exists now; also when the server does not say. Adds the step to what is known.
+    """Whether the step exists now. Adds the step to what is known.
 
-    Raises transient errors.
+    True also when the answer does not say: a step that is taken for posted is posted again, and is undone
+    with the others. A step that is taken for new may have had an effect, which nothing would undo. Raises
+    transient errors.
     """
     answer = yield from exchange(query.request(id=step_id), min(patience_s, _PATIENCE_S))
-    found = Results(_steps=known._steps)  # noqa: SLF001 - this module's own
+    # It has the same steps. Whether it is complete depends on this answer only.
+    found = replace(known, is_complete=True)
     found.add(_document(answer), query)
     return not found.lacks(step_id)
 

@@ -247,7 +247,7 @@ def _plain(function: Function) -> Any:
 
 def _is_coroutine_function(function: Function) -> bool:
     # For a callable object, its `__call__` counts.
-    called = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
+    called = function if inspect.isroutine(function) else type(function).__call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 

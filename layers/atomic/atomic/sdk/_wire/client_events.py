@@ -40,7 +40,7 @@ class EventsOfClient(BaseClient, ABC):
         number: int = 1,
         parent: str | None = None,
         next: bool = False,  # noqa: A002 - the word of the API
-        id: Key | None = None,  # noqa: A002
+        id: Key | None = None,  # noqa: A002 - as above
     ) -> EventOutcome:
         """Give an event its result by its name, also before its run exists or waits for it.
 
@@ -150,7 +150,7 @@ class EventsOfAsyncClient(BaseClient, ABC):
         number: int = 1,
         parent: str | None = None,
         next: bool = False,  # noqa: A002 - the word of the API
-        id: Key | None = None,  # noqa: A002
+        id: Key | None = None,  # noqa: A002 - as above
     ) -> EventOutcome:
         """Give an event its result by its name, also before its run exists or waits for it.
 
