@@ -1,13 +1,12 @@
 """Faults that the SDK once had, which tests plant again in every worker."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from atomic.protocol import keys
-from atomic.sdk._calls import batching, branches, events, identity, undos
+from atomic.sdk._calls import batching, branches, identity, undos
 from atomic.sdk._calls.batch_run import Branch
 from atomic.sdk._calls.batches import BatchPolicy, Progress
 from atomic.sdk._calls.batching import BatchingContext, _listed, _policy_of
@@ -21,9 +20,9 @@ from atomic.sdk._calls.identity import FIRST, Scope, enter_branch
 from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
 from atomic.sdk._calls.undos import SagaContext
-from atomic.sdk._wire import values
+from atomic.sdk._wire import api, values
 from atomic.sdk._wire.api import Outcome, exchange, post_start
-from atomic.sdk._wire.transport import Flow, StepsPath, error_of
+from atomic.sdk._wire.transport import Flow, HttpResponse, StepsPath, error_of
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
 from atomic.sdk.errors import RunCancelledError, Suspended
@@ -105,11 +104,13 @@ def _plan_the_only_event(
     return self._event_call(name, FIRST, limits, result)
 
 
-def _open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[tuple[str, str]]:
+def _begin_what_is_live(
+    path: StepsPath, document: Mapping[str, Any], patience_s: float
+) -> Flow[HttpResponse]:
     answer = yield from exchange(post_start(path, document, 0.0), patience_s)
     if answer.status not in {200, 202}:
         raise error_of(answer)
-    return json.loads(answer.body)["id"], ""
+    return answer
 
 
 async def _own_value(self: RecordingContext, value: ValueCall) -> Outcome:
@@ -257,7 +258,7 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
         (EventCalls, "_plan_event", _plan_the_only_event),
         (EventCalls, "_plan_opening", _plan_the_only_event),
     ),
-    "an event that is over cannot be opened": ((events, "open_once", _open_once),),
+    "an event that is over cannot be opened": ((api, "begin", _begin_what_is_live),),
     "each attempt goes on with a value of its own": ((RecordingContext, "_ask_value", _own_value),),
     "what has a result has succeeded": ((Results, "outcome", _whatever_it_is),),
     "a branch of a `def` handler that waits has a result": (

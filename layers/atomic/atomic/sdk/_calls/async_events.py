@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 from atomic.sdk._calls.callbacks import CallbackCalls, Submit
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.pending import PendingCall, Unawaited
-from atomic.sdk._calls.results import Results
 from atomic.sdk._wire.events import EventId
-from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import Suspended
 from atomic.sdk.retry import Seconds
 
@@ -40,7 +38,6 @@ class _AsyncTurns(AsyncIterator[Any]):
 class AsyncEvents(CallbackCalls, ABC):
     """The methods `event`, `events`, `open_event` and `callback` of an `async def` handler's context."""
 
-    _client: AsyncClient
     _branches: "Branches"
     _unawaited: Unawaited
 
@@ -228,22 +225,13 @@ class AsyncEvents(CallbackCalls, ABC):
         await self._check_late()
         with self._branches.call() as call:
             try:
-                known = await self._known()
-                with self._observed_opening(step_call, known), self._called(step_call):
-                    await self._tell_if_cancelled(step_call)
-                    url = known.callback_url(step_call.id, is_told=self.cancelled)
-                    if url is not None:
-                        return self._event_id(step_call.id, url)
-                    return self._event_id(*await self._client.run_flow(self._opening(step_call)))
+                return await self._opened(step_call)
             except Suspended as signal:
                 call.answered()
                 await self._stay(step_call, signal.cause)
 
     @abstractmethod
     async def _perform(self, step_call: StepCall[T]) -> T: ...
-
-    @abstractmethod
-    async def _known(self) -> Results: ...
 
     @abstractmethod
     async def _check_late(self) -> None: ...

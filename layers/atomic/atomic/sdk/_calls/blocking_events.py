@@ -8,9 +8,7 @@ from typing import Any, Final, TypeVar, overload
 from atomic.sdk._calls.callbacks import CallbackCalls, Submit
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.recorded import at_once
-from atomic.sdk._calls.results import Results
 from atomic.sdk._wire.events import EventId
-from atomic.sdk.client import Client
 from atomic.sdk.retry import Seconds
 
 T = TypeVar("T")
@@ -36,8 +34,6 @@ class _Turns(Iterator[Any]):
 
 class BlockingEvents(CallbackCalls, ABC):
     """The methods `event`, `events`, `open_event` and `callback` of a `def` handler's context."""
-
-    _client: Client
 
     @overload
     def event(
@@ -221,19 +217,10 @@ class BlockingEvents(CallbackCalls, ABC):
     async def _open_event(self, step_call: StepCall[Any]) -> EventId:
         self._check()
         with self._suspending():
-            known = await self._known()
-            with self._observed_opening(step_call, known), self._called(step_call):
-                at_once(self._tell_if_cancelled(step_call))
-                url = known.callback_url(step_call.id, is_told=self.cancelled)
-                if url is not None:
-                    return self._event_id(step_call.id, url)
-                return self._event_id(*self._client.run_flow(self._opening(step_call)))
+            return await self._opened(step_call)
 
     @abstractmethod
     def _perform(self, step_call: StepCall[T]) -> T: ...
-
-    @abstractmethod
-    async def _known(self) -> Results: ...
 
     @abstractmethod
     def _check(self) -> None: ...

@@ -14,7 +14,6 @@ from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import StepCall
 from atomic.sdk._calls.events import EventCalls
 from atomic.sdk._calls.identity import Scope
-from atomic.sdk._calls.recorded import RecordingContext
 from atomic.sdk._wire.events import EventId
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds
@@ -37,7 +36,7 @@ class CallbackCall:
         return f"callback {self.event.name!r}"
 
 
-class CallbackCalls(EventCalls, RecordingContext, ABC):
+class CallbackCalls(EventCalls, ABC):
     """What both contexts share for callbacks."""
 
     def _planned_callback(

@@ -10,14 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final, TypedDict, TypeVar
 
 from atomic.protocol import keys
 from atomic.protocol.constants import KEY_MAX_CHARS, NAME_MAX_CHARS
 from atomic.protocol.enums import OnCancel, OnLost
 from atomic.sdk._calls.batching import POSTED_WITHIN_S, BatchingContext
-from atomic.sdk._calls.context import LOOK_S, Step, StepCall, joined_url
+from atomic.sdk._calls.context import Step, StepCall, joined_url
 from atomic.sdk._calls.identity import name_text, step_key
 from atomic.sdk._wire.answers import ContinuedAs
 from atomic.sdk._wire.api import (
@@ -25,12 +24,9 @@ from atomic.sdk._wire.api import (
     Outcome,
     StepOptions,
     check_options,
-    exchange,
     key_text,
-    post_start,
     start_document,
 )
-from atomic.sdk._wire.transport import Flow, error_of
 from atomic.sdk._wire.values import jsonable, value_type
 from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError, Suspended
 from atomic.sdk.retry import Retry, Seconds
@@ -109,7 +105,7 @@ class ChildRuns(BatchingContext, ABC):
         (await self._settle(link, None if is_detached else self._ask_start)).unwrap()
 
     async def _ask_start(self, link: StepCall[Any]) -> Outcome:
-        return await self._observed(link, partial(self._ask_opened, link))
+        return await self._observed(link, self._ask_opened)
 
     async def _ask_opened(self, link: StepCall[Any]) -> Outcome:
         with self._called(link):
@@ -118,15 +114,8 @@ class ChildRuns(BatchingContext, ABC):
                 await self._tell_if_cancelled(link)
                 # `result` raises it, as it does for a link that is cancelled later.
                 with suppress(StepCancelledError):
-                    await self._send(self._posting(link))
+                    await self._send(self._beginning(link))
         return Outcome("", was_replayed=is_known)
-
-    def _posting(self, step_call: StepCall[Any]) -> Flow[None]:
-        """Post what starts a run, without waiting. An outcome of the run is no error here."""
-        patience_s = min(self._client.patience_s, max(LOOK_S, self._left_s()))
-        answer = yield from exchange(post_start(self._path, step_call.document, 0.0), patience_s)
-        if answer.status not in {200, 202, 424}:
-            raise error_of(answer)
 
     async def _cancel_link(self, link: StepCall[Any]) -> None:
         """Cancel a link, unless it is known to have ended."""
@@ -168,7 +157,7 @@ class ChildRuns(BatchingContext, ABC):
         await self._tell_if_cancelled(following)
         # A next run that was cancelled since an earlier attempt is the next run nevertheless.
         with self._called(following), suppress(CancelledError):
-            await self._send(self._posting(following))
+            await self._send(self._beginning(following))
         raise Suspended(ContinuedAs(following.id))
 
     @abstractmethod

@@ -6,7 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urljoin
 
 from atomic.sdk._calls.call import Call
-from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers, Operation
+from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
 from atomic.sdk._calls.identity import (
     OpenedEvents,
     Position,
@@ -28,7 +28,7 @@ from atomic.sdk._calls.results import Results, ResultsQuery, read_results, steps
 from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._wire import api
 from atomic.sdk._wire.codecs import PLAIN, Coder
-from atomic.sdk._wire.transport import Flow
+from atomic.sdk._wire.transport import Flow, HttpResponse
 from atomic.sdk._wire.values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
@@ -269,7 +269,7 @@ class BaseContext(ABC):
             "delay": delay_ms,
         }
         # Waiting is useless for a timer that outlasts this attempt.
-        is_long = delay_ms / 1000 > self._until_s - self._now_s()
+        is_long = delay_ms / 1000 > self._left_s()
         return self._step_call(name, document, timeout_s=0.0 if is_long else None)
 
     def _step_call(
@@ -317,8 +317,16 @@ class BaseContext(ABC):
         with self._lock:
             return (scope or self._scope()).position(step, key)
 
+    def _left_s(self) -> float:
+        return self._until_s - self._now_s()
+
+    def _beginning(self, step_call: StepCall[Any]) -> Flow[HttpResponse]:
+        """Post a call without waiting for its outcome."""
+        patience_s = min(self._client.patience_s, max(LOOK_S, self._left_s()))
+        return api.begin(self._path, step_call.document, patience_s)
+
     def _flow(self, step_call: StepCall[Any]) -> Flow[api.Outcome]:
-        left_s = max(LOOK_S, self._until_s - self._now_s())
+        left_s = max(LOOK_S, self._left_s())
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
         return api.step_once(
             self._path,
@@ -350,22 +358,6 @@ class BaseContext(ABC):
             self._leave([step_call.id])
             raise
         self._open.pop(step_call.id, None)
-
-    def _operation(self, step_call: StepCall[Any], known: Results) -> Operation:
-        """A call as hooks see it."""
-        return Operation(
-            call=self._call,
-            kind=step_call.document.get("kind", "step"),
-            name=step_call.name,
-            step_id=step_call.id,
-            is_replayed=known.has_ended(step_call.id),
-        )
-
-    def _observed_opening(self, step_call: StepCall[Any], known: Results) -> AbstractContextManager[None]:
-        """Wrap the opening of an event, which is a call of its own."""
-        if not self._observers:
-            return nullcontext()
-        return self._observers.around("operation", self._operation(step_call, known))
 
     def _owner(self, _step_id: str) -> object:
         """The branch of a batch that calls a step; None outside of batches."""

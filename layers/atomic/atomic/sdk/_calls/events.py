@@ -2,20 +2,22 @@
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from atomic.sdk._calls.cancels import CancelledContext
-from atomic.sdk._calls.context import LOOK_S, NO_DEFAULT, StepCall
+from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.identity import OpenedEvent, Position, step_key
-from atomic.sdk._wire.events import EventId, event_name, open_once
-from atomic.sdk._wire.transport import Flow
+from atomic.sdk._calls.recorded import RecordingContext
+from atomic.sdk._calls.results import Results
+from atomic.sdk._wire.events import EventId, event_name
+from atomic.sdk._wire.transport import members
 from atomic.sdk._wire.values import UNDECLARED, value_type
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
 
 
-class EventCalls(CancelledContext, ABC):
+class EventCalls(RecordingContext, ABC):
     """What both contexts share for events."""
 
     def _plan_opening(
@@ -92,14 +94,24 @@ class EventCalls(CancelledContext, ABC):
         }
         return self._step_call(name, document, result=UNDECLARED if result is None else value_type(result))
 
-    def _opening(self, step_call: StepCall[Any]) -> Flow[tuple[str, str]]:
-        patience_s = min(self._client.patience_s, max(LOOK_S, self._until_s - self._now_s()))
-        return open_once(self._path, step_call.document, patience_s)
+    async def _opened(self, step_call: StepCall[Any]) -> EventId:
+        """The id of an event, which is posted unless an earlier attempt is known to have opened it."""
+        known = await self._known()
+        with self._observed_opening(step_call, known), self._called(step_call):
+            await self._tell_if_cancelled(step_call)
+            step_id, url = step_call.id, known.callback_url(step_call.id, is_told=self.cancelled)
+            if url is None:
+                answer = await self._send(self._beginning(step_call))
+                [step_id, url] = members(answer, "id", optional=("callbackUrl",))
+        # A URL without its server is of the server that the handler posts to.
+        server = self._client.connection.url if url and url.startswith("/") else ""
+        return EventId(step_id, f"{server}{url or ''}")
 
-    def _event_id(self, step_id: str, callback_url: str) -> EventId:
-        """The id of an event. A URL without its server is of the server that the handler posts to."""
-        server = self._client.connection.url if callback_url.startswith("/") else ""
-        return EventId(step_id, f"{server}{callback_url}")
+    def _observed_opening(self, step_call: StepCall[Any], known: Results) -> AbstractContextManager[None]:
+        """Wrap the opening of an event, which is a call of its own."""
+        if not self._observers:
+            return nullcontext()
+        return self._observers.around("operation", self._operation(step_call, known))
 
 
 def _capturing(step_call: StepCall[Any], capture: Sequence[str]) -> StepCall[Any]:

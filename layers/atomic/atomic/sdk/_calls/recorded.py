@@ -12,7 +12,7 @@ blocks, so `at_once` runs them without an event loop.
 import random as chance
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,9 +24,9 @@ from atomic.protocol.backoff import drawn_ms, planned_ms
 from atomic.protocol.wire import RetryOptions
 from atomic.sdk._calls.cancels import CancelledContext
 from atomic.sdk._calls.context import RunningValue, StepCall, running_value
-from atomic.sdk._calls.hooks import ValueAttempt
+from atomic.sdk._calls.hooks import Operation, ValueAttempt
 from atomic.sdk._calls.identity import Position, Scope, step_key
-from atomic.sdk._calls.results import read_one
+from atomic.sdk._calls.results import Results, read_one
 from atomic.sdk._wire.api import Outcome, check_number
 from atomic.sdk._wire.codecs import PLAIN
 from atomic.sdk._wire.values import UNDECLARED, ValueType, value_type
@@ -124,26 +124,31 @@ class RecordingContext(CancelledContext, ABC):
             number = self._position(f"{kind} {name}" if name else kind).number
             return self._scope().below(f"{kind}{number}:{name}" if name else f"{kind}{number}")
 
-    def _left_s(self) -> float:
-        return self._until_s - self._now_s()
-
     async def _ask(self, step_call: StepCall[Any]) -> Outcome:
+        return await self._observed(step_call, self._ask_step)
+
+    async def _observed(self, step_call: StepCall[Any], ask: Ask) -> Outcome:
         """Ask for the outcome of a step, and tell the hooks."""
         if not self._observers:
-            return await self._ask_step(step_call)
-        return await self._observed(step_call, partial(self._ask_step, step_call))
-
-    async def _observed(self, step_call: StepCall[Any], ask: Callable[[], Awaitable[Outcome]]) -> Outcome:
-        if not self._observers:
-            return await ask()
+            return await ask(step_call)
         ended = self._observers.starts("operation", self._operation(step_call, await self._known()))
         try:
-            outcome = await ask()
+            outcome = await ask(step_call)
         except BaseException as error:
             ended(error)
             raise
         ended(outcome.error)
         return outcome
+
+    def _operation(self, step_call: StepCall[Any], known: Results) -> Operation:
+        """A call as hooks see it."""
+        return Operation(
+            call=self._call,
+            kind=step_call.document.get("kind", "step"),
+            name=step_call.name,
+            step_id=step_call.id,
+            is_replayed=known.has_ended(step_call.id),
+        )
 
     async def _ask_step(self, step_call: StepCall[Any]) -> Outcome:
         with self._called(step_call):
@@ -159,7 +164,7 @@ class RecordingContext(CancelledContext, ABC):
                 self._fetched.discard(step_call.id)
 
     async def _ask_value(self, value: ValueCall) -> Outcome:
-        return await self._observed(value.step, partial(self._ask_computed, value))
+        return await self._observed(value.step, lambda _: self._ask_computed(value))
 
     async def _ask_computed(self, value: ValueCall) -> Outcome:
         with self._called(value.step):
@@ -174,7 +179,7 @@ class RecordingContext(CancelledContext, ABC):
             return await self._send(self._flow(posted))
 
     async def _ask_version(self, step_call: StepCall[int], newest: int) -> Outcome:
-        return await self._observed(step_call, partial(self._ask_newest, step_call, newest))
+        return await self._observed(step_call, partial(self._ask_newest, newest=newest))
 
     async def _ask_newest(self, step_call: StepCall[int], newest: int) -> Outcome:
         """Ask for the version of this run, or record it.

@@ -173,6 +173,14 @@ def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> H
     return post_of(path.target, body, {**path.headers, **extra}, wait_s)
 
 
+def begin(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[HttpResponse]:
+    """Make a step durable without waiting for it, also one that has ended: its outcome is no error here."""
+    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
+    if answer.status not in {200, 202, 424}:
+        raise error_of(answer)
+    return answer
+
+
 def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow[StepOutcome]:
     """Start or attach, and wait for the outcome up to the caller's limit.
 

@@ -6,12 +6,10 @@ from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
-from pydantic_core import from_json
-
 from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepOutcome
-from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of, post_start
-from atomic.sdk._wire.transport import Flow, StepsPath, error_of, members
+from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of
+from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import jsonable, utf8
 from atomic.sdk.errors import InvalidRequestError
 
@@ -47,17 +45,6 @@ class EventId(str):
                 "client (`atomic clients callbacks ID on`)."
             )
         return self._url
-
-
-def open_once(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[tuple[str, str]]:
-    """Make an event durable without waiting for it, also one that has ended.
-
-    Returns its id, and its callback URL as the server gives it (empty if it gives none).
-    """
-    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
-    if answer.status not in {200, 202, 424}:
-        raise error_of(answer)
-    return members(answer, "id")[0], from_json(answer.body).get("callbackUrl", "")
 
 
 def event_name(name: str, number: int = 1) -> str:
