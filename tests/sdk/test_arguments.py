@@ -4,6 +4,7 @@ Values that the API would refuse are refused at the call.
 """
 
 import enum
+import json
 import math
 from datetime import date, timedelta
 from typing import Any
@@ -21,8 +22,9 @@ from atomic import (
     StepFailedError,
 )
 from atomic.protocol.backoff import JITTERS, STRATEGIES
-from sdk.calls import call_of
+from sdk.calls import Unhashable, call_of
 from sdk.fake_api import fake_api
+from sdk.scripted import answer, called, done
 from sdk.test_clients import OK
 from wording import one_of
 
@@ -124,6 +126,44 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
         Client().start("w", "https://app.example/w", key="k", **misspelled)
     with pytest.raises(InvalidRequestError, match=r"^retires: there is no such option; there are workflow"):
         Client().redrive_all(**misspelled)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda context, step: context.call(step),
+        lambda context, step: context.map([1], step),
+        lambda context, step: context.run_workflow(step),
+        lambda context, step: context.saga().step(step, undo="/undo"),
+    ],
+)
+@pytest.mark.parametrize("step", [None, {"a": 1}, Unhashable()])
+def test_a_step_is_a_url_or_a_function_that_is_served(call: Any, step: Any) -> None:
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    with pytest.raises(LookupError, match="is not served beside this workflow: give its URL"):
+        call(context, step)
+
+
+@pytest.mark.parametrize("other", [None, {"a": 1}])
+def test_what_may_also_run_in_the_handler_is_at_least_a_function(other: Any) -> None:
+    context = Context(call_of("https://app.example/w"), Client(), 1.0)
+    with pytest.raises(InvalidRequestError, match=r"^check: give a step, or a function, not"):
+        context.until(other, 5, every=1)
+    with pytest.raises(InvalidRequestError, match=r"^submit: give a step, or a function of the URL"):
+        context.callback("paid", submit=other)
+    with pytest.raises(InvalidRequestError, match=r"^undo: .* is not served beside this workflow"):
+        context.saga().step("/pay", undo=other)
+
+
+def test_a_function_without_a_hash_runs_in_the_handler() -> None:
+    def main(ctx: Context) -> Any:
+        with ctx.saga() as saga:
+            saga.undo(Unhashable())
+        return [ctx.until(Unhashable(), every=1), ctx.callback("paid", submit=Unhashable())]
+
+    paid = answer(200, id="run_1-x", response=7, finishedAt="2026-01-01T00:00:00.000Z", callbackUrl="/x")
+    response, asked = called(main, {"check": done(True), "paid": paid})
+    assert (json.loads(response.body), asked) == ([True, 7], ["check", "paid", "paid"])
 
 
 def test_a_sleep_of_no_time_posts_nothing() -> None:

@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 
 from atomic.protocol.signatures import encode_secret
 from atomic.sdk import AsyncClient, AsyncContext, Client, aws_lambda, fastapi, flask
+from sdk.calls import Unhashable
 from sdk.cases.signing import BODY, NEW, OLD, signed
 from sdk.threads import asgi_server, wsgi_server
 
@@ -118,6 +119,8 @@ def test_names_are_one_segment_and_each_its_own() -> None:
         served.step(name="a/b")(other)
     with pytest.raises(ValueError, match="'echo' is served already"):
         served.step(name="echo")(other)
+    with pytest.raises(TypeError, match=r"cannot be served: it has no hash; give its class a __hash__"):
+        served.step(name="unhashable")(Unhashable())
     with pytest.raises(ValueError, match="'again' is served already"):
         served.workflow(name="again")(echo)
 

@@ -58,7 +58,7 @@ class CallbackCalls(EventCalls, ABC):
     async def _call_back(self, callback: CallbackCall) -> Any:
         opened = await self._open_event(callback.event)
         submit = callback.submit
-        if isinstance(submit, str) or submit in self._names:
+        if isinstance(submit, str) or self._serves(submit):
             step_call = self._plan(submit, opened.url, {}, None, callback.scope)
             step_call.result_of(await self._settle(step_call))
         else:

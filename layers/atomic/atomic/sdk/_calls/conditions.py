@@ -77,6 +77,8 @@ class ConditionalContext(RecordingContext, ABC):
 
     def _plan_until(self, check: Step, payload: Any, state: Any, options: UntilOptions) -> Condition:
         check_options(options, UntilOptions)
+        if not (isinstance(check, str) or callable(check)):
+            raise InvalidRequestError(f"check: give a step, or a function, not {check!r}.")
         if "every" not in options:
             raise InvalidRequestError("every: say how many seconds are between two checks.")
         every, back_off = options["every"], options.get("back_off", 1.0)
@@ -137,7 +139,7 @@ class ConditionalContext(RecordingContext, ABC):
 
     async def _check_condition(self, condition: Condition, given: Any) -> tuple[StepCall[Any], Outcome]:
         check, name = condition.check, condition.name
-        if isinstance(check, str) or check in self._names:
+        if isinstance(check, str) or self._serves(check):
             step_call = self._plan(check, given, {"name": name or None}, None, condition.scope)
             return step_call, await self._settle(step_call)
         # A function that is not served runs in the handler.

@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -303,10 +303,14 @@ class BaseContext(ABC):
             answered_by=answered_by,
         )
 
+    def _serves(self, function: Function) -> bool:
+        """Whether a function is served beside this workflow. If not, it may run in the handler."""
+        return isinstance(function, Hashable) and function in self._names
+
     def _served(self, function: Function) -> Served:
         try:
             return self._names[function]
-        except KeyError:
+        except (KeyError, TypeError):
             raise LookupError(f"{function!r} is not served beside this workflow: give its URL") from None
 
     def _scope(self) -> Scope:

@@ -170,7 +170,7 @@ class SagaContext(RecordingContext, ABC):
 
         Raises InvalidRequestError for wrong options now, since an undo that is refused undoes nothing.
         """
-        if not (isinstance(undo, str) or undo in self._names):
+        if not (isinstance(undo, str) or self._serves(undo)):
             _check_takes_nothing(undo)
             return lambda _: self._call_function(undo)
         served, _, written = self._written(undo, payload)

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from atomic.sdk._calls.served import Function, Served
@@ -189,6 +189,8 @@ class BaseEndpoints:
     def _check_name(self, function: Function, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a segment of a path: give {function!r} a name=")
+        if not isinstance(function, Hashable):
+            raise TypeError(f"{function!r} cannot be served: it has no hash; give its class a __hash__")
         if function in self._names or any(served.name == name for served in self._names.values()):
             raise ValueError(f"{name!r} is served already: give {function!r} another name=")
 
