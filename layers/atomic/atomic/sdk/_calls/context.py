@@ -280,6 +280,7 @@ class BaseContext(ABC):
         result: ValueType = UNDECLARED,
         timeout_s: float | None = None,
         root_id: str | None = None,
+        coder: Coder | None = None,
     ) -> StepCall[Any]:
         """The call of a step. If it starts a run, `root_id` gets the payload and makes the response."""
         if (running := running_value.get()) is not None and running.owner is self:
@@ -299,7 +300,7 @@ class BaseContext(ABC):
             document=posted,
             result=result,
             timeout_s=timeout_s,
-            coder=self._coder,
+            coder=coder or self._coder,
             answered_by=answered_by,
         )
 

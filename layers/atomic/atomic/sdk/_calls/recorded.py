@@ -28,7 +28,7 @@ from atomic.sdk._calls.hooks import Operation, ValueAttempt
 from atomic.sdk._calls.identity import Position, Scope, step_key
 from atomic.sdk._calls.results import Results, read_one
 from atomic.sdk._wire.api import Outcome, check_number
-from atomic.sdk._wire.codecs import PLAIN
+from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.values import UNDECLARED, ValueType, value_type
 from atomic.sdk.errors import (
     InvalidRequestError,
@@ -95,7 +95,7 @@ class RecordingContext(CancelledContext, ABC):
         result = _returned_type(function) if returns is None else value_type(returns)
         retry, policy = local_retry(retry)
         key = step_key(self.idempotency_key, self._position(f"value {name}"))
-        step_call = replace(self._value_call(name, name, key, result), coder=self._coder)
+        step_call = self._value_call(name, name, key, result, self._coder)
         return ValueCall(step_call, function, retry, policy)
 
     def _plan_version(self, name: str, newest: int) -> StepCall[int]:
@@ -108,15 +108,17 @@ class RecordingContext(CancelledContext, ABC):
         step_call = self._value_call(name, step_name, step_key(self.idempotency_key, position), UNDECLARED)
         return with_payload(step_call, value)
 
-    def _value_call(self, name: str, step_name: str, key: str, result: ValueType) -> StepCall[Any]:
+    def _value_call(
+        self, name: str, step_name: str, key: str, result: ValueType, coder: Coder = PLAIN
+    ) -> StepCall[Any]:
+        """The call of a value. Versions, and what the SDK records for itself, are plain."""
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "value",
             "stepName": step_name,
             "idempotencyKey": key,
         }
-        # Versions, and what the SDK records for itself, are plain.
-        return replace(self._step_call(name, document, result=result), coder=PLAIN)
+        return self._step_call(name, document, result=result, coder=coder)
 
     def _scope_of(self, kind: str, name: str = "") -> Scope:
         """The scope of the next call of a kind. Calls with the same name are numbered among themselves."""
