@@ -185,18 +185,18 @@ def _undoes_unless_told(self: SagaContext, raised: BaseException) -> bool:
 
 
 async def _undo_once(self: SagaContext, noted: undos._Noted) -> Exception | None:
-    make, told = noted.make, []
+    make_undo, told = noted.make_undo, []
 
-    async def once(noted: undos._Noted) -> Any:
+    async def once(key: str) -> Any:
         if told:
             raise told[0]
         try:
-            return await make(noted)
+            return await make_undo(key)
         except RunCancelledError as error:
             told.append(error)
             raise
 
-    noted.make = once
+    noted.make_undo = once
     return await _undo_of_saga(self, noted)
 
 
@@ -271,9 +271,9 @@ SDK: Final[Mapping[str, tuple[Patch, ...]]] = {
     "items with keys are told apart by their places": ((batching, "_listed", _keys_by_place),),
     "branches share their keys": ((Scope, "below", _share_keys),),
     "a saga forgets what an earlier attempt has called": (
-        (SagaContext, "_make", _forget_what_is_replayed),
+        (SagaContext, "_make_call", _forget_what_is_replayed),
     ),
-    "only what has succeeded is undone": ((SagaContext, "_make", _note_what_has_succeeded),),
+    "only what has succeeded is undone": ((SagaContext, "_make_call", _note_what_has_succeeded),),
     "an undo does not wait for its call": ((SagaContext, "_undo", _undo_at_once),),
     "each attempt undoes": ((SagaContext, "_undo", _undo_in_each_attempt),),
     "undos run in the order of their calls": ((SagaContext, "_note", _note_first),),

@@ -48,6 +48,8 @@ UNDO_RETRY: Final = RETRY_COUNT_MAX
 _BECAUSE_MAX_CHARS: Final = 1000
 
 Undo = str | Callable[..., Any]
+# Makes an undo. The key tells this call apart from all others of its saga.
+_MakeUndo = Callable[[str], Coroutine[Any, Any, Any]]
 
 
 @dataclass(slots=True, eq=False)
@@ -58,14 +60,11 @@ class _Noted:
     may post it. `ended_at` is when it ended: empty if it was refused, None if it has not ended.
     """
 
-    make: "_Make"
+    make_undo: _MakeUndo
     key: str
     of: StepCall[Any] | None = None
     has_begun: bool = False
     ended_at: str | None = None
-
-
-_Make = Callable[[_Noted], Coroutine[Any, Any, Any]]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -121,8 +120,8 @@ class SagaContext(RecordingContext, ABC):
     ) -> Planned:
         step_call = self._plan(step, payload, options, result)
         own_payload = payload if undo[1] is NO_DEFAULT else undo[1]
-        make = self._maker(saga, undo[0], own_payload, {}, step_call.name)
-        return self._planned(saga, make, step_call, self._ask)
+        make_undo = self._undo_maker(saga, undo[0], own_payload, {}, step_call.name)
+        return self._planned(saga, make_undo, step_call, self._ask)
 
     def _plan_value_of(
         self,
@@ -135,8 +134,8 @@ class SagaContext(RecordingContext, ABC):
     ) -> Planned:
         value = self._plan_value(name, function, retry, returns)
         own_payload = None if undo[1] is NO_DEFAULT else undo[1]
-        make = self._maker(saga, undo[0], own_payload, {}, name)
-        return self._planned(saga, make, value.step, lambda _: self._ask_value(value))
+        make_undo = self._undo_maker(saga, undo[0], own_payload, {}, name)
+        return self._planned(saga, make_undo, value.step, lambda _: self._ask_value(value))
 
     def _note_by_hand(self, saga: _State, undo: Undo, payload: Any, options: CallOptions) -> None:
         if (running := running_value.get()) is not None and running.owner is self:
@@ -146,12 +145,13 @@ class SagaContext(RecordingContext, ABC):
             )
         name = undo if isinstance(undo, str) else getattr(undo, "__name__", "by hand")
         key = str(saga.scope.position("by hand").number)
-        self._note(saga, _Noted(self._maker(saga, undo, payload, options, name), key, ended_at=""))
+        make_undo = self._undo_maker(saga, undo, payload, options, name)
+        self._note(saga, _Noted(make_undo, key, ended_at=""))
 
-    def _planned(self, saga: _State, make: _Make, step_call: StepCall[Any], ask: Ask) -> Planned:
-        noted = _Noted(make, keys.position_of(step_call.id), step_call)
+    def _planned(self, saga: _State, make_undo: _MakeUndo, step_call: StepCall[Any], ask: Ask) -> Planned:
+        noted = _Noted(make_undo, keys.position_of(step_call.id), step_call)
         self._note(saga, noted)
-        return Planned(step_call, lambda _: self._make(saga, noted, step_call, ask))
+        return Planned(step_call, lambda _: self._make_call(saga, noted, step_call, ask))
 
     def _note(self, saga: _State, noted: _Noted) -> None:
         if saga.is_over:
@@ -165,7 +165,9 @@ class SagaContext(RecordingContext, ABC):
             )
         saga.noted.append(noted)
 
-    def _maker(self, saga: _State, undo: Undo, payload: Any, options: CallOptions, name: str) -> _Make:
+    def _undo_maker(
+        self, saga: _State, undo: Undo, payload: Any, options: CallOptions, name: str
+    ) -> _MakeUndo:
         """What makes an undo. Its payload is written now, because it may be changed until then.
 
         Raises InvalidRequestError for wrong options now, since an undo that is refused undoes nothing.
@@ -178,14 +180,13 @@ class SagaContext(RecordingContext, ABC):
         check_options(own, CallOptions)
         start_document(self.workflow_name, served, None, key="undo", options=own)
 
-        async def make(noted: _Noted) -> Any:
-            key = f"{noted.key} {noted.ended_at}" if noted.ended_at else noted.key
+        async def make_undo(key: str) -> Any:
             step_call = self._plan(served, written, {**own, "key": key}, None, saga.scope)
             return step_call.result_of(await self._settle(step_call))
 
-        return make
+        return make_undo
 
-    async def _make(self, saga: _State, noted: _Noted, step_call: StepCall[Any], ask: Ask) -> Any:
+    async def _make_call(self, saga: _State, noted: _Noted, step_call: StepCall[Any], ask: Ask) -> Any:
         """Make a call whose undo is noted."""
 
         async def asked(step_call: StepCall[Any]) -> Outcome:
@@ -241,26 +242,30 @@ class SagaContext(RecordingContext, ABC):
     async def _undo(self, noted: _Noted) -> Exception | None:
         """Undo a call. Returns the error of its undo."""
         if noted.of is not None and noted.ended_at is None:
-            # The block did not wait for this call. A batch that ended early begins nothing in a replay.
-            is_value = _is_value(noted.of)
-            if not (
-                noted.has_begun or (self.attempt > 1 and (is_value or await self._was_posted(noted.of)))
-            ):
+            # The block did not wait for this call.
+            if not (noted.has_begun or await self._has_begun_before(noted.of)):
                 return None
-            if not is_value:
+            if not _is_value(noted.of):
                 # The step goes on, and its undo must not come first.
                 with suppress(AtomicError):
                     noted.ended_at = (await self._settle(noted.of)).ended_at
         try:
-            try:
-                await noted.make(noted)
-            except RunCancelledError:
-                # The cancel came while an earlier attempt undid, and has ended this undo as any other step.
-                noted.key += " again"
-                await noted.make(noted)
+            await self._make_undo(noted)
         except Exception as error:
             return error
         return None
+
+    async def _has_begun_before(self, step_call: StepCall[Any]) -> bool:
+        """Whether an earlier attempt may have begun a call: a batch that ended early begins none again."""
+        return self.attempt > 1 and (_is_value(step_call) or await self._was_posted(step_call))
+
+    async def _make_undo(self, noted: _Noted) -> None:
+        key = f"{noted.key} {noted.ended_at}" if noted.ended_at else noted.key
+        try:
+            await noted.make_undo(key)
+        except RunCancelledError:
+            # The cancel came while an earlier attempt undid, and has ended this undo as any other step.
+            await noted.make_undo(f"{key} again")
 
     @abstractmethod
     def _may_be_left(self) -> bool:
