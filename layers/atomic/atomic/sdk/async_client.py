@@ -13,7 +13,6 @@ from atomic.protocol.documents import (
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
-from atomic.sdk._wire.cancels import cancel_run
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
@@ -188,7 +187,7 @@ class AsyncClient(EventsOfAsyncClient):
         Raises `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
+        flow = api.cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
         return await self.run_flow(flow)
 
     async def cancel_step(self, step_id: str) -> StepOutcome:

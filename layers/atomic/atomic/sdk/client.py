@@ -14,7 +14,6 @@ from atomic.protocol.documents import (
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
-from atomic.sdk._wire.cancels import cancel_run
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import (
@@ -192,7 +191,7 @@ class Client(EventsOfClient):
         `UnavailableError`.
         """
         return self.run_flow(
-            cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
+            api.cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
         )
 
     def cancel_step(self, step_id: str) -> StepOutcome:

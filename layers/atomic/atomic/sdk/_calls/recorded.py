@@ -1,4 +1,4 @@
-"""Results that a handler records itself: values and versions.
+"""How a handler asks for an outcome, and what it records itself: values and versions.
 
 A value is computed once, and each replay gets the same value. It is a step that has succeeded when it is
 posted. The function runs before the post. So it runs again when the attempt ends before the value is
@@ -81,7 +81,7 @@ class ValueCall:
 
 
 class RecordingContext(CancelledContext, ABC):
-    """A context that keeps values, and repeats checks."""
+    """A context that asks for outcomes, tells hooks of that, and keeps values."""
 
     def _plan_value(
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any

@@ -294,6 +294,21 @@ def act_on_run(
     return document_of(RunSummary, (yield from exchange(request, patience_s)))
 
 
+def cancel_run(
+    client_id: str, run_id: str, patience_s: float, *, graceful: bool, within: Seconds | None
+) -> Flow[RunSummary]:
+    """Cancel a run: at once, or after its handlers have undone what they did.
+
+    Raises InvalidRequestError for a time without `graceful`.
+    """
+    document: dict[str, Any] | None = {"mode": "graceful"} if graceful else None
+    if within is not None:
+        if document is None:
+            raise InvalidRequestError("within: it is for graceful=True; leave it out.")
+        document["within"] = milliseconds("within", within)
+    return (yield from act_on_run(client_id, "cancel", run_id, patience_s, document))
+
+
 def act_on_step(
     client_id: str,
     name: str,
