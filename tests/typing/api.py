@@ -123,6 +123,26 @@ async def async_invoice(ctx: AsyncContext, user: User) -> bytes:
     return await ctx.continue_as(user)
 
 
+def trip(ctx: Context, user: User) -> None:
+    with ctx.saga("trip", retry=3) as saga:
+        assert_type(saga.step(invoice, user, undo=trip, key=7), bytes)
+        assert_type(saga.step(async_invoice, user, undo="cancel", undo_payload=None), bytes)
+        assert_type(saga.step("book", user, undo=lambda: ctx.step("cancel")), Any)
+        assert_type(saga.step("book", user, undo="cancel", result=User), User)
+        saga.run("number", lambda: 7, undo="cancel")
+        saga.undo(trip, user, name="by hand")
+
+
+async def async_trip(ctx: AsyncContext, user: User) -> None:
+    async with ctx.saga() as saga:
+        assert_type(await saga.step(invoice, user, undo=trip), bytes)
+        assert_type(await saga.step(async_invoice, user, undo=async_trip), bytes)
+        assert_type(await saga.step("book", user, undo=lambda: ctx.step("cancel")), Any)
+        assert_type(await saga.step("book", user, undo="cancel", result=User), User)
+        await saga.run("number", fetch, undo="cancel")
+        saga.undo("cancel", user)
+
+
 async def fetch() -> bytes:
     return b""
 
