@@ -133,7 +133,7 @@ class HasEnd(Protocol):
     def __call__(self, error: BaseException | None = None, *, is_postponed: bool = False) -> None: ...
 
 
-def nobody_asks(error: BaseException | None = None, *, is_postponed: bool = False) -> None:
+def unobserved(error: BaseException | None = None, *, is_postponed: bool = False) -> None:
     """Take the end of something that no hook observes."""
 
 

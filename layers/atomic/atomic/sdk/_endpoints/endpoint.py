@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from atomic.protocol import headers
 from atomic.sdk._calls.call import Call
 from atomic.sdk._calls.context import BaseContext
-from atomic.sdk._calls.hooks import HandlerCall, HasEnd, Hooks, Observers, check_hooks, nobody_asks
+from atomic.sdk._calls.hooks import HandlerCall, HasEnd, Hooks, Observers, check_hooks, unobserved
 from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._endpoints.functions import name_of, signature_of
 from atomic.sdk._endpoints.serving import (
@@ -140,7 +140,7 @@ class Endpoint:
 
     def _begin(self, request: Request) -> HandlerResponse | Coroutine[Any, Any, HandlerResponse]:
         """Call the function. If its result must be awaited, this returns a coroutine that does so."""
-        ended = nobody_asks
+        ended = unobserved
         try:
             call, payload = self._read(request)
             if call.cancelled and not self.is_workflow:
@@ -167,7 +167,7 @@ class Endpoint:
 
     def _starts(self, call: Call) -> HasEnd:
         if not self._observers:
-            return nobody_asks
+            return unobserved
         name = name_of(self.function)
         return self._observers.starts(
             "call", HandlerCall(call=call, function=name, is_workflow=self.is_workflow)
