@@ -143,7 +143,9 @@ class TestOperations:
                 raise error
             return 7
 
-        flow = lambda ctx: iter([ctx.run("drawn", draw, retry=1)])  # noqa: E731
+        def flow(ctx: Any) -> Flow:
+            yield ctx.run("drawn", draw, retry=1)
+
         heard, _ = told(variant, flow, {"drawn": done(7)}, wait=10)
         assert heard == [
             "value drawn",

@@ -13,18 +13,27 @@ from sdk.world import World
 SLOW = Retry(count=20, back_off=0.15, jitter="none", strategy="fixed")
 
 
+class _Kept(logging.Handler):
+    """Keeps all records. They have members that `LogRecord` does not declare: ids, and those of `extra`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[Any] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 @contextmanager
-def logged() -> Iterator[list[logging.LogRecord]]:
+def logged() -> Iterator[list[Any]]:
     """The records of workflows, while the context is open."""
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+    handler = _Kept()
     logger = logging.getLogger("atomic.workflow")
     before = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
-        yield records
+        yield handler.records
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
@@ -56,8 +65,8 @@ def case_each_line_of_a_workflow_is_logged_once(world: World) -> None:
         assert [record.getMessage() for record in records] == lines
         assert outcome.attempts >= 4
         assert (replaying[0], replaying[-2:]) == (False, [True, False])
-        of_run = {(record.run_id, record.workflow_name) for record in records}  # type: ignore[attr-defined]
+        of_run = {(record.run_id, record.workflow_name) for record in records}
         assert of_run == {(outcome.run_id, "case")}
-        last: Any = records[-2]
+        last = records[-2]
         assert (last.name, last.step_id, last.more) == ("atomic.workflow", outcome.id, 1)
         assert (last.filename, last.attempt > 2) == ("logs.py", True)

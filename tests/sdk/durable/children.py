@@ -8,7 +8,7 @@ code runs again in a replay, so its result may be of any size (3-11).
 from typing import Any
 
 from atomic.sdk import AsyncContext, Call, Context, Retry, StepFailedError
-from sdk.durable.flows import VARIANTS, Flow, branch, ends, fails, results, runs, serve, start
+from sdk.durable.flows import VARIANTS, Flow, branch, ends, fails, noting, results, runs, serve, start
 from sdk.durable.forms import Wrapped
 from sdk.durable.steps import FAST, dying
 from sdk.world import World
@@ -74,10 +74,7 @@ def case_a_child_goes_on_after_its_waits(world: World) -> None:
     What is done is not done again.
     """
     ran: list[str] = []
-
-    def note(text: str) -> str:
-        ran.append(text)
-        return text
+    note = noting(ran)
 
     def plain(ctx: Any, text: str) -> Flow:
         yield from ()
@@ -144,14 +141,14 @@ def case_a_child_fails_with_its_step(world: World) -> None:
         raise ValueError("no luck")
 
     def caught(ctx: Any, payload: Any) -> Flow:
-        told = []
-        for given in ("never", "own", "always"):
-            told.append((yield from reason_of(ctx, given)))  # noqa: PERF401 - no comprehension can yield
+        never = yield from reason_of(ctx, "never")
+        own = yield from reason_of(ctx, "own")
+        always = yield from reason_of(ctx, "always")
         try:
-            yield from failing_branch(ctx, "never")
+            in_branch = yield from failing_branch(ctx, "never")
         except StepFailedError as failed:
-            told.append(failed.reason)
-        return [*told, (yield ctx.step("/recover", "recovered"))]
+            in_branch = failed.reason
+        return [never, own, always, in_branch, (yield ctx.step("/recover", "recovered"))]
 
     served = {"failing": failing, "step": failing_step, "in-branch": failing_branch, "caught": caught}
     for name, each in served.items():
@@ -207,7 +204,7 @@ def case_a_child_has_a_result_of_any_size(world: World) -> None:
         return len(large)
 
     called: list[str] = []
-    world.step("/same", lambda letter: called.append(letter) or letter)  # type: ignore[func-returns-value]
+    world.step("/same", noting(called))
     serve(world, "flow", flow)
     assert results(world, "flow", "a") == [300_000] * 2
     assert (called, len(built) >= 4) == (["a", "a"], True)

@@ -39,6 +39,18 @@ def call(ctx: Any, *given: Any, **options: Any) -> Any:
     return (ctx.step if isinstance(ctx, AsyncContext) else ctx.call)(*given, **options)
 
 
+def noting(
+    payloads: list[Any], work: Callable[[Any], Any] = lambda payload: payload
+) -> Callable[[Any], Any]:
+    """A step that notes the payload of each call, and then works; without `work` it returns the payload."""
+
+    def step(payload: Any) -> Any:
+        payloads.append(payload)
+        return work(payload)
+
+    return step
+
+
 def run(flow: Flow) -> Any:
     """Go through a generator whose calls have their results when it yields them."""
     try:

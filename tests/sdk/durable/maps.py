@@ -7,7 +7,7 @@ nesting. 9-19, 9-20: the result of a batch is not kept, since those of its items
 from typing import Any
 
 from atomic.sdk import Call
-from sdk.durable.flows import Flow, branch, ends, fails, results, runs, serve, start
+from sdk.durable.flows import Flow, branch, ends, fails, noting, results, runs, serve, start
 from sdk.durable.forms import Joined, Wrapped
 from sdk.durable.parallel import POLICIES, steps, summary
 from sdk.world import World
@@ -36,7 +36,7 @@ def case_a_map_has_results_in_the_order_of_its_items(world: World) -> None:
         return payload
 
     called: list[str] = []
-    world.step("/hello", lambda name: called.append(name) or f"Hello, {name}!")  # type: ignore[func-returns-value]
+    world.step("/hello", noting(called, lambda name: f"Hello, {name}!"))
     world.step("/double", lambda number: 2 * number)
     world.step("/sum", lambda pair: sum(pair))
     world.step("/slow", slow)

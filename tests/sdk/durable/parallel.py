@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sdk.durable.flows import Flow, branch, call, ends, fails, results, runs, serve, start
+from sdk.durable.flows import Flow, branch, call, ends, fails, noting, results, runs, serve, start
 from sdk.durable.forms import Wrapped
 from sdk.world import World
 
@@ -33,10 +33,7 @@ POLICIES: Policies = {
 def steps(world: World) -> list[Any]:
     """Serve the steps of the cases; return the list of the payloads that they were called with."""
     called: list[Any] = []
-
-    def give(payload: Any) -> Any:
-        called.append(payload)
-        return payload
+    give = noting(called)
 
     def good(payload: str) -> str:
         if give(payload).startswith("bad"):

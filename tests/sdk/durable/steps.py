@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atomic.sdk import Call, Retry, StepFailedError
-from sdk.durable.flows import VARIANTS, Flow, ends, fails, results, runs, serve, start, until
+from sdk.durable.flows import VARIANTS, Flow, ends, fails, noting, results, runs, serve, start, until
 from sdk.durable.forms import Shouted
 from sdk.world import World
 
@@ -89,20 +89,17 @@ def case_a_replay_skips_what_is_done(world: World) -> None:
     """Neither a step nor a value runs again, and a failed step raises its error again."""
     ran: list[str] = []
     caught: list[str] = []
+    note = noting(ran)
 
     def flow(ctx: Any, payload: Any) -> Flow:
         step = yield ctx.step("/note", "step")
-        value = yield ctx.run("value", lambda: ran.append("value") or "value")  # type: ignore[func-returns-value]
+        value = yield ctx.run("value", lambda: note("value"))
         try:
             yield ctx.step("/fail", "failure", retry=0)
         except StepFailedError as error:
             caught.append(error.reason)
         yield ctx.sleep(0.3)
         return [step, value]
-
-    def note(payload: str) -> str:
-        ran.append(payload)
-        return payload
 
     def fail(payload: str) -> None:
         ran.append(payload)

@@ -1,6 +1,7 @@
 """Links: steps that start a run and take over its outcome."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,10 @@ LINK = a_spec(key="k-1")
 BROKEN = StepError(ErrorKind.ENDPOINT_ANSWERED, "500", "out of stock")
 
 
-def a_link(**members: object) -> Step:
+def a_link(**members: Any) -> Step:
     """A new link."""
     members = {"child_name": "invoice", "child_key": "inv-7", "depth": 3, **members}
-    spec = replace(LINK, kind="run", parent=keys.root_of(LINK.run_id), **members)  # type: ignore[arg-type]
+    spec = replace(LINK, kind="run", parent=keys.root_of(LINK.run_id), **members)
     return begin(spec, "1" * 32, NOW, "n1")
 
 
