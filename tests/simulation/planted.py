@@ -229,7 +229,8 @@ async def _do_nothing(engine: Engine, step: Step) -> None:
     return
 
 
-async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+    """Register nobody as a waiter of this step."""
     return step
 
 
@@ -442,7 +443,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (attempts, "recheck", _check_nothing),
         (driving, "recheck", _check_nothing),
     ],
-    "a 504 leaves no waiter": [(starting, "register_waiter", _leave_no_waiter)],
+    "a 504 leaves no waiter": [(starting, "register_waiter", leave_no_waiter)],
     "settling wakes nobody": [
         (applying, "wake_waiters", _wake_nobody),
         (driving, "wake_waiters_again", _wake_nobody),

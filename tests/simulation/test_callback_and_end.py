@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import pytest
 
+import atomic.application.results
+import atomic.application.start
 from atomic.protocol import keys
-from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
-from simulation.interleave import PAUSE_MAX_S, LawBroken, SlowStore
-from simulation.test_event_and_opening import PLANTED as OF_RESULTS
-from simulation.test_event_and_opening import WITHIN_S
+from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic
+from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.planted import leave_no_waiter
+from simulation.races import OF_THE_RUN, WITHIN_S, check_all, is_always_the_same
 
 SEEDS: Final = 1_000
 FOUND_WITHIN: Final = 300
@@ -59,12 +61,10 @@ class Race:
         return self.played
 
     async def _start(self) -> ApiReply | None:
-        document = {"workflowName": "w", "idempotencyKey": "k", "stepInvokeUrl": self._endpoint}
+        document = {**OF_THE_RUN, "stepInvokeUrl": self._endpoint, "retry": {"count": 0}, "timeout": 30_000}
         try:
             async with asyncio.timeout(WITHIN_S):
-                return await self._atomic.post(
-                    "/me", {**document, "retry": {"count": 0}, "timeout": 30_000}
-                )
+                return await self._atomic.post("/me", document)
         except TimeoutError:
             return None
 
@@ -90,7 +90,7 @@ class Race:
         await asyncio.sleep(self.chance.random() * _AROUND_S)
 
     async def _workflow(self, call: EndpointCall) -> EndpointReply:
-        event = {"workflowName": "w", "idempotencyKey": "k", "kind": "event", "stepName": "e"}
+        event = {**OF_THE_RUN, "kind": "event", "stepName": "e"}
         event |= {"parent": call.json["stepId"], "timeout": self.chance.choice((1, 30))}
         event |= {"deadline": _DEADLINE_MS} if self._expires else {}
         reply = await self._atomic.request("POST", "/me/steps", body=json.dumps(event).encode())
@@ -106,22 +106,9 @@ class Race:
         return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json.get("id", "*")})
 
 
-def play(seed: int) -> Played:
+async def play(atomic: LocalAtomic, seed: int) -> Played:
     """Play one seed."""
-
-    async def body() -> Played:
-        async with LocalAtomic(seed=seed, store=SlowStore(seed)) as atomic:
-            return await Race(atomic, seed).play()
-
-    return run(body())
-
-
-def check(seed: int) -> Played:
-    """Play one seed and check the law. Raises LawBroken."""
-    played = play(seed)
-    if broken := list(_broken(played)):
-        raise LawBroken("\n".join([f"seed {seed}", str(played.event), *broken]))
-    return played
+    return await Race(atomic, seed).play()
 
 
 def _broken(played: Played) -> Iterator[str]:
@@ -143,23 +130,20 @@ def _broken(played: Played) -> Iterator[str]:
         yield f"the run ended with {played.run.body!r}"
 
 
-def check_all(seeds: int) -> list[Played]:
-    """Check the seeds from 0 on."""
-    return [check(seed) for seed in range(seeds)]
-
-
 def test_of_all_who_end_an_event_one_does() -> None:
-    ends = {played.event["errorKind"] or played.event["status"] for played in check_all(SEEDS)}
+    all_played = check_all(play, _broken, SEEDS)
+    ends = {played.event["errorKind"] or played.event["status"] for played in all_played}
     # All of these ends came about.
     assert ends == {"succeeded", "event_rejected", "event_expired", "cancelled"}
 
 
 PLANTED: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
-    name: OF_RESULTS[name]
-    for name in (
-        "another result counts as the same",
-        "a handler that is told that the event is open is not woken",
-    )
+    "another result counts as the same": (atomic.application.results, "has_result", is_always_the_same),
+    "a handler that is told that the event is open is not woken": (
+        atomic.application.start,
+        "register_waiter",
+        leave_no_waiter,
+    ),
 }
 
 
@@ -168,4 +152,4 @@ def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(*PLANTED[planted])
 
     with pytest.raises(LawBroken, match="seed "):
-        check_all(FOUND_WITHIN)
+        check_all(play, _broken, FOUND_WITHIN)

@@ -7,25 +7,22 @@ import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 import atomic.domain.event_steps
 from atomic.domain.steps import Step, changed
-from atomic.testing import LocalAtomic, run
-from simulation.interleave import PAUSE_MAX_S, SlowStore
+from atomic.testing import LocalAtomic
+from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.races import OF_THE_RUN, check_all
 
 SEEDS: Final = 1_000
 FOUND_WITHIN: Final = 300
 HEARTBEAT_S: Final = 1.0
 # A post and the processing of a wake-up take a few operations of the store, each with up to two pauses.
 SLACK_S: Final = 24 * PAUSE_MAX_S
-EVENT: Final = {"workflowName": "w", "idempotencyKey": "k", "kind": "event", "stepName": "e"}
-
-
-class LawBroken(AssertionError):
-    """An interleaving broke the law; the message holds the seed."""
+EVENT: Final = {**OF_THE_RUN, "kind": "event", "stepName": "e"}
 
 
 @dataclass
@@ -38,41 +35,23 @@ class Played:
     ended_s: float
 
 
-def play(seed: int) -> Played:
+async def play(atomic: LocalAtomic, seed: int) -> Played:
     """Play one seed."""
-
-    async def body() -> Played:
-        async with LocalAtomic(seed=seed, store=SlowStore(seed)) as atomic:
-            chance, loop = random.Random(seed), asyncio.get_running_loop()
-            began_s, beats = loop.time(), list[tuple[float, float, int]]()
-            document = {**EVENT, "heartbeat": int(HEARTBEAT_S * 1000), "timeout": 30_000}
-            opening = asyncio.create_task(atomic.post("/me", document))
-            await asyncio.sleep(SLACK_S)
-            for _ in range(chance.randrange(6)):
-                # Around the moment at which the event expires, or well before.
-                around_s = HEARTBEAT_S + (chance.random() - 0.5) * SLACK_S
-                await asyncio.sleep(chance.choice((around_s, chance.random() * HEARTBEAT_S)))
-                sent_s = loop.time()
-                reply = await atomic.post("/me/events", _addressed())
-                beats.append((sent_s - began_s, loop.time() - began_s, reply.status))
-            reply = await opening
-            step = (await atomic.request("GET", f"/me/steps/{reply.json['id']}")).json
-            return Played(beats, step["status"], step["errorKind"], loop.time() - began_s)
-
-    return run(body())
-
-
-def _addressed() -> dict[str, Any]:
-    return {"workflowName": "w", "idempotencyKey": "k", "name": "e", "heartbeat": True}
-
-
-def check(seed: int) -> Played:
-    """Play one seed and check the law. Raises LawBroken."""
-    played = play(seed)
-    broken = list(_broken(played))
-    if broken:
-        raise LawBroken("\n".join([f"seed {seed}", *broken, str(played)]))
-    return played
+    chance, loop = random.Random(seed), asyncio.get_running_loop()
+    began_s, beats = loop.time(), list[tuple[float, float, int]]()
+    document = {**EVENT, "heartbeat": int(HEARTBEAT_S * 1000), "timeout": 30_000}
+    opening = asyncio.create_task(atomic.post("/me", document))
+    await asyncio.sleep(SLACK_S)
+    for _ in range(chance.randrange(6)):
+        # Around the moment at which the event expires, or well before.
+        around_s = HEARTBEAT_S + (chance.random() - 0.5) * SLACK_S
+        await asyncio.sleep(chance.choice((around_s, chance.random() * HEARTBEAT_S)))
+        sent_s = loop.time()
+        reply = await atomic.post("/me/events", {**OF_THE_RUN, "name": "e", "heartbeat": True})
+        beats.append((sent_s - began_s, loop.time() - began_s, reply.status))
+    reply = await opening
+    step = (await atomic.request("GET", f"/me/steps/{reply.json['id']}")).json
+    return Played(beats, step["status"], step["errorKind"], loop.time() - began_s)
 
 
 def _broken(played: Played) -> Iterator[str]:
@@ -89,14 +68,9 @@ def _broken(played: Played) -> Iterator[str]:
         yield "a heartbeat was taken after one was refused"
 
 
-def check_all(seeds: int) -> list[Played]:
-    """Check these seeds."""
-    return [check(seed) for seed in range(seeds)]
-
-
 def test_an_event_expires_when_and_only_when_it_is_not_heard() -> None:
     # Both sides won, and some events lived through several heartbeats.
-    statuses = [[status for *_, status in played.beats] for played in check_all(SEEDS)]
+    statuses = [[status for *_, status in played.beats] for played in check_all(play, _broken, SEEDS)]
     assert {status for each in statuses for status in each} == {200, 409}
     assert max(each.count(200) for each in statuses) >= 4
 
@@ -121,4 +95,4 @@ def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(atomic.domain.event_steps, "after_due", PLANTED[planted])
 
     with pytest.raises(LawBroken, match="seed "):
-        check_all(FOUND_WITHIN)
+        check_all(play, _broken, FOUND_WITHIN)

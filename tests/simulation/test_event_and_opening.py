@@ -17,13 +17,13 @@ import atomic.application.results
 import atomic.application.start
 from atomic.application.engine import Engine
 from atomic.domain.steps import Step
-from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
-from simulation.interleave import PAUSE_MAX_S, SlowStore
+from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic
+from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.planted import leave_no_waiter
+from simulation.races import OF_THE_RUN, WITHIN_S, check_all, is_always_the_same
 
 SEEDS: Final = 1_000
 FOUND_WITHIN: Final = 300
-# A recheck, which would hide a lost wake-up, comes after 60 s.
-WITHIN_S: Final = 2.0
 # A handful of operations of the store, each of which takes up to two pauses.
 _AROUND_S: Final = 12 * PAUSE_MAX_S
 Sent = Literal["one result", "the same twice", "two results", "a rejection"]
@@ -33,11 +33,6 @@ SENT: Final[dict[Sent, list[dict[str, Any]]]] = {
     "two results": [{"result": "a"}, {"result": "b"}],
     "a rejection": [{"reject": {"detail": "no"}}],
 }
-OF_THE_RUN: Final = {"workflowName": "w", "idempotencyKey": "k"}
-
-
-class LawBroken(AssertionError):
-    """An interleaving broke the law; the message holds the seed."""
 
 
 @dataclass
@@ -96,31 +91,12 @@ class Race:
         return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
 
 
-def play(seed: int) -> Played:
+async def play(atomic: LocalAtomic, seed: int) -> Played:
     """Play one seed."""
-
-    async def body() -> Played:
-        async with LocalAtomic(seed=seed, store=SlowStore(seed)) as atomic:
-            race = Race(atomic, seed)
-            sent = race.chance.choice(tuple(SENT))
-            reply, *told = await asyncio.gather(race.start(), *map(race.send, SENT[sent]))
-            return Played(sent, reply, [each for each in told if each is not None])
-
-    return run(body())
-
-
-def check(seed: int) -> Played:
-    """Play one seed and check the law. Raises LawBroken."""
-    played = play(seed)
-    broken = list(_broken(played))
-    if broken:
-        raise LawBroken("\n".join([f"seed {seed}", played.sent, *broken]))
-    return played
-
-
-def check_all(seeds: int) -> list[ApiReply]:
-    """Check these seeds; what the senders were told."""
-    return [reply for seed in range(seeds) for reply in check(seed).told]
+    race = Race(atomic, seed)
+    sent = race.chance.choice(tuple(SENT))
+    reply, *told = await asyncio.gather(race.start(), *map(race.send, SENT[sent]))
+    return Played(sent, reply, [each for each in told if each is not None])
 
 
 def _broken(played: Played) -> Iterator[str]:
@@ -142,13 +118,9 @@ def _broken(played: Played) -> Iterator[str]:
 
 
 def test_each_result_is_told_once_and_to_its_workflow() -> None:
-    was = {reply.json["was"] for reply in check_all(SEEDS)}
+    was = {reply.json["was"] for played in check_all(play, _broken, SEEDS) for reply in played.told}
     # All of these orders came about.
     assert was == {"early", "open", "done"}
-
-
-async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    return step
 
 
 async def _write_over(engine: Engine, event: Step, forgotten: Step | None, handler: Step | None) -> None:
@@ -160,18 +132,14 @@ async def _write_over(engine: Engine, event: Step, forgotten: Step | None, handl
         await engine.store.replace(event, existing.version)
 
 
-def _everything_is_the_same(step: Step, posted: object) -> bool:
-    return True
-
-
 _RESULTS, _START = atomic.application.results, atomic.application.start
 PLANTED: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
     "an early result overwrites the opening": (_RESULTS, "_create", _write_over),
-    "another result counts as the same": (_RESULTS, "has_result", _everything_is_the_same),
+    "another result counts as the same": (_RESULTS, "has_result", is_always_the_same),
     "a handler that is told that the event is open is not woken": (
         _START,
         "register_waiter",
-        _leave_no_waiter,
+        leave_no_waiter,
     ),
 }
 
@@ -181,4 +149,4 @@ def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(*PLANTED[planted])
 
     with pytest.raises(LawBroken, match="seed "):
-        check_all(FOUND_WITHIN)
+        check_all(play, _broken, FOUND_WITHIN)

@@ -19,8 +19,9 @@ from atomic.application.engine import Engine
 from atomic.domain.events import Redriven
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
-from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
-from simulation.interleave import PAUSE_MAX_S, SlowStore
+from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic
+from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.races import OF_THE_RUN, check_all, is_always_the_same
 
 SEEDS: Final = 600
 FOUND_WITHIN: Final = 200
@@ -29,11 +30,6 @@ DEADLINE_S: Final = 1.0
 _AROUND_S: Final = 24 * PAUSE_MAX_S
 # A run that is redriven has ended again by then.
 _ENDED_S: Final = DEADLINE_S + 5.0
-OF_THE_RUN: Final = {"workflowName": "w", "idempotencyKey": "k"}
-
-
-class LawBroken(AssertionError):
-    """An interleaving broke the law; the message holds the seed."""
 
 
 @dataclass
@@ -92,27 +88,9 @@ class Race:
         return EndpointReply(status=202, headers={"Atomic-Waiting-For": reply.json["id"]})
 
 
-def play(seed: int) -> Played:
+async def play(atomic: LocalAtomic, seed: int) -> Played:
     """Play one seed."""
-
-    async def body() -> Played:
-        async with LocalAtomic(seed=seed, store=SlowStore(seed)) as atomic:
-            return await Race(atomic, seed).play()
-
-    return run(body())
-
-
-def check(seed: int) -> Played:
-    """Play one seed and check the law. Raises LawBroken."""
-    played = play(seed)
-    if broken := list(_broken(played)):
-        raise LawBroken("\n".join([f"seed {seed}", *broken]))
-    return played
-
-
-def check_all(seeds: int) -> list[Played]:
-    """Check these seeds."""
-    return [check(seed) for seed in range(seeds)]
+    return await Race(atomic, seed).play()
 
 
 def _broken(played: Played) -> Iterator[str]:
@@ -130,15 +108,11 @@ def _broken(played: Played) -> Iterator[str]:
 
 
 def test_a_result_that_was_taken_is_told_also_beside_redrives() -> None:
-    played = check_all(SEEDS)
+    played = check_all(play, _broken, SEEDS)
     # All of these orders came about: before the end, after it, and after a redrive.
     assert {reply.status for each in played for reply in each.told} == {200, 409}
     again = [each for each in played if each.root["generation"] > 1]
     assert {each.root["status"] for each in again} == {"succeeded", "failed"}
-
-
-def _is_the_same(step: Step, posted: object) -> bool:
-    return True
 
 
 async def _write_over(engine: Engine, step: Step, event: Redriven) -> Committed:
@@ -156,7 +130,7 @@ PLANTED: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
     "an expired event counts as one that has the result": (
         atomic.application.results,
         "has_result",
-        _is_the_same,
+        is_always_the_same,
     ),
     "a redrive forgets a result": (atomic.application.redrive, "commit", _write_over),
 }
@@ -166,4 +140,4 @@ PLANTED: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
 def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*PLANTED[planted])
     with pytest.raises(LawBroken, match="seed "):
-        check_all(FOUND_WITHIN)
+        check_all(play, _broken, FOUND_WITHIN)

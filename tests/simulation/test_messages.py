@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import pytest
@@ -18,20 +18,16 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.steps import Step
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
-from simulation.interleave import PAUSE_MAX_S, SlowStore
+from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.races import OF_THE_RUN, check_all
 
 SEEDS: Final = 500
 FOUND_WITHIN: Final = 200
-OF_THE_RUN: Final = {"workflowName": "w", "idempotencyKey": "k"}
 # About as long as the posts of two messages take.
 _AROUND_S: Final = 30 * PAUSE_MAX_S
 # More than a post has.
 _OPERATIONS_MAX: Final = 20
 When = Literal["before", "after"]
-
-
-class LawBroken(AssertionError):
-    """A law was broken; the message holds the seed, or the operation at which the process ended."""
 
 
 async def send(atomic: LocalAtomic, result: Any, **members: Any) -> ApiReply:
@@ -41,6 +37,15 @@ async def send(atomic: LocalAtomic, result: Any, **members: Any) -> ApiReply:
 
 
 # --- interleavings ---
+
+
+@dataclass
+class Played:
+    """What was sent in one seed, how the run ended, and what the senders were told."""
+
+    sent: list[Any]
+    run: ApiReply
+    told: list[ApiReply]
 
 
 class Talk:
@@ -63,55 +68,46 @@ class Talk:
         return EndpointReply(json=said)
 
 
-def check(seed: int) -> list[str]:
-    """Play one seed and check the law; what the events were. Raises LawBroken."""
+async def play(atomic: LocalAtomic, seed: int) -> Played:
+    """Play one seed."""
+    chance = random.Random(seed)
 
-    async def body() -> tuple[list[Any], ApiReply | None, list[ApiReply]]:
-        chance = random.Random(seed)
-        async with LocalAtomic(seed=seed, store=SlowStore(seed)) as atomic:
+    async def later(result: Any, **members: Any) -> ApiReply:
+        await asyncio.sleep(chance.random() * _AROUND_S)
+        return await send(atomic, result, **members)
 
-            async def later(result: Any, **members: Any) -> ApiReply:
-                await asyncio.sleep(chance.random() * _AROUND_S)
-                return await send(atomic, result, **members)
-
-            ids = [f"m-{number}" for number in range(chance.randrange(4))]
-            same = [1] * chance.randrange(1, 4)
-            talk = Talk(atomic, chance, len(ids) + len(same))
-            sent = [later(said, id=said) for said in ids * chance.choice((1, 2))]
-            sent += [later(said) for said in same]
-            begun = asyncio.create_task(_start(atomic, talk.url, chance.random() * _AROUND_S))
-            told = await asyncio.gather(*sent)
-            return [*ids, *same], await begun, told
-
-    sent, reply, told = run(body())
-    broken = list(_broken(sent, reply, told))
-    if broken:
-        raise LawBroken("\n".join([f"seed {seed}", *broken]))
-    return [reply.json["was"] for reply in told]
+    ids = [f"m-{number}" for number in range(chance.randrange(4))]
+    same = [1] * chance.randrange(1, 4)
+    talk = Talk(atomic, chance, len(ids) + len(same))
+    sent = [later(said, id=said) for said in ids * chance.choice((1, 2))]
+    sent += [later(said) for said in same]
+    begun = asyncio.create_task(_start(atomic, talk.url, chance.random() * _AROUND_S))
+    told = await asyncio.gather(*sent)
+    return Played([*ids, *same], await begun, told)
 
 
-async def _start(atomic: LocalAtomic, url: str, after_s: float) -> ApiReply | None:
+async def _start(atomic: LocalAtomic, url: str, after_s: float) -> ApiReply:
     await asyncio.sleep(after_s)
     document = {**OF_THE_RUN, "stepInvokeUrl": url, "retry": {"count": 0}, "timeout": 30_000}
     return await atomic.post("/me", document)
 
 
-def _broken(sent: list[Any], reply: ApiReply | None, told: list[ApiReply]) -> Iterator[str]:
-    if any(each.status != 200 for each in told):
-        yield f"a message was refused: {[each.status for each in told]}"
-    elif reply is None or reply.status != 200:
-        yield f"the workflow did not end: {reply}"
-    elif Counter(reply.json["response"]) != Counter(sent):
-        yield f"sent were {sent}, and the workflow was told {reply.json['response']}"
-
-
-def check_all(seeds: int) -> set[str]:
-    """Check these seeds; what the events were."""
-    return {was for seed in range(seeds) for was in check(seed)}
+def _broken(played: Played) -> Iterator[str]:
+    if any(each.status != 200 for each in played.told):
+        yield f"a message was refused: {[each.status for each in played.told]}"
+    elif played.run.status != 200:
+        yield f"the workflow did not end: {played.run}"
+    elif Counter(played.run.json["response"]) != Counter(played.sent):
+        yield f"sent were {played.sent}, and the workflow was told {played.run.json['response']}"
 
 
 def test_each_message_is_told_once() -> None:
-    assert check_all(SEEDS) == {"early", "open", "done"}
+    all_played = check_all(play, _broken, SEEDS)
+    assert {reply.json["was"] for played in all_played for reply in played.told} == {
+        "early",
+        "open",
+        "done",
+    }
 
 
 # --- a process ends ---
@@ -245,7 +241,7 @@ def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(*PLANTED[planted])
 
     def check_both() -> None:
-        check_all(FOUND_WITHIN)
+        check_all(play, _broken, FOUND_WITHIN)
         check_deaths()
 
     with pytest.raises(LawBroken):

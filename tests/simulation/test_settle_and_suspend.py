@@ -21,6 +21,7 @@ from atomic.domain.events import WaiterAdded
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 from simulation.interleave import LawBroken, simulate
+from simulation.planted import leave_no_waiter
 from simulation.regressions import SETTLE_AND_SUSPEND
 
 SEEDS: Final = 10_000
@@ -37,10 +38,6 @@ def test_no_interleaving_breaks_the_law(first: int) -> None:
 @pytest.mark.parametrize("seed", SETTLE_AND_SUSPEND)
 def test_seeds_that_once_failed_pass(seed: int) -> None:
     simulate(seed)
-
-
-async def _leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
-    return step
 
 
 async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
@@ -80,7 +77,7 @@ def _never_soon(due_at_ms: int, now_ms: int) -> bool:
 _APPLY, _ATTEMPTS = atomic.application.commit, atomic.application.attempts
 _START, _LOOKING = atomic.application.start, atomic.application.rechecking
 PLANTED: Final[dict[str, list[tuple[object, str, Callable[..., Any]]]]] = {
-    "a 504 leaves no waiter": [(_START, "register_waiter", _leave_no_waiter)],
+    "a 504 leaves no waiter": [(_START, "register_waiter", leave_no_waiter)],
     "a 504 leaves no mark": [(_START, "register_waiter", _leave_no_mark)],
     "suspending asks nobody for a wake-up": [(_ATTEMPTS, "recheck", _check_nothing)],
     "suspending does not look across": [(_ATTEMPTS, "recheck", _recheck_without_checking_steps)],
