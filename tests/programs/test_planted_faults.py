@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -25,6 +26,7 @@ from programs.planted import CANCELS, SDK, SHARED, Patch
 from programs.workers import planted
 
 FOUND_WITHIN: Final = 500
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 # Faults that the engine once had.
 _end_attempt, _end_called_off = attempts.end_attempt, cancel.end_called_off
 
@@ -94,6 +96,12 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
 
     # The control: without the fault, the seed passes.
     plays(seed)
+
+
+def test_the_page_lists_all_of_them() -> None:
+    page = PAGE.read_text()
+    listed = page[page.index("| fault | ") : page.index("campaign cancelled")]
+    assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list({**SDK, **ENGINE, **CANCELS})
 
 
 def _first_found(plays: Callable[[int], Played | None]) -> tuple[int, str]:

@@ -1,5 +1,9 @@
 """The laws work: each planted bug is found within 1,000 seeds."""
 
+import re
+from pathlib import Path
+from typing import Final
+
 import pytest
 
 from simulation.interleave import LawBroken
@@ -7,7 +11,8 @@ from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, P
 from simulation.planted_in_links import PLANTED_IN_LINKS
 from simulation.simulate import play
 
-FOUND_WITHIN = 1_000
+FOUND_WITHIN: Final = 1_000
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
 @pytest.mark.parametrize("planted", PLANTED)
@@ -33,6 +38,14 @@ def test_one_in_calls_at_most_once_is_found(planted: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("planted", PLANTED_IN_LINKS)
 def test_one_in_child_runs_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _find(planted, PLANTED_IN_LINKS[planted], monkeypatch, starts_runs=True)
+
+
+def test_the_page_lists_all_of_them() -> None:
+    page = PAGE.read_text()
+    listed = page[page.index("| bug | ") : page.index("## What it found")]
+    planted = PLANTED | PLANTED_IN_MEMORY | PLANTED_IN_ANSWERS | PLANTED_IN_LOSSES | PLANTED_IN_LINKS
+    assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list(planted)
+    assert f"{len(planted)} bugs, {len(PLANTED_IN_LINKS)} of them in child runs" in page
 
 
 def _find(planted: str, patches: list[Patch], monkeypatch: pytest.MonkeyPatch, **manner: bool) -> None:
