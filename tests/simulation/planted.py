@@ -479,12 +479,12 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (driving, "cancel_below", _do_nothing),
     ],
     "a wake-up overtakes its row": [(transitions, "is_soon", _never)],
-    "nobody sends a lost wake-up again": [
+    "a lost wake-up is not sent again": [
         (rechecking, "wake_if_overdue", _do_nothing),
         (wakeups, "wake_if_overdue", _do_nothing),
     ],
-    "redrive takes nobody along": [(application, "redrive_step", _redrive_asked)],
-    "nobody looks for a cancel before a call": [
+    "redrive leaves out the steps above": [(application, "redrive_step", _redrive_asked)],
+    "no check for a cancel before a call": [
         (creation, "is_called_off", _see_no_cancel),
         (attempts, "is_step_called_off", _see_no_cancel),
         (leftovers, "end_if_left_over", _end_nothing),
