@@ -15,6 +15,7 @@ from atomic.domain.transitions import WAITERS_MAX, begin
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
+from atomic.testing.endpoints import EndpointHandler
 from contract.builders import a_spec
 
 
@@ -136,6 +137,28 @@ async def works(_: EndpointCall) -> EndpointReply:
     return EndpointReply(json=7)
 
 
+def works_after(held: asyncio.Event) -> EndpointHandler:
+    """An endpoint that answers when the event is set."""
+
+    async def holds(call: EndpointCall) -> EndpointReply:
+        await held.wait()
+        return await works(call)
+
+    return holds
+
+
+def waits_for(atomic: LocalAtomic, child: str) -> EndpointHandler:
+    """A handler that starts the run `child`, and is suspended until it has ended."""
+
+    async def links(call: EndpointCall) -> EndpointReply:
+        told = await posted(atomic, a_link(call, child, "child"), Prefer="respond-async")
+        if told.status == 202:
+            return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
+        return EndpointReply(json=told.json["response"])
+
+    return links
+
+
 class OneClient:
     """One client that may have three live steps."""
 
@@ -158,19 +181,10 @@ def test_a_run_that_may_not_be_started_yet_is_started_later() -> None:
         async with LocalAtomic(clients=OneClient()) as atomic:
             held, child = asyncio.Event(), atomic.endpoint("/works", works)
 
-            async def holds(_: EndpointCall) -> EndpointReply:
-                await held.wait()
-                return EndpointReply(json=1)
-
-            async def links(call: EndpointCall) -> EndpointReply:
-                told = await posted(atomic, a_link(call, child, "child"), Prefer="respond-async")
-                if told.status == 202:
-                    return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
-                return EndpointReply(json=told.json["response"])
-
             async with asyncio.TaskGroup() as running:
-                running.create_task(posted(atomic, a_start(atomic.endpoint("/holds", holds), "held")))
-                url = atomic.endpoint("/links", links)
+                holds = atomic.endpoint("/holds", works_after(held))
+                running.create_task(posted(atomic, a_start(holds, "held")))
+                url = atomic.endpoint("/links", waits_for(atomic, child))
                 root = running.create_task(posted(atomic, a_start(url, "k", timeout=200_000)))
                 await asyncio.sleep(9)
                 found = await atomic.get(f"/me/runs/{keys.run_id('me', 'w', 'k')}")
@@ -187,16 +201,12 @@ def test_a_run_that_may_not_be_started_yet_is_started_also_when_its_starter_has_
         async with LocalAtomic(clients=OneClient()) as atomic:
             held, child = asyncio.Event(), atomic.endpoint("/works", works)
 
-            async def holds(_: EndpointCall) -> EndpointReply:
-                await held.wait()
-                return EndpointReply(json=1)
-
             async def links(call: EndpointCall) -> EndpointReply:
                 told = await posted(atomic, a_link(call, child, "child"), Prefer="respond-async")
                 return EndpointReply(json=told.json)
 
             async with asyncio.TaskGroup() as running:
-                url = atomic.endpoint("/holds", holds)
+                url = atomic.endpoint("/holds", works_after(held))
                 long = {"attemptTimeout": 200_000}
                 running.create_task(posted(atomic, a_start(url, "held", **long)))
                 await asyncio.sleep(1)
@@ -254,17 +264,8 @@ def test_more_links_than_a_row_can_name_wait_for_one_run() -> None:
         async with LocalAtomic() as atomic:
             held, links = asyncio.Event(), WAITERS_MAX + 2
 
-            async def holds(_: EndpointCall) -> EndpointReply:
-                await held.wait()
-                return EndpointReply(json=7)
-
-            async def waits(call: EndpointCall) -> EndpointReply:
-                told = await posted(atomic, a_link(call, child, "child"), Prefer="respond-async")
-                if told.status == 202:
-                    return EndpointReply(status=202, headers={"Atomic-Waiting-For": told.json["id"]})
-                return EndpointReply(json=told.json["response"])
-
-            child, url = atomic.endpoint("/holds", holds), atomic.endpoint("/waits", waits)
+            child = atomic.endpoint("/holds", works_after(held))
+            url = atomic.endpoint("/waits", waits_for(atomic, child))
             await posted(atomic, a_start(child, "child", attemptTimeout=200_000), Prefer="respond-async")
             starts = [a_start(url, f"k-{number}") for number in range(links)]
             roots = [await posted(atomic, start, Prefer="respond-async") for start in starts]
