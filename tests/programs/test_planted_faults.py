@@ -25,6 +25,7 @@ from programs.generator import program_of
 from programs.oracle import Played, Unequal, check, check_cancelled
 from programs.planted import CANCELS, SDK, SHARED, Patch
 from programs.workers import planted
+from simulation.planting import plant
 
 FOUND_WITHIN: Final = 500
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -91,8 +92,8 @@ NEEDS: Final[Mapping[str, str]] = {"tasks of tasks are numbered as they come": "
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plays = check_cancelled if fault in CANCELS else check
     with monkeypatch.context() as patching, planted(fault):
-        for owner, name, instead in ENGINE.get(fault, ()):
-            patching.setattr(owner, name, instead)
+        for patch in ENGINE.get(fault, ()):
+            plant(patching, *patch)
         seed, failure = _first_found(plays, NEEDS.get(fault, ""))
     print(f"{fault}: seed {seed}: {failure.splitlines()[0]}")
     # What is planted fits the code that it is planted in.

@@ -159,7 +159,8 @@ def _count_down(step: Step, event: Woken, now_ms: int) -> Step:
     return _woken(step, event, now_ms)
 
 
-def _wake_only_who_waits(step: Step, event: Woken, now_ms: int) -> Step:
+def wake_only_who_waits(step: Step, event: Woken, now_ms: int) -> Step:
+    """Drop a wake-up of a handler that runs."""
     return _woken(step, event, now_ms) if step.status is Status.WAITING else step
 
 
@@ -208,7 +209,8 @@ async def _read_before_recording(engine: Engine, step: Step, event: Ended) -> Co
     return await _record(engine, step, event)
 
 
-async def _find_no_child(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
+async def find_no_child(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
+    """Find no step below a handler."""
     for step in ():
         yield step
 
@@ -239,8 +241,9 @@ async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return after
 
 
-async def _wake_nobody(engine: Engine, settled: Step) -> None:
-    return
+async def wake_nobody(engine: Engine, settled: Step, *_: Any) -> list[Step]:
+    """Wake no step that waits for this one."""
+    return []
 
 
 def _claim_whatever_it_is(step: Step, nonce: str, now_ms: int) -> Step:
@@ -274,7 +277,7 @@ def _redrive_regardless(step: Step, event: Event, now_ms: int) -> Step:
     return _transition(step, event, now_ms)
 
 
-async def _redrive_asked(engine: Engine, step: Step) -> Step:
+async def _redrive_asked(engine: Engine, step: Step, *, takes_run: bool = True) -> Step:
     after, _ = await applying.commit(engine, step, Redriven(step.generation))
     return after
 
@@ -437,7 +440,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a lease shorter than the call": [(transitions, "lease_end_ms", _lease_of_a_quarter)],
     "jitter without a cap": [(endings, "next_delay_ms", _delay_above_the_cap)],
     "an own write is not recognised": [(applying, "_is_written", _is_written_only_if_nothing_is_there)],
-    "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
+    "a wake-up of a running handler is dropped": [(transitions, "woken", wake_only_who_waits)],
     "a waiter is registered before the waiting write": [
         (attempts, "_record", _register_before_waiting),
         (attempts, "recheck", _check_nothing),
@@ -445,8 +448,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     ],
     "a 504 leaves no waiter": [(starting, "register_waiter", leave_no_waiter)],
     "settling wakes nobody": [
-        (applying, "wake_waiters", _wake_nobody),
-        (driving, "wake_waiters_again", _wake_nobody),
+        (applying, "wake_waiters", wake_nobody),
+        (driving, "wake_waiters_again", wake_nobody),
     ],
     "a redelivery runs what has ended": [
         (transitions, "_claimed", _claim_whatever_it_is),
@@ -457,7 +460,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "a 504 leaves no mark": [(starting, "register_waiter", _leave_no_mark)],
     "a failure waits for what is live": [(transitions, "ended", _end_as_if_told)],
     "a 504 leaves its mark before its waiter": [(starting, "register_waiter", _mark_before_the_waiter)],
-    "a time-out finds no step": [(rechecking, "_own", _find_no_child)],
+    "a time-out finds no step": [(rechecking, "_own", find_no_child)],
     "an attempt that was not made costs a retry": [(attempts, "_defer", _count_what_was_not_made)],
     "a refusal of Atomic's costs a retry": [(transitions, "ended", _end_refusals_as_failures)],
     "an end is recorded after a read": [(attempts, "_record", _read_before_recording)],

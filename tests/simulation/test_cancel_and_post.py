@@ -20,6 +20,7 @@ from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from simulation.interleave import SlowStore, Workflow, plan_of
+from simulation.planting import plant
 
 SEEDS: Final = 1_000
 RUN_ID: Final = keys.run_id("me", "w", "k")
@@ -192,8 +193,8 @@ _TRUSTING: Final = [(RunCache, "find", _believe_for_ever)]
 def test_a_planted_fault_is_found(
     play: Callable[[int], Race], bug: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner, name, planted in bug:
-        monkeypatch.setattr(owner, name, planted)
+    for patch in bug:
+        plant(monkeypatch, *patch)
 
     assert any(_too_late(play, race) for race in map(play, range(SEEDS)))
 

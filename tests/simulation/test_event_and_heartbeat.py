@@ -15,6 +15,7 @@ import atomic.domain.event_steps
 from atomic.domain.steps import Step, changed
 from atomic.testing import LocalAtomic
 from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.planting import plant
 from simulation.races import OF_THE_RUN, check_all
 
 SEEDS: Final = 1_000
@@ -92,7 +93,7 @@ PLANTED: Final = {"heartbeats change nothing": _only_by_the_first, "it has one w
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atomic.domain.event_steps, "after_due", PLANTED[planted])
+    plant(monkeypatch, atomic.domain.event_steps, "after_due", PLANTED[planted])
 
     with pytest.raises(LawBroken, match="seed "):
         check_all(play, _broken, FOUND_WITHIN)

@@ -20,6 +20,7 @@ from atomic.domain.steps import Step
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic
 from simulation.interleave import PAUSE_MAX_S, LawBroken
 from simulation.planted import leave_no_waiter
+from simulation.planting import plant
 from simulation.races import OF_THE_RUN, WITHIN_S, check_all, is_always_the_same
 
 SEEDS: Final = 1_000
@@ -146,7 +147,7 @@ PLANTED: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(*PLANTED[planted])
+    plant(monkeypatch, *PLANTED[planted])
 
     with pytest.raises(LawBroken, match="seed "):
         check_all(play, _broken, FOUND_WITHIN)

@@ -19,6 +19,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.domain.steps import Step
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 from simulation.interleave import PAUSE_MAX_S, LawBroken
+from simulation.planting import plant
 from simulation.races import OF_THE_RUN, check_all
 
 SEEDS: Final = 500
@@ -238,7 +239,7 @@ PLANTED: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(*PLANTED[planted])
+    plant(monkeypatch, *PLANTED[planted])
 
     def check_both() -> None:
         check_all(play, _broken, FOUND_WITHIN)

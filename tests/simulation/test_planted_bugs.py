@@ -6,9 +6,11 @@ from typing import Final
 
 import pytest
 
+from atomic.domain import transitions
 from simulation.interleave import LawBroken
 from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, PLANTED_IN_MEMORY, Patch
 from simulation.planted_in_links import PLANTED_IN_LINKS
+from simulation.planting import plant
 from simulation.simulate import play
 
 FOUND_WITHIN: Final = 1_000
@@ -40,6 +42,11 @@ def test_one_in_child_runs_is_found(planted: str, monkeypatch: pytest.MonkeyPatc
     _find(planted, PLANTED_IN_LINKS[planted], monkeypatch, starts_runs=True)
 
 
+def test_a_bug_that_cannot_be_called_like_its_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        plant(monkeypatch, transitions, "woken", lambda step, now_ms: step)
+
+
 def test_the_page_lists_all_of_them() -> None:
     page = PAGE.read_text()
     listed = page[page.index("| bug | ") : page.index("## What it found")]
@@ -50,8 +57,8 @@ def test_the_page_lists_all_of_them() -> None:
 
 def _find(planted: str, patches: list[Patch], monkeypatch: pytest.MonkeyPatch, **manner: bool) -> None:
     with monkeypatch.context() as patching:
-        for owner, name, bug in patches:
-            patching.setattr(owner, name, bug)
+        for patch in patches:
+            plant(patching, *patch)
         seed, failure = _first_broken(**manner)
     print(f"{planted}: seed {seed}: {str(failure).splitlines()[1]}")
 

@@ -4,7 +4,7 @@ The run succeeds, no wake-up is lost, the workflow uses no retry, and each step 
 """
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -16,12 +16,11 @@ import atomic.application.start
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.domain import transitions
-from atomic.domain.endings import woken
 from atomic.domain.events import WaiterAdded
 from atomic.domain.steps import Step
-from atomic.protocol.enums import Status
 from simulation.interleave import LawBroken, simulate
-from simulation.planted import leave_no_waiter
+from simulation.planted import find_no_child, leave_no_waiter, wake_nobody, wake_only_who_waits
+from simulation.planting import plant
 from simulation.regressions import SETTLE_AND_SUSPEND
 
 SEEDS: Final = 10_000
@@ -57,19 +56,6 @@ async def _recheck_without_checking_steps(engine: Engine, waiting: Step, *, agai
     return waiting
 
 
-async def _find_no_child(engine: Engine, waiting: Step) -> AsyncIterator[Step]:
-    for step in ():
-        yield step
-
-
-async def _wake_nobody(engine: Engine, settled: Step) -> None:
-    return
-
-
-def _wake_only_who_waits(step: Step, now_ms: int) -> Step:
-    return woken(step, now_ms) if step.status is Status.WAITING else step
-
-
 def _never_soon(due_at_ms: int, now_ms: int) -> bool:
     return False
 
@@ -81,17 +67,17 @@ PLANTED: Final[dict[str, list[tuple[object, str, Callable[..., Any]]]]] = {
     "a 504 leaves no mark": [(_START, "register_waiter", _leave_no_mark)],
     "suspending asks nobody for a wake-up": [(_ATTEMPTS, "recheck", _check_nothing)],
     "suspending does not look across": [(_ATTEMPTS, "recheck", _recheck_without_checking_steps)],
-    "running out of time finds no step": [(_LOOKING, "_own", _find_no_child)],
-    "settling wakes nobody": [(_APPLY, "wake_waiters", _wake_nobody)],
-    "a wake-up of a running handler is dropped": [(transitions, "woken", _wake_only_who_waits)],
+    "running out of time finds no step": [(_LOOKING, "_own", find_no_child)],
+    "settling wakes nobody": [(_APPLY, "wake_waiters", wake_nobody)],
+    "a wake-up of a running handler is dropped": [(transitions, "woken", wake_only_who_waits)],
     "a wake-up goes out before its row": [(transitions, "is_soon", _never_soon)],
 }
 
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_fault_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name, broken in PLANTED[planted]:
-        monkeypatch.setattr(module, name, broken)
+    for patch in PLANTED[planted]:
+        plant(monkeypatch, *patch)
 
     seed, failure = _first_broken()
 
