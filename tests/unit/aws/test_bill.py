@@ -438,7 +438,7 @@ def test_a_child_run_is_two_writes_a_message_and_two_reads_beside_the_run() -> N
     asyncio.run(body())
 
 
-def test_a_run_that_goes_on_is_a_run_and_four_reads() -> None:
+def test_a_run_that_goes_on_is_a_run_and_three_reads() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
             runtime = Runtime(account)
