@@ -130,9 +130,8 @@ def template_parameters(environ: dict[str, str]) -> list[str]:
     return [
         f"Runtime={runtime()}",
         f"Architecture={architecture()}",
-        f"EndpointUrl={environ['AWS_ENDPOINT_URL']}",
+        f"LocalEndpoint={environ['AWS_ENDPOINT_URL']}",
         "Stage=local",
-        "AllowPrivate=true",
         "DeletionProtection=false",
         f"KeyPepper={environ['ATOMIC_KEY_PEPPER']}",
     ]

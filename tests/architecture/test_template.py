@@ -88,6 +88,7 @@ def allowed() -> Iterator[tuple[str, str, str]]:
             for action in several(statement["Action"]):
                 for resource in several(statement.get("Resource", "")):
                     text = resource.get("Fn::Sub") if isinstance(resource, dict) else resource
+                    text = text[0] if isinstance(text, list) else text
                     yield "Allow", action, text if isinstance(text, str) else json.dumps(resource)
 
 
@@ -271,8 +272,8 @@ def test_a_queue_is_encrypted_and_refuses_plain_http(name: str) -> None:
 
 
 def test_resources_are_left_out_only_on_emulators() -> None:
-    assert TEMPLATE["Conditions"]["IsOnAws"] == {"Fn::Equals": [{"Ref": "EndpointUrl"}, ""]}
-    assert TEMPLATE["Parameters"]["EndpointUrl"]["Default"] == ""
+    assert TEMPLATE["Conditions"]["IsOnAws"] == {"Fn::Equals": [{"Ref": "LocalEndpoint"}, ""]}
+    assert TEMPLATE["Parameters"]["LocalEndpoint"]["Default"] == ""
     conditional = {each["Type"] for each in RESOURCES.values() if each.get("Condition") == "IsOnAws"}
     assert conditional == {"AWS::SQS::QueuePolicy", "AWS::Logs::QueryDefinition"}
 
@@ -285,11 +286,60 @@ def test_the_table_has_the_adapters_keys_and_indexes() -> None:
 
 def test_the_table_can_be_restored() -> None:
     [resource] = [each for each in RESOURCES.values() if each["Type"] == "AWS::DynamoDB::Table"]
-    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (
+        "RetainExceptOnCreate",
+        "Retain",
+    )
     properties = resource["Properties"]
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert properties["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
     assert TEMPLATE["Parameters"]["DeletionProtection"]["Default"] == "true"
+
+
+NAME_OF_THE_TABLE = {"Fn::If": ["HasExistingTable", {"Ref": "ExistingTable"}, {"Ref": "Table"}]}
+
+
+def without_names_of_the_table(node: Any) -> Any:
+    if node == NAME_OF_THE_TABLE:
+        return None
+    if isinstance(node, dict):
+        return {key: without_names_of_the_table(value) for key, value in node.items()}
+    return [without_names_of_the_table(value) for value in node] if isinstance(node, list) else node
+
+
+def test_a_stack_may_use_a_table_that_exists_already() -> None:
+    assert RESOURCES["Table"]["Condition"] == "HasNoTable"
+    assert TEMPLATE["Conditions"]["HasNoTable"] == {"Fn::Equals": [{"Ref": "ExistingTable"}, ""]}
+    assert TEMPLATE["Conditions"]["HasExistingTable"] == {"Fn::Not": [TEMPLATE["Conditions"]["HasNoTable"]]}
+    others = json.dumps(without_names_of_the_table(TEMPLATE))
+    # Everything else asks for the name of the table in use, whichever it is.
+    assert (
+        re.findall(r'"Ref": "(?:Existing)?Table"|"Fn::GetAtt": "Table\.|\$\{Table[}.]', others)
+        == ['"Ref": "ExistingTable"'] * 2
+    )
+
+
+def test_every_role_is_bounded_by_the_boundary_of_the_account() -> None:
+    boundary = {
+        "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
+    }
+    assert [role["PermissionsBoundary"] for role in of_type("AWS::IAM::Role").values()] == [boundary] * 6
+
+
+def test_lambda_drops_only_its_own_lines() -> None:
+    """EMF lines have no level, so a level above INFO would drop Atomic's metrics."""
+    logging = {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "TRACE"}
+    assert GLOBALS["LoggingConfig"] == logging
+    assert all(set(each["LoggingConfig"]) == {"LogGroup"} for each in FUNCTIONS.values())
+
+
+def test_the_access_log_is_delivered_where_its_account_has_room_and_names_the_caller() -> None:
+    stage = RESOURCES["HttpApiStage"]["Properties"]
+    name = target_of(stage["AccessLogSettings"]["DestinationArn"])
+    group = RESOURCES[name]["Properties"]["LogGroupName"]
+    assert group == {"Fn::Sub": "/aws/vendedlogs/${AWS::StackName}/access"}
+    line = json.loads(re.sub(r":\$context\.\w+", ":1", stage["AccessLogSettings"]["Format"]))
+    assert line["sourceIp"] == "$context.identity.sourceIp"
 
 
 def test_every_variable_is_declared_and_read() -> None:
@@ -326,9 +376,9 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
         assert getattr(settings, VARIABLES[variable].name) == value
 
 
-def test_private_addresses_are_not_allowed_by_default() -> None:
-    assert TEMPLATE["Parameters"]["AllowPrivate"]["Default"] == "false"
-    assert GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"] == {"Ref": "AllowPrivate"}
+def test_private_addresses_are_allowed_only_on_emulators() -> None:
+    allows = GLOBALS["Environment"]["Variables"]["ATOMIC_ALLOW_PRIVATE"]
+    assert allows == {"Fn::If": ["IsOnAws", "false", "true"]}
 
 
 def test_each_function_tells_endpoints_where_the_api_is() -> None:
@@ -356,6 +406,8 @@ def test_the_gateway_limits_the_request_rate() -> None:
 
 def test_runtime_and_architecture_are_parameters() -> None:
     parameters = TEMPLATE["Parameters"]
+    # The system of python3.11 has an older glibc than the package cryptography needs.
+    assert "python3.11" not in parameters["Runtime"]["AllowedValues"]
     assert (parameters["Runtime"]["Default"], parameters["Architecture"]["Default"]) == (
         "python3.13",
         "arm64",
@@ -364,6 +416,11 @@ def test_runtime_and_architecture_are_parameters() -> None:
     assert GLOBALS["Architectures"] == [{"Ref": "Architecture"}]
     for function in FUNCTIONS.values():
         assert not {"Runtime", "Architectures"} & set(function)
+
+
+def test_the_documented_sam_is_the_pinned_one() -> None:
+    pinned = re.findall(r"^aws-sam-cli==(\S+)", (REPO / "requirements-sam.lock").read_text(), re.MULTILINE)
+    assert f"SAM CLI {pinned[0]}" in (REPO / "docs/deploy.md").read_text()
 
 
 def test_the_api_is_the_first_api_resource_for_sam_local() -> None:
@@ -389,7 +446,8 @@ def test_every_alarm_notifies_and_has_a_description() -> None:
 
 def dashboard() -> dict[str, Any]:
     [properties] = of_type("AWS::CloudWatch::Dashboard").values()
-    body: dict[str, Any] = json.loads(properties["DashboardBody"]["Fn::Sub"])
+    text, _ = properties["DashboardBody"]["Fn::Sub"]
+    body: dict[str, Any] = json.loads(text)
     return body
 
 
