@@ -6,7 +6,7 @@ Exit codes for scripts: 0 done · 1 refused · 2 wrong usage · 3 not finished i
 
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -35,6 +35,21 @@ _EXIT_CODES: Final[tuple[tuple[type[AtomicError], int], ...]] = (
     (UnavailableError, 6),
 )
 
+_url = click.option("--url", envvar="ATOMIC_URL", show_envvar=True, help="The URL of Atomic.")
+_client = click.option(
+    "--client", "client_id", envvar="ATOMIC_CLIENT_ID", show_envvar=True, help="The id of the client."
+)
+_api_key = click.option(
+    "--api-key", envvar="ATOMIC_API_KEY", show_envvar=True, help="An API key of the client."
+)
+_patience = click.option(
+    "--patience",
+    default=5.0,
+    show_default=True,
+    help="How long to retry when the server does not answer or answers 503, in seconds.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -45,7 +60,7 @@ class Api:
 
     def show(self, document: Any, text: str) -> None:
         """Print the document as JSON, or the text."""
-        click.echo(to_json(document) if self.as_json else text)
+        show(document, text, as_json=self.as_json)
 
 
 class _ApiFunction(Protocol):
@@ -54,6 +69,11 @@ class _ApiFunction(Protocol):
     __name__: str
 
     def __call__(self, api: Api, /, *args: Any, **options: Any) -> None: ...
+
+
+def show(document: Any, text: str, *, as_json: bool) -> None:
+    """Print the document as JSON, or the text."""
+    click.echo(to_json(document) if as_json else text)
 
 
 def fail(message: str, exit_code: int) -> NoReturn:
@@ -74,33 +94,30 @@ def json_argument(text: str, argument: str) -> Any:
         raise click.BadParameter(f"{error}; give JSON, @file or -", param_hint=argument) from None
 
 
+def api_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `opened_api` takes to a command."""
+    for option in (_json, _patience, _api_key, _client, _url):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def opened_api(options: dict[str, Any]) -> Iterator[Api]:
+    """The API that the options name; they are taken out of `options`. Errors end the command."""
+    as_json, url = options.pop("as_json"), options.pop("url")
+    named = {name: options.pop(name) for name in ("client_id", "api_key", "patience")}
+    with reported(), Client(url, **named) as client:
+        yield Api(client, as_json)
+
+
 def calls_api(function: _ApiFunction) -> Any:
     """Add the options of the API to a command, whose first argument is then an Api."""
 
-    @click.option("--url", envvar="ATOMIC_URL", show_envvar=True, help="The URL of Atomic.")
-    @click.option(
-        "--client", "client_id", envvar="ATOMIC_CLIENT_ID", show_envvar=True, help="The id of the client."
-    )
-    @click.option("--api-key", envvar="ATOMIC_API_KEY", show_envvar=True, help="An API key of the client.")
-    @click.option(
-        "--patience",
-        default=5.0,
-        show_default=True,
-        help="How long to retry when the server does not answer or answers 503, in seconds.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @api_options
     @wraps(function)
-    def command(
-        *,
-        url: str | None,
-        client_id: str | None,
-        api_key: str | None,
-        patience: float,
-        as_json: bool,
-        **options: Any,
-    ) -> None:
-        with reported(), Client(url, client_id=client_id, api_key=api_key, patience=patience) as client:
-            function(Api(client, as_json), **options)
+    def command(**options: Any) -> None:
+        with opened_api(options) as api:
+            function(api, **options)
 
     return command
 

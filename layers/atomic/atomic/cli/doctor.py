@@ -1,26 +1,24 @@
 """`atomic doctor`: checks the configuration, and says how to correct it."""
 
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Any, Final
 
 import click
 
-from atomic.cli.api import Api, calls_api, fail
+from atomic.cli.api import Api, api_options, fail, opened_api, show
+from atomic.cli.findings import Finding
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.signatures import decode_secret
 from atomic.sdk import AtomicError
 from atomic.sdk._endpoints.serving import signing_secrets
 from atomic.sdk._wire.api import probe, start_document
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check and its result; `advice` says what to do."""
-
-    check: str
-    ok: bool
-    advice: str
+_MARKS: Final = {True: "ok  ", False: "FAIL", None: "??  "}
+# They choose among accounts, so without --aws they would do nothing.
+_OF_AWS: Final = ("stack", "region", "profile")
 
 
 @click.command()
@@ -28,14 +26,39 @@ class Finding:
     "--endpoint",
     help="Also let Atomic call this endpoint: a real POST without a payload, which is not recorded.",
 )
-@calls_api
-def doctor(api: Api, *, endpoint: str | None) -> None:
-    """Check URL, client and key, signing secret, and whether Atomic reaches an endpoint."""
-    findings = list(_findings(api, endpoint))
-    lines = [f"{'ok  ' if found.ok else 'FAIL'}  {found.check}: {found.advice}" for found in findings]
-    api.show([asdict(found) for found in findings], "\n".join(lines))
-    if not all(found.ok for found in findings):
+@click.option("--aws", is_flag=True, help="Check the AWS account instead.")
+@click.option("--stack", help="With --aws: also check this stack after its deployment.")
+@click.option("--region", help="With --aws: the region (default: AWS_REGION, or that of the profile).")
+@click.option("--profile", help="With --aws: the profile (default: AWS_PROFILE).")
+@api_options
+def doctor(*, aws: bool, endpoint: str | None, **options: Any) -> None:
+    """Check URL, client and key, signing secret, and whether Atomic reaches an endpoint.
+
+    With --aws: check the account before the first deployment, and a stack after it.
+    """
+    as_json = options["as_json"]
+    of_aws = {name: options.pop(name) for name in _OF_AWS}
+    if aws:
+        found = _of_account(of_aws)
+    elif any(of_aws.values()):
+        raise click.UsageError("--stack, --region and --profile need --aws")
+    else:
+        with opened_api(options) as api:
+            found = list(_findings(api, endpoint))
+    lines = [f"{_MARKS[each.ok]}  {each.check}: {each.advice}" for each in found]
+    show([asdict(each) for each in found], "\n".join(lines), as_json=as_json)
+    if any(each.ok is False for each in found):
         fail("at least one check failed; see above", 1)
+
+
+def _of_account(of_aws: dict[str, str | None]) -> list[Finding]:
+    try:
+        from atomic.cli.aws.doctor import findings
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(
+            f"{missing.name} is not installed: pip install 'atomic-workflows[aws]'"
+        ) from None
+    return list(findings(os.environ, **of_aws))
 
 
 def _findings(api: Api, endpoint: str | None) -> Iterator[Finding]:
