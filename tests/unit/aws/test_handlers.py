@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from click.testing import CliRunner
 from moto.sqs import models as moto_sqs
 
 from answering import Answer, Answering
@@ -23,6 +25,7 @@ from atomic.adapters.aws.destinations import Bounds
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.adapters.system import SystemClock
+from atomic.cli.main import main
 from atomic.entrypoints.aws import api
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
@@ -230,6 +233,28 @@ def test_a_step_without_a_permit_is_deferred_and_not_called(
     assert json.loads(capsys.readouterr().out)["StepsDeferred"] == [1.0]
     # A waiting caller gets its attempt, because that occupies only the caller's own environment.
     assert stack.post(document(stack, "inline"))["statusCode"] == 200
+
+
+def test_a_table_without_messages_goes_on_after_its_wakeups_were_sent(stack: Stack) -> None:
+    stack.endpoint.answers = [(404, b"not yet"), (200, b'"done"')]
+    retry = {"count": 1, "backOff": 1_000, "strategy": "fixed", "jitter": "none"}
+    assert stack.post(document(stack, retry=retry))["statusCode"] == 504
+    stack.post(document(stack, "long", attemptTimeout=31_000), prefer="respond-async")
+    stack.queue_time.late_ms += 900_000
+    queues = (stack.aws.queue_url, stack.aws.long_queue_url)
+    assert all(stack.aws.received(url) for url in queues)  # and so deleted
+    options = ["--table", TABLE_NAME, "--queue-url", queues[0], "--long-queue-url", queues[1]]
+    for _ in range(2):  # the second time does no harm
+        sent = CliRunner().invoke(main, ["send-wakeups", *options])
+        assert "2 wake-ups" in sent.stdout
+
+    time.sleep(1.1)
+    stack.deliver()
+
+    for key in ("k-1", "long"):
+        again = json.loads(stack.post(document(stack, key))["body"])
+        assert (again["status"], again["response"]) == ("succeeded", "done")
+    assert len(stack.endpoint.calls) == 3
 
 
 def test_a_dead_letter_is_queued_and_its_redrive_gives_a_fresh_budget(stack: Stack) -> None:

@@ -58,18 +58,25 @@ def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
 
 def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
     # Each needs another extra, and few installations have both.
-    extra = "server" if options["table"] is None else "aws"
-    try:
-        if extra == "aws":
+    if options["table"] is not None:
+        with extra("aws"):
             from atomic.entrypoints.aws import client_admin
 
             return client_admin.admin(options["table"], os.environ)
+    with extra("server"):
         from atomic.entrypoints.embedded import client_admin as embedded
 
         return embedded.admin(options["data_dir"], os.environ)
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Import what needs an extra of the package; say which one if it is missing."""
+    try:
+        yield
     except ModuleNotFoundError as missing:
         raise click.ClickException(
-            f"{missing.name} is not installed: pip install 'atomic-workflows[{extra}]'"
+            f"{missing.name} is not installed: pip install 'atomic-workflows[{name}]'"
         ) from None
 
 

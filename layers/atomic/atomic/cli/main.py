@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "operator": ("atomic.cli.operator", "operator"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),
+    "send-wakeups": ("atomic.cli.wakeups", "send_wakeups"),
     "serve": ("atomic.cli.serving", "serve"),
     "start": ("atomic.cli.starting", "start"),
 }
