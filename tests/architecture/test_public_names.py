@@ -92,6 +92,7 @@ CLIENT = [
     "runs",
     "signal",
     "start",
+    "start_token",
     "step",
     "wait",
 ]

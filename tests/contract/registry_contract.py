@@ -109,8 +109,10 @@ class RegistryContract:
             quota=Quota(starts_per_second=2.5, live_steps=7, stored_bytes=9),
             scopes=frozenset({"start", "read", "act"}),
             attempt_key=acme.attempt_key,
+            key_id=str(key_id_of(api_key)),
+            key_ids=frozenset({str(key_id_of(api_key))}),
         )
-        assert await runtime.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES))
+        assert await runtime.registry.get("acme") == replace(acme, scopes=frozenset(SCOPES), key_id="")
         # The registry ignores which client the path names: the key alone identifies its client.
         other = await runtime.registry.authenticate(other_key, "acme")
         assert other is not None

@@ -1,32 +1,24 @@
 """Fixtures: a browser, a server, a fresh client, and a page that fails its test when a script fails."""
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from chromium import WITHIN_MS, chromium
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_runtime import AtomicServer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WITHIN_MS = 15_000
 _serial = itertools.count(1)
 
 
 # Playwright keeps an event loop running in this thread, which other tests need for their own loops.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    expect.set_options(timeout=WITHIN_MS)
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--js-flags=--expose-gc", "--enable-precise-memory-info"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,7 @@ def _body(method: str, target: str, url: str, step_id: str) -> bytes:
         "steps": document(url, key="sent-1", parent=step_id),
         "events": {"workflowName": "w", "idempotencyKey": "sent-1", "name": "e"},
         "reject": {"detail": "no"},
+        "start-tokens": {"workflows": {"w": url}},
     }
     if target.count("/") == 2:
         bodies["redrive"] = {"filter": {"workflowName": "w"}}

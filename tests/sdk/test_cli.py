@@ -122,6 +122,18 @@ def test_an_answer_may_be_a_failure_with_a_name(cli: Cli) -> None:
     assert attempt.endswith("(the endpoint answered 500 [OutOfStock])")
 
 
+def test_a_start_token(cli: Cli, app_url: str) -> None:
+    url = f"{app_url}/order"
+    shown = cli("start-token", "--workflow", "order", url, "--key-prefix", "u:", "--minutes", "5").stdout
+    made = json.loads(cli("start-token", "--workflow", "order", url, "--json").stdout)
+    assert re.match(r"token {6}ast_\S+\nkeyPrefix {2}u:\nexpiresAt {2}20", shown)
+    assert made["workflows"] == {"order": url}
+    token, key = made["token"], f"{made['keyPrefix']}1"
+    cli("start", "order", url, "--key", key, "--payload", "1", "--api-key", token)
+    refused = cli("start", "order", url, "--key", "other", "--api-key", token, code=1).stderr
+    assert "idempotencyKey: begin it with" in refused
+
+
 def test_dead_letters_and_redrive(cli: Cli, app_url: str) -> None:
     failed = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "500", code=4)
     assert "fix its endpoint and redrive it" in failed.stderr

@@ -289,6 +289,20 @@ def test_actions(variant: str) -> None:
         assert api.seen[3][3] == {"filter": {"workflowName": "w"}}
 
 
+def test_a_start_token(variant: str) -> None:
+    made = {"token": "ast_x", "expiresAt": "2026-11-23T07:38:00.000Z", "keyPrefix": "u:", "steps": True}
+    made["workflows"] = {"w": "https://app.example/w"}
+    with fake_api((200, {}, made), (200, {}, made)) as api:
+        asked = {"key_prefix": "u:", "expires_in": 60, "steps": True}
+        token = call(variant, api, "start_token", made["workflows"], **asked)
+        call(variant, api, "start_token", made["workflows"])
+        assert (token.token, token.key_prefix) == ("ast_x", "u:")
+        [(method, path, _, body), (_, _, _, least)] = api.seen
+        assert (method, path) == ("POST", "/me/start-tokens")
+        assert body == {**least, "keyPrefix": "u:", "expiresIn": 60_000, "steps": True}
+        assert least == {"workflows": made["workflows"], "steps": False}
+
+
 def test_the_environment_says_where_atomic_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOMIC_URL", "https://atomic.example/")
     monkeypatch.setenv("ATOMIC_CLIENT_ID", "acme")

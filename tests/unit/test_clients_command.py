@@ -65,6 +65,20 @@ def test_callbacks_are_switched_off_and_on(tmp_path: Path) -> None:
     assert [client["callbacks"] for client in made(tmp_path, "list")] == [False, True]
 
 
+def test_origins_are_set(tmp_path: Path) -> None:
+    page = "https://shop.example"
+    made(tmp_path, "create", "acme", *BASE, "--origin", page)
+    assert made(tmp_path, "list")[0]["origins"] == [page]
+    assert f"  origin    {page}" in atomic_clients(tmp_path, "list").stdout
+    assert made(tmp_path, "origins", "acme", "--origin", "http://localhost:1") == {
+        "origins": ["http://localhost:1"]
+    }
+    refused = atomic_clients(tmp_path, "origins", "acme", "--origin", f"{page}/cakes")
+    assert refused.exit_code == 1
+    assert "with no path" in refused.output
+    assert made(tmp_path, "origins", "acme") == {"origins": []}
+
+
 @pytest.mark.parametrize("many", ["1e300", "inf", "nan", "-1"])
 def test_a_moment_that_cannot_be_written_is_refused(tmp_path: Path, many: str) -> None:
     made(tmp_path, "create", "acme", *BASE)

@@ -138,7 +138,7 @@ def test_callers_wait_as_long_as_they_asked_for_whatever_becomes_of_the_clock(of
             clock.off_ms = 0
             loop.call_later(1, setattr, clock, "off_ms", off_ms)
         began_s = loop.time()
-        await wait_for_step(engine, Client(id="acme"), started.step.id, 5_000)
+        await wait_for_step(engine, started.step, 5_000)
         assert loop.time() == pytest.approx(began_s + 5, abs=0.002)
 
     run(body())

@@ -8,7 +8,7 @@ import pytest
 from atomic.cli.clients import create, limits
 from atomic.domain.clients.quota import LIMITS, NO_QUOTA, Quota, check_quota, quota_view
 from atomic.entrypoints.http_api.client_requests import ChangeClientRequest, CreateClientRequest
-from atomic.protocol.documents import ClientDocument
+from atomic.protocol.client_documents import ClientDocument
 
 
 def test_requests_documents_and_commands_know_every_limit() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
+from atomic.domain.clients.client import OpenRegistry
 from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol.constants import BODY_MAX_BYTES
@@ -38,11 +39,11 @@ class Caller:
     async def send(self, message: Message) -> None:
         self.answers.append(message)
 
-    def status(self) -> int:
+    def status(self, clients: OpenRegistry | None = None) -> int:
         """Post; return the status of the answer."""
 
         async def main() -> None:
-            async with LocalAtomic() as atomic:
+            async with LocalAtomic(clients=clients) as atomic:
                 app = AsgiApp(Api(engine=atomic.engine), PrometheusTelemetry(), BrowserCheck())
                 await app(self.scope, self.receive, self.send)
 
@@ -60,6 +61,16 @@ def test_a_body_that_is_too_large_is_read_to_its_end_so_that_the_caller_gets_413
     caller = Caller(part(BODY_MAX_BYTES, more=True), part(1, more=True), part(9, more=False), length=1)
     assert caller.status() == 413
     assert caller.left == []
+
+
+def test_a_listed_page_sees_the_413() -> None:
+    page = "http://localhost:5173"
+    caller = Caller(part(BODY_MAX_BYTES, more=True), part(9, more=False))
+    caller.scope["headers"] = [(b"host", b"localhost"), (b"origin", page.encode())]
+    assert caller.status(OpenRegistry(attempt_key=b"", origins=(page,))) == 413
+    headers = dict(caller.answers[0]["headers"])
+    assert headers[b"access-control-allow-origin"] == page.encode()
+    assert headers[b"connection"] == b"close"
 
 
 def test_but_not_for_ever() -> None:

@@ -46,6 +46,8 @@ def test_without_any_the_engine_gets_what_it_has_by_itself(served: list[ServerSe
 
 def another(setting: Setting) -> tuple[str, Any]:
     """A value other than the default, as text and as parsed."""
+    if setting.name == "allow_origin":
+        return "http://a.example http://b.example", ("http://a.example", "http://b.example")
     if setting.is_list:
         return "a.example b.example", ("a.example", "b.example")
     if setting.kind is bool:

@@ -15,7 +15,7 @@ from atomic.domain.clients.records import (
     StoredSecret,
     UnknownClient,
 )
-from atomic.domain.clients.rules import check_base_urls, check_client, check_redaction
+from atomic.domain.clients.rules import check_base_urls, check_client, check_origins, check_redaction
 from atomic.protocol.signatures import encode_secret
 
 # Long enough to hand the new key or secret to every caller and every endpoint.
@@ -77,6 +77,7 @@ class ClientAdmin:
         ed25519: bool = False,
         redact: Sequence[str] = (),
         callbacks: bool = True,
+        origins: Sequence[str] = (),
     ) -> tuple[str, str]:
         """Add a client; return its API key and its signing secret, which cannot be read again.
 
@@ -96,6 +97,7 @@ class ClientAdmin:
             ed25519=ed25519,
             redact=check_redaction(redact),
             callbacks=callbacks,
+            origins=check_origins(origins),
         )
         if not self.store.save(record):
             raise ClientConflictError(f"the client {client_id!r} exists already; choose another id")
@@ -172,6 +174,7 @@ class ClientAdmin:
         redact: Sequence[str] | None = None,
         ed25519: bool | None = None,
         callbacks: bool | None = None,
+        origins: Sequence[str] | None = None,
     ) -> ClientRecord:
         """Change the base URLs, the quota or other settings of a client; return the client.
 
@@ -185,6 +188,7 @@ class ClientAdmin:
             redact=record.redact if redact is None else check_redaction(redact),
             ed25519=record.ed25519 if ed25519 is None else ed25519,
             callbacks=record.callbacks if callbacks is None else callbacks,
+            origins=record.origins if origins is None else check_origins(origins),
         )
         check_quota(record.quota)
         self._save(record)

@@ -24,6 +24,8 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
         redact=record.redact,
         redaction_key=redaction_key(pepper, record.id) if record.redact else b"",
         callbacks=record.callbacks,
+        origins=record.origins,
+        key_ids=frozenset(key.id for key in record.keys if is_live(key, now_ms)),
         attempt_key=hmac.digest(pepper, b"attempt:" + record.id.encode(), "sha256"),
     )
 
@@ -52,7 +54,10 @@ class CachedKey:
 
 def cached_keys(record: ClientRecord, client: Client) -> dict[str, CachedKey]:
     """The client's keys by their ids, each with the scopes it has."""
-    return {key.id: CachedKey(key, replace(client, scopes=frozenset(key.scopes))) for key in record.keys}
+    return {
+        key.id: CachedKey(key, replace(client, scopes=frozenset(key.scopes), key_id=key.id))
+        for key in record.keys
+    }
 
 
 def locked_out(records: Iterable[ClientRecord], pepper: bytes | None, now_ms: int) -> list[str]:

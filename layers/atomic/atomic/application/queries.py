@@ -45,9 +45,8 @@ async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
     return step
 
 
-async def wait_for_step(engine: Engine, client: Client, step_id: str, wait_ms: int) -> Step:
-    """Wait until a step of the client settles or the time is over; the step."""
-    step = await get_step(engine, client, step_id)
+async def wait_for_step(engine: Engine, step: Step, wait_ms: int) -> Step:
+    """Wait until a step settles or the time is over; the step."""
     if step.is_settled or wait_ms <= 0:
         return step
     return await wait(engine, step, now_s() + wait_ms / 1000)

@@ -35,6 +35,9 @@ _base_url = click.option(
     required=True,
     help="A prefix of the URLs that the client may call.",
 )
+_origin = click.option(
+    "--origin", "origins", multiple=True, help="An origin of pages that may call the API, by CORS."
+)
 _allow_http = click.option("--allow-http", is_flag=True, help="Accept base URLs without TLS.")
 _allow_ip = click.option("--allow-ip", is_flag=True, help="Accept base URLs whose host is an IP address.")
 
@@ -62,6 +65,7 @@ def clients() -> None:
 )  # fmt: skip
 @click.option("--ed25519", is_flag=True, help="Sign with Ed25519, too; the public keys are published.")
 @click.option("--no-callbacks", is_flag=True, help="Its events have no callback URLs.")
+@_origin
 @_redact
 @_allow_http
 @_allow_ip
@@ -81,6 +85,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
             ed25519=options["ed25519"],
             redact=options["redact"],
             callbacks=not options["no_callbacks"],
+            origins=options["origins"],
         )
     say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
     click.echo("Save both now: only a hash of the key is stored, and neither can be shown again.", err=True)
@@ -202,6 +207,17 @@ def callbacks(client_id: str, *, state: str, **options: Any) -> None:
     say(options, callbacks=changed.callbacks)
 
 
+@clients.command("origins")
+@click.argument("client_id")
+@_origin
+@store_options
+def origins(client_id: str, *, origins: tuple[str, ...], **options: Any) -> None:
+    """Set the origins whose pages may call the API, as in `--origin https://shop.example`."""
+    with open_admin(options) as admin:
+        changed = admin.change(client_id, origins=origins)
+    say(options, origins=changed.origins)
+
+
 @clients.command("base-urls")
 @click.argument("client_id")
 @_base_url
@@ -229,6 +245,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         **quota_view(record.quota),
         "redacted": record.redact,
         "callbacks": record.callbacks,
+        "origins": record.origins,
     }
 
 
@@ -242,6 +259,7 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
         yield f"  redacted  {' '.join(record.redact)}"
     if not record.callbacks:
         yield "  callbacks off"
+    yield from (f"  origin    {origin}" for origin in record.origins)
     yield f"  limits    {_limits_line(record.quota)}"
 
 

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "runs": ("atomic.cli.runs", "runs"),
     "send-wakeups": ("atomic.cli.wakeups", "send_wakeups"),
     "serve": ("atomic.cli.serving", "serve"),
+    "start-token": ("atomic.cli.start_tokens", "command"),
     "start": ("atomic.cli.starting", "start"),
 }
 

@@ -87,6 +87,7 @@ Feature = Literal[
     "next-event",
     "on-lost",
     "results",
+    "start-token",
     "steps",
     "value",
     "wake",

@@ -33,6 +33,7 @@ URL_NOT_ALLOWED: Final = ProblemType("url-not-allowed", 403, "The URL is not all
 ATTEMPT_TOKEN_REQUIRED: Final = ProblemType(
     "attempt-token-required", 403, "Only an attempt of the step may do this"
 )
+BEYOND_TOKEN: Final = ProblemType("beyond-token", 403, "The start token does not allow this start")
 FOREIGN_ORIGIN: Final = ProblemType("foreign-origin", 403, "Requests from pages of other sites are refused")
 NOT_FOUND: Final = ProblemType("not-found", 404, "Not found")
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The method is not allowed here")

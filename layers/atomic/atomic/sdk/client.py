@@ -1,9 +1,11 @@
 """The blocking client, on requests."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack
 
+from atomic.protocol.client_documents import StartTokenDocument
 from atomic.protocol.documents import (
     DeadLetter,
     RunDocument,
@@ -231,6 +233,40 @@ class Client(EventsOfClient):
         `UnavailableError`.
         """
         return self.run_flow(api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
+
+    def start_token(
+        self,
+        workflows: Mapping[str, str],
+        *,
+        key_prefix: str | None = None,
+        expires_in: Seconds | None = None,
+        steps: bool = False,
+    ) -> StartTokenDocument:
+        """Make a short-lived key for a page: it starts these workflows, and reads what it started.
+
+        - `workflows`: the URL of each workflow, by name, that the token may start.
+        - `key_prefix`: the keys of its runs begin with it, as in "user-42:" (default: a new prefix, which
+          the result shows). It ends with a character that is no letter or digit.
+        - `expires_in`: seconds, or a timedelta, until it expires (default 15 minutes; a day at most).
+        - `steps`: whether it may also read the steps of its runs (default False: only their outcomes). It
+          needs a key for `read`.
+
+        Returns the token, with `expires_at` and `key_prefix`. Nothing is stored for it. It ends with the
+        API key of this client at the latest.
+
+        Raises `InvalidRequestError` for a wrong option, `UrlNotAllowedError`, `UnauthorizedError`,
+        `NotFoundError` when the key is not for `start`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(
+            api.start_token(
+                self.client_id,
+                workflows,
+                self.patience_s,
+                key_prefix=key_prefix,
+                expires_in=expires_in,
+                steps=steps,
+            )
+        )
 
     def answer(self, token: str, result: Any = None) -> StepOutcome:
         """Answer a call whose endpoint answers later, with its result. The same call may be repeated.

@@ -7,6 +7,7 @@ from typing import Final
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
 from atomic.protocol.enums import SCOPES, Scope
+from atomic.protocol.start_tokens import StartToken
 from atomic.protocol.urls import is_under
 
 SCOPES_DEFAULT: Final[tuple[Scope, ...]] = ("start", "read", "act")
@@ -20,7 +21,9 @@ class Client:
 
     An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
     that its readers are shown as a hash under `redaction_key`. Attempts get tokens under `attempt_key`, and
-    none when it is empty. `callbacks`: its events have callback URLs.
+    none when it is empty. `callbacks`: its events have callback URLs. `origins`: pages of these may call
+    the API for it. `key_id` is the key that opened it, `key_ids` are its valid keys, or None where no keys
+    are stored. `token` is the start token that opened it in place of a key.
     """
 
     id: str
@@ -32,11 +35,19 @@ class Client:
     redaction_key: bytes = b""
     attempt_key: bytes = b""
     callbacks: bool = True
+    origins: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset(SCOPES)
+    key_id: str = ""
+    key_ids: frozenset[str] | None = None
+    token: StartToken | None = None
 
     def may_call(self, url: str) -> bool:
         """Whether the URL is under a base URL of the client."""
         return not self.base_urls or is_under(url, self.base_urls)
+
+    def has_key(self, key_id: str) -> bool:
+        """Whether this is one of its valid keys. Where no keys are stored, every one is."""
+        return self.key_ids is None or key_id in self.key_ids
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -57,14 +68,19 @@ class OpenRegistry:
     """The clients of a server without API keys: each id is a client that may call every URL.
 
     All of them have the same signing secrets and the same attempt key. Without a `callback_key`, no event
-    has a callback URL.
+    has a callback URL. `origins` are those of every client.
     """
 
     def __init__(
-        self, *, attempt_key: bytes, callback_key: bytes = b"", signing_secrets: tuple[bytes, ...] = ()
+        self,
+        *,
+        attempt_key: bytes,
+        callback_key: bytes = b"",
+        signing_secrets: tuple[bytes, ...] = (),
+        origins: tuple[str, ...] = (),
     ) -> None:
         self.callback_key = callback_key
-        made = partial(Client, attempt_key=attempt_key, signing_secrets=signing_secrets)
+        made = partial(Client, attempt_key=attempt_key, signing_secrets=signing_secrets, origins=origins)
         # Each step asks for its client twice.
         self._client = lru_cache(maxsize=1024)(made)
 

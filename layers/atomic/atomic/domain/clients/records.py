@@ -66,6 +66,7 @@ class ClientRecord:
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     callbacks: bool = True
+    origins: tuple[str, ...] = ()
     version: int = 0
 
     def to_json(self) -> str:
@@ -83,6 +84,7 @@ class ClientRecord:
         quota = Quota(**members.pop("quota"))
         base_urls = tuple(members.pop("base_urls"))
         redact = tuple(members.pop("redact", ()))
+        origins = tuple(members.pop("origins", ()))
         return cls(
             id=client_id,
             version=version,
@@ -91,6 +93,7 @@ class ClientRecord:
             quota=quota,
             base_urls=base_urls,
             redact=redact,
+            origins=origins,
             **members,
         )
 

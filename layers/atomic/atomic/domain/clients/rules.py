@@ -9,6 +9,7 @@ from atomic.protocol.urls import parse_url, with_ascii_host
 _NAME_MAX_CHARS: Final = 255
 NAMES_MAX: Final = 100
 BASE_URLS_MAX: Final = 50
+ORIGINS_MAX: Final = 50
 
 
 def check_client(client_id: str, base_urls: Sequence[str]) -> tuple[str, ...]:
@@ -59,6 +60,27 @@ def check_redaction(names: Sequence[str]) -> tuple[str, ...]:
     if len(names) > NAMES_MAX:
         raise ValueError(f"at most {NAMES_MAX} members can be hidden")
     return tuple(dict.fromkeys(names))
+
+
+def check_origins(origins: Sequence[str]) -> tuple[str, ...]:
+    """The origins of pages in the form in which browsers send them. Raises ValueError with the cure."""
+    if len(origins) > ORIGINS_MAX:
+        raise ValueError(f"at most {ORIGINS_MAX} origins can be kept")
+    return tuple(dict.fromkeys(map(_checked_origin, origins)))
+
+
+def _checked_origin(origin: str) -> str:
+    try:
+        parts = parse_url(with_ascii_host(origin))
+    except ValueError:
+        parts = None
+    # The path of an origin is empty, and that of a parsed URL is not.
+    if parts is None or parts.target != "/" or origin.endswith("/"):
+        raise ValueError(
+            f"the origin {origin!r} cannot be used: give scheme, host and port of the pages, with no path, "
+            "as in https://shop.example or http://localhost:5173"
+        )
+    return f"{parts.scheme}://{parts.authority}"
 
 
 def _checked_url(url: str) -> str:

@@ -16,9 +16,11 @@ from typing import Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
+from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api import callbacks
-from atomic.entrypoints.http_api.api import Api, too_large
+from atomic.entrypoints.http_api.api import Api, unavailable
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.origins import allowed_origin
 from atomic.entrypoints.http_api.routes import handle
 from atomic.entrypoints.http_api.views import problem_response
 from atomic.protocol.constants import BODY_MAX_BYTES
@@ -271,8 +273,9 @@ class BrowserCheck:
         if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
             return Problem(
                 FOREIGN_ORIGIN,
-                "Origin: pages of other servers may not call this one. A proxy in between must pass `Host` "
-                "on unchanged (nginx: proxy_set_header Host $http_host).",
+                "Origin: pages of other servers may not call this one, unless the client lists their "
+                "origin (`atomic clients origins`, or --allow-origin with --dev). A proxy in between must "
+                "pass `Host` on unchanged (nginx: proxy_set_header Host $http_host).",
             )
         return None
 
@@ -316,28 +319,39 @@ class AsgiApp:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
             hosts += name == "host"
         body = await _read_body(headers.get("content-length", ""), receive)
-        if body is None:
-            await _send(send, problem_response(too_large()), {"connection": "close"})
-            return
-        refusal = _wrong_host(scope, hosts)
-        # The token of a callback URL is enough, whatever page or name the request comes from.
-        if refusal is None and not scope["path"].startswith(callbacks.PATH):
-            refusal = self._browsers.refusal(headers)
-        if refusal is not None:
-            await _send(send, problem_response(refusal), {})
-            return
-        if scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
-            metrics = ApiResponse(status=200, body=self._metrics.exposition())
-            await _send(send, metrics, {"content-type": CONTENT_TYPE})
-            return
         request = ApiRequest(
             method=scope["method"],
             path=scope["path"],
             query=scope["query_string"].decode("latin-1"),
             headers=headers,
-            body=body,
+            body=body or b"",
+            is_cut=body is None,
         )
-        await _send(send, await handle(self._api, request), {})
+        extra = {"connection": "close"} if body is None else {}
+        refusal = await self._refusal(scope, hosts, request)
+        if refusal is not None:
+            await _send(send, refusal, extra)
+        elif scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
+            metrics = ApiResponse(status=200, body=self._metrics.exposition())
+            await _send(send, metrics, {"content-type": CONTENT_TYPE})
+        else:
+            await _send(send, await handle(self._api, request), extra)
+
+    async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
+        """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""
+        problem = _wrong_host(scope, hosts)
+        # The token of a callback URL is enough, whatever page or name the request comes from.
+        if problem is None and not request.path.startswith(callbacks.PATH):
+            problem = self._browsers.refusal(request.headers)
+        try:
+            if problem is None or (
+                problem.type is FOREIGN_ORIGIN
+                and await allowed_origin(self._api.engine.clients, request) is not None
+            ):
+                return None
+        except StoreUnavailable:
+            return unavailable()
+        return problem_response(problem)
 
 
 def _wrong_host(scope: Scope, hosts: int) -> Problem | None:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
+from atomic.domain.clients.rules import check_origins
 from atomic.entrypoints.settings import SettingsModel, as_public_url
 from atomic.runtime.driver import Pace
 
@@ -26,6 +27,11 @@ class ServerSettings(SettingsModel):
     allow_private: bool = Field(False, description="Steps may call this machine and private networks.")
     allow_host: tuple[str, ...] = Field(
         (), description="A name under which browsers and clients reach it. May be given several times."
+    )
+    allow_origin: tuple[str, ...] = Field(
+        (),
+        description="With --dev: an origin of pages that may call the API, such as http://localhost:5173. "
+        "May be given several times.",
     )
     public_url: str = Field(
         "",
@@ -88,6 +94,11 @@ class ServerSettings(SettingsModel):
                 f"({self.attempt_timeout_max_ms}); lower the one or raise the other"
             )
         return self
+
+    @field_validator("allow_origin")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return check_origins(origins)
 
     @field_validator("public_url")
     @classmethod

@@ -36,7 +36,7 @@ _log = logging.getLogger("atomic.server")
 _GRACE_S: Final = 5.0
 
 
-def _dev_registry(data_dir: Path) -> OpenRegistry:
+def _dev_registry(data_dir: Path, origins: tuple[str, ...]) -> OpenRegistry:
     # All clients share one signing secret. Tokens of attempts and callbacks stay valid after a
     # restart, because an answer or a result may be posted later.
     secret = decode_secret(dev_signing_secret(data_dir))
@@ -44,6 +44,7 @@ def _dev_registry(data_dir: Path) -> OpenRegistry:
         attempt_key=hmac.digest(secret, b"attempts", "sha256"),
         callback_key=hmac.digest(secret, b"callbacks", "sha256"),
         signing_secrets=(secret,),
+        origins=origins,
     )
 
 
@@ -157,7 +158,11 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
     directory = settings.data_dir
     try:
         if settings.dev:
-            return _Clients(registry=_dev_registry(directory))
+            return _Clients(registry=_dev_registry(directory, settings.allow_origin))
+        if settings.allow_origin:
+            raise ServeRefusedError(
+                "--allow-origin needs --dev: without it, each client lists its own (atomic clients origins)"
+            )
         pepper = pepper_of_keys(directory, backend.client_store)
     except ValueError as damaged:
         raise ServeRefusedError(str(damaged)) from None

@@ -19,8 +19,10 @@ from atomic.application.refusals import NotFound
 from atomic.domain.clients.client import OPERATOR_SCOPE, Client, has_scope
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.origins import allowed_origin, is_preflight, preflight, shown_to
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
 from atomic.entrypoints.http_api.route import Route
+from atomic.entrypoints.http_api.start_tokens import TOKEN_SCOPE, holder_of_token
 from atomic.entrypoints.http_api.views import json_response, outcome_view, problem_response
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
@@ -33,6 +35,7 @@ from atomic.protocol.problems import (
     not_found,
 )
 from atomic.protocol.requests import Model, read_message
+from atomic.protocol.start_tokens import is_start_token
 
 _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
@@ -83,20 +86,26 @@ class Table:
 
 async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
     """Answer a request. Never raises: errors become problem+json."""
+    page: str | None = None
     try:
-        if len(request.body) > BODY_MAX_BYTES:
-            raise too_large()
-        return await _dispatch(table, api, request)
+        if headers.ORIGIN in request.headers:
+            page = await allowed_origin(api.engine.clients, request)
+            if page is not None and is_preflight(request):
+                return preflight(page)
+        if request.is_cut or len(request.body) > BODY_MAX_BYTES:
+            raise Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
+        response = await _dispatch(table, api, request)
     except Problem as problem:
-        return problem_response(problem)
+        response = problem_response(problem)
     except MAPPED as refusal:
-        return problem_response(problem_of(refusal))
+        response = problem_response(problem_of(refusal))
     except StoreUnavailable:
         _log.exception("the store is not available")
-        return unavailable()
+        response = unavailable()
     except Exception:
         _log.exception("unexpected error", extra={"method": request.method})
-        return problem_response(Problem(problems.INTERNAL, "The server failed; its log says why."))
+        response = problem_response(Problem(problems.INTERNAL, "The server failed; its log says why."))
+    return response if page is None else shown_to(page, response)
 
 
 def unavailable() -> ApiResponse:
@@ -109,11 +118,6 @@ def unavailable() -> ApiResponse:
             headers={headers.RETRY_AFTER: "1"},
         )
     )
-
-
-def too_large() -> Problem:
-    """The problem for a body that is larger than the limit and was not read."""
-    return Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
 
 
 async def _dispatch(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
@@ -146,6 +150,8 @@ async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str
     scopes: tuple[str, ...] = (route.scope,)
     if route.by_attempt and headers.ATTEMPT_TOKEN in request.headers:
         scopes = (route.scope, "start")
+    if route.by_token:
+        scopes = (*scopes, TOKEN_SCOPE)
     client = await authorize(api, request, client_id, *scopes)
     try:
         response = await route.handler(api, request, client, *ids[1:])
@@ -171,11 +177,15 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
         raise keeps_no_clients()
     scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     given = api_key.strip() if scheme.lower() == "bearer" else None
-    holder = await api.engine.clients.authenticate(given, client_id)
+    if given is not None and is_start_token(given):
+        holder = await holder_of_token(api.engine.clients, given, api.engine.clock.now_ms())
+    else:
+        holder = await api.engine.clients.authenticate(given, client_id)
     if holder is None:
         raise Problem(
             UNAUTHORIZED,
-            "Send the header `Authorization: Bearer <API key>`; `atomic clients create` makes a key.",
+            "Send the header `Authorization: Bearer <API key>`; `atomic clients create` makes a key. Start "
+            "tokens expire; ask for a new one.",
             headers={"www-authenticate": "Bearer"},
         )
     if client_id and not keys.is_client_id(client_id):

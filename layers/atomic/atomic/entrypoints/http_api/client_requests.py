@@ -9,11 +9,12 @@ from atomic.domain.clients import rules
 from atomic.domain.clients.client import SCOPES_DEFAULT
 from atomic.domain.clients.quota import LIMITS, Quota
 from atomic.protocol import keys
-from atomic.protocol.constants import URL_MAX_CHARS
+from atomic.protocol.constants import NAME_MAX_CHARS, URL_MAX_CHARS
 from atomic.protocol.enums import Scope
 from atomic.protocol.wire import Duration, PositiveDuration, WireModel
 
 _DAY_MS: Final = 24 * 3600 * 1000
+_TOKEN_DEFAULT_MS: Final = 15 * 60 * 1000
 # The largest integer that all JSON readers read alike (RFC 8259, section 6).
 _NUMBER_MAX: Final = 2**53 - 1
 
@@ -44,6 +45,14 @@ def _redaction(name: str) -> str:
     return name
 
 
+def _origin(text: str) -> str:
+    try:
+        [kept] = rules.check_origins([text])
+    except ValueError as refused:
+        raise PydanticCustomError("origin", "{cure}", {"cure": str(refused)}) from None
+    return kept
+
+
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=4)]
 ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(_client_id)]
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]
@@ -63,8 +72,22 @@ Redact = Annotated[
         description="Members of payloads and responses that readers see as a hash.",
     ),
 ]
+Origin = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_origin)]
+Origins = Annotated[
+    list[Origin],
+    Field(max_length=rules.ORIGINS_MAX, description="Origins of pages that may call the API (CORS)."),
+]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=_NUMBER_MAX)]
+Workflows = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS)],
+        Annotated[str, Field(max_length=URL_MAX_CHARS)],
+    ],
+    Field(min_length=1),
+]
+KeyPrefix = Annotated[str, Field(pattern=r"^[!-~]{0,199}[^0-9A-Za-z\x00-\x20\x7f-\U0010ffff]$")]
+TokenLife = Annotated[int, Field(ge=1, le=_DAY_MS)]
 ExpiresIn = Annotated[
     PositiveDuration | None, Field(description="Until the new key expires; null for never.")
 ]
@@ -85,6 +108,7 @@ class _ClientSettings(WireModel):
     redact: Redact = Field(default_factory=list)
     ed25519: bool = Field(default=False, description="Sign with Ed25519, too.")
     callbacks: bool = Field(default=True, description="Whether events have callback URLs.")
+    origins: Origins = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
@@ -121,7 +145,7 @@ class ChangeClientRequest(_ClientSettings):
         """The given members, as arguments of `ClientAdmin.change`."""
         changed: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("base_urls", "redact", "ed25519", "callbacks")
+            for name in ("base_urls", "redact", "ed25519", "callbacks", "origins")
             if name in self.model_fields_set
         }
         quota = {name: getattr(self, name) for name in LIMITS if name in self.model_fields_set}
@@ -134,6 +158,25 @@ class AddKeyRequest(WireModel):
     model_config = ConfigDict(defer_build=True)
     scopes: Scopes = Field(description="What the key may do.")
     expires_in: ExpiresIn = None
+
+
+class StartTokenRequest(WireModel):
+    """`POST /{clientId}/start-tokens`."""
+
+    model_config = ConfigDict(defer_build=True)
+    workflows: Workflows = Field(description="What the token may start: the URL of each workflow name.")
+    key_prefix: KeyPrefix | None = Field(
+        default=None,
+        description="Only runs whose idempotencyKey begins like this. It ends with a character that is no "
+        "letter or digit, so that `user-1:` is not `user-12:`; the default is a new one.",
+    )
+    steps: bool = Field(
+        default=False,
+        description="Also read the steps of these runs, not only the roots; needs a key for `read`.",
+    )
+    expires_in: TokenLife = Field(
+        default=_TOKEN_DEFAULT_MS, description="Until the token expires; a day at most."
+    )
 
 
 class RotateKeyRequest(WireModel):

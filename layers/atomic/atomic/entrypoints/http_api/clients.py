@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.domain.clients.client import OPERATOR_SCOPE, Client
+from atomic.domain.clients.client import OPERATOR_SCOPE, Client, has_scope
 from atomic.domain.clients.records import (
     ClientConflictError,
     ClientRecord,
@@ -21,12 +21,17 @@ from atomic.entrypoints.http_api.client_requests import (
     CreateClientRequest,
     RotateKeyRequest,
     RotateSecretRequest,
+    StartTokenRequest,
 )
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, link_header, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
+from atomic.entrypoints.http_api.start_tokens import token_key
 from atomic.entrypoints.http_api.views import client_view, json_response, key_view, secret_view
 from atomic.protocol import keys, problems
 from atomic.protocol.constants import PAGE_MAX
+from atomic.protocol.start_tokens import TOKEN_MAX_CHARS, StartToken, start_token
+from atomic.protocol.urls import parse_url
+from atomic.protocol.wire import to_rfc3339
 
 _log = logging.getLogger("atomic.clients")
 
@@ -116,6 +121,51 @@ async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     api_key, stored = await _manage(api, add)
     _log.info("key added", extra={"clientId": client.id, "keyId": stored.id})
     return json_response(201, {**key_view(stored), "apiKey": api_key}, _SHOWN_ONCE)
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/start-tokens",
+    Operation(
+        id="makeStartToken",
+        summary="Make a short-lived key that may start a few workflows",
+        description="For a page in a browser: the token is sent like an API key. It starts these workflows "
+        "and reads what it started, and nothing else. It is not stored, and ends with the key of this "
+        "request at the latest.",
+        request=StartTokenRequest,
+        answers=((200, "StartTokenDocument", "The token, which cannot be read again."),),
+        refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED),
+    ),
+    scope="start",
+)
+async def post_start_token(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """Make a start token. Nothing is written."""
+    wanted = await read(api, client, request, StartTokenRequest)
+    for url in wanted.workflows.values():
+        if not client.may_call(_parsed(url)):
+            raise problems.Problem(problems.URL_NOT_ALLOWED, f"workflows: {url} is under no base URL.")
+    if wanted.steps and not has_scope(client.scopes, "read"):
+        raise problems.invalid("steps", "only a key with the scope read may give this; leave it out")
+    ends_s = (api.engine.clock.now_ms() + wanted.expires_in) // 1000
+    token = StartToken(
+        client_id=client.id,
+        key_id=client.key_id,
+        workflows=wanted.workflows,
+        key_prefix=wanted.key_prefix or f"{api.engine.entropy.token()}-",
+        steps=wanted.steps,
+        ends_s=ends_s,
+    )
+    text = start_token(token_key(api.engine.clients), token)
+    if len(text) > TOKEN_MAX_CHARS:
+        raise problems.invalid("workflows", "too many or too long names and URLs; make several tokens")
+    view = {
+        "token": text,
+        "expiresAt": to_rfc3339(1000 * ends_s),
+        "keyPrefix": token.key_prefix,
+        "workflows": token.workflows,
+        "steps": token.steps,
+    }
+    return json_response(200, view, _SHOWN_ONCE)
 
 
 @routes.add(
@@ -275,6 +325,7 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
             ed25519=wanted.ed25519,
             redact=wanted.redact,
             callbacks=wanted.callbacks,
+            origins=wanted.origins,
         )
         return admin.known(wanted.client_id), api_key, secret
 
@@ -296,6 +347,15 @@ async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str =
         raise problems.Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None
     except ValueError as refused:
         raise problems.invalid(field, str(refused)) from None
+
+
+def _parsed(url: str) -> str:
+    """The URL, if it can be called. Raises Problem 400."""
+    try:
+        parse_url(url)
+    except ValueError as cure:
+        raise problems.invalid("workflows", str(cure)) from None
+    return url
 
 
 def _end_ms(admin: ClientAdmin, expires_in_ms: int | None) -> int | None:

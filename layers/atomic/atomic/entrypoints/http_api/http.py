@@ -16,13 +16,17 @@ _TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
-    """`path` is decoded and starts with "/", header names are lower case, `query` is still encoded."""
+    """`path` is decoded and starts with "/", header names are lower case, `query` is still encoded.
+
+    `is_cut`: the body was too large, and was not kept.
+    """
 
     method: str
     path: str
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from atomic import __version__
 from atomic.entrypoints.http_api.route import Operation, Route
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.protocol import documents, problems
+from atomic.protocol import client_documents, documents, problems
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
 _REF: Final = "#/components/schemas/{model}"
@@ -90,7 +90,7 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
     for status, name, description in operation.answers:
         responses[str(status)] = {"description": description}
         if name:
-            schema = _reference(getattr(documents, name))
+            schema = _reference(_model(name))
             responses[str(status)]["content"] = {"application/json": {"schema": schema}}
     refusal = {problems.MEDIA_TYPE: {"schema": _reference(documents.ProblemDocument)}}
     for status in sorted({problem.status for problem in refusals}):
@@ -100,6 +100,11 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
     return responses
 
 
+def _model(name: str) -> type[BaseModel]:
+    found: type[BaseModel] = getattr(documents, name, None) or getattr(client_documents, name)
+    return found
+
+
 def _reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=model.__name__)}
 
@@ -107,7 +112,7 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 def _schemas() -> dict[str, Any]:
     operations = [route.operation for route in ROUTES if route.operation is not None]
     incoming = {operation.request for operation in operations if operation.request}
-    outgoing = {getattr(documents, name) for each in operations for _, name, _ in each.answers if name}
+    outgoing = {_model(name) for each in operations for _, name, _ in each.answers if name}
     listed = sorted(incoming | outgoing | {documents.ProblemDocument}, key=lambda model: model.__name__)
     _, schema = models_json_schema([(model, "validation") for model in listed], ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]

@@ -22,10 +22,10 @@ _OF_KEYS: Final = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILAB
 class Operation:
     """The entry of a route in the API's description.
 
-    `answers` are (status, model in `protocol.documents`, description). The models are given by name ("" for
-    an answer without a body), not imported: only the description needs them, and a Lambda environment that
-    answers a start should not load them. `refusals` does not contain the problems that every route with a
-    scope may answer.
+    `answers` are (status, model, description). The models, of `protocol.documents` or `client_documents`,
+    are given by name ("" for an answer without a body), not imported: only the description needs them, and
+    a Lambda environment that answers a start should not load them. `refusals` does not contain the problems
+    that every route with a scope may answer.
     """
 
     id: str
@@ -48,7 +48,8 @@ class Route:
 
     With a scope, a request needs a key that has it. If the path begins with a client's id, the key must
     belong to this client. `by_attempt`: a key for `start` is let through as well when the request has an
-    attempt token, and the handler checks the token. A route without an operation is not in the description.
+    attempt token, and the handler checks the token. `by_token`: a start token is let through as well, and
+    the handler checks what it allows. A route without an operation is not in the description.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Route:
     scope: str
     operation: Operation | None
     by_attempt: bool = False
+    by_token: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -90,6 +92,7 @@ class Routes:
         *,
         scope: str = "",
         by_attempt: bool = False,
+        by_token: bool = False,
     ) -> Callable[[Decorated], Decorated]:
         """Let the decorated function answer these requests.
 
@@ -98,7 +101,8 @@ class Routes:
         """
 
         def decorate(handler: Decorated) -> Decorated:
-            self._routes.append(Route(method, template, handler, scope, operation, by_attempt))
+            route = Route(method, template, handler, scope, operation, by_attempt, by_token)
+            self._routes.append(route)
             return handler
 
         return decorate

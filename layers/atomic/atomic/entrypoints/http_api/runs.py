@@ -21,6 +21,7 @@ from atomic.entrypoints.http_api.http import (
     read_step_id,
 )
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
+from atomic.entrypoints.http_api.start_tokens import refuse_unread
 from atomic.entrypoints.http_api.views import (
     dead_letters_view,
     json_response,
@@ -91,6 +92,7 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
         refusals=(problems.INVALID_REQUEST,),
     ),
     scope="read",
+    by_token=True,
 )
 async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """A run with a page of its steps."""
@@ -99,6 +101,8 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     limit = query.number("limit", _STEPS_DEFAULT, least=1, most=_STEPS_DEFAULT)
     query.refuse_rest()
     page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
+    if client.token is not None:
+        refuse_unread(client.token, page.root, with_steps=True)
     link = query.link(after=page.next_after) if page.next_after else None
     price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
     root, *steps = await all_redacted(api.engine.large_bodies, [page.root, *page.steps], client)

@@ -19,6 +19,7 @@ from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.links import called_run, go_on, of_link, problem_of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
+from atomic.entrypoints.http_api.start_tokens import within_token
 from atomic.entrypoints.http_api.views import (
     failure_members,
     json_response,
@@ -68,6 +69,7 @@ _START: Final = Operation(
     refusals=(
         *OF_BODIES,
         problems.URL_NOT_ALLOWED,
+        problems.BEYOND_TOKEN,
         problems.CANCELLED,
         problems.STEP_CANCELLED,
         problems.TOO_DEEP,
@@ -86,7 +88,7 @@ _START: Final = Operation(
 )
 
 
-@routes.add("POST", "/{clientId}", _START, scope="start")
+@routes.add("POST", "/{clientId}", _START, scope="start", by_token=True)
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, wait, answer."""
     return await _post(api, request, client, _read_start)
@@ -257,7 +259,8 @@ def _problem(
 def _read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
     """The request's body, and the step that it asks for. Raises Problem."""
     message = read_message(StartRequest, request.body)
-    return message, step_spec(api, request, client, message)
+    spec = step_spec(api, request, client, message)
+    return message, spec if client.token is None else within_token(client.token, spec)
 
 
 def _read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:

@@ -8,6 +8,7 @@ from atomic.domain.outcomes import EndpointResponse
 from atomic.entrypoints.http_api.api import Api, attempt_of, in_turn, outcome_response
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
+from atomic.entrypoints.http_api.start_tokens import refuse_unread
 from atomic.entrypoints.http_api.views import json_response, step_view
 from atomic.protocol import headers, problems
 from atomic.protocol.constants import BODY_MAX_BYTES, DURATION_MAX_MS, RESPONSE_MAX_BYTES
@@ -37,6 +38,7 @@ routes = Routes()
         refusals=(problems.INVALID_REQUEST,),
     ),
     scope="read",
+    by_token=True,
 )
 async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """A step; with `wait` (milliseconds) as soon as it settles."""
@@ -44,7 +46,10 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     wait_ms = query.number("wait", 0, least=0, most=DURATION_MAX_MS)
     query.refuse_rest()
     wait_ms = min(wait_ms, api.engine.settings.wait_max_ms)
-    step = await queries.wait_for_step(api.engine, client, step_id, wait_ms)
+    step = await queries.get_step(api.engine, client, step_id)
+    if client.token is not None:
+        refuse_unread(client.token, step)
+    step = await queries.wait_for_step(api.engine, step, wait_ms)
     [visible] = await all_redacted(api.engine.large_bodies, [step], client)
     return json_response(200, step_view(visible))
 

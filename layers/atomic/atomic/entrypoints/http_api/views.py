@@ -213,6 +213,7 @@ def client_view(record: ClientRecord) -> dict[str, Any]:
         "redact": record.redact,
         "ed25519": record.ed25519,
         "callbacks": record.callbacks,
+        "origins": record.origins,
     }
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from atomic.protocol import headers
+from atomic.protocol.client_documents import StartTokenDocument
 from atomic.protocol.defaults import ROOT_WAIT_MS
 from atomic.protocol.documents import (
     ProbeResult,
@@ -325,6 +326,25 @@ def act_on_step(
     """
     request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", document, given)
     return document_of(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
+
+
+def start_token(
+    client_id: str,
+    workflows: Mapping[str, str],
+    patience_s: float,
+    *,
+    key_prefix: str | None,
+    expires_in: Seconds | None,
+    steps: bool,
+) -> Flow[StartTokenDocument]:
+    """A short-lived key that may start these workflows."""
+    document: dict[str, Any] = {"workflows": dict(workflows), "steps": steps}
+    if key_prefix is not None:
+        document["keyPrefix"] = key_prefix
+    if expires_in is not None:
+        document["expiresIn"] = milliseconds("expires_in", expires_in)
+    request = post_of(f"/{quote(client_id)}/start-tokens", document)
+    return document_of(StartTokenDocument, (yield from exchange(request, patience_s)))
 
 
 def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:
