@@ -228,7 +228,7 @@ def test_a_schedule_that_cannot_be_delivered_is_an_alarm() -> None:
         each["Dimensions"] == [{"Name": "ScheduleGroup", "Value": {"Ref": "ScheduleGroup"}}]
         for each in metrics(alarm)
     )
-    # One wake-up that is lost for good is lost once.
+    # One wake-up that is lost and never sent is lost once.
     assert any(states(alarm, [0], 3600))
 
 

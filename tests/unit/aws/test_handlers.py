@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,21 @@ from moto.sqs import models as moto_sqs
 from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
 from atomic.adapters.aws.leases import Lease, LeaseItems
+from atomic.adapters.aws.table import age, key_of
 from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.adapters.system import SystemClock
 from atomic.cli.main import main
+from atomic.application import admission
+from atomic.domain.clients.quota import Quota
 from atomic.entrypoints.aws import api
+from atomic.entrypoints.aws.access import ACCESS, Access
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol.enums import Status
 from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
+from contract.roles import READS, Request, prefix_of, within
 
 REPO = Path(__file__).parents[3]
 INVOKER = {"ATOMIC_INVOKER": "short", "ATOMIC_INVOKERS_MAX": "50"}
@@ -63,6 +69,7 @@ class Stack:
     invoker: InvokerFunction
     maintenance: MaintenanceFunction
     queue_time: "QueueTime"
+    asked: dict[str, list[Request]]
 
     def post(self, document: dict[str, Any], path: str = "/acme", **headers: str) -> dict[str, Any]:
         """Start a step."""
@@ -101,7 +108,13 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         key, _ = account.admin().create("acme", base_urls=[endpoint.url])
         invoker = InvokerFunction(environ | INVOKER)
         built = (ApiFunction(environ), invoker, MaintenanceFunction(environ))
-        yield Stack(account, endpoint, key, *built, queue_time)
+        # What a function asks of AWS must be what its role allows.
+        with ExitStack() as roles:
+            asked = {
+                role: roles.enter_context(within(role, *function.runtime.clients))
+                for role, function in zip(("ApiRole", "InvokerRole", "MaintenanceRole"), built, strict=True)
+            }
+            yield Stack(account, endpoint, key, *built, queue_time, asked)
         endpoint.server.close()
         for function in built:
             function.runtime.close()
@@ -508,6 +521,78 @@ def test_the_log_names_the_call_that_aws_refused(
     assert stack.post(document(stack), prefer="respond-async")["statusCode"] == 503
     [line] = [line for line in lines() if line["message"] == "the store is not available"]
     assert line["storeError"] == "SendMessage: AWS.SimpleQueueService.NonExistentQueue"
+
+
+def test_the_functions_together_use_all_that_their_roles_allow(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right that nobody uses any more is found here, and one that is missing by every test."""
+    monkeypatch.setattr(admission, "_KNOWN_MS", 0)
+    admin = stack.aws.admin()
+    limits = Quota(starts_per_second=100, stored_bytes=1_000_000, live_steps=100)
+    stack.key, _ = admin.create("limited", base_urls=[stack.endpoint.url], quota=limits)
+    stack.endpoint.answers = [(500, b"no"), (200, b'"now"'), (500, b"no")]
+    stack.post(document(stack), "/limited", prefer="respond-async")
+    # An attempt that may take long needs a lease.
+    stack.post(document(stack, "long", attemptTimeout=31_000), "/limited", prefer="respond-async")
+    for _ in range(3):
+        stack.deliver()
+    stack.post(document(stack, "dead", retry={"count": 0}), "/limited")
+    # A step that starts a run may have to do so in the invoker.
+    engine = stack.invoker.runtime.engine
+    client = stack.invoker.runtime.run(engine.clients.get("limited"))
+    assert client is not None
+    stack.invoker.runtime.run(engine.admission.charge(client, engine.clock.now_ms()))
+    told = {"filter": {"workflowName": "w"}}
+    for method, path in (("GET", "/limited/runs"), ("GET", "/limited/stats"), ("POST", "/limited/redrive")):
+        asked = gateway_event(method, path, json.dumps(told))
+        asked["headers"] |= {"authorization": f"Bearer {stack.key}"}
+        assert stack.api(asked, None)["statusCode"] == 200
+    operator_key, _ = admin.create_operator_key()
+    made = gateway_event(
+        "POST", "/clients", json.dumps({"clientId": "new", "baseUrls": ["https://a.example/"]})
+    )
+    made["headers"] |= {"authorization": f"Bearer {operator_key}"}
+    assert stack.api(made, None)["statusCode"] == 201
+    old = stack.post(document(stack, "old"), "/limited", prefer="respond-async")
+    made_old(stack, json.loads(old["body"])["runId"])
+    for work in ("sweep", "purge"):
+        stack.maintenance({"work": work}, None)
+    used = {role: used_by(asked) for role, asked in stack.asked.items()}
+    assert used == {role: ACCESS[role] for role in used}
+
+
+def made_old(stack: Stack, run_id: str) -> None:
+    """Make a run two days old, with a row that will expire soon."""
+    now_ms = SystemClock().now_ms()
+    stack.aws.dynamodb.update_item(
+        TableName=TABLE_NAME,
+        Key=key_of(f"{run_id}-root"),
+        UpdateExpression="SET #at = :at, #ttl = :ttl",
+        ExpressionAttributeNames={"#at": "at", "#ttl": "ttl"},
+        ExpressionAttributeValues={
+            ":at": {"S": age(now_ms - 2 * 24 * 3600 * 1000, f"{run_id}-root")},
+            ":ttl": {"N": str(now_ms // 1000 + 60)},
+        },
+    )
+
+
+def used_by(asked: list[Request]) -> Access:
+    """What these requests read and wrote."""
+    of_table = [each for each in asked if each.action.startswith("dynamodb:")]
+    keys = [
+        (each.action, key)
+        for each in of_table
+        if "/index/" not in each.resource
+        for key in each.context["dynamodb:LeadingKeys"]
+    ]
+    return Access(
+        reads=frozenset(prefix_of(key) for action, key in keys if action in READS),
+        writes=frozenset(prefix_of(key) for action, key in keys if action not in READS),
+        indexes=frozenset(
+            each.resource.partition("/index/")[2] for each in of_table if "/index/" in each.resource
+        ),
+    )
 
 
 def event(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from atomic.adapters.aws import client_store
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.testing import ApiReply
 from contract.aws import aws
+from contract.roles import within
 from scenarios.collect import Scenario, name_of, scenarios_for
 from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked
@@ -44,7 +45,8 @@ def locked() -> Iterator[Locked]:
             port = free_port()
             keys = create_locked(account.admin(), [f"http://127.0.0.1:{port}/app"])
             api = ApiFunction(environment(account) | {"ATOMIC_WAIT_MAX_MS": "20000"})
-            yield Locked(api, keys, port)
+            with within("ApiRole", *api.runtime.clients):
+                yield Locked(api, keys, port)
             api.runtime.close()
 
 

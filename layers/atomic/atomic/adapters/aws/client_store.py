@@ -192,8 +192,8 @@ def _key_item(key_id: str, client_id: str) -> dict[str, Any]:
 
 
 def _client_key(client_id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"client#{client_id}"}, "sk": {"S": "client"}}
+    return {"pk": {"S": f"{table.CLIENT}{client_id}"}, "sk": {"S": "client"}}
 
 
 def _key_key(key_id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"key#{key_id}"}, "sk": {"S": "key"}}
+    return {"pk": {"S": f"{table.KEY}{key_id}"}, "sk": {"S": "key"}}

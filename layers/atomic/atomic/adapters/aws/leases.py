@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws.items import conditional
+from atomic.adapters.aws.table import LEASE
 from atomic.application.destinations import Destination
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class LeaseItems:
 
 def _partition(destination: Destination) -> str:
     client_id, origin = destination
-    return f"lease#{client_id}#{origin}"
+    return f"{LEASE}{client_id}#{origin}"
 
 
 def _lease(item: Any) -> Lease:

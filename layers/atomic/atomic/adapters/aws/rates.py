@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.items import ConditionFailed, answered
+from atomic.adapters.aws.table import RATE
 from atomic.application.ports import RateDecision, StoreUnavailable
 from atomic.application.rates import RateLimit
 
@@ -97,7 +98,7 @@ def _change(rate: RateLimit, seen_us: int, now_us: int) -> dict[str, Any]:
 
 
 def _key(client_id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"rate#{client_id}"}, "sk": {"S": "rate"}}
+    return {"pk": {"S": f"{RATE}{client_id}"}, "sk": {"S": "rate"}}
 
 
 def _number(value: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from atomic.adapters.aws.table import STORED
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -17,7 +19,7 @@ class StorageItems:
 
     def add(self, client_id: str, size: int, day: int, since_day: int) -> int:
         """Add to a day, unless it is 0; the sum of the days from `since_day` on."""
-        partition = {"S": f"stored#{client_id}"}
+        partition = {"S": f"{STORED}{client_id}"}
         if size:
             self._client.update_item(
                 TableName=self._table,

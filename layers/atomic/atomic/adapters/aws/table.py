@@ -28,6 +28,15 @@ from typing import Any, Final
 
 from atomic.domain.steps import Step
 
+# Beginnings of the partition keys, by which the roles of the functions say what they may touch
+# (`entrypoints.aws.access`).
+RUN: Final = "run_"
+CLIENT: Final = "client#"
+KEY: Final = "key#"
+RATE: Final = "rate#"
+STORED: Final = "stored#"
+LEASE: Final = "lease#"
+
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"
 CLIENTS_PARTITION: Final = "clients"
