@@ -27,8 +27,8 @@ from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.table import age, key_of
 from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.adapters.system import SystemClock
-from atomic.cli.main import main
 from atomic.application import admission
+from atomic.cli.main import main
 from atomic.domain.clients.quota import Quota
 from atomic.entrypoints.aws import api
 from atomic.entrypoints.aws.access import ACCESS, Access
