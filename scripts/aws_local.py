@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -100,20 +100,25 @@ def _await_health(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def deployed(work: Path, environ: dict[str, str]) -> dict[str, str]:
-    """Build and deploy the template; return its outputs and the local URL of the API."""
+    """Build and deploy the template; return what `outputs_of` does, and the folder of what was built."""
     began_s = time.monotonic()
-    template = built(work, environ) / "template.yaml"
-    _sam(["sam", "deploy", "--template-file", str(template), "--no-progressbar"], environ)
+    build = built(work, environ)
+    _sam(["sam", "deploy", "--template-file", str(build / "template.yaml"), "--no-progressbar"], environ)
+    outputs = outputs_of(STACK, environ)
+    print(f"built and deployed for {runtime()} in {time.monotonic() - began_s:.0f} s", flush=True)
+    return outputs | {"Build": str(build)}
+
+
+def outputs_of(stack: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Set right what the emulator did with a new stack; return its outputs and the local URL of its API."""
     _fix_mappings(environ)
-    _fix_schedule_rights(environ)
-    stack = _client("cloudformation", environ).describe_stacks(StackName=STACK)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    outputs |= {
+    _fix_schedule_rights(stack, environ)
+    [found] = _client("cloudformation", environ).describe_stacks(StackName=stack)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+    return outputs | {
         "Endpoint": environ["AWS_ENDPOINT_URL"],
         "Host": f"{outputs['ApiId']}.execute-api.localhost",
     }
-    print(f"built and deployed for {runtime()} in {time.monotonic() - began_s:.0f} s", flush=True)
-    return outputs
 
 
 def built(work: Path, environ: dict[str, str]) -> Path:
@@ -147,7 +152,7 @@ def _sam(command: list[str], environ: dict[str, str]) -> None:
         sys.exit(f"{command[:2]} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
-def _fix_mappings(environ: dict[str, str]) -> None:
+def _fix_mappings(environ: Mapping[str, str]) -> None:
     """Work around ministack.
 
     It keeps a numeric parameter as text, and its poller then fails to compare it.
@@ -159,10 +164,10 @@ def _fix_mappings(environ: dict[str, str]) -> None:
         )
 
 
-def _fix_schedule_rights(environ: dict[str, str]) -> None:
+def _fix_schedule_rights(stack: str, environ: Mapping[str, str]) -> None:
     """Work around ministack. Its permission check takes every schedule to be in the group `default`."""
     policy = _client("cloudformation", environ).describe_stack_resource(
-        StackName=STACK, LogicalResourceId="EnginePolicy"
+        StackName=stack, LogicalResourceId="EnginePolicy"
     )["StackResourceDetail"]["PhysicalResourceId"]
     right = {
         "Effect": "Allow",
@@ -277,13 +282,13 @@ def aws_environ(port: int) -> dict[str, str]:
     }
 
 
-def _client(service: str, environ: dict[str, str]) -> Any:
+def _client(service: str, environ: Mapping[str, str]) -> Any:
     return botocore.session.get_session().create_client(
         service, endpoint_url=environ["AWS_ENDPOINT_URL"], **credentials(environ)
     )
 
 
-def credentials(environ: dict[str, str]) -> dict[str, Any]:
+def credentials(environ: Mapping[str, str]) -> dict[str, Any]:
     """The options of a boto client."""
     return {
         "region_name": REGION,
