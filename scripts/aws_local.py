@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -68,7 +69,7 @@ def emulator(work: Path, port: int, *more_hosts: str) -> Iterator[None]:
     settings = {"GATEWAY_PORT": str(port), "AUTH": "true", "TMPDIR": str(work / "tmp")}
     command = [str(EMULATOR / "python"), "-m", "hypercorn", "ministack.app:app"]
     for host in ("127.0.0.1", *more_hosts):
-        command += ["--bind", f"{host}:{port}"]
+        command += ["--bind", f"{one_address(host)}:{port}"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, env=clean_environ() | settings, stdout=out, stderr=out, cwd=work
@@ -230,7 +231,7 @@ def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str
 @contextmanager
 def endpoint(host: str = "127.0.0.1") -> Iterator[int]:
     """Serve a step that greets the person named in the payload; return its port."""
-    server = ThreadingHTTPServer((host, 0), _Greeting)
+    server = ThreadingHTTPServer((one_address(host), 0), _Greeting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port
@@ -305,6 +306,13 @@ def clean_environ() -> dict[str, str]:
 def _short_tmp() -> str | None:
     # A short folder, because Lambda's own paths are long and the length of a path is limited.
     return "/tmp" if os.access("/tmp", os.W_OK) else None
+
+
+def one_address(host: str) -> str:
+    """The address to listen on. An empty text or 0.0.0.0 would mean every interface: raises ValueError."""
+    if ip_address(host).is_unspecified:
+        raise ValueError(f"{host} is every interface of this machine")
+    return host
 
 
 def free_port() -> int:

@@ -107,6 +107,7 @@ def test_a_flag_wins_over_its_variable(served: list[ServerSettings]) -> None:
         ("--slots", "-1", "use a whole number from 1 to 10000"),
         ("--slot-held-ms", "", "use a whole number from 1 to 60000"),
         ("--destination-runs", "0", "use a whole number from 1 to 1000000"),
+        ("--host", "", "use an address, 0.0.0.0 for every interface"),
         ("--port", "65536", "use a whole number from 0 to 65535"),
         ("--log-level", "loud", "use debug, info or warning"),
         ("--public-url", "atomic.example", "use an absolute URL, as in https://app.example/steps/mail"),

@@ -100,6 +100,13 @@ class ServerSettings(SettingsModel):
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return check_origins(origins)
 
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, host: str) -> str:
+        if not host:  # for a socket that would be every interface
+            raise ValueError("use an address, 0.0.0.0 for every interface")
+        return host
+
     @field_validator("public_url")
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
