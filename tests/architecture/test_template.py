@@ -348,7 +348,9 @@ def test_private_addresses_are_allowed_only_on_emulators() -> None:
 def test_each_function_tells_endpoints_where_the_api_is() -> None:
     told = GLOBALS["Environment"]["Variables"]["ATOMIC_PUBLIC_URL"]["Fn::If"]
     assert told[:2] == ["HasPublicUrl", {"Ref": "PublicUrl"}]
-    known, of_gateway, of_emulator = told[2]["Fn::If"]
+    domain, _, otherwise = told[2]["Fn::If"]
+    assert domain == "HasDomain"
+    known, of_gateway, of_emulator = otherwise["Fn::If"]
     assert (known, of_emulator) == ("IsOnAws", "")
     assert of_gateway["Fn::Sub"].startswith("https://${HttpApi}.execute-api.")
     # The functions know the API, and the API's resource knows no function: that would be a circle.
