@@ -3,7 +3,7 @@
 import base64
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -14,9 +14,9 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "
 
 
 @contextmanager
-def served(function: Function) -> Iterator[str]:
-    """Serve the function, one event at a time as in one environment; yield the URL."""
-    turn = threading.Lock()
+def served(function: Function, *, several: bool = False) -> Iterator[str]:
+    """Serve the function, one event at a time as in one environment, or in several; yield the URL."""
+    turn: AbstractContextManager[Any] = nullcontext() if several else threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -42,7 +42,10 @@ def of_type(kind: str) -> dict[str, Any]:
     return {name: each.get("Properties", {}) for name, each in RESOURCES.items() if each["Type"] == kind}
 
 
-FUNCTIONS = of_type("AWS::Serverless::Function")
+# Those of the demo are an application, and no part of the engine.
+FUNCTIONS = {
+    name: each for name, each in of_type("AWS::Serverless::Function").items() if not name.startswith("Demo")
+}
 QUEUES = of_type("AWS::SQS::Queue")
 
 

@@ -19,7 +19,9 @@ class Resolved:
     def __init__(self, **parameters: str) -> None:
         defaults = {name: each.get("Default", "x" * 32) for name, each in TEMPLATE["Parameters"].items()}
         assert parameters.keys() <= defaults.keys()
-        self._refs = {**PSEUDO, **defaults, **parameters}
+        told: dict[str, Any] = {**defaults, **parameters}
+        lists = [name for name, each in TEMPLATE["Parameters"].items() if "List" in each["Type"]]
+        self._refs = PSEUDO | told | {name: told[name].split(",") for name in lists}
         self.conditions = {name: bool(self._value(each)) for name, each in TEMPLATE["Conditions"].items()}
         self.resources = self._section("Resources")
         self.outputs = {name: each["Value"] for name, each in self._section("Outputs").items()}
@@ -67,6 +69,7 @@ class Resolved:
             "Sub": lambda: self._text(given),
             "GetAtt": lambda: f"<{given}>",
             "Join": lambda: given[0].join(map(str, self._value(given[1]))),
+            "Split": lambda: self._value(given[1]).split(given[0]),
             "Equals": lambda: self._value(given[0]) == self._value(given[1]),
             "Not": lambda: not self._value(given[0]),
             "And": lambda: all(self._value(each) for each in given),

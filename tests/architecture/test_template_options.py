@@ -1,8 +1,13 @@
 """What template.yaml makes of the parameters that a stack can do without."""
 
+import json
+import re
 from typing import Any
 
 from architecture.resolving import Resolved
+from atomic.entrypoints.aws.demo_client import CLIENT_ID
+from atomic.entrypoints.aws.settings import LambdaSettings
+from stack_template import FUNCTIONS, RESOURCES, TEMPLATE, several, statements, target_of
 
 CERTIFICATE = "arn:aws:acm:r:1:certificate/c"
 
@@ -74,3 +79,109 @@ def test_half_a_domain_is_refused_before_anything_is_made() -> None:
         [refusal] = Resolved(**half).refusals()
         assert refusal.endswith("need DomainName")
     assert with_domain(HostedZoneId="Z1", DefaultEndpoint="false").refusals() == []
+
+
+# --- the demo
+
+
+def test_the_demo_is_made_only_when_it_is_asked_for() -> None:
+    made = {name for name in Resolved(Demo="true").resources if name not in Resolved().resources}
+    assert made == {name for name in RESOURCES if name.startswith("Demo")}
+    assert "DemoUrl" not in Resolved().outputs
+
+
+def test_the_demo_is_the_only_thing_that_its_client_may_call() -> None:
+    stack = Resolved(Demo="true")
+    demo_url = "https://<DemoApi>.execute-api.r.amazonaws.com"
+    assert stack.outputs["DemoUrl"] == demo_url
+    assert stack.resources["DemoClient"]["Properties"]["BaseUrl"] == f"{demo_url}/"
+    variables = stack.resources["DemoFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["DEMO_URL"] == demo_url
+    assert variables["DEMO_ATOMIC_URL"] == stack.outputs["Url"].replace(
+        "<HttpApi.ApiEndpoint>", "https://<HttpApi>.execute-api.r.amazonaws.com"
+    )
+    named = Resolved(Demo="true", DomainName="a.example", CertificateArn=CERTIFICATE)
+    variables = named.resources["DemoFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["DEMO_ATOMIC_URL"] == "https://a.example"
+
+
+def test_the_application_of_the_demo_may_only_log() -> None:
+    actions = {action for each in statements(RESOURCES["DemoRole"]) for action in several(each["Action"])}
+    assert actions == {"logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "sts:AssumeRole"}
+
+
+def test_who_makes_the_client_of_the_demo_may_write_no_other() -> None:
+    [table] = [
+        each for each in statements(RESOURCES["DemoClientRole"]) if "dynamodb:PutItem" in each["Action"]
+    ]
+    [keys] = table["Condition"].values()
+    assert keys == {"dynamodb:LeadingKeys": [f"client#{CLIENT_ID}", "key#*"]}
+
+
+# --- a VPC, and private networks
+
+
+def in_vpc() -> Resolved:
+    return Resolved(
+        SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1", AllowNetworks="10.1.2.0/24,fd12::/64"
+    )
+
+
+def test_every_function_that_calls_endpoints_is_placed_into_the_vpc() -> None:
+    calling = {
+        name
+        for name, each in FUNCTIONS.items()
+        if each["CodeUri"] in {"functions/api", "functions/invoker"}
+    }
+    assert calling
+    placed = {
+        name: each["Properties"]["VpcConfig"]
+        for name, each in in_vpc().resources.items()
+        if each["Type"] == "AWS::Serverless::Function" and "VpcConfig" in each["Properties"]
+    }
+    assert placed.keys() == calling
+    for config in placed.values():
+        assert config == {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+    for name in calling:
+        assert "VpcConfig" not in Resolved().resources[name]["Properties"]
+        # These may make network interfaces.
+        role = RESOURCES[target_of(FUNCTIONS[name]["Role"])]["Properties"]
+        assert {"Ref": "EnginePolicy"} in role["ManagedPolicyArns"]
+
+
+def of_network(stack: Resolved) -> list[dict[str, Any]]:
+    policy = stack.resources["EnginePolicy"]
+    return [each for each in statements(policy) if str(each["Action"]).find("ec2:") >= 0]
+
+
+def test_lambda_may_make_network_interfaces_and_the_code_may_not() -> None:
+    assert of_network(Resolved()) == []
+    allow, deny = of_network(in_vpc())
+    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+    assert allow["Action"] == deny["Action"]
+    [(condition, keys)] = deny["Condition"].items()
+    assert condition == "ArnLike"
+    assert keys == {"lambda:SourceFunctionArn": "arn:aws:lambda:r:1:function:s-*"}
+
+
+def test_private_networks_are_those_of_the_list_and_none_by_default() -> None:
+    assert Resolved().variables["ATOMIC_ALLOW_NETWORK"] == ""
+    told = in_vpc().variables["ATOMIC_ALLOW_NETWORK"]
+    given = dict.fromkeys((each.variable for each in LambdaSettings.settings()), "x" * 32) | {
+        "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
+        "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
+        "ATOMIC_ALLOW_NETWORK": told,
+    }  # fmt: skip
+    assert LambdaSettings.of_environment(given).allow_network == ("10.1.2.0/24", "fd12::/64")
+
+
+def test_subnets_need_security_groups() -> None:
+    for half in ({"SubnetIds": "subnet-1"}, {"SecurityGroupIds": "sg-1"}):
+        assert Resolved(**half).refusals() == ["SubnetIds and SecurityGroupIds need each other"]
+    assert in_vpc().refusals() == []
+
+
+def test_rules_use_only_what_cloudformation_takes_there() -> None:
+    taken = "And Contains EachMemberEquals EachMemberIn Equals Not Or RefAll ValueOf"
+    used = set(re.findall(r'"Fn::(\w+)"', json.dumps(TEMPLATE["Rules"])))
+    assert used <= set(taken.split())

@@ -14,13 +14,13 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from moto import mock_aws
 
-from architecture.test_template import RESOURCES
 from atomic.adapters.aws import table
 from atomic.cli.aws.account import ACCOUNT_CHECKS, DEPLOYS, identity
 from atomic.cli.aws.checks import Account, findings_of
 from atomic.cli.aws.stack import Stack, checks_of, stack_findings
 from atomic.cli.findings import Finding
 from atomic.cli.main import main
+from stack_template import RESOURCES
 
 REGION = "eu-central-1"
 BY_NAME = {check.name: check for check in ACCOUNT_CHECKS}

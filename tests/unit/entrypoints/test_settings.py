@@ -48,6 +48,8 @@ def another(setting: Setting) -> tuple[str, Any]:
     """A value other than the default, as text and as parsed."""
     if setting.name == "allow_origin":
         return "http://a.example http://b.example", ("http://a.example", "http://b.example")
+    if setting.name == "allow_network":
+        return "10.1.2.0/24 fd12::/64", ("10.1.2.0/24", "fd12::/64")
     if setting.is_list:
         return "a.example b.example", ("a.example", "b.example")
     if setting.kind is bool:
@@ -145,6 +147,13 @@ def test_settings_are_frozen() -> None:
         ({"ATOMIC_INVOKER": "tall"}, "ATOMIC_INVOKER is 'tall'; use short or long"),
         ({"ATOMIC_ALLOW_PRIVATE": "perhaps"}, "ATOMIC_ALLOW_PRIVATE is 'perhaps'; use true or false"),
         (
+            {"ATOMIC_ALLOW_NETWORK": "10.1.2.0/24 0.0.0.0/0"},
+            (
+                "ATOMIC_ALLOW_NETWORK is ['10.1.2.0/24', '0.0.0.0/0']; '0.0.0.0/0' is no private network; "
+                "use a part of 10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
+            ),
+        ),
+        (
             {"ATOMIC_PUBLIC_URL": "here"},
             "ATOMIC_PUBLIC_URL is 'here'; use an absolute URL, as in https://app.example/steps/mail",
         ),
@@ -158,6 +167,7 @@ def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], mess
         "ATOMIC_PUBLIC_URL": "",
         "ATOMIC_INVOKERS_MAX": "5",
         "ATOMIC_ALLOW_PRIVATE": "false",
+        "ATOMIC_ALLOW_NETWORK": "",
         "UNRELATED": "x",
     } | changes
     with pytest.raises(BadSettingError) as refused:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,12 @@ from typing import Any
 import pytest
 
 from atomic.adapters.http import dial, names
-from atomic.adapters.http.addresses import is_public, is_public_or_private
+from atomic.adapters.http.addresses import (
+    is_public,
+    is_public_or_private,
+    private_network,
+    public_or_in,
+)
 from atomic.adapters.http.connection import Connection, Origin
 from atomic.adapters.http.dial import Dialer, Unreachable
 from unit.http import raw_server
@@ -284,3 +290,44 @@ def test_what_the_interpreter_calls_special_is_refused() -> None:
     assert [address for address in special if is_public(str(address))] == []
     ordinary = [address for address in v4 if address.is_global and not address.is_multicast]
     assert sum(is_public(str(address)) for address in ordinary) > 0.99 * len(ordinary)
+
+
+def test_a_listed_network_is_allowed_and_nothing_beside_it() -> None:
+    allows = public_or_in(("10.1.2.0/24", "100.64.0.0/10", "fd00::/8"))
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "fd12::1", "1.1.1.1"):
+        assert allows(address), address
+    others = ("10.1.3.1", "192.168.1.1", "127.0.0.1", "::1", "fc00::1")
+    # Inside of what is listed.
+    metadata = ("100.100.100.200", "fd00:ec2::254", "fd20:ce::254", "169.254.169.254")
+    for address in (*others, *metadata, *embedded("169.254.169.254"), "x", ""):
+        assert not allows(address), address
+    assert public_or_in(()) is is_public
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.0.0.0/0", "127.0.0.0/8", "127.0.0.1/32", "169.254.0.0/16", "10.0.0.0/7", "::/0", "::1/128",
+        "8.8.8.0/24", "10.1.2.3/24", "vpc-1", "",
+    ],
+)  # fmt: skip
+def test_only_private_networks_can_be_listed(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=re.escape(f"{text!r} is no private network; use a part of 10.0.0.0/8")
+    ):
+        private_network(text)
+
+
+def test_no_listed_network_opens_this_machine_or_a_metadata_service() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    bases = ("10.0.0.0", "100.64.0.0", "172.16.0.0", "192.168.0.0", "100.100.100.0")
+    for _ in range(300):
+        bits = chance.randrange(16, 33)
+        shift = 32 - bits
+        number = (int(IPv4Address(chance.choice(bases))) | chance.getrandbits(16)) >> shift << shift
+        allows = public_or_in((private_network(f"{IPv4Address(number)}/{bits}"),))
+        nevers = ("127.0.0.1", "::1", "169.254.169.254", "100.100.100.200", "0.0.0.0")
+        for never in (*nevers, *embedded("127.0.0.1")):
+            assert not allows(never), (number, bits, never)

@@ -247,6 +247,21 @@ def post_json(url: str, body: Any, headers: Mapping[str, str], *, timeout_s: flo
         raise HttpError(502, f"no answer from {url}: {error}") from None
 
 
+def answered(
+    routes: Mapping[str, Callable[[Request], Answer]], name: str, read: Callable[[], Request]
+) -> Answer:
+    """What the endpoint answers; what it raises is an answer, too."""
+    try:
+        request = read()
+        if name not in routes:
+            raise HttpError(404, f"no endpoint {name}")
+        return routes[name](request)
+    except HttpError as error:
+        return Answer(error.status, {"error": str(error)})
+    except Exception as error:
+        return Answer(500, {"error": f"{type(error).__name__}: {error}"})
+
+
 class Server(ThreadingHTTPServer):
     """The application on its port; `serve_forever()` runs it, `server_close()` ends it."""
 
@@ -271,12 +286,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_POST(self) -> None:
-        try:
-            answer = self._answer()
-        except HttpError as error:
-            answer = Answer(error.status, {"error": str(error)})
-        except Exception as error:
-            answer = Answer(500, {"error": f"{type(error).__name__}: {error}"})
+        answer = answered(self.server.routes, f"{self.command} {self.path}", self._read)
         body = json.dumps(answer.body).encode()
         self.send_response(answer.status)
         for name, value in {**answer.headers, "Content-Length": str(len(body))}.items():
@@ -287,16 +297,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
-    def _answer(self) -> Answer:
+    def _read(self) -> Request:
         length = self.headers.get("Content-Length", "0")
         if not length.isdecimal():
             raise HttpError(411, "send a Content-Length")
         if len(length) > 9 or int(length) > BODY_MAX_BYTES:
             raise HttpError(413, f"the body is over {BODY_MAX_BYTES} bytes")
-        endpoint = self.server.routes.get(f"{self.command} {self.path}")
-        if endpoint is None:
-            raise HttpError(404, f"no endpoint {self.command} {self.path}")
-        return endpoint(Request(self.headers, self.rfile.read(int(length))))
+        return Request(self.headers, self.rfile.read(int(length)))
 
 
 def read_config(arguments: list[str] | None = None) -> Config:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from atomic.adapters.http.addresses import private_network
 from atomic.protocol.urls import parse_url
 
 PREFIX: Final = "ATOMIC_"
@@ -33,6 +34,11 @@ def as_public_url(url: str) -> str:
         if "?" in url:
             raise ValueError("use a URL without a query")
     return url.rstrip("/")
+
+
+def as_private_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """The networks that steps may call though they are private. Raises ValueError for any other."""
+    return tuple(map(private_network, networks))
 
 
 class BadSettingError(ValueError):
@@ -119,7 +125,9 @@ class SettingsModel(BaseModel):
     @classmethod
     def of_environment(cls, environ: Mapping[str, str]) -> Self:
         """Make the settings from an environment; other variables are ignored. Raises BadSettingError."""
-        found = {s.name: environ[s.variable] for s in cls.settings() if s.variable in environ}
+        given = [setting for setting in cls.settings() if setting.variable in environ]
+        texts = {setting: environ[setting.variable] for setting in given}
+        found = {setting.name: text.split() if setting.is_list else text for setting, text in texts.items()}
         return cls._made(found, lambda setting: setting.variable)
 
     @classmethod

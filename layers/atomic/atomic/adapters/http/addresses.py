@@ -4,20 +4,22 @@ Sources: the IANA registries of special-purpose addresses (IPv4, IPv6; RFC 6890 
 2026-10, and the metadata services of the clouds. `ipaddress.is_global` has changed between patch releases.
 """
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-# Reachable with `--allow-private`.
-_PRIVATE: Final = (
+# Reachable with `--allow-private`, or a part of them with `--allow-network`.
+_NETWORKS: Final = (
     IPv4Network("10.0.0.0/8"),
     IPv4Network("100.64.0.0/10"),  # shared by carriers, and by overlay networks
-    IPv4Network("127.0.0.0/8"),
     IPv4Network("172.16.0.0/12"),
     IPv4Network("192.168.0.0/16"),
-    IPv6Network("::1/128"),
     IPv6Network("fc00::/7"),  # unique local
 )
+# This machine: reachable with `--allow-private` alone. On Lambda it is the service that hands out events.
+_PRIVATE: Final = (*_NETWORKS, IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 # Never reachable.
 _NEVER: Final = (
     IPv4Network("0.0.0.0/8"),  # "this host": Linux takes it for loopback
@@ -64,6 +66,31 @@ def is_public_or_private(address: str) -> bool:
     """Whether it is public, of this machine, or of a private network, and no metadata service."""
     found = _unwrapped(address)
     return found is not None and (_is_private(found) or _is_ordinary(found)) and not _is_never(found)
+
+
+def public_or_in(networks: Sequence[str]) -> Callable[[str], bool]:
+    """Whether an address is public, or of one of these private networks (`private_network` checks them)."""
+    if not networks:
+        return is_public
+    listed = tuple(map(ip_network, networks))
+
+    @lru_cache(maxsize=4096)
+    def allows(address: str) -> bool:
+        found = _unwrapped(address)
+        is_listed = found is not None and any(found in network for network in listed)
+        return is_public(address) or (is_listed and is_public_or_private(address))
+
+    return allows
+
+
+def private_network(text: str) -> str:
+    """A private network such as `10.1.2.0/24`, without this machine. Raises ValueError for any other."""
+    with suppress(ValueError):
+        network = ip_network(text)
+        # `in` is false for addresses of another version.
+        if any(network[0] in private and network[-1] in private for private in _NETWORKS):
+            return str(network)
+    raise ValueError(f"{text!r} is no private network; use a part of {', '.join(map(str, _NETWORKS))}")
 
 
 def _unwrapped(address: str) -> IPv4Address | IPv6Address | None:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from atomic.application.engine import Settings
-from atomic.entrypoints.settings import SettingsModel, as_public_url
+from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
 
 _DAY_MS: Final = 24 * 3600 * 1000
 # An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
@@ -23,10 +23,15 @@ class PepperSettings(SettingsModel):
     key_pepper: str = Field(min_length=32, repr=False, description="the KeyPepper of the stack")
 
 
-class LambdaSettings(PepperSettings):
-    """The settings of every function of a stack. `invoker` and `invokers_max` are for invokers only."""
+class ClientStoreSettings(PepperSettings):
+    """The settings that making clients in a stack's own table needs."""
 
     table: str = Field(description="the table")
+
+
+class LambdaSettings(ClientStoreSettings):
+    """The settings of every function of a stack. `invoker` and `invokers_max` are for invokers only."""
+
     queue_url: str = Field(description="the queue of short attempts")
     queue_arn: str = Field(description="the ARN of this queue")
     long_queue_url: str = Field(description="the queue of long attempts")
@@ -38,6 +43,7 @@ class LambdaSettings(PepperSettings):
     public_url: str = Field("", description="where endpoints reach the API")
     stage: str = Field(description="name of the installation in logs")
     allow_private: bool = Field(description="steps may call private networks")
+    allow_network: tuple[str, ...] = Field((), description="private networks that steps may call")
     retention_days: int = Field(
         ge=1, le=366, description="how long the outcome of a finished step is remembered"
     )
@@ -56,6 +62,11 @@ class LambdaSettings(PepperSettings):
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
         return as_public_url(url)
+
+    @field_validator("allow_network")
+    @classmethod
+    def _are_private_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return as_private_networks(networks)
 
     def engine(self) -> Settings:
         """The settings for the engine."""

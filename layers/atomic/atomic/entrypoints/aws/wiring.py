@@ -18,7 +18,7 @@ from atomic.adapters.aws.rates import SharedStarts
 from atomic.adapters.aws.scheduler import WakeupScheduler
 from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
-from atomic.adapters.http.addresses import is_public, is_public_or_private
+from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
@@ -55,7 +55,8 @@ class AwsRuntime:
         self._began_s = 0.0
         self._calls = AwsCalls()
         self._invoker = HttpInvoker(
-            allows=is_public_or_private if settings.allow_private else is_public, failures_max=_FAILURES_MAX
+            allows=is_public_or_private if settings.allow_private else public_or_in(settings.allow_network),
+            failures_max=_FAILURES_MAX,
         )
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.rules import check_origins
-from atomic.entrypoints.settings import SettingsModel, as_public_url
+from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
 from atomic.runtime.driver import Pace
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -25,6 +25,9 @@ class ServerSettings(SettingsModel):
     data_dir: Path = Field(Path(".atomic"), description="Where the embedded server keeps its data.")
     dev: bool = Field(False, description="Loopback only; any client without a key; any URL.")
     allow_private: bool = Field(False, description="Steps may call this machine and private networks.")
+    allow_network: tuple[str, ...] = Field(
+        (), description="A private network that steps may call, as 10.1.2.0/24. May be given several times."
+    )
     allow_host: tuple[str, ...] = Field(
         (), description="A name under which browsers and clients reach it. May be given several times."
     )
@@ -111,6 +114,11 @@ class ServerSettings(SettingsModel):
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
         return as_public_url(url)
+
+    @field_validator("allow_network")
+    @classmethod
+    def _are_private_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return as_private_networks(networks)
 
     def engine(self, listens_at: str = "") -> Settings:
         """The settings for the engine; `listens_at` is a URL that reaches the server."""

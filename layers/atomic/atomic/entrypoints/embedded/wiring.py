@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Final
 
-from atomic.adapters.http.addresses import is_public, is_public_or_private
+from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
@@ -145,7 +145,8 @@ async def wired(
     Raises ServeRefusedError.
     """
     reaches_private = settings.dev or settings.allow_private
-    invoker = HttpInvoker(allows=is_public_or_private if reaches_private else is_public)
+    allows = is_public_or_private if reaches_private else public_or_in(settings.allow_network)
+    invoker = HttpInvoker(allows=allows)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(invoker.close)
         clients = _clients(settings, backend, opened)
