@@ -2,12 +2,13 @@
 
 import json
 import re
+import tomllib
 from typing import Any
 
 from architecture.resolving import Resolved
 from atomic.entrypoints.aws.demo_client import CLIENT_ID
 from atomic.entrypoints.aws.settings import LambdaSettings
-from stack_template import FUNCTIONS, RESOURCES, TEMPLATE, several, statements, target_of
+from stack_template import FUNCTIONS, GLOBALS, PATH, RESOURCES, TEMPLATE, several, statements, target_of
 
 CERTIFICATE = "arn:aws:acm:r:1:certificate/c"
 
@@ -185,3 +186,24 @@ def test_rules_use_only_what_cloudformation_takes_there() -> None:
     taken = "And Contains EachMemberEquals EachMemberIn Equals Not Or RefAll ValueOf"
     used = set(re.findall(r'"Fn::(\w+)"', json.dumps(TEMPLATE["Rules"])))
     assert used <= set(taken.split())
+
+
+# --- tags
+
+
+def test_every_environment_that_is_deployed_has_tags_for_its_costs() -> None:
+    configured = tomllib.loads((PATH.parent / "samconfig.toml").read_text())
+    tags = {
+        name: dict(tag.split("=") for tag in each["deploy"]["parameters"]["tags"])
+        for name, each in configured.items()
+        if name != "version"
+    }
+    assert {"default", "local", "prod"} <= tags.keys()
+    assert all(each["app"] == "atomic" for each in tags.values())
+    # Costs of two stages can be told apart.
+    assert len({each["stage"] for each in tags.values()}) == len(tags)
+
+
+def test_no_resource_has_tags_of_its_own_that_would_hide_those_of_the_stack() -> None:
+    assert [name for name, each in RESOURCES.items() if "Tags" in each.get("Properties", {})] == []
+    assert "Tags" not in GLOBALS
