@@ -2,6 +2,7 @@
 
 import json
 import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -70,3 +71,10 @@ def test_cancel(client: str, app_url: str) -> None:
 
     assert "is cancelled" in run_atomic("cancel", run["runId"]).stdout
     run_atomic(*waiting, code=5)
+
+
+def test_the_stack_says_which_commit_it_is_of(stack: AwsStack) -> None:
+    with urllib.request.urlopen(f"{stack.api}/health", timeout=30) as answer:
+        build = json.load(answer)["build"]
+    # Only a build outside of a repository knows none.
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", build)

@@ -322,6 +322,7 @@ class Health(Document):
 
     status: Literal["ok", "unavailable"]
     version: str
+    build: str | None = Field(description="The commit that the server is made of, if it is known.")
     features: list[str] = Field(
         description="What the server can do: ask before using one. Newer servers may add some.",
         examples=[list(FEATURES)],

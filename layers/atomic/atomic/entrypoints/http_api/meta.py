@@ -1,7 +1,9 @@
 """Routes that need no API key: health, public keys, the API's description, the dashboard."""
 
+import json
 import re
-from importlib import resources
+from functools import cache
+from importlib import metadata, resources
 from typing import Any
 
 from atomic import __version__
@@ -75,7 +77,7 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     except StoreUnavailable:
         healthy = False
     status = "ok" if healthy else "unavailable"
-    document = {"status": status, "version": __version__, "features": FEATURES}
+    document = {"status": status, "version": __version__, "build": build(), "features": FEATURES}
     return json_response(200 if healthy else 503, document)
 
 
@@ -120,6 +122,23 @@ async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse
         raise not_found()
     content_type = _CONTENT_TYPES[path[-1].rpartition(".")[2]]
     return _page(found.read_bytes(), f"{content_type}; charset=utf-8")
+
+
+@cache
+def build() -> str | None:
+    """The commit that the package is of; None if nobody noted it.
+
+    `make build` writes it into the layer. pip notes it when it installs from a repository.
+    """
+    written = resources.files("atomic").joinpath("build.txt")
+    if written.is_file():
+        return written.read_text().strip() or None
+    try:
+        noted = metadata.distribution("atomic-workflows").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    vcs: dict[str, Any] = json.loads(noted or "{}").get("vcs_info", {})
+    return vcs.get("commit_id")
 
 
 def _description() -> dict[str, Any]:
