@@ -93,6 +93,10 @@ simulate: install  ## Run simulations with random faults: SEEDS=0..100000
 programs: install  ## Run random programs as plain Python and through Atomic, and compare: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign sdk --seeds $(SEEDS)
 
+ROUNDS ?= 4
+admission: install  ## Let callers need more environments than an AWS account has, also one of 1,000: ROUNDS=4
+	ROUNDS=$(ROUNDS) $(BIN)/pytest -q -n 0 -rP tests/unit/aws/test_admission.py
+
 crash-pairs: install  ## Run each small workload with a crash at every pair of its awaits
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign pairs
 

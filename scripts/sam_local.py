@@ -43,6 +43,7 @@ _HOST: Final = "host.docker.internal"
 # Each function with the file of `events/` that it is invoked with.
 _EVENTS: Final = {
     "ApiFunction": "api",
+    "StepsFunction": "api",
     "InvokerFunction": "invoker",
     "LongInvokerFunction": "invoker",
     "MaintenanceFunction": "maintenance",

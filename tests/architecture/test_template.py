@@ -14,6 +14,7 @@ from atomic.adapters.aws import rows, sqs, table
 from atomic.adapters.aws.destinations import Bounds
 from atomic.entrypoints.aws import settings as aws_settings
 from atomic.entrypoints.aws.settings import LambdaSettings
+from atomic.entrypoints.http_api.routes import ROUTES
 from stack_template import (
     FUNCTIONS,
     GLOBALS,
@@ -94,7 +95,7 @@ def test_no_managed_policy_is_used() -> None:
 
 def test_every_function_has_a_role_of_its_own() -> None:
     roles = [target_of(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(FUNCTIONS) == len(set(roles)) == 4
+    assert len(FUNCTIONS) == len(set(roles)) == 5
     assert set(roles) <= set(of_type("AWS::IAM::Role"))
 
 
@@ -165,15 +166,66 @@ def test_lambda_does_not_stop_the_chain_of_retries(invoker: str) -> None:
     assert FUNCTIONS[invoker]["RecursiveLoop"] == "Allow"
 
 
-def test_the_gateway_outlasts_the_api_function() -> None:
-    integration = RESOURCES["HttpApiIntegration"]["Properties"]
-    timeout_ms = FUNCTIONS["ApiFunction"]["Timeout"] * 1000
-    assert (
-        TEMPLATE["Parameters"]["WaitMaxMs"]["MaxValue"]
-        < timeout_ms
-        < integration["TimeoutInMillis"]
-        <= 30_000
-    )
+# The functions behind the gateway, and the route of each.
+SERVED = {"ApiFunction": "$default", "StepsFunction": "POST /{client}/steps"}
+
+
+@pytest.mark.parametrize(("function", "route_key"), SERVED.items())
+def test_the_gateway_calls_a_function_for_its_route_and_outlasts_it(function: str, route_key: str) -> None:
+    [route] = [
+        each
+        for each in of_type("AWS::ApiGatewayV2::Route").values()
+        if each["RouteKey"] == route_key and each["ApiId"] == {"Ref": "HttpApi"}
+    ]
+    integration = RESOURCES[route["Target"]["Fn::Sub"].removeprefix("integrations/${")[:-1]]["Properties"]
+    assert f"functions/${{{function}.Arn}}/invocations" in integration["IntegrationUri"]["Fn::Sub"]
+    longest_ms = TEMPLATE["Parameters"]["WaitMaxMs"]["MaxValue"]
+    assert longest_ms < FUNCTIONS[function]["Timeout"] * 1000 < integration["TimeoutInMillis"] <= 30_000
+    [permission] = [
+        each
+        for each in of_type("AWS::Lambda::Permission").values()
+        if each["FunctionName"] == {"Ref": function} and each["Principal"] == "apigateway.amazonaws.com"
+    ]
+    # A source names the stage, and a route's method and path, whose variables may have any value.
+    source = re.sub(r"{\w+}", "*", route_key.replace(" ", ""))
+    assert permission["SourceArn"]["Fn::Sub"].endswith(f":${{HttpApi}}/*/{source}")
+
+
+def test_what_a_handler_posts_has_a_function_of_its_own() -> None:
+    api, steps = FUNCTIONS["ApiFunction"], FUNCTIONS["StepsFunction"]
+    assert {name for name in api if api[name] != steps[name]} == {
+        "Role", "LoggingConfig", "ReservedConcurrentExecutions",
+    }  # fmt: skip
+    assert "POST /{client}/steps" in {
+        f"{route.method} {route.template.replace('clientId', 'client')}" for route in ROUTES
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "parameter"),
+    [
+        ("ApiFunction", "ReservedRoots"),
+        ("StepsFunction", "ReservedSteps"),
+        ("InvokerFunction", "ReservedInvokers"),
+        ("LongInvokerFunction", "ReservedInvokers"),
+    ],
+)
+def test_nothing_is_reserved_by_default(function: str, parameter: str) -> None:
+    """AWS refuses a reservation that leaves the account less than a hundred; new accounts have ten."""
+    assert TEMPLATE["Parameters"][parameter]["Default"] == 0
+    condition, given, none = FUNCTIONS[function]["ReservedConcurrentExecutions"]["Fn::If"]
+    assert TEMPLATE["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, 0]}]}
+    assert (given, none) == ({"Ref": parameter}, {"Ref": "AWS::NoValue"})
+
+
+def test_an_alarm_comes_before_the_account_has_no_environment_left() -> None:
+    alarm = RESOURCES["AccountConcurrencyAlarm"]["Properties"]
+    assert (alarm["MetricName"], alarm["Threshold"]) == (
+        "ClaimedAccountConcurrency", {"Ref": "ConcurrencyAlarmAt"},
+    )  # fmt: skip
+    # The metric is of the account and has no dimension. 800 is 80 % of the quota of an account.
+    assert "Dimensions" not in alarm
+    assert TEMPLATE["Parameters"]["ConcurrencyAlarmAt"]["Default"] == 800
 
 
 def test_a_message_is_tried_often_before_it_is_dead() -> None:
@@ -293,7 +345,7 @@ def test_every_role_is_bounded_by_the_boundary_of_the_account() -> None:
     boundary = {
         "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
     }
-    assert [role["PermissionsBoundary"] for role in of_type("AWS::IAM::Role").values()] == [boundary] * 8
+    assert [role["PermissionsBoundary"] for role in of_type("AWS::IAM::Role").values()] == [boundary] * 9
 
 
 def test_lambda_drops_only_its_own_lines() -> None:

@@ -21,7 +21,8 @@ from atomic.sdk._calls.recorded import RecordingContext, ValueCall
 from atomic.sdk._calls.results import Results
 from atomic.sdk._calls.undos import SagaContext
 from atomic.sdk._wire import api, values
-from atomic.sdk._wire.api import Outcome, exchange, post_start
+from atomic.sdk._wire.api import Outcome, post_start
+from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow, HttpResponse, StepsPath, error_of
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context

@@ -1,6 +1,7 @@
 """The default wait of a post, for the root of a run and for a handler's posts."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.defaults import ATTEMPT_TIMEOUT_MS, STEP_WAIT_MS
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.runtime.polling import PollingNotifier
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 
 
@@ -122,3 +124,49 @@ def test_inline_attempts_are_made_only_for_long_enough_waits(
     holds = Settings(inline_attempt_max_ms=20_000)
     assert holds.is_inline(attempt_timeout_ms, wait_ms) is is_inline
     assert Settings().is_inline(attempt_timeout_ms, wait_ms)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_held"),
+    [
+        pytest.param(Settings(), True, id="a server answers many callers"),
+        pytest.param(Settings(inline_attempt_max_ms=20_000), False, id="an environment answers one"),
+    ],
+)
+def test_a_caller_does_not_occupy_the_process_that_its_run_lacks(settings: Settings, is_held: bool) -> None:
+    """The handler's own posts are refused until ten seconds have passed."""
+
+    async def refused(_: EndpointCall) -> EndpointReply:
+        if asyncio.get_running_loop().time() < 10:
+            return EndpointReply(status=503, headers={"Atomic-Refused": "true"})
+        return EndpointReply(json="done")
+
+    async def main() -> tuple[list[int], list[float]]:
+        async with LocalAtomic(settings=settings) as atomic:
+            polling = PollingNotifier(atomic._tasks.is_busy)
+            atomic.engine = replace(atomic.engine, notifier=polling)
+            atomic._api = replace(atomic._api, engine=atomic.engine)
+            clock = asyncio.get_running_loop()
+            start = {
+                "workflowName": "w",
+                "idempotencyKey": "k",
+                "stepInvokeUrl": atomic.endpoint("/root", refused),
+                "timeout": 25_000,
+                "retry": {"count": 0},
+            }
+            statuses, held_s = [], []
+            while not statuses or statuses[-1] != 200:
+                began_s = clock.time()
+                reply = await atomic.post("/me", start)
+                statuses.append(reply.status)
+                held_s.append(clock.time() - began_s)
+                await asyncio.sleep(0 if reply.status == 200 else int(reply.headers["retry-after"]))
+            return statuses, held_s
+
+    statuses, held_s = run(main())
+    if is_held:
+        assert statuses == [200]
+        assert 10 < held_s[0] < 25
+    else:
+        assert set(statuses[:-1]) == {504}
+        assert max(held_s) < 1

@@ -66,6 +66,7 @@ class Stack:
     endpoint: Endpoint
     key: str
     api: ApiFunction
+    steps: ApiFunction
     invoker: InvokerFunction
     maintenance: MaintenanceFunction
     queue_time: "QueueTime"
@@ -75,7 +76,7 @@ class Stack:
         """Start a step."""
         posted = gateway_event("POST", path, json.dumps(document))
         posted["headers"] |= {"authorization": f"Bearer {self.key}", **headers}
-        return self.api(posted, None)
+        return (self.steps if path.endswith("/steps") else self.api)(posted, None)
 
     def deliver(self) -> dict[str, Any]:
         """Pass every message of the step queues to the invoker, including delayed ones."""
@@ -107,12 +108,13 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         endpoint = Endpoint()
         key, _ = account.admin().create("acme", base_urls=[endpoint.url])
         invoker = InvokerFunction(environ | INVOKER)
-        built = (ApiFunction(environ), invoker, MaintenanceFunction(environ))
+        built = (ApiFunction(environ), ApiFunction(environ), invoker, MaintenanceFunction(environ))
+        names = ("ApiRole", "StepsRole", "InvokerRole", "MaintenanceRole")
         # What a function asks of AWS must be what its role allows.
         with ExitStack() as roles:
             asked = {
                 role: roles.enter_context(within(role, *function.runtime.clients))
-                for role, function in zip(("ApiRole", "InvokerRole", "MaintenanceRole"), built, strict=True)
+                for role, function in zip(names, built, strict=True)
             }
             yield Stack(account, endpoint, key, *built, queue_time, asked)
         endpoint.server.close()
@@ -410,7 +412,7 @@ def test_a_handler_that_is_called_again_reads_what_it_has_posted(stack: Stack) -
     # The functions share a pepper, so what an invoker has given the API function knows.
     token = {"atomic-attempt-token": tokens[1]}
     for post in (value | {"payload": "other"}, step):
-        with Recorder(*stack.api.runtime.clients) as recorder:
+        with Recorder(*stack.steps.runtime.clients) as recorder:
             again = stack.post(post, "/acme/steps", **token)
         assert (again["statusCode"], again["headers"]["idempotency-replayed"]) == (200, "true")
         assert recorder.operations == ["GetItem"]
@@ -532,7 +534,7 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     limits = Quota(starts_per_second=100, stored_bytes=1_000_000, live_steps=100)
     stack.key, _ = admin.create("limited", base_urls=[stack.endpoint.url], quota=limits)
     stack.endpoint.answers = [(500, b"no"), (200, b'"now"'), (500, b"no")]
-    stack.post(document(stack), "/limited", prefer="respond-async")
+    first = stack.post(document(stack), "/limited", prefer="respond-async")
     # An attempt that may take long needs a lease.
     stack.post(document(stack, "long", attemptTimeout=31_000), "/limited", prefer="respond-async")
     for _ in range(3):
@@ -543,6 +545,9 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     client = stack.invoker.runtime.run(engine.clients.get("limited"))
     assert client is not None
     stack.invoker.runtime.run(engine.admission.charge(client, engine.clock.now_ms()))
+    step = document(stack, "step", parent=f"{json.loads(first['body'])['runId']}-root")
+    assert stack.post(step, "/limited/steps", prefer="respond-async")["statusCode"] == 202
+    stack.post(step | {"stepName": "now", "retry": {"count": 0}}, "/limited/steps")
     told = {"filter": {"workflowName": "w"}}
     for method, path in (("GET", "/limited/runs"), ("GET", "/limited/stats"), ("POST", "/limited/redrive")):
         asked = gateway_event(method, path, json.dumps(told))

@@ -215,6 +215,11 @@ class Settings:
     inline_wait_min_ms: int = 1_000
     public_url: str = ""
 
+    @property
+    def callers_occupy_processes(self) -> bool:
+        """Whether a process answers one caller at a time, and does nothing else while that caller waits."""
+        return self.inline_attempt_max_ms is not None
+
     def is_inline(self, attempt_timeout_ms: int, wait_ms: int | None) -> bool:
         """Whether the process that creates a step makes its first attempt; wait None is the default."""
         if self.inline_attempt_max_ms is None:

@@ -24,7 +24,7 @@ from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
-from atomic.protocol.enums import Status
+from atomic.protocol.enums import OutcomeKind, Status
 
 
 def now_s() -> float:
@@ -32,9 +32,18 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
+def _has_no_process_for(engine: Engine, step: Step) -> bool:
+    """Whether the caller would occupy a process that the step may need.
+
+    Atomic has refused what the step's handler posted, probably because callers occupy all processes.
+    """
+    is_refused = any(made.outcome is OutcomeKind.DEFERRED for made in step.attempt_log)
+    return is_refused and engine.settings.callers_occupy_processes
+
+
 async def until_settled(engine: Engine, subscription: Subscription, step: Step, until_s: float) -> Step:
     """Wait until the step settles, or until `until_s` (by `now_s`); the step as it was last read."""
-    while not step.is_settled and subscription.is_open:
+    while not step.is_settled and subscription.is_open and not _has_no_process_for(engine, step):
         left_ms = math.ceil((until_s - now_s()) * 1000)
         if left_ms <= 0:
             break

@@ -30,6 +30,11 @@ ACCESS: Final[Mapping[str, Access]] = {
         writes=frozenset({RUN, RATE, STORED, CLIENT, KEY}),
         indexes=frozenset({"list", "failed"}),
     ),
+    "StepsRole": Access(
+        reads=frozenset({RUN, STORED, CLIENT, KEY}),
+        writes=frozenset({RUN, RATE, STORED}),
+        indexes=frozenset({"list", "failed"}),
+    ),
     "InvokerRole": _INVOKER,
     "LongInvokerRole": _INVOKER,
     "MaintenanceRole": Access(reads=frozenset({RUN}), writes=frozenset({RUN}), indexes=frozenset({"list"})),

@@ -21,7 +21,8 @@ from pydantic_core import from_json
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
 from atomic.protocol.urls import parse_url
-from atomic.sdk._wire.api import Outcome, exchange
+from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
 from atomic.sdk.errors import NotFinishedError
 

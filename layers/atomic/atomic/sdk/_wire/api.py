@@ -22,6 +22,7 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE, OnLost
+from atomic.sdk._wire.repeats import REFUSED_S, between_waits_s, exchange
 from atomic.sdk._wire.transport import (
     Flow,
     HttpRequest,
@@ -37,14 +38,15 @@ from atomic.sdk.errors import (
     InvalidRequestError,
     NotFinishedError,
     StepFailedError,
+    UnavailableError,
     check_success,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
 # API Gateway ends a request after 29 s; a longer wait is made of several requests.
 _WAIT_MAX_S: Final = ROOT_WAIT_MS / 1000
-_SENT_AGAIN: Final = frozenset({0, 429, 500, 502, 503})
-_PAUSE_MIN_S, _PAUSE_MAX_S = 0.1, 5.0
+# A post that waits and is answered at once: the server makes a note that its handler waits for the step.
+_NO_WAIT_S: Final = 0.001
 Key = str | int | UUID
 
 
@@ -147,21 +149,6 @@ class Deadline:
         return Deadline(now_s, None if self.timeout_s is None else self.until_s - now_s, self.patience_s)
 
 
-def exchange(request: HttpRequest, patience_s: float) -> Flow[HttpResponse]:
-    """Send a request. It is repeated while no answer comes or the server is busy: all are idempotent."""
-    failures, first_s = 0, 0.0
-    while True:
-        answer = yield request
-        if answer.status not in _SENT_AGAIN:
-            return answer
-        failures += 1
-        first_s = answer.at_s if failures == 1 else first_s
-        pause_s = _pause_s(answer, failures)
-        if answer.at_s + pause_s > first_s + patience_s:
-            raise error_of(answer)
-        request = replace(request, pause_s=pause_s)
-
-
 def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> HttpRequest:
     """Post a step. Without a wait, the server answers as soon as the step is durable.
 
@@ -176,7 +163,7 @@ def post_start(path: StepsPath, document: Mapping[str, Any], wait_s: float) -> H
 
 def begin(path: StepsPath, document: Mapping[str, Any], patience_s: float) -> Flow[HttpResponse]:
     """Make a step durable without waiting for it, also one that has ended: its outcome is no error here."""
-    answer = yield from exchange(post_start(path, document, 0.0), patience_s)
+    answer = yield from exchange(post_start(path, document, 0.0), patience_s, REFUSED_S)
     if answer.status not in {200, 202, 424}:
         raise error_of(answer)
     return answer
@@ -200,7 +187,7 @@ def start(client_id: str, document: Mapping[str, Any], limits: Deadline) -> Flow
             return (yield from wait(client_id, outcome.continued_as, limits.left_at(answer.at_s)))
         if answer.status not in {202, 504} or answer.at_s >= limits.until_s:
             raise error_of(replace(answer, status=504) if answer.status == 202 else answer)
-        pause_s = min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
+        pause_s = min(between_waits_s(now_s, answer, pause_s), limits.until_s - answer.at_s)
         now_s = answer.at_s + pause_s
 
 
@@ -229,8 +216,13 @@ def step_once(
     path: StepsPath, document: Mapping[str, Any], *, wait_s: float, patience_s: float
 ) -> Flow[Outcome]:
     """Post a step of a handler and wait for it once. Raises NotFinishedError when it needs longer."""
-    request = post_start(path, document, max(wait_s, 0.001))
-    answer = yield from exchange(request, patience_s)
+    request = post_start(path, document, max(wait_s, _NO_WAIT_S))
+    answer = yield from exchange(request, patience_s, REFUSED_S)
+    if _is_of_gateway(answer):
+        # It has not waited for the server, which may never have got the post.
+        answer = yield from exchange(post_start(path, document, _NO_WAIT_S), patience_s, REFUSED_S)
+        if _is_of_gateway(answer):
+            raise UnavailableError("A gateway answered 504 in place of Atomic.", status=504)
     was_replayed = headers.IDEMPOTENCY_REPLAYED in answer.headers
     if answer.status == 200:
         response, ended_at, next_root = members(answer, "response", "finishedAt", optional=("continuedAs",))
@@ -261,7 +253,9 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         if answer.at_s >= limits.until_s:
             raise NotFinishedError("Not finished in time.", step_id=step_id)
         is_next = step_id != step.id
-        pause_s = 0.0 if is_next else min(_between_waits_s(now_s, answer), limits.until_s - answer.at_s)
+        pause_s = (
+            0.0 if is_next else min(between_waits_s(now_s, answer, pause_s), limits.until_s - answer.at_s)
+        )
         now_s = answer.at_s + pause_s
 
 
@@ -379,15 +373,6 @@ def document_of(model: type[Model], answer: HttpResponse) -> Model:
     return read(model, answer)
 
 
-def _pause_s(answer: HttpResponse, failures: int) -> float:
-    text = answer.headers.get(headers.RETRY_AFTER, "")
-    if text.isdigit():
-        return float(text)
-    # Half is fixed and half is random, so that the clients of a server do not all return at the same time.
-    longest = min(_PAUSE_MIN_S * 2.0**failures, _PAUSE_MAX_S)
-    return longest * (1 + answer.jitter) / 2
-
-
-def _between_waits_s(sent_s: float, answer: HttpResponse) -> float:
-    """The pause before the next wait: none, unless the server answered without waiting."""
-    return 0.0 if answer.at_s - sent_s >= 0.5 else 0.5
+def _is_of_gateway(answer: HttpResponse) -> bool:
+    """Whether this is a 504 that is not Atomic's own, which names the step."""
+    return answer.status == 504 and getattr(error_of(answer), "step_id", None) is None

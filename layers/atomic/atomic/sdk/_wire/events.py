@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from atomic.protocol import keys
 from atomic.protocol.documents import EventOutcome, StepOutcome
-from atomic.sdk._wire.api import Key, check_number, document_of, exchange, key_text, post_of
+from atomic.sdk._wire.api import Key, check_number, document_of, key_text, post_of
+from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk._wire.values import jsonable, utf8
 from atomic.sdk.errors import InvalidRequestError

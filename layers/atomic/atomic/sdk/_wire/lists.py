@@ -5,7 +5,8 @@ from typing import TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
 from atomic.protocol.documents import DeadLetter, DeadLetterList, RunList, RunSummary
-from atomic.sdk._wire.api import check_options, document_of, exchange, get_of
+from atomic.sdk._wire.api import check_options, document_of, get_of
+from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow
 
 Page = TypeVar("Page", RunList, DeadLetterList)
