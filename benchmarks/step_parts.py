@@ -73,7 +73,7 @@ def _cpu_us(part: Callable[[], object]) -> float:
 def parts() -> dict[str, Callable[[], Any]]:
     """The parts of one step, in order."""
     body = orjson.dumps(start_document("http://127.0.0.1:9000/createUser", "run-64-123"))
-    client = Client(id="bench", signing_secrets=(b"s" * 32,), attempt_key=b"a" * 32)
+    client = Client(id="bench", signing_secrets=(b"s" * 32,), attempt_keys=(b"a" * 32,))
     # Its own clock is that of the event loop, and here is none.
     engine = replace(LocalAtomic().engine, clock=SystemClock())
     api: Any = SimpleNamespace(engine=engine)

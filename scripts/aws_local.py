@@ -222,7 +222,7 @@ def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str
     dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(environ))
     admin = ClientAdmin(
         store=DynamoClientStore(dynamodb, outputs["TableName"]),
-        pepper=PepperSettings.of_environment(environ).key_pepper.encode(),
+        pepper=PepperSettings.of_environment(environ).peppers.current,
         now_ms=SystemClock().now_ms,
         token_bytes=SystemEntropy().token_bytes,
     )

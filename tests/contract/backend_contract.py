@@ -12,6 +12,7 @@ import pytest
 from atomic.adapters.system import SystemClock
 from atomic.application.backend import Backend
 from atomic.application.client_admin import ClientAdmin
+from atomic.domain.clients.api_keys import Peppers
 from contract.builders import a_root
 
 PEPPER = b"pepper"
@@ -74,7 +75,7 @@ class BackendContract:
     async def test_a_new_client_is_known(self, directory: Path) -> None:
         now_ms = SystemClock().now_ms
         async with self.open(directory) as backend:
-            with backend.registry(pepper=PEPPER, now_ms=now_ms) as registry:
+            with backend.registry(peppers=Peppers(PEPPER), now_ms=now_ms) as registry:
                 assert await registry.get("acme") is None
                 with backend.client_store() as store:
                     api_key, _ = admin_of(store).create("acme", base_urls=["https://app.example/"])
@@ -82,9 +83,9 @@ class BackendContract:
                 assert opened is not None
                 assert opened.id == "acme"
         async with self.open(directory) as again:
-            with again.registry(pepper=b"another", now_ms=now_ms) as registry:
+            with again.registry(peppers=Peppers(b"another"), now_ms=now_ms) as registry:
                 assert await registry.authenticate(api_key, "acme") is None
-            with again.registry(pepper=PEPPER, now_ms=now_ms) as registry:
+            with again.registry(peppers=Peppers(PEPPER), now_ms=now_ms) as registry:
                 assert await registry.authenticate(api_key, "acme") == opened
 
     @on_directory

@@ -25,6 +25,8 @@ from atomic.domain.clients.records import (
 from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 
+# One that counts as well on the runtimes of this contract, as in a rotation.
+OTHER_PEPPER = b"the pepper of before the rotation"
 URL = "https://app.example/"
 BAD_IDS = ["", "a b", "-a", "_a", "dashboard", "clients", "a/b", "x" * 65, "é"]
 BAD_RATES = [0.0, -1.0, float("nan"), float("inf")]
@@ -101,14 +103,14 @@ class RegistryContract:
         acme = await runtime.registry.authenticate(api_key, "acme")
         assert acme is not None
         # Tokens of attempts are made under a key that nobody else has.
-        assert len(acme.attempt_key) == 32
+        assert [len(key) for key in acme.attempt_keys] == [32, 32]
         assert acme == Client(
             id="acme",
             base_urls=urls,
             signing_secrets=(decode_secret(secret),),
             quota=Quota(starts_per_second=2.5, live_steps=7, stored_bytes=9),
             scopes=frozenset({"start", "read", "act"}),
-            attempt_key=acme.attempt_key,
+            attempt_keys=acme.attempt_keys,
             key_id=str(key_id_of(api_key)),
             key_ids=frozenset({str(key_id_of(api_key))}),
         )
@@ -117,7 +119,7 @@ class RegistryContract:
         other = await runtime.registry.authenticate(other_key, "acme")
         assert other is not None
         assert (other.id, other.quota.starts_per_second) == ("other", None)
-        assert other.attempt_key != acme.attempt_key
+        assert other.attempt_keys != acme.attempt_keys
 
     @on_runtime
     async def test_a_host_is_stored_as_a_labels(self, runtime: RegistryRuntime) -> None:
@@ -147,6 +149,30 @@ class RegistryContract:
         assert len(secret_part) == 49
         assert b"acme" in runtime.stored()
         assert secret_part[:-6].encode() not in runtime.stored()
+
+    @on_runtime
+    async def test_a_key_under_the_other_pepper_is_valid_and_is_hashed_again(
+        self, runtime: RegistryRuntime
+    ) -> None:
+        before = replace(runtime.admin, pepper=OTHER_PEPPER)
+        api_key, _ = before.create("acme", base_urls=[URL])
+        acme = await runtime.registry.authenticate(api_key, "acme")
+        assert acme is not None
+        assert acme.has_old_hash
+        assert runtime.admin.under_other_peppers() == ["acme"]
+        wrong = issue(token_bytes)[:17] + api_key[17:]
+        assert await runtime.registry.authenticate(wrong, "acme") is None
+        for _ in range(2):
+            runtime.admin.rehash("acme", api_key)
+            assert runtime.admin.known("acme").version == 2
+        assert runtime.admin.under_other_peppers() == []
+        runtime.let_time_pass()
+        assert await runtime.registry.authenticate(api_key, "acme") == replace(acme, has_old_hash=False)
+
+        runtime.admin.revoke_key("acme", key_id(api_key))
+        runtime.admin.rehash("acme", api_key)
+        runtime.let_time_pass()
+        assert await runtime.registry.authenticate(api_key, "acme") is None
 
     @on_runtime
     async def test_without_the_pepper_no_key_can_be_planted(self, runtime: RegistryRuntime) -> None:

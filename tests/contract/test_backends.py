@@ -9,6 +9,7 @@ import pytest
 from atomic.adapters.sqlite import backend as module
 from atomic.adapters.sqlite.backend import SqliteBackend
 from atomic.application.backend import Backend
+from atomic.domain.clients.api_keys import Peppers
 from contract.backend_contract import PEPPER, BackendContract
 
 
@@ -24,7 +25,7 @@ def test_a_removed_file_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async def main() -> str:
         broken: asyncio.Queue[str] = asyncio.Queue()
         async with SqliteBackend.open(tmp_path, on_fatal=broken.put_nowait) as backend:
-            with backend.registry(pepper=PEPPER, now_ms=lambda: 0):
+            with backend.registry(peppers=Peppers(PEPPER), now_ms=lambda: 0):
                 (tmp_path / name).rename(tmp_path / "elsewhere")
                 return await asyncio.wait_for(broken.get(), 10)
 

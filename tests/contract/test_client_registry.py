@@ -13,16 +13,19 @@ from atomic.adapters.sqlite.client_store import CLIENTS, SqliteClientRegistry, S
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.quota import Quota
 from atomic.domain.clients.records import ClientRecord, StoredSecret
 from atomic.protocol.signatures import encode_secret
-from contract.registry_contract import URL, RegistryContract, RegistryRuntime
+from contract.registry_contract import OTHER_PEPPER, URL, RegistryContract, RegistryRuntime
 
 
 class SqliteRegistryRuntime:
     def __init__(self, path: Path) -> None:
         self.now_ms = 1_700_000_000_000
-        self.registry = SqliteClientRegistry(path, pepper=b"pepper", now_ms=lambda: self.now_ms)
+        self.registry = SqliteClientRegistry(
+            path, peppers=Peppers(b"pepper", OTHER_PEPPER), now_ms=lambda: self.now_ms
+        )
         self.store = SqliteClientStore(path)
         self.admin = ClientAdmin(
             store=self.store, pepper=b"pepper", now_ms=lambda: self.now_ms, token_bytes=token_bytes

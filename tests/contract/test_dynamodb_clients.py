@@ -12,9 +12,9 @@ import pytest
 
 from atomic.adapters.aws import client_store
 from atomic.adapters.aws.client_store import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
-from atomic.domain.clients.api_keys import issue
+from atomic.domain.clients.api_keys import Peppers, issue
 from contract.aws import PEPPER, TABLE_NAME, Aws, Recorder, aws
-from contract.registry_contract import URL, RegistryContract, RegistryRuntime, key_id
+from contract.registry_contract import OTHER_PEPPER, URL, RegistryContract, RegistryRuntime, key_id
 
 
 class DynamoRegistryRuntime:
@@ -24,7 +24,7 @@ class DynamoRegistryRuntime:
             account.calls,
             account.dynamodb,
             table_name=TABLE_NAME,
-            pepper=PEPPER,
+            peppers=Peppers(PEPPER, OTHER_PEPPER),
             now_ms=self.now_ms,
             now_s=lambda: self.now_s,
         )

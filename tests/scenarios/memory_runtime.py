@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from atomic.adapters.system import SystemClock
 from atomic.application.client_admin import ClientAdmin
-from atomic.application.client_cache import cached_keys, callback_key, client_of
+from atomic.application.client_cache import cached_keys, callback_keys, client_of
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 from atomic.testing import LocalAtomic
@@ -23,7 +24,8 @@ class MemoryClients:
 
     def __init__(self) -> None:
         self._records: dict[str, ClientRecord] = {}
-        self.callback_key = callback_key(b"pepper")
+        self._peppers = Peppers(b"pepper")
+        self.callback_keys = callback_keys(self._peppers)
         self.admin = ClientAdmin(
             store=self, pepper=b"pepper", now_ms=SystemClock().now_ms, token_bytes=token_bytes
         )
@@ -48,15 +50,16 @@ class MemoryClients:
         """The client of an API key."""
         now_ms = self.admin.now_ms()
         for record in self._records.values():
-            for known in cached_keys(record, client_of(record, now_ms, self.admin.pepper)).values():
-                if known.opens(api_key or "", pepper=self.admin.pepper, now_ms=now_ms):
+            client = client_of(record, now_ms, self._peppers)
+            for known in cached_keys(record, client, self._peppers).values():
+                if known.opens(api_key or "", now_ms=now_ms):
                     return known.client
         return None
 
     async def get(self, client_id: str) -> Client | None:
         """A client by its id."""
         record = self.load(client_id)
-        return None if record is None else client_of(record, self.admin.now_ms(), self.admin.pepper)
+        return None if record is None else client_of(record, self.admin.now_ms(), self._peppers)
 
     async def manage(self, work: Callable[[ClientAdmin], Done], /) -> Done:
         """Run the administration of the clients."""

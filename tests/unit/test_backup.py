@@ -32,6 +32,8 @@ def data_dir(tmp_path: Path) -> Path:
     data_dir = tmp_path / "data"
     with client_admin.admin(data_dir) as admin:
         admin.create("acme", base_urls=["https://app.example/"])
+    client_admin.rotate_pepper(data_dir)
+    (data_dir / "lock").unlink()
     dev_signing_secret(data_dir)
     connection = open_database(data_dir / "atomic.db", STEPS)
     connection.execute("CREATE TABLE numbers (number INTEGER)")

@@ -162,10 +162,10 @@ def waits_for(atomic: LocalAtomic, child: str) -> EndpointHandler:
 class OneClient:
     """One client that may have three live steps."""
 
-    callback_key = b""
+    callback_keys = ()
 
     def __init__(self) -> None:
-        self._client = Client(id="me", quota=Quota(live_steps=3), attempt_key=b"k")
+        self._client = Client(id="me", quota=Quota(live_steps=3), attempt_keys=(b"k",))
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         return self._client

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from atomic.adapters.sqlite.client_store import SqliteClientRegistry, SqliteClientStore
 from atomic.cli.clients import clients
+from atomic.domain.clients.api_keys import Peppers
 from atomic.entrypoints.http_api.views import problem_response
 from atomic.protocol import ed25519
 from atomic.protocol.problems import not_found
@@ -139,7 +140,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path, arguments: tuple[str, .
 def test_public_keys_can_be_exported(tmp_path: Path) -> None:
     wanted = made(tmp_path, "create", "acme", *BASE, "--ed25519")
     made(tmp_path, "create", "plain", *BASE)
-    registry = SqliteClientRegistry(tmp_path / "clients.db", pepper=b"", now_ms=lambda: 1)
+    registry = SqliteClientRegistry(tmp_path / "clients.db", peppers=Peppers(b""), now_ms=lambda: 1)
 
     async def main() -> None:
         async with LocalAtomic(clients=registry) as atomic:

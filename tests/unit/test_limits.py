@@ -21,7 +21,7 @@ from scenarios.runtime import answer_ok
 class Registry:
     """One client without a key, and without callback URLs."""
 
-    callback_key = b""
+    callback_keys = ()
 
     def __init__(self, **limits: Any) -> None:
         self._client = Client(id="me", quota=Quota(**limits))

@@ -12,6 +12,7 @@ from atomic.adapters.sqlite.client_store import SqliteClientRegistry
 from atomic.adapters.system import SystemClock
 from atomic.cli.clients import clients
 from atomic.cli.operator import operator
+from atomic.domain.clients.api_keys import Peppers
 
 
 def atomic_operator(directory: Path, *arguments: str) -> Result:
@@ -27,7 +28,7 @@ def made(directory: Path, *arguments: str) -> Any:
 def scopes(directory: Path, api_key: str) -> frozenset[str]:
     """The scopes that a server would grant the key."""
     registry = SqliteClientRegistry(
-        directory / "clients.db", pepper=key_pepper(directory), now_ms=SystemClock().now_ms
+        directory / "clients.db", peppers=Peppers(key_pepper(directory)), now_ms=SystemClock().now_ms
     )
     try:
         opened = asyncio.run(registry.authenticate(api_key, "acme"))
@@ -53,6 +54,21 @@ def test_keys_are_made_listed_rotated_and_revoked(tmp_path: Path) -> None:
     assert scopes(tmp_path, second) == frozenset()
     # The operator is not listed as a client.
     assert CliRunner().invoke(clients, ["list", "--data-dir", str(tmp_path)]).stdout.strip() == ""
+
+
+def test_a_pepper_is_rotated_and_ended(tmp_path: Path) -> None:
+    first = made(tmp_path, "create-key")["apiKey"]
+    assert made(tmp_path, "pepper") == []
+    assert atomic_operator(tmp_path, "rotate-pepper").exit_code == 0
+    assert made(tmp_path, "pepper") == ["_operator"]
+    assert atomic_operator(tmp_path, "pepper").stdout == "_operator\n"
+    refused = atomic_operator(tmp_path, "end-pepper")
+    assert refused.exit_code == 1
+    assert "keys of the operator have not been used since" in refused.output
+    second = made(tmp_path, "rotate-key", "--overlap-hours", "0")["apiKey"]
+    assert atomic_operator(tmp_path, "end-pepper").exit_code == 0
+    assert "all keys are under the current pepper" in atomic_operator(tmp_path, "pepper").stdout
+    assert [scopes(tmp_path, key) for key in (first, second)] == [frozenset(), {"operator"}]
 
 
 def test_what_is_refused_names_the_cure(tmp_path: Path) -> None:

@@ -461,6 +461,31 @@ def test_a_callback_needs_no_key(stack: Stack) -> None:
     assert stack.api(gateway_event("POST", f"{path}A", "1"), None)["statusCode"] == 404
 
 
+def test_during_a_rotation_of_the_pepper_all_that_it_made_stays_valid(stack: Stack) -> None:
+    stack.post(document(stack), prefer="respond-async")
+    stack.deliver()
+    called = stack.endpoint.server.headers[0]
+    event = {"kind": "event", "workflowName": "w", "idempotencyKey": "k", "stepName": "e", "timeout": 1}
+    path = urlsplit(json.loads(stack.post(event)["body"])["callbackUrl"]).path
+    peppers = {"ATOMIC_KEY_PEPPER": "n" * 32, "ATOMIC_PREVIOUS_KEY_PEPPER": PEPPER.decode()}
+    stack.api = ApiFunction(environment(stack.aws) | peppers)
+
+    with within("ApiRole", *stack.api.runtime.clients), Recorder(stack.api.runtime.clients[0]) as recorder:
+        assert stack.post(document(stack, "2"))["statusCode"] == 200
+        assert recorder.operations.count("TransactWriteItems") == 1
+        assert stack.post(document(stack, "3"))["statusCode"] == 200
+    # The key is hashed again once, and no more.
+    assert recorder.operations.count("TransactWriteItems") == 1
+    assert replace(stack.aws.admin(), pepper=b"n" * 32).under_other_peppers() == []
+    results = gateway_event("GET", f"/acme/runs/{called['atomic-run-id']}/results", "")
+    results |= {"rawQueryString": f"parent={called['atomic-step-id']}"}
+    token = {"atomic-attempt-token": called["atomic-attempt-token"]}
+    results["headers"] = {"authorization": f"Bearer {stack.key}", **token}
+    assert stack.api(results, None)["statusCode"] == 200
+    assert stack.api(gateway_event("GET", path, ""), None)["statusCode"] == 200
+    stack.api.runtime.close()
+
+
 def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.post(document(stack))
     [line] = [line for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]

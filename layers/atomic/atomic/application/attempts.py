@@ -224,8 +224,8 @@ def endpoint_request(
         request_headers["Atomic-Cancelled"] = "true"
     if engine.settings.public_url:
         request_headers["Atomic-Steps-Url"] = f"{engine.settings.public_url}/{spec.client_id}/steps"
-    if client.attempt_key:
-        token = headers.attempt_token(client.attempt_key, step.id, step.attempt_count)
+    if client.attempt_keys:
+        token = headers.attempt_token(client.attempt_keys[0], step.id, step.attempt_count)
         request_headers["Atomic-Attempt-Token"] = token
     if client.signing_secrets:
         request_headers |= _signatures(client, step, timestamp_s, body)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from atomic.application.client_admin import ClientStore
 from atomic.application.ports import ClientRegistry, Destinations, ServerStore, StartRates
+from atomic.domain.clients.api_keys import Peppers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Backend(Protocol):
         ...
 
     def registry(
-        self, *, pepper: bytes, now_ms: Callable[[], int]
+        self, *, peppers: Peppers, now_ms: Callable[[], int]
     ) -> AbstractContextManager[ClientRegistry]:
         """The clients, to look up API keys. Raises OSError when they cannot be opened."""
         ...

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from atomic.application.client_cache import locked_out
 from atomic.domain.clients import api_keys, records
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.client import OPERATOR_SCOPE, SCOPES_DEFAULT, check_scopes
 from atomic.domain.clients.quota import NO_QUOTA, Quota, check_quota
 from atomic.domain.clients.records import (
@@ -164,6 +166,23 @@ class ClientAdmin:
     def revoke_key(self, client_id: str, key_id: str) -> None:
         """Revoke a key; servers accept it for another 60 s at most."""
         self._save(records.without_key(self.known(client_id), key_id))
+
+    def rehash(self, client_id: str, api_key: str) -> None:
+        """Hash a valid key under this pepper, if it is hashed under another one. A revoked key stays so."""
+        record, name = self.known(client_id), api_keys.name_of_pepper(self.pepper)
+        digest = api_keys.digest(api_key, self.pepper).hex()
+        renewed = tuple(
+            replace(key, digest=digest, pepper=name) if key.id == api_keys.key_id_of(api_key) else key
+            for key in record.keys
+        )
+        if renewed != record.keys:
+            self._save(replace(record, keys=renewed))
+
+    def under_other_peppers(self) -> list[str]:
+        """The ids of clients, and the operator's, with a live key that is hashed under another pepper."""
+        found = (self.store.load(client_id) for client_id in (*self.store.ids(), OPERATOR_ID))
+        records = [record for record in found if record is not None]
+        return locked_out(records, Peppers(self.pepper), self.now_ms())
 
     def change(
         self,

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from atomic.application.redaction import redaction_key
 from atomic.domain.clients import api_keys
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.records import ClientRecord, StoredKey, is_live
 from atomic.protocol.signatures import decode_secret
 
 
-def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
+def client_of(record: ClientRecord, now_ms: int, peppers: Peppers) -> Client:
     """The client as the engine uses it, with every scope."""
     return Client(
         id=record.id,
@@ -22,45 +23,50 @@ def client_of(record: ClientRecord, now_ms: int, pepper: bytes) -> Client:
         quota=record.quota,
         ed25519=record.ed25519,
         redact=record.redact,
-        redaction_key=redaction_key(pepper, record.id) if record.redact else b"",
+        redaction_key=redaction_key(peppers.current, record.id) if record.redact else b"",
         callbacks=record.callbacks,
         origins=record.origins,
         key_ids=frozenset(key.id for key in record.keys if is_live(key, now_ms)),
-        attempt_key=hmac.digest(pepper, b"attempt:" + record.id.encode(), "sha256"),
+        attempt_keys=_derived(peppers, b"attempt:" + record.id.encode()),
     )
 
 
-def callback_key(pepper: bytes) -> bytes:
-    """The key of callback tokens. A token does not name its client, so all clients share it."""
-    return hmac.digest(pepper, b"callbacks", "sha256")
+def callback_keys(peppers: Peppers) -> tuple[bytes, ...]:
+    """The keys of callback tokens. A token does not name its client, so all clients share them."""
+    return _derived(peppers, b"callbacks")
+
+
+def _derived(peppers: Peppers, purpose: bytes) -> tuple[bytes, ...]:
+    return tuple(hmac.digest(pepper, purpose, "sha256") for pepper in peppers.all)
 
 
 @dataclass(frozen=True, slots=True)
 class CachedKey:
-    """A key, and its client with the key's scopes."""
+    """A key, its client with the key's scopes, and the peppers that it may have been hashed with."""
 
     key: StoredKey
     client: Client
+    peppers: tuple[bytes, ...]
 
-    def opens(self, api_key: str, *, pepper: bytes, now_ms: int) -> bool:
+    def opens(self, api_key: str, *, now_ms: int) -> bool:
         """Whether the text is this key, and the key is still valid."""
-        is_same = api_keys.opens(api_key, bytes.fromhex(self.key.digest), pepper)
+        stored = bytes.fromhex(self.key.digest)
+        is_same = any(api_keys.opens(api_key, stored, pepper) for pepper in self.peppers)
         return is_same and is_live(self.key, now_ms)
 
-    def is_under(self, pepper: bytes) -> bool:
-        """Whether the key may have been hashed with this pepper."""
-        return _is_under(self.key, pepper)
 
-
-def cached_keys(record: ClientRecord, client: Client) -> dict[str, CachedKey]:
+def cached_keys(record: ClientRecord, client: Client, peppers: Peppers) -> dict[str, CachedKey]:
     """The client's keys by their ids, each with the scopes it has."""
-    return {
-        key.id: CachedKey(key, replace(client, scopes=frozenset(key.scopes), key_id=key.id))
-        for key in record.keys
-    }
+    found = {}
+    for key in record.keys:
+        possible = _peppers_of(key, peppers)
+        is_old = peppers.current not in possible
+        holder = replace(client, scopes=frozenset(key.scopes), key_id=key.id, has_old_hash=is_old)
+        found[key.id] = CachedKey(key, holder, possible)
+    return found
 
 
-def locked_out(records: Iterable[ClientRecord], pepper: bytes | None, now_ms: int) -> list[str]:
+def locked_out(records: Iterable[ClientRecord], peppers: Peppers | None, now_ms: int) -> list[str]:
     """The ids of clients with a live key that was hashed with another pepper and is therefore refused.
 
     Without a pepper, every live key is refused. Keys that do not name their pepper are not checked.
@@ -68,9 +74,10 @@ def locked_out(records: Iterable[ClientRecord], pepper: bytes | None, now_ms: in
     return [
         record.id
         for record in records
-        if any(is_live(key, now_ms) and not _is_under(key, pepper) for key in record.keys)
+        if any(is_live(key, now_ms) and not (peppers and _peppers_of(key, peppers)) for key in record.keys)
     ]
 
 
-def _is_under(key: StoredKey, pepper: bytes | None) -> bool:
-    return pepper is not None and key.pepper in {None, api_keys.name_of_pepper(pepper)}
+def _peppers_of(key: StoredKey, peppers: Peppers) -> tuple[bytes, ...]:
+    """Those that the key may have been hashed with."""
+    return tuple(pepper for pepper in peppers.all if key.pepper in {None, api_keys.name_of_pepper(pepper)})

@@ -336,11 +336,14 @@ class Notifier(Protocol):
 
 
 class ClientRegistry(Protocol):
-    """The clients of a runtime. The tokens of their callback URLs are made under `callback_key`."""
+    """The clients of a runtime. The tokens of their callback URLs are made under `callback_keys`."""
 
     @property
-    def callback_key(self) -> bytes:
-        """The key of the runtime, the same in all its processes; empty when there are no callback URLs."""
+    def callback_keys(self) -> tuple[bytes, ...]:
+        """The keys of the runtime, the same in all its processes; none when there are no callback URLs.
+
+        New tokens are made under the first one.
+        """
         ...
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:

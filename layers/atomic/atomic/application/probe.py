@@ -33,7 +33,7 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
         at_once = replace(spec, delay_ms=0, attempt_timeout_ms=timeout_ms)
         step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
         # A step of this identity may exist: its token is for its own attempts only.
-        called_by = replace(client, attempt_key=b"")
+        called_by = replace(client, attempt_keys=())
         request = endpoint_request(engine, step, called_by)
         answer = await engine.invoker.post(request)
     duration_ms = round((loop.time() - began_s) * 1000)

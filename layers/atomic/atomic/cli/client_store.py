@@ -49,24 +49,29 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def open_admin(options: dict[str, Any]) -> Iterator[ClientAdmin]:
     """The client store of the data directory or of the table. An error of it ends the command."""
-    try:
-        with _open(options) as admin:
-            yield admin
-    except (ValueError, OSError, StoreUnavailable) as refused:
-        raise click.ClickException(str(refused)) from None
+    with refusals("server" if options["table"] is None else "aws"), _open(options) as admin:
+        yield admin
+
+
+@contextmanager
+def refusals(name: str) -> Iterator[None]:
+    """An error of a store, or the lack of its extra, ends the command."""
+    with extra(name):
+        try:
+            yield
+        except (ValueError, OSError, StoreUnavailable) as refused:
+            raise click.ClickException(str(refused)) from None
 
 
 def _open(options: dict[str, Any]) -> AbstractContextManager[ClientAdmin]:
     # Each needs another extra, and few installations have both.
     if options["table"] is not None:
-        with extra("aws"):
-            from atomic.entrypoints.aws import client_admin
+        from atomic.entrypoints.aws import client_admin
 
-            return client_admin.admin(options["table"], os.environ)
-    with extra("server"):
-        from atomic.entrypoints.embedded import client_admin as embedded
+        return client_admin.admin(options["table"], os.environ)
+    from atomic.entrypoints.embedded import client_admin as embedded
 
-        return embedded.admin(options["data_dir"], os.environ)
+    return embedded.admin(options["data_dir"], os.environ)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`atomic operator`: the keys that make and manage clients over the API."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,10 +13,12 @@ from atomic.cli.client_store import (
     key_line,
     open_admin,
     overlap,
+    refusals,
     say,
     say_new_key,
     store_options,
 )
+from atomic.cli.options import data_dir as data_dir_option
 from atomic.cli.output import to_json
 from atomic.domain.clients.records import OPERATOR_ID
 
@@ -64,6 +67,40 @@ def rotate_key(*, key_id: str | None, overlap_hours: float, **options: Any) -> N
             overlap_ms=int(overlap_hours * HOUR_MS),
         )
     say_new_key(options, api_key)
+
+
+@operator.command("pepper")
+@store_options
+def pepper(**options: Any) -> None:
+    """List whose keys are hashed under another pepper than the current one: they were not used since."""
+    with open_admin(options) as admin:
+        others = admin.under_other_peppers()
+    if options["as_json"]:
+        click.echo(to_json(others))
+    else:
+        click.echo("\n".join(others) or "all keys are under the current pepper")
+
+
+@operator.command("rotate-pepper")
+@data_dir_option
+def rotate_pepper(data_dir: Path) -> None:
+    """Make another pepper for a data directory whose server is stopped. All keys stay valid."""
+    with refusals("server"):
+        from atomic.entrypoints.embedded import client_admin
+
+        client_admin.rotate_pepper(data_dir)
+    click.echo("Start the server again. Each key is hashed under the new pepper at its next use.")
+
+
+@operator.command("end-pepper")
+@data_dir_option
+def end_pepper(data_dir: Path) -> None:
+    """Forget the pepper of before the last rotation, unless a live key needs it. Stop the server first."""
+    with refusals("server"):
+        from atomic.entrypoints.embedded import client_admin
+
+        client_admin.end_pepper(data_dir)
+    click.echo("Start the server again. Only the current pepper counts.")
 
 
 @operator.command("revoke-key")

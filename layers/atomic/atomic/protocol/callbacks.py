@@ -6,6 +6,7 @@ It is checked without a read, and nothing is stored for it.
 import hmac
 from base64 import b64decode, urlsafe_b64encode
 from binascii import Error
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from atomic.protocol import keys
@@ -33,18 +34,18 @@ def callback_token(key: bytes, callback: Callback) -> str:
     return _encoded(signed + _mac(key, signed))
 
 
-def parse_callback_token(key: bytes, text: str, now_s: int) -> Callback | None:
-    """What the token says; None when it is not valid, or not any more, or when there is no key.
+def parse_callback_token(valid_keys: Sequence[bytes], text: str, now_s: int) -> Callback | None:
+    """What the token says; None when it is not valid, or not any more, or made under another key.
 
-    All texts take the same work.
+    All texts that are not valid take the same work.
     """
     raw = _decoded(text)
     signed = raw[:_SIGNED_BYTES]
-    is_ours = hmac.compare_digest(_mac(key, signed), raw[_SIGNED_BYTES:])
+    is_ours = any(hmac.compare_digest(_mac(key, signed), raw[_SIGNED_BYTES:]) for key in valid_keys)
     # The last character has spare bits, and decoders accept other spellings of the same bytes.
     is_canonical = hmac.compare_digest(_encoded(raw).encode(), text.encode(errors="replace"))
     ends_s = int.from_bytes(signed[2 * _HASH_BYTES :], "big")
-    if not (key and is_ours and is_canonical and now_s < ends_s):
+    if not (is_ours and is_canonical and now_s < ends_s):
         return None
     hashes = signed[: 2 * _HASH_BYTES].hex()
     run = f"run_{hashes[: 2 * _HASH_BYTES]}"

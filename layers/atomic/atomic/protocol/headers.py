@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -146,13 +147,14 @@ def attempt_token(key: bytes, step_id: str, attempt: int) -> str:
     return f"{attempt}.{mac[:32]}"
 
 
-def parse_attempt_token(key: bytes, step_id: str, value: str) -> int | None:
-    """The number of the attempt. None when the token is not of this step, or when there is no key."""
+def parse_attempt_token(valid_keys: Sequence[bytes], step_id: str, value: str) -> int | None:
+    """The number of the attempt. None when the token is of another step, or made under another key."""
     match = _ATTEMPT_TOKEN.fullmatch(value)
-    if match is None or not key:
+    if match is None:
         return None
     attempt = int(match[1])
-    return attempt if hmac.compare_digest(attempt_token(key, step_id, attempt), value) else None
+    made = (attempt_token(key, step_id, attempt) for key in valid_keys)
+    return attempt if any(hmac.compare_digest(token, value) for token in made) else None
 
 
 def parse_trace_id(value: str) -> str | None:

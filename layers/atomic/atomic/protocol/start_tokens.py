@@ -7,7 +7,7 @@ a read, and nothing is stored for it.
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,11 +58,11 @@ def is_start_token(text: str) -> bool:
     return text.startswith(PREFIX)
 
 
-def parse_start_token(key: bytes, text: str, now_s: int) -> StartToken | None:
-    """What the token says; None when it is not valid, or not any more, or when there is no key."""
+def parse_start_token(valid_keys: Sequence[bytes], text: str, now_s: int) -> StartToken | None:
+    """What the token says; None when it is not valid, or not any more, or made under another key."""
     head, _, mac = text.rpartition(".")
-    is_ours = hmac.compare_digest(_mac(key, head).encode(), mac.encode(errors="replace"))
-    if not (key and is_ours):
+    given = mac.encode(errors="replace")
+    if not any(hmac.compare_digest(_mac(key, head).encode(), given) for key in valid_keys):
         return None
     # Only what this server wrote is read.
     said = json.loads(urlsafe_b64decode(head.removeprefix(PREFIX) + "=="))

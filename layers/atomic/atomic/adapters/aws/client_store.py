@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.application.client_cache import CachedKey, cached_keys, callback_key, client_of
+from atomic.application.client_cache import CachedKey, cached_keys, callback_keys, client_of
 from atomic.domain.clients import api_keys
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 from atomic.protocol import keys
@@ -95,15 +96,15 @@ class DynamoClientRegistry:
         client: "DynamoDBClient",
         *,
         table_name: str,
-        pepper: bytes,
+        peppers: Peppers,
         now_ms: Callable[[], int],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
         self._client = client
         self._table = table_name
-        self._pepper = pepper
-        self.callback_key = callback_key(pepper)
+        self._peppers = peppers
+        self.callback_keys = callback_keys(peppers)
         self._now_ms = now_ms
         self._now_s = now_s
         self._remembered: OrderedDict[str, tuple[float | None, Any]] = OrderedDict()
@@ -121,9 +122,9 @@ class DynamoClientRegistry:
         cached_key = cached.cached_keys.get(key_id) if cached else None
         if cached_key is None:
             return None
-        if cached_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+        if cached_key.opens(api_key, now_ms=self._now_ms()):
             return cached_key.client
-        if not cached_key.is_under(self._pepper):
+        if not cached_key.peppers:
             _log.warning(
                 "a key was made under another KeyPepper than this function has", extra={"keyId": key_id}
             )
@@ -143,8 +144,8 @@ class DynamoClientRegistry:
 
     def _read(self, item: Any) -> "_Known":
         record = _record(item)
-        client = client_of(record, self._now_ms(), self._pepper)
-        return _Known(client, cached_keys(record, client))
+        client = client_of(record, self._now_ms(), self._peppers)
+        return _Known(client, cached_keys(record, client, self._peppers))
 
     async def _look_up(
         self, key: dict[str, Any], read: Callable[[Any], Found], *, is_doubted: bool = False

@@ -10,6 +10,7 @@ from atomic.adapters.sqlite.client_store import SqliteClientRegistry, SqliteClie
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.domain.clients.api_keys import Peppers
 
 # How long a server may go on whose files were taken away.
 _LOOK_EVERY_S: Final = 1.0
@@ -50,9 +51,9 @@ class SqliteBackend:
                 await steps.close()
 
     @contextmanager
-    def registry(self, *, pepper: bytes, now_ms: Callable[[], int]) -> Iterator[SqliteClientRegistry]:
+    def registry(self, *, peppers: Peppers, now_ms: Callable[[], int]) -> Iterator[SqliteClientRegistry]:
         """The clients, to look up whose an API key is."""
-        registry = SqliteClientRegistry(self._directory / "clients.db", pepper=pepper, now_ms=now_ms)
+        registry = SqliteClientRegistry(self._directory / "clients.db", peppers=peppers, now_ms=now_ms)
         with closing(registry):
             self._watch()
             yield registry

@@ -9,9 +9,10 @@ from typing import Any, Final
 import apsw
 
 from atomic.adapters.sqlite.database import Schema, close_database, open_database
-from atomic.application.client_cache import CachedKey, cached_keys, callback_key, client_of
+from atomic.application.client_cache import CachedKey, cached_keys, callback_keys, client_of
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients import api_keys
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.records import OPERATOR_ID, ClientRecord
 
@@ -103,10 +104,10 @@ class SqliteClientRegistry:
     once.
     """
 
-    def __init__(self, path: Path, *, pepper: bytes, now_ms: Callable[[], int]) -> None:
+    def __init__(self, path: Path, *, peppers: Peppers, now_ms: Callable[[], int]) -> None:
         self._connection = open_database(path, CLIENTS)
-        self._pepper = pepper
-        self.callback_key = callback_key(pepper)
+        self._peppers = peppers
+        self.callback_keys = callback_keys(peppers)
         self._now_ms = now_ms
         self._known = _Known()
         self._check_after_s = 0.0
@@ -122,7 +123,7 @@ class SqliteClientRegistry:
         if cached_key is None:
             # The key may be new. Checking whether anything was written is cheap.
             cached_key = self._current(is_doubted=True).cached_keys.get(key_id)
-        if cached_key is None or not cached_key.opens(api_key, pepper=self._pepper, now_ms=self._now_ms()):
+        if cached_key is None or not cached_key.opens(api_key, now_ms=self._now_ms()):
             return None
         return cached_key.client
 
@@ -148,7 +149,7 @@ class SqliteClientRegistry:
         # Changes when another connection has written.
         version = self._connection.execute("PRAGMA data_version").get
         if version != self._data_version or now_s >= self._reload_after_s:
-            self._known = _load(self._connection, self._now_ms(), self._pepper)
+            self._known = _load(self._connection, self._now_ms(), self._peppers)
             self._data_version = version
             self._reload_after_s = now_s + _RELOAD_EVERY_S
 
@@ -161,11 +162,11 @@ class _Known:
     cached_keys: dict[str, CachedKey] = field(default_factory=dict)
 
 
-def _load(connection: apsw.Connection, now_ms: int, pepper: bytes) -> _Known:
+def _load(connection: apsw.Connection, now_ms: int, peppers: Peppers) -> _Known:
     rows: list[Any] = connection.execute("SELECT id, version, record FROM client_records").fetchall()
     cached = _Known()
     for row in rows:
         record = ClientRecord.from_json(*row)
-        cached.clients[record.id] = client_of(record, now_ms, pepper)
-        cached.cached_keys.update(cached_keys(record, cached.clients[record.id]))
+        cached.clients[record.id] = client_of(record, now_ms, peppers)
+        cached.cached_keys.update(cached_keys(record, cached.clients[record.id], peppers))
     return cached

@@ -8,12 +8,26 @@ import hmac
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 _KEY: Final = re.compile(r"atm_([0-9a-f]{12})_[0-9A-Za-z]{49}")
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_CHARS: Final = 43
 _CHECKSUM_CHARS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Peppers:
+    """The pepper that new hashes and tokens are made under, and another that still counts in a rotation."""
+
+    current: bytes
+    other: bytes | None = None
+
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """Each that counts, the current one first."""
+        return (self.current,) if self.other is None else (self.current, self.other)
 
 
 def issue(token_bytes: Callable[[int], bytes]) -> str:

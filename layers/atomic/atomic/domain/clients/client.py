@@ -20,10 +20,11 @@ class Client:
     """A tenant of the runtime, and what the key that opened it may do.
 
     An empty `base_urls` allows every URL (only `--dev` gives such clients). `redact` names members of JSON
-    that its readers are shown as a hash under `redaction_key`. Attempts get tokens under `attempt_key`, and
-    none when it is empty. `callbacks`: its events have callback URLs. `origins`: pages of these may call
-    the API for it. `key_id` is the key that opened it, `key_ids` are its valid keys, or None where no keys
-    are stored. `token` is the start token that opened it in place of a key.
+    that its readers are shown as a hash under `redaction_key`. Attempts get tokens under the first of
+    `attempt_keys`, and none when there are none; tokens under each of them are valid. `callbacks`: its
+    events have callback URLs. `origins`: pages of these may call the API for it. `key_id` is the key that
+    opened it, `key_ids` are its valid keys, or None where no keys are stored. `token` is the start token
+    that opened it in place of a key. `has_old_hash`: its key is not hashed under the current pepper.
     """
 
     id: str
@@ -33,9 +34,10 @@ class Client:
     ed25519: bool = False
     redact: tuple[str, ...] = ()
     redaction_key: bytes = b""
-    attempt_key: bytes = b""
+    attempt_keys: tuple[bytes, ...] = ()
     callbacks: bool = True
     origins: tuple[str, ...] = ()
+    has_old_hash: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
     key_id: str = ""
     key_ids: frozenset[str] | None = None
@@ -79,8 +81,9 @@ class OpenRegistry:
         signing_secrets: tuple[bytes, ...] = (),
         origins: tuple[str, ...] = (),
     ) -> None:
-        self.callback_key = callback_key
-        made = partial(Client, attempt_key=attempt_key, signing_secrets=signing_secrets, origins=origins)
+        self.callback_keys = (callback_key,) if callback_key else ()
+        attempt_keys = (attempt_key,) if attempt_key else ()
+        made = partial(Client, attempt_keys=attempt_keys, signing_secrets=signing_secrets, origins=origins)
         # Each step asks for its client twice.
         self._client = lru_cache(maxsize=1024)(made)
 

@@ -18,7 +18,7 @@ def admin(table: str, environ: Mapping[str, str]) -> Iterator[ClientAdmin]:
     try:
         yield ClientAdmin(
             store=DynamoClientStore(config.dynamodb_client(), table),
-            pepper=PepperSettings.of_environment(environ).key_pepper.encode(),
+            pepper=PepperSettings.of_environment(environ).peppers.current,
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,
         )

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from atomic.application.engine import Settings
+from atomic.domain.clients.api_keys import Peppers
 from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -21,6 +22,14 @@ class PepperSettings(SettingsModel):
     """The settings that making keys needs."""
 
     key_pepper: str = Field(min_length=32, repr=False, description="the KeyPepper of the stack")
+    previous_key_pepper: str = Field(
+        "", repr=False, description="another pepper whose keys and tokens are valid as well"
+    )
+
+    @property
+    def peppers(self) -> Peppers:
+        """The peppers of keys and tokens."""
+        return Peppers(self.key_pepper.encode(), self.previous_key_pepper.encode() or None)
 
 
 class ClientStoreSettings(PepperSettings):

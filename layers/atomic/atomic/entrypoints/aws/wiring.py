@@ -61,7 +61,7 @@ class AwsRuntime:
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
         self.metrics = EmfTelemetry(namespace=settings.namespace, service=settings.service)
-        self._pepper = settings.key_pepper.encode()
+        self._peppers = settings.peppers
         self.processes = one_of_several(
             self.tasks,
             SharedCounts(
@@ -73,7 +73,7 @@ class AwsRuntime:
         self.engine = self._open_engine()
         self._admin = ClientAdmin(
             store=DynamoClientStore(self.clients[0], settings.table),
-            pepper=self._pepper,
+            pepper=self._peppers.current,
             now_ms=SystemClock().now_ms,
             token_bytes=SystemEntropy().token_bytes,
         )
@@ -106,7 +106,7 @@ class AwsRuntime:
             self._calls,
             dynamodb,
             table_name=table_name,
-            pepper=self._pepper,
+            peppers=self._peppers,
             now_ms=SystemClock().now_ms,
         )
         return Engine(

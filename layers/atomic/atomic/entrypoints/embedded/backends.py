@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
 
 from atomic.adapters.sqlite.backend import SqliteBackend, client_store
+from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.application.backend import Backend
 from atomic.application.client_admin import ClientStore
 from atomic.entrypoints.embedded.settings import ServerSettings
@@ -22,3 +24,8 @@ def open_backend(
 def open_clients(settings: ServerSettings) -> AbstractContextManager[ClientStore]:
     """The clients of a server's store, for operators, whether the server runs or not."""
     return client_store(settings.data_dir)
+
+
+def without_server(directory: Path) -> AbstractContextManager[object]:
+    """Keep servers away from the data directory meanwhile. Raises DataDirInUse while one uses it."""
+    return DataDirLock(directory)

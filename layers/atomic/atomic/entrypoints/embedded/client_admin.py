@@ -7,13 +7,20 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from atomic.adapters.secret_files import KEY_PEPPER, key_pepper
+from atomic.adapters.secret_files import (
+    KEY_PEPPER,
+    end_previous_key_pepper,
+    key_pepper,
+    previous_key_pepper,
+    rotate_key_pepper,
+)
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin, ClientStore
 from atomic.application.client_cache import locked_out
 from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.records import OPERATOR_ID
-from atomic.entrypoints.embedded.backends import open_clients
+from atomic.entrypoints.embedded.backends import open_clients, without_server
 from atomic.entrypoints.embedded.settings import ServerSettings
 
 Done = TypeVar("Done")
@@ -40,25 +47,50 @@ def _admin(store: ClientStore, directory: Path) -> ClientAdmin:
     )
 
 
-def pepper_of_keys(directory: Path, opens: OpenClients) -> bytes:
-    """The pepper that the keys of clients are hashed with. It is made when no live key needs another one.
+def peppers_of_keys(directory: Path, opens: OpenClients) -> Peppers:
+    """The peppers that the keys of clients are hashed with. One is made when no live key needs another.
 
     Raises ValueError when a live key does: the server would refuse this key without a visible reason.
     """
     path = directory / KEY_PEPPER
-    pepper = key_pepper(directory) if path.exists() else None
+    peppers = _peppers(directory) if path.exists() else None
     with opens() as store:
         records = [store.load(client_id) for client_id in (*store.ids(), OPERATOR_ID)]
     found = [record for record in records if record is not None]
-    if out := locked_out(found, pepper, SystemClock().now_ms()):
-        what = "missing" if pepper is None else "a different pepper"
+    if out := locked_out(found, peppers, SystemClock().now_ms()):
+        what = "missing" if peppers is None else "a different pepper"
         raise ValueError(
             f"{path} is {what}: the API keys of {_listed(out)} were made with the pepper that belongs to "
             "clients.db, and are refused without it. Restore that file (`atomic backup` copies both), or "
             "make new keys by `atomic clients rotate ID --overlap-hours 0` (the operator's by `atomic "
             "operator rotate-key`)"
         )
-    return key_pepper(directory) if pepper is None else pepper
+    return peppers or _peppers(directory)
+
+
+def rotate_pepper(directory: Path) -> None:
+    """Make another pepper; keys stay valid. Raises ValueError, and OSError while a server runs."""
+    with without_server(directory):
+        rotate_key_pepper(directory)
+
+
+def end_pepper(directory: Path) -> None:
+    """Forget the pepper of before the last rotation. Raises OSError while a server runs, and
+    ValueError while a live key needs it.
+    """
+    with without_server(directory):
+        with admin(directory) as clients:
+            needed = clients.under_other_peppers()
+        if needed:
+            raise ValueError(
+                f"keys of {_listed(needed)} have not been used since the pepper was rotated, and would "
+                "not be valid any more: replace or revoke them first"
+            )
+        end_previous_key_pepper(directory)
+
+
+def _peppers(directory: Path) -> Peppers:
+    return Peppers(key_pepper(directory), previous_key_pepper(directory))
 
 
 class ManagedClients:

@@ -21,7 +21,7 @@ from atomic.application.backend import Backend
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, StoreUnavailable
 from atomic.domain.clients.client import OpenRegistry
-from atomic.entrypoints.embedded.client_admin import ManagedClients, pepper_of_keys
+from atomic.entrypoints.embedded.client_admin import ManagedClients, peppers_of_keys
 from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api, ManageClients
@@ -164,10 +164,10 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
             raise ServeRefusedError(
                 "--allow-origin needs --dev: without it, each client lists its own (atomic clients origins)"
             )
-        pepper = pepper_of_keys(directory, backend.client_store)
+        peppers = peppers_of_keys(directory, backend.client_store)
     except ValueError as damaged:
         raise ServeRefusedError(str(damaged)) from None
-    registry = opened.enter_context(backend.registry(pepper=pepper, now_ms=SystemClock().now_ms))
+    registry = opened.enter_context(backend.registry(peppers=peppers, now_ms=SystemClock().now_ms))
     manage = ManagedClients(directory, backend.client_store)
     opened.callback(manage.close)
     return _Clients(registry=registry, manage=manage)

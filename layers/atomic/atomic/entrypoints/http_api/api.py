@@ -7,7 +7,8 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 from atomic.application.admission import Refused, Reservation
@@ -61,13 +62,15 @@ class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
-    steps, on runtimes that are paid by use. `manage` is None where no clients are stored.
+    steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `rehashed` are
+    the ids of keys that this process has tried to hash under the current pepper.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     manage: ManageClients | None = None
+    rehashed: set[str] = field(default_factory=set)
 
 
 class Table:
@@ -190,11 +193,23 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
         )
     if client_id and not keys.is_client_id(client_id):
         raise not_found()
+    if holder.has_old_hash:
+        await _rehash(api, holder, given or "")
     if OPERATOR_SCOPE in holder.scopes and not _OPERATED.isdisjoint(scopes):
         return replace(holder, id=client_id)
     if holder.id != client_id or not any(has_scope(holder.scopes, scope) for scope in scopes):
         raise not_found()
     return holder
+
+
+async def _rehash(api: Api, holder: Client, api_key: str) -> None:
+    """Hash the key under the current pepper. If this fails, another process may do so later."""
+    if api.manage is None or holder.key_id in api.rehashed:
+        return
+    api.rehashed.add(holder.key_id)
+    with suppress(StoreUnavailable, ValueError):
+        await api.manage(lambda admin: admin.rehash(holder.id, api_key))
+        _log.info("a key is hashed under the current pepper now", extra={"keyId": holder.key_id})
 
 
 def keeps_no_clients() -> Problem:
@@ -272,4 +287,4 @@ async def outcome_response(api: Api, step: Step, client: Client) -> ApiResponse:
 def attempt_of(request: ApiRequest, client: Client, step_id: str | None) -> int | None:
     """The number of the attempt of this step whose token the request has; None without such a token."""
     token = request.headers.get(headers.ATTEMPT_TOKEN, "")
-    return headers.parse_attempt_token(client.attempt_key, step_id or "", token)
+    return headers.parse_attempt_token(client.attempt_keys, step_id or "", token)

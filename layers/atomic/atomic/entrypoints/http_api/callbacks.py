@@ -56,10 +56,10 @@ _Action = Callable[[Step, Client], Awaitable[Step]]
 
 def callback_member(api: Api, client: Client, event: Step) -> dict[str, str]:
     """The callback URL of an event as a member of an answer; nothing for other steps."""
-    key = api.engine.clients.callback_key
-    if event.spec.kind != "event" or not client.callbacks or not key:
+    keys = api.engine.clients.callback_keys
+    if event.spec.kind != "event" or not client.callbacks or not keys:
         return {}
-    token = callback_token(key, Callback(event.id, callback_ends_s(event)))
+    token = callback_token(keys[0], Callback(event.id, callback_ends_s(event)))
     at = event.spec.reached_at
     return {"callbackUrl": f"{api.engine.settings.public_url if at is None else at}{PATH}{token}"}
 
@@ -186,7 +186,7 @@ async def _event_of(api: Api, token: str) -> tuple[Step, Client]:
     """The event of a valid token, and its client. Raises Problem 404; a forged token costs no read."""
     engine = api.engine
     now_s = engine.clock.now_ms() // 1000
-    found = parse_callback_token(engine.clients.callback_key, token, now_s)
+    found = parse_callback_token(engine.clients.callback_keys, token, now_s)
     event = None if found is None else await engine.store.get(found.step_id)
     # A later event of the same identity has a URL of its own.
     if found is not None and event is not None and callback_ends_s(event) == found.ends_s:

@@ -25,7 +25,7 @@ from atomic.entrypoints.http_api.client_requests import (
 )
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, link_header, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
-from atomic.entrypoints.http_api.start_tokens import token_key
+from atomic.entrypoints.http_api.start_tokens import token_keys
 from atomic.entrypoints.http_api.views import client_view, json_response, key_view, secret_view
 from atomic.protocol import keys, problems
 from atomic.protocol.constants import PAGE_MAX
@@ -155,7 +155,7 @@ async def post_start_token(api: Api, request: ApiRequest, client: Client) -> Api
         steps=wanted.steps,
         ends_s=ends_s,
     )
-    text = start_token(token_key(api.engine.clients), token)
+    text = start_token(token_keys(api.engine.clients)[0], token)
     if len(text) > TOKEN_MAX_CHARS:
         raise problems.invalid("workflows", "too many or too long names and URLs; make several tokens")
     view = {

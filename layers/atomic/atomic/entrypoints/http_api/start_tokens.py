@@ -16,10 +16,9 @@ from atomic.protocol.start_tokens import StartToken, parse_start_token
 TOKEN_SCOPE: Final = "start-token"  # noqa: S105 - the name of a scope
 
 
-def token_key(clients: ClientRegistry) -> bytes:
-    """The key of the tokens of a server; empty where it has none."""
-    secret = clients.callback_key
-    return hmac.digest(secret, b"start tokens", "sha256") if secret else b""
+def token_keys(clients: ClientRegistry) -> list[bytes]:
+    """The keys of the tokens of a server; new ones are made under the first. None where it has none."""
+    return [hmac.digest(secret, b"start tokens", "sha256") for secret in clients.callback_keys]
 
 
 async def holder_of_token(clients: ClientRegistry, text: str, now_ms: int) -> Client | None:
@@ -27,7 +26,7 @@ async def holder_of_token(clients: ClientRegistry, text: str, now_ms: int) -> Cl
 
     A forged token costs no read. A token ends with the key for which it was made.
     """
-    token = parse_start_token(token_key(clients), text, now_ms // 1000)
+    token = parse_start_token(token_keys(clients), text, now_ms // 1000)
     client = None if token is None else await clients.get(token.client_id)
     if token is None or client is None or not client.has_key(token.key_id):
         return None
