@@ -205,7 +205,7 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
         step = json.loads(answer.read())
     print(f"Atomic: {url}/demo   table {outputs['TableName']}   endpoint {base}hello")
     print(f"curl -s {url}/demo -H 'Authorization: Bearer {api_key}' -d '{json.dumps(start)}'")
-    print(f"curl -s {outputs['DemoUrl']}/users -d '{{\"userName\": \"ada\"}}'")
+    print(f'curl -s {outputs["DemoUrl"]}/users -d \'{{"userName": "ada"}}\'')
     print(f"run {step['runId']}: {step['status']}, {step['response']}", flush=True)
     if sys.stdin.isatty() and step["status"] == "succeeded":
         try:
