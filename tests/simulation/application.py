@@ -176,7 +176,7 @@ class Application:
             following = await process.serve(continue_run(process.engine, spec, attempt, frozenset()))
         except (*_UNLUCKY, Refusal):
             return self._failed(step_id, 500)
-        self._observed.acknowledge(following.step, self._world.truth.rows)
+        self._observed.acknowledge(following.step, self._world)
         return EndpointResponse(status=202, headers={headers.CONTINUE_AS: following.step.id})
 
     async def _known(
@@ -251,7 +251,7 @@ class Application:
             self._observed.wrong.append(
                 f"who posted {node.name} waited {late_s:.1f} s longer than asked for"
             )
-        self._observed.acknowledge(step, self._world.truth.rows)
+        self._observed.acknowledge(step, self._world)
         if step.id != plan.step_id(node):
             self._observed.wrong.append(f"asked for {node.name} of {plan.key}, got {step.id}")
         return step

@@ -44,6 +44,8 @@ _TREES: Final[dict[str, Node]] = {
     "single": Node(name="root"),
     "user-creation": Node(name="root", stages=((_leaf("user"),), (_leaf("email"), _leaf("analytics")))),
     "nested": Node(name="root", stages=((Node(name="mid", stages=((_leaf("deep"),),)),),)),
+    # Its handler waits for so long that AWS makes first attempts inline, and is told that one is unfinished.
+    "inline": Node(name="root", stages=((Node(name="slow", takes_s=0.4),), (_leaf("a"),))),
     "timer": Node(name="root", stages=((Node(name="nap", kind="timer", delay_ms=700), _leaf("a")),)),
     "event": Node(name="root", stages=((Node(name="mail", kind="event"),),)),
     "cancel": Node(name="root", stages=((_leaf("user"),), (_leaf("email"),))),
@@ -135,7 +137,7 @@ def _scenario(name: str, runtime: str) -> Scenario:
         key="k",
         root=_TREES[name],
         manners=("raises", "suspends"),
-        wait_ms=30,
+        wait_ms=150 if name == "inline" else 30,
         cancel_after_s=_CANCELLED_AFTER_S.get(name),
         graceful_within_ms={"graceful": 120_000, "graceful for too long": 2_000}.get(name),
         undo_takes_s=9.0 if name == "graceful for too long" else 0.0,

@@ -42,7 +42,7 @@ class Memory:
         except (*_UNLUCKY, Refusal):
             return False
         self._observed.remembered["values"] += 1
-        self._observed.acknowledge(started.step, self._world.truth.rows)
+        self._observed.acknowledge(started.step, self._world)
         if started.step.id != value_id or not started.step.is_settled:
             self._observed.wrong.append(f"posted the value {value_id}, got {told(started.step)}")
         return True

@@ -13,6 +13,7 @@ from atomic.protocol.enums import OutcomeKind, Status
 
 if TYPE_CHECKING:
     from simulation.process import Process
+    from simulation.world import World
 
 Told = tuple[str, int, Status, bytes | None]
 
@@ -31,6 +32,8 @@ class Observations:
     """The observations of callers and endpoints, outside of Atomic."""
 
     acknowledged: set[str] = field(default_factory=set)
+    # Live steps that a caller was told of, and their generations.
+    told_live: set[tuple[str, int]] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
     cancelled_at_s: dict[str, float] = field(default_factory=dict)
     cancelled_step_at_s: dict[str, float] = field(default_factory=dict)
@@ -64,10 +67,13 @@ class Observations:
         if wait_ms:
             self.waited_s[step_id].append((attempt, asyncio.get_running_loop().time()))
 
-    def acknowledge(self, step: Step, rows: dict[str, Step]) -> None:
+    def acknowledge(self, step: Step, world: "World") -> None:
         """A caller got this row as its answer."""
         self.acknowledged.add(step.id)
-        if step.id not in rows:
+        if not step.is_settled:
+            self.told_live.add((step.id, step.generation))
+        world.sqs.check(step.id)
+        if step.id not in world.truth.rows:
             self.wrong.append(f"{step.id} was acknowledged and does not exist")
         if step.is_settled:
             self.told.append(told(step))

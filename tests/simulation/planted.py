@@ -496,6 +496,8 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (starting, "until_settled", _wait_by_the_wall),
         (creation, "until_settled", _wait_by_the_wall),
     ],
+    "a handler is told of a step without a wake-up": [(transitions, "_is_first_sent", _never)],
+    "a post that attaches sends no wake-up": [(starting, "ensure_wakeup", _do_nothing)],
     "a dead letter follows its row": [
         (applying, "effects_of", _letter_after_the_row),
         (applying, "run_effects", _send_letters_too),

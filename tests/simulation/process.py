@@ -4,6 +4,7 @@ They may die at any await, and are replaced.
 """
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -226,17 +227,22 @@ class Sqs:
         self._loop = asyncio.get_running_loop()
         self._some = world.chance.random
         self._under_way: defaultdict[str, list[Message]] = defaultdict(list)
+        self._in_hand: Counter[str] = Counter()
+        self._lost: set[str] = set()
         self._doubled: Counter[str] = Counter()
 
     def put(self, step_id: str, at_ms: int, wait_s: float) -> None:
         """Accept a message."""
         wait_s = min(wait_s, DELAY_MAX_S) if wait_s < SCHEDULED_FROM_MS / 1000 else wait_s
         strike, now_s = self._world.faults.strike, self._loop.time()
-        if any(m.at_ms == at_ms and now_s - m.put_s < 0.002 for m in self._under_way[step_id]):
-            # Two processes send the same in the same millisecond, and one of them is about to lose the
-            # race.
+        row = self._world.truth.rows.get(step_id)
+        # Two processes send the same in the same millisecond, and one of them is about to lose the race. Or
+        # several posts tell of a step at once, and each of them makes sure that it has a wake-up.
+        apart_s = math.inf if row is not None and row.has_no_wakeup else 0.002
+        if any(m.at_ms == at_ms and now_s - m.put_s < apart_s for m in self._under_way[step_id]):
             self._doubled[step_id] += 1
         if strike("wake-up lost", now_s) and self._world.may_lose(step_id):
+            self._lost.add(step_id)
             return
         if strike("wake-up twice", now_s):
             self._doubled[step_id] += 1
@@ -246,6 +252,21 @@ class Sqs:
         elif strike("wake-up early", now_s):
             wait_s *= self._some()
         self._later(wait_s, Message(step_id, at_ms, now_s))
+
+    def check(self, step_id: str) -> None:
+        """A live step that somebody was told of has a wake-up: in the queue, or with a receiver.
+
+        Steps are excepted whose wake-up the queue lost against its promise, and roots whose wake-up came
+        early by a wrong clock: both are swept.
+        """
+        step = self._world.truth.rows.get(step_id)
+        if not self._world.scenario.on_aws or step is None or step.due_at_ms is None:
+            return
+        if step_id in self._lost or (step.is_root and self._world.faults.happened["skew"]):
+            return
+        is_told = (step_id, step.generation) in self._world.observed.told_live
+        if is_told and not (self._under_way[step_id] or self._in_hand[step_id]):
+            self.wrong.append(f"{step_id} is {step.status} and has no wake-up at {self._loop.time():.3f}")
 
     def _later(self, wait_s: float, message: Message) -> None:
         self._under_way[message.step_id].append(message)
@@ -258,6 +279,7 @@ class Sqs:
             return
         self._count(message.step_id)
         self._under_way[message.step_id].remove(message)
+        self._in_hand[message.step_id] += 1
         message.receives += 1
         process = receivers[int(self._some() * len(receivers))]
         process._spawn(self._take(process, message), step_id=message.step_id)
@@ -275,6 +297,8 @@ class Sqs:
                 again_s = min(AGAIN_AFTER_S * 2 ** (message.receives - 1), DELAY_MAX_S)
                 self._doubled[message.step_id] += 1
                 self._later(VISIBILITY_S if process.dead else again_s, message)
+            self._in_hand[message.step_id] -= 1
+            self.check(message.step_id)
 
     def _count(self, step_id: str) -> None:
         """A step has at most two wake-ups that are not spare, apart from those that the queue duplicated.

@@ -20,6 +20,7 @@ from atomic.application.engine import Engine
 from atomic.application.graceful_cancel import cancel_gracefully, request_cancel_below
 from atomic.application.messages import send_message
 from atomic.application.process_wakeup import process_wakeup
+from atomic.application.queries import get_run
 from atomic.application.results import signal, signal_heartbeat
 from atomic.application.start import StartResult, start
 from atomic.domain.clients.client import Client
@@ -106,8 +107,39 @@ def test_a_step_is_two_writes_one_message_and_no_read() -> None:
     asyncio.run(body())
 
 
-# A running handler occupies its environment, so its steps are started in others.
-STEPS = Counter({"PutItem": 4, "UpdateItem": 4, "SendMessage": 4})
+def test_an_inline_step_that_was_left_alone_gets_a_wakeup_when_it_is_posted_or_looked_at_again() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime, elsewhere = Runtime(account), Runtime(account)
+            root = a_root(a_spec(key=UUID))
+            await runtime.engine.store.create(root)
+            # The environment dies during the attempt, and nobody is told.
+            spec = replace(a_step(0), parent=root.id)
+            left = begin(
+                spec, spec.identity, runtime.engine.clock.now_ms() - 60_000, "9" * 32, awaited=True
+            )
+            await runtime.engine.store.create(left)
+            # Without a wake-up it would never be deleted.
+            key = {"pk": {"S": spec.run_id}, "sk": {"S": left.position}}
+            assert "ttl" in account.dynamodb.get_item(TableName=TABLE_NAME, Key=key)["Item"]
+            recorder.calls.clear()
+            await get_run(elsewhere.engine, Client(id="acme"), spec.run_id, after=None, limit=10)
+            assert Counter(recorder.operations) == Counter({"GetItem": 1, "Query": 1, "SendMessage": 1})
+            recorder.calls.clear()
+            again = await start(elsewhere.engine, spec, wait_ms=1)
+            assert (again.created, again.step.has_no_wakeup) == (False, False)
+            # The wake-up is acknowledged before the row says that the handler waits.
+            writes = [name for name in recorder.operations if name in {"SendMessage", "UpdateItem"}]
+            assert writes[:2] == ["SendMessage", "UpdateItem"]
+            item = account.dynamodb.get_item(TableName=TABLE_NAME, Key=key)["Item"]
+            assert "ttl" not in item
+
+    asyncio.run(body())
+
+
+# A running handler occupies its environment, so its steps are started in others. Only the root has a
+# wake-up: who waits for a step is called again if both processes die.
+STEPS = Counter({"PutItem": 4, "UpdateItem": 4, "SendMessage": 1})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from atomic.domain.events import (
     Cancelled,
     Claimed,
     Ended,
+    Event,
     Redriven,
     ResultPosted,
     WaiterAdded,
@@ -133,6 +134,26 @@ def test_a_note_on_the_row_asks_for_nothing(step: Step) -> None:
     noted = replace(step, version=step.version + 1)
     assert effects_of(step, noted, NOW) is NONE
     assert effects_of(CHILD, transition(CHILD, WaiterAdded("w"), NOW), NOW) is NONE
+
+
+@pytest.mark.parametrize("event", [WaiterAdded("w"), WatchAdded(Watch("w", 1))])
+def test_who_waits_first_for_an_inline_step_sends_its_wakeup_before_the_row(event: Event) -> None:
+    below = replace(HTTP, parent=ROOT.id, retry=RetryPolicy(count=1))
+    inline = begin(below, "child", NOW, "nonce", awaited=True)
+    assert inline.has_no_wakeup
+    retried = ended(inline, OutcomeKind.RETRYABLE, error=NO)
+    for step in (inline, retried):
+        asked = transition(step, event, NOW + 5)
+        assert not asked.has_no_wakeup
+        assert step.due_at_ms is not None
+        assert effects_of(step, asked, NOW + 5) == Effects(ahead=SendWakeup(step.due_at_ms))
+    assert not succeeded(inline).has_no_wakeup
+    # A root, a step that is not waited for, and one that an invoker makes have one from the beginning.
+    assert not begin(HTTP, keys.ROOT, NOW, "nonce", awaited=True).has_no_wakeup
+    assert not begin(below, "child", NOW, "nonce").has_no_wakeup
+    pending = begin(below, "child", NOW, None, awaited=True)
+    assert not pending.has_no_wakeup
+    assert not transition(pending, Claimed("n"), NOW).has_no_wakeup
 
 
 def test_soon_is_what_might_overtake_a_write() -> None:

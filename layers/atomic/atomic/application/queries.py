@@ -12,6 +12,7 @@ from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts, RunQuery
 from atomic.application.refusals import NotFound
 from atomic.application.start import now_s, wait
+from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.clients.client import Client
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.outcomes import sentence_of
@@ -42,7 +43,17 @@ async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
     step = await engine.store.get(step_id) if keys.is_step_id(step_id) else None
     if step is None or step.spec.client_id != client.id:
         raise NotFound(None if step is None else step.spec.client_id)
+    await _wake_if_left_alone(engine, step)
     return step
+
+
+async def _wake_if_left_alone(engine: Engine, step: Step) -> None:
+    """Send the wake-up of a step whose first attempt was lost with its process before anybody was told.
+
+    Otherwise its handler does that by posting it again. But the handler may have gone on without it.
+    """
+    if step.has_no_wakeup:
+        await wake_if_overdue(engine, step)
 
 
 async def wait_for_step(engine: Engine, step: Step, wait_ms: int) -> Step:
@@ -73,6 +84,7 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
             room -= _weight(step)
             if steps and (room < 0 or len(steps) == limit):
                 return RunPage(root, steps, steps[-1].id)
+            await _wake_if_left_alone(engine, step)
             steps.append(step)
         if len(found) < _READ_AT_ONCE:
             return RunPage(root, steps, None)

@@ -62,9 +62,10 @@ async def wait(engine: Engine, step: Step, until_s: float) -> Step:
 async def ask_to_wake(engine: Engine, step: Step) -> Step:
     """A post asks to wait for a step that was posted without a wait. From now on the step wakes its parent.
 
-    If the parent's attempt times out, the parent is then known to wait for this step. Returns the step.
+    If the parent's attempt times out, the parent is then known to wait for this step. A step that has no
+    wake-up gets one, since the process that makes its first attempt may have ended. Returns the step.
     """
-    if step.awaited or step.spec.parent is None:
+    if step.spec.parent is None or (step.awaited and not step.has_no_wakeup):
         return step
     after, _ = await commit(engine, step, WaiterAdded(step.spec.parent))
     return after
@@ -73,7 +74,7 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     """Make sure that a handler is called again, before it is told that the step is not finished.
 
-    The step is marked to wake its parent. The parent's row notes that its attempt was told this, so that
+    The step is marked to wake its parent, and has a wake-up from now on. The parent's row notes that its attempt was told this, so that
     the end of the attempt is not a failure. Returns the step. If it has settled by now, the caller tells
     its outcome.
     """
@@ -179,6 +180,8 @@ async def start_root(engine: Engine, spec: StepSpec) -> Created | Found:
             if permit is not None and inserted.step.status is Status.RUNNING:
                 attempt = run_attempt(engine, Claim(inserted.step, permit.pass_on()))
                 engine.spawn(attempt, step_id=inserted.step.id)
+    if isinstance(inserted, Found) and not inserted.step.is_settled:
+        await ensure_wakeup(engine, inserted.step)
     return inserted
 
 
@@ -218,7 +221,8 @@ async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -
     step = await resume(engine, step)
     if spec.kind == "event":
         step, _ = await commit(engine, step, LimitsGiven(spec.deadline_ms, spec.heartbeat_ms))
-    await ensure_wakeup(engine, step)
+    if caller.until_s is None or not step.has_no_wakeup:
+        await ensure_wakeup(engine, step)
     if caller.until_s is None:
         return StartResult(step)
     step = await ask_to_wake(engine, step)
@@ -316,13 +320,13 @@ def _with_own_depth(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
 
 
 async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
-    """Write the row and send its wake-up, unless the position is taken.
+    """Write the row and send its wake-up, unless the position is taken or the step needs no wake-up yet.
 
     An attempt begins when both are acknowledged. Without an attempt, the row is written first.
     """
     nonce = None if post.permit is None else engine.entropy.token()
     step = begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
-    due_at_ms, runs = step.due_at_ms, step.status is Status.RUNNING
+    due_at_ms, runs = None if step.has_no_wakeup else step.due_at_ms, step.status is Status.RUNNING
     beside = engine.send_wakeup(step, due_at_ms) if runs and due_at_ms is not None else None
     existing = await engine.store.create(step)
     if existing is not None and existing != step and await has_expired(engine, existing):

@@ -24,7 +24,7 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
     The process that created the step may have ended, or the queue may have failed, before its first
     wake-up was acknowledged. After a later change, the step has had a wake-up.
     """
-    if step.attempt_count == 0 and step.due_at_ms is not None:
+    if (step.attempt_count == 0 or step.has_no_wakeup) and step.due_at_ms is not None:
         await engine.send_wakeup(step, step.due_at_ms)
     elif _is_first_call(step) and step.due_at_ms is not None:
         # The creator's wake-up, if there is one, is for the same time. This one is spare once it changes.

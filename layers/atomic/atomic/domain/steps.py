@@ -131,8 +131,9 @@ class Step:
     `heartbeat_by_ms`: when an open event expires unless a heartbeat comes. A heartbeat postpones this and
     leaves `due_at_ms` as it is, so it needs no wake-up of its own.
     `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
-    `awaited`: the first post of this step asked to wait for it. `waiters` are the steps to wake when this
-    one settles. `watches` are of steps that wait for several steps. `wake`: how this step itself waits for
+    `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits for the
+    first attempt, so no wake-up was sent. It is sent before anybody is told that the step is unfinished.
+    `waiters` are the steps to wake when this one settles. `watches` are of steps that wait for several steps. `wake`: how this step itself waits for
     several steps; None means any of them.
     `woken`: a step that this one may be waiting for has settled since the running attempt began. `told` is
     the first unfinished step that the running attempt was told of.
@@ -164,6 +165,7 @@ class Step:
     retries_used: int = 0
     consecutive_lost: int = 0
     deferred_at_ms: int | None = None
+    has_no_wakeup: bool = False
     rechecks: int = 0
     woken: bool = False
     failed_meanwhile: bool = False
@@ -363,6 +365,7 @@ def settled(
         failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
+        has_no_wakeup=False,
         cancelling=step.cancelling if status is Status.FAILED else "",
         cancel_by_ms=None,
         finished_at_ms=now_ms,

@@ -58,8 +58,9 @@ _ENDED_WITH_RUN: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.RUN_ENDED, Er
 def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awaited: bool = False) -> Step:
     """A new step: already claimed if it can run at once, else pending until it is due.
 
-    Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it.
-    A value has succeeded.
+    Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it. If
+    it runs and its handler waits for it, it needs no wake-up: when both processes die, the handler is
+    called again and posts it again. A value has succeeded.
     """
     if spec.kind == "value":
         return _value(spec, position, now_ms)
@@ -82,6 +83,7 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         deadline_at_ms=deadline_at_ms,
         heartbeat_by_ms=heartbeat_by_ms,
         nonce=nonce if runs_now else None,
+        has_no_wakeup=runs_now and awaited and spec.parent is not None,
         waiters=(spec.started_by,) if spec.started_by and not spec.detached else (),
         attempt_count=1 if runs_now else 0,
         attempt_log=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
@@ -123,7 +125,9 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
             known = step.is_settled or waiter in step.waiters or len(step.waiters) >= WAITERS_MAX
-            return step if known else changed(step, waiters=(*step.waiters, waiter))
+            if known:
+                return step
+            return changed(step, waiters=(*step.waiters, waiter), has_no_wakeup=False)
         case events.WatchAdded(watch):
             return _watched(step, watch)
         case events.Woken():
@@ -193,6 +197,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         failed_meanwhile=False,
         told=None,
         deferred_at_ms=None,
+        has_no_wakeup=False,
         cancelling="recalled" if step.cancelling else "",
     )
 
@@ -223,7 +228,7 @@ def _watched(step: Step, watch: Watch) -> Step:
         return step
     # The waits of the waiter's earlier attempts are over, so their watches are dropped.
     others = (w for w in step.watches if w.waiter != watch.waiter or w.attempt == watch.attempt)
-    return changed(step, watches=(*others, watch))
+    return changed(step, watches=(*others, watch), has_no_wakeup=False)
 
 
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
@@ -370,6 +375,9 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
     follows: tuple[Effect, ...] = ()
     if was_settled:
         follows = ("remember run", "count reopened") if after.is_root else ("count reopened",)
+    if after.due_at_ms is not None and _is_first_sent(before, after):
+        # The row says that somebody waits for the step only when its wake-up is acknowledged.
+        return Effects(ahead=SendWakeup(after.due_at_ms))
     if after.due_at_ms is None or not _needs_wakeup(before, after):
         return Effects(after=follows) if follows else NONE
     wakeup = SendWakeup(after.due_at_ms)
@@ -388,6 +396,11 @@ def _needs_wakeup(before: Step, after: Step) -> bool:
     # the process that rechecks the step. A cancel may be requested at the very time of an attempt.
     is_woken = before.status is Status.WAITING or before.cancelling != after.cancelling
     return (is_woken and after.status is Status.PENDING) or after.due_at_ms != before.due_at_ms
+
+
+def _is_first_sent(before: Step, after: Step) -> bool:
+    # A claim sends one for the end of its lease.
+    return before.has_no_wakeup and not after.has_no_wakeup and after.due_at_ms == before.due_at_ms
 
 
 def is_soon(due_at_ms: int, now_ms: int) -> bool:

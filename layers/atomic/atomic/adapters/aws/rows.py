@@ -46,7 +46,7 @@ def encode(step: Step) -> Encoded:
     changing = {
         "v": _number(step.version),
         "g": {"B": progress},
-        "ttl": _number(ttl_s(step)),
+        "ttl": _number(_born_ttl_s(step) if step.has_no_wakeup else ttl_s(step)),
         **response,
         **_index_attributes(step),
     }
@@ -59,7 +59,7 @@ def encode(step: Step) -> Encoded:
         # Nothing processes it when its run ends. So it has an expiry from the beginning, which maintenance
         # postpones as long as its run is live (`DynamoStepStore.purge`).
         del changing["ttl"]
-        fixed["ttl"] = _number((step.created_at_ms + step.spec.retention_ms) // 1000 + GRACE_S)
+        fixed["ttl"] = _number(_born_ttl_s(step))
     return Encoded(fixed, changing, parts)
 
 
@@ -99,6 +99,11 @@ def part_keys(item: Item) -> list[Item]:
 def ttl_s(step: Step) -> int | None:
     """When DynamoDB may delete the step's item, in epoch seconds."""
     return None if step.expires_at_ms is None else step.expires_at_ms // 1000 + GRACE_S
+
+
+def _born_ttl_s(step: Step) -> int:
+    """The expiry of a live step that may never be processed again; maintenance postpones it."""
+    return (step.created_at_ms + step.spec.retention_ms) // 1000 + GRACE_S
 
 
 def _response(step: Step, progress_bytes: int) -> tuple[dict[str, Any], list[Item]]:
