@@ -133,7 +133,7 @@ openapi: install  ## Rewrite docs/openapi.json and the dashboard's core/enums.js
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json
 	$(BIN)/python scripts/dashboard_enums.py
 
-# The AWS runtime. Emulator, checkov and sam have environments of their own, because their pins conflict.
+# The AWS runtime. Emulator, checkov, parliament and sam have environments of their own, because their pins conflict.
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --upgrade --quiet
 SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 
@@ -148,6 +148,7 @@ lock-aws:  ## Pin the newest AWS tools and the packages that the functions ship 
 	echo 'ministack aws-sam-translator awslambdaric' | tr ' ' '\n' | $(LOCK) - -o requirements-aws.lock
 	echo 'aws-sam-cli cfn-lint uv' | tr ' ' '\n' | $(LOCK) - -o requirements-sam.lock
 	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
+	printf 'parliament\nsetuptools<81\n' | $(LOCK) - -o requirements-parliament.lock
 	$(LOCK) pyproject.toml --extra aws --extra ed25519 --constraints requirements.lock -o layers/atomic/requirements.txt \
 	  $(foreach package,$(NOT_SHIPPED),--no-emit-package $(package))
 
@@ -181,10 +182,12 @@ sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) for the
 build: .venv-sam/installed  ## Build the functions for AWS
 	$(SAM) scripts/sam-build
 
-validate: .venv-sam/installed .venv-checkov/installed  ## Lint template.yaml and check it against AWS best practices
+validate: install .venv-sam/installed .venv-checkov/installed .venv-parliament/installed  ## Lint template.yaml and its roles
 	$(SAM) sam validate --lint
 	.venv-sam/bin/cfn-lint template.yaml
 	.venv-checkov/bin/checkov --file template.yaml
+	cd tests && ../$(BIN)/python -m policies ../dist/policies
+	.venv-parliament/bin/parliament --config .parliament.yaml --include-community-auditors --directory dist/policies
 
 aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy template.yaml onto an AWS emulator
 	@$(BIN)/python scripts/aws_local.py

@@ -12,21 +12,10 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from contract.aws import GROUP, TABLE_NAME
-from stack_template import RESOURCES, several
+from policies import policies_of
+from stack_template import several
 
-_NAMES: Final = {
-    "AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012",
-    "AWS::StackName": "atomic", "Table": TABLE_NAME, "ScheduleGroup": GROUP,
-}  # fmt: skip
-_QUEUES: Final = {"StepQueue": "steps", "LongStepQueue": "long-steps", "DeadLetterQueue": "dead-letters"}
-_ARNS: Final = {
-    "Table.Arn": f"arn:aws:dynamodb:eu-central-1:123456789012:table/{TABLE_NAME}",
-    "ScheduleRole.Arn": "arn:aws:iam::123456789012:role/scheduler",
-} | {f"{name}.Arn": f"arn:aws:sqs:eu-central-1:123456789012:{queue}" for name, queue in _QUEUES.items()}
 READS: Final = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}
-# Of the conditions of the template, these hold on a stack with default parameters.
-_TRUE: Final = {"IsOnAws"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +25,6 @@ class Request:
     action: str
     resource: str
     context: dict[str, list[str]] = field(default_factory=dict)
-
-
-def resolved(value: Any) -> Any:
-    """A value of the template with references as on moto; what a condition leaves out is None."""
-    if isinstance(value, list):
-        return [each for each in map(resolved, value) if each is not None]
-    if not isinstance(value, dict):
-        return value
-    [(name, given)] = value.items() if len(value) == 1 else [("", value)]
-    if name == "Ref":
-        return None if given == "AWS::NoValue" else _NAMES.get(given, f"<{given}>")
-    if name == "Fn::GetAtt":
-        return _ARNS.get(given, f"<{given}>")
-    if name == "Fn::If":
-        return resolved(given[1] if given[0] in _TRUE else given[2])
-    if name == "Fn::Sub":
-        text, own = (given, {}) if isinstance(given, str) else given
-        known = _NAMES | _ARNS | {key: resolved(each) for key, each in own.items()}
-        return re.sub(r"\$\{([^}]+)\}", lambda found: str(known.get(found[1], f"<{found[1]}>")), text)
-    return {key: resolved(each) for key, each in value.items()}
-
-
-def policies_of(role: str) -> list[dict[str, Any]]:
-    """All statements of a role, those of its managed policies too."""
-    properties = RESOURCES[role]["Properties"]
-    attached = [RESOURCES[arn["Ref"]]["Properties"] for arn in properties.get("ManagedPolicyArns", [])]
-    return [
-        statement
-        for policy in (*properties["Policies"], *attached)
-        for statement in resolved(policy["PolicyDocument"]["Statement"])
-    ]
 
 
 def allows(role: str, request: Request) -> bool:

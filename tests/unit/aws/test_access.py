@@ -6,7 +6,8 @@ from atomic.adapters.aws import table
 from atomic.entrypoints.aws.access import ACCESS
 from contract.aws import TABLE_NAME
 from contract.roles import READS, Request, allows
-from stack_template import FUNCTIONS, target_of
+from policies import policies_of
+from stack_template import FUNCTIONS, several, target_of
 
 PREFIXES = (table.RUN, table.CLIENT, table.KEY, table.RATE, table.STORED, table.LEASE)
 ACTIONS = {
@@ -46,6 +47,18 @@ def test_nobody_scans_deletes_or_takes_other_items_along(role: str) -> None:
         assert not allows(role, Request(f"dynamodb:{action}", TABLE_ARN))
     for action in ACTIONS:
         assert not allows(role, asks(action, table.RUN, "unknown#"))
+
+
+def test_a_function_passes_the_role_of_its_schedules_to_the_scheduler_alone() -> None:
+    passing = [
+        each for role in ACCESS for each in policies_of(role) if "iam:PassRole" in several(each["Action"])
+    ]
+    assert passing
+    for statement in passing:
+        assert statement["Resource"] == "arn:aws:iam::123456789012:role/scheduler"
+        assert statement["Condition"] == {
+            "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
+        }
 
 
 @pytest.mark.parametrize("role", ["InvokerRole", "LongInvokerRole"])
