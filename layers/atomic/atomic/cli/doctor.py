@@ -113,7 +113,8 @@ def _reaches(api: Api, endpoint: str) -> Finding:
 def _cure(error_kind: str | None) -> str:
     if error_kind == ErrorKind.ADDRESS_NOT_ALLOWED:
         return (
-            "for this machine and private networks, start the server with --allow-private (on AWS only "
-            "public addresses are called); metadata services are never called"
+            "for a private network, start the server with --allow-network (AWS: the parameter "
+            "AllowNetworks), or with --allow-private for this machine, too; metadata services are never "
+            "called"
         )
     return "is it running, and reachable from the server?"
