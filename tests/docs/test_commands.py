@@ -1,11 +1,14 @@
 """Pages for operators on AWS cannot be run here, so each of their commands is read instead."""
 
+import re
+
 import pytest
 
 from atomic.cli.aws.account import ACCOUNT_CHECKS
 from atomic.cli.aws.stack import Stack, checks_of
 from docs.commands import commands_in, commands_of, refusal
 from docs.pages import DOCS
+from stack_template import FUNCTIONS
 
 
 @pytest.mark.parametrize(
@@ -41,3 +44,9 @@ def test_the_commands_that_doctor_names_are_known_too() -> None:
 def test_a_command_with_a_mistake_is_found(text: str, says: str) -> None:
     refused = [refusal(command) for command in commands_in(text)]
     assert says in str(refused)
+
+
+def test_the_stack_is_stopped_as_a_whole() -> None:
+    loops = re.findall(r"for FUNCTION in ([^;]+);", (DOCS / "runbooks.md").read_text())
+    assert len(loops) == 2
+    assert [set(names.split()) for names in loops] == [set(FUNCTIONS)] * 2

@@ -17,7 +17,7 @@ from atomic.entrypoints.aws.demo_client import CLIENT_ID, DemoClientFunction
 from both_runtimes import embedded
 from contract.aws import PEPPER, TABLE_NAME
 from gateway import served
-from stack_template import RESOURCES
+from stack_template import GLOBALS, RESOURCES, TEMPLATE
 from unit.aws.test_handlers import Stack, stack
 
 __all__ = ["stack"]
@@ -188,4 +188,8 @@ def test_the_variables_of_the_template_are_those_that_the_demo_reads(tmp_path: P
     variables = RESOURCES["DemoFunction"]["Properties"]["Environment"]["Variables"]
     DemoFunction(dict.fromkeys(variables, "x"), tmp_path).close()
     # An application gets no secret of the stack, though each function has the variables of all.
-    assert variables["ATOMIC_KEY_PEPPER"] == ""
+    secret = {name for name, each in TEMPLATE["Parameters"].items() if each.get("NoEcho")}
+    of_all = GLOBALS["Environment"]["Variables"].items()
+    secrets = {name for name, value in of_all if isinstance(value, dict) and value.get("Ref") in secret}
+    assert "ATOMIC_KEY_PEPPER" in secrets
+    assert {variables[name] for name in secrets} == {""}
