@@ -49,7 +49,7 @@ class Gateway:
         (504, PAGE),
     ],
 )
-def test_a_handler_gives_up_soon_and_is_called_again_without_a_retry(status: int, body: bytes) -> None:
+def test_a_handler_ends_soon_and_is_called_again_without_a_retry(status: int, body: bytes) -> None:
     async def play(app: InProcess) -> None:
         async def main(ctx: AsyncContext) -> Any:
             return await ctx.step("item", 7)
