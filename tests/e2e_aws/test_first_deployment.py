@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import botocore.session
 import pytest
@@ -22,6 +23,7 @@ from scenarios.starts import NOBODY, document
 
 REPO = Path(__file__).parents[2]
 DEPLOY = (REPO / "docs/deploy.md").read_text()
+POLICY = REPO / "docs/deployer-policy.json"
 WITHIN_S = 150
 PEPPER = "KeyPepper"
 
@@ -33,6 +35,7 @@ class Checkout:
         if not stack.is_emulated:
             pytest.skip("it deploys stacks, and this test is for emulators")
         self._folder = folder
+        self._credentials = deployer()
         build = Path(stack.outputs["Build"])
         self.samconfig = folder / "samconfig.toml"
         shutil.copy(REPO / "samconfig.toml", self.samconfig)
@@ -63,9 +66,16 @@ class Checkout:
         """Run a command of docs/deploy.md, without a terminal; return its output."""
         assert command in DEPLOY
         done = subprocess.run(
-            command.split(), cwd=self._folder, input="".join(f"{line}\n" for line in answers),
-            capture_output=True, text=True, timeout=WITHIN_S, start_new_session=True, check=False,
-        )  # fmt: skip
+            command.split(),
+            cwd=self._folder,
+            env=os.environ | self._credentials,
+            input="".join(f"{line}\n" for line in answers),
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            start_new_session=True,
+            check=False,
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout
 
@@ -73,6 +83,18 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path, stack: AwsStack) -> Checkout:
     return Checkout(tmp_path, stack)
+
+
+def deployer() -> dict[str, str]:
+    """The credentials of a user who may do what docs/deployer-policy.json says, and nothing else."""
+    s3, iam, name = service("s3"), service("iam"), f"deployer-{uuid4().hex[:8]}"
+    # SAM's bucket is for TLS only, and the emulator has none.
+    for bucket in s3.list_buckets()["Buckets"]:
+        s3.delete_bucket_policy(Bucket=bucket["Name"])
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="deploys", PolicyDocument=POLICY.read_text())
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
 def service(name: str) -> Any:

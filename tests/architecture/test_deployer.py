@@ -1,0 +1,32 @@
+"""The policy for whoever deploys fits the template, and is bound to names that begin with `atomic`."""
+
+import json
+import re
+from typing import Any
+
+from architecture.test_template import REPO, RESOURCES, several
+
+POLICY: dict[str, Any] = json.loads((REPO / "docs/deployer-policy.json").read_text())
+SERVICES = {"ApiGatewayV2": "apigateway", "Serverless": "lambda"}
+# What these actions work on has a generated id, or is the account.
+UNNAMED = {"WithoutNamesOfTheirOwn", "Gateway", "FirstApiOfTheAccount"}
+
+
+def test_it_covers_the_services_of_the_template() -> None:
+    kinds = {resource["Type"].split("::")[1] for resource in RESOURCES.values()}
+    needed = {SERVICES.get(kind, kind.lower()) for kind in kinds}
+    granted = {
+        action.partition(":")[0] for each in POLICY["Statement"] for action in several(each["Action"])
+    }
+    assert needed <= granted, "a new service needs rights in docs/deployer-policy.json"
+
+
+def test_it_is_bound_to_names() -> None:
+    for statement in POLICY["Statement"]:
+        assert statement["Effect"] == "Allow"
+        if statement["Sid"] in UNNAMED:
+            assert not any(action.endswith(":*") for action in several(statement["Action"]))
+            continue
+        for resource in several(statement["Resource"]):
+            name = re.split(r":|/", resource.removesuffix("/*"))[-1]
+            assert name.startswith(("atomic", "aws-sam-cli-managed-default", "Serverless-")), resource
