@@ -2,9 +2,11 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 from architecture.test_template import REPO, RESOURCES, several
+from atomic.cli.aws.account import DEPLOYS
 
 POLICY: dict[str, Any] = json.loads((REPO / "docs/deployer-policy.json").read_text())
 SERVICES = {"ApiGatewayV2": "apigateway", "Serverless": "lambda"}
@@ -13,7 +15,8 @@ UNNAMED = {"WithoutNamesOfTheirOwn", "Gateway", "FirstApiOfTheAccount"}
 
 
 def test_it_covers_the_services_of_the_template() -> None:
-    kinds = {resource["Type"].split("::")[1] for resource in RESOURCES.values()}
+    types = [resource["Type"].split("::") for resource in RESOURCES.values()]
+    kinds = {service for vendor, service, *_ in types if vendor == "AWS"}
     needed = {SERVICES.get(kind, kind.lower()) for kind in kinds}
     granted = {
         action.partition(":")[0] for each in POLICY["Statement"] for action in several(each["Action"])
@@ -30,3 +33,15 @@ def test_it_is_bound_to_names() -> None:
         for resource in several(statement["Resource"]):
             name = re.split(r":|/", resource.removesuffix("/*"))[-1]
             assert name.startswith(("atomic", "aws-sam-cli-managed-default", "Serverless-")), resource
+
+
+def test_it_grants_what_the_doctor_asks_for() -> None:
+    for resource, actions in DEPLOYS.items():
+        named = resource.format(region="eu-west-1", account="123456789012")
+        for action in actions:
+            assert any(
+                fnmatchcase(action, pattern) and fnmatchcase(named, granted)
+                for each in POLICY["Statement"]
+                for pattern in several(each["Action"])
+                for granted in several(each["Resource"])
+            ), f"{action} on {named}"

@@ -53,9 +53,11 @@ class Scripted(Account):
 class _Service:
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self._answers = answers
+        self.asked: list[Mapping[str, Any]] = []
 
     def __getattr__(self, operation: str) -> Any:
-        def call(**_: Any) -> Any:
+        def call(**given: Any) -> Any:
+            self.asked.append(given)
             answer = self._answers[operation]
             if isinstance(answer, Exception):
                 raise answer
@@ -194,7 +196,8 @@ def test_the_policy_of_log_delivery_may_be_full() -> None:
 def rights(arn: str, denied: str = "", role: str = "") -> Finding:
     results = [
         {"EvalActionName": action, "EvalDecision": "implicitDeny" if action == denied else "allowed"}
-        for action in DEPLOYS
+        for actions in DEPLOYS.values()
+        for action in actions
     ]
     [said] = found(
         "rights to deploy",
@@ -214,6 +217,22 @@ def test_missing_rights_are_named() -> None:
     assert rights("arn:aws:iam::1:root").ok
 
 
+def test_rights_are_asked_for_resources_of_a_stack_of_the_account() -> None:
+    account = Scripted(
+        get_caller_identity={"Arn": "arn:aws-cn:iam::123456789012:user/ada"},
+        simulate_principal_policy={"EvaluationResults": []},
+    )
+    list(findings_of(BY_NAME["rights to deploy"], account))
+    asked = {
+        action: resource
+        for each in account.client("iam").asked
+        for action in each.get("ActionNames", ())
+        for resource in each["ResourceArns"]
+    }
+    assert asked["sqs:CreateQueue"] == f"arn:aws-cn:sqs:{REGION}:123456789012:atomic-steps"
+    assert asked["logs:CreateLogDelivery"] == "*"
+
+
 def test_the_rights_of_a_session_are_those_of_its_role() -> None:
     role = "arn:aws:iam::1:role/aws-reserved/sso.amazonaws.com/Admin"
     assert role in rights("arn:aws:sts::1:assumed-role/Admin/ada", role=role).advice
@@ -226,7 +245,8 @@ def test_rights_are_asked_for_every_service_of_the_template() -> None:
         "Scheduler": "scheduler", "Serverless": "lambda",
     }  # fmt: skip
     always = {each["Type"].split("::")[1] for each in RESOURCES.values() if "Condition" not in each}
-    assert {services[name] for name in always} <= {action.partition(":")[0] for action in DEPLOYS}
+    asked = {action.partition(":")[0] for actions in DEPLOYS.values() for action in actions}
+    assert {services[name] for name in always} <= asked
 
 
 @pytest.mark.parametrize("check", ACCOUNT_CHECKS, ids=lambda check: check.name)

@@ -1,6 +1,6 @@
 """What `atomic doctor --aws` asks of an account before the first deployment: who, clock, quotas, rights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -25,41 +25,53 @@ _SCHEDULER_LEAST: Final = {
     "invocations throttle limit": 250,
     "number of schedules": 1_000_000,
 }
-# One or more actions for each service of the template (a test compares).
-DEPLOYS: Final = (
-    "apigateway:POST",
-    "cloudformation:CreateChangeSet",
-    "cloudformation:ExecuteChangeSet",
-    "cloudwatch:PutDashboard",
-    "cloudwatch:PutMetricAlarm",
-    "dynamodb:CreateTable",
-    "dynamodb:UpdateContinuousBackups",
-    "dynamodb:UpdateTimeToLive",
-    "iam:AttachRolePolicy",
-    "iam:CreatePolicy",
-    "iam:CreateRole",
-    "iam:PassRole",
-    "iam:PutRolePolicy",
-    "lambda:AddPermission",
-    "lambda:CreateEventSourceMapping",
-    "lambda:CreateFunction",
-    "lambda:PublishLayerVersion",
-    "lambda:PutFunctionEventInvokeConfig",
-    "lambda:PutFunctionRecursionConfig",
-    "logs:CreateLogDelivery",
-    "logs:CreateLogGroup",
-    "logs:PutMetricFilter",
-    "logs:PutQueryDefinition",
-    "logs:PutResourcePolicy",
-    "logs:PutRetentionPolicy",
-    "s3:CreateBucket",
-    "s3:PutObject",
-    "scheduler:CreateSchedule",
-    "scheduler:CreateScheduleGroup",
-    "sns:CreateTopic",
-    "sns:Subscribe",
-    "sqs:CreateQueue",
-)
+# One or more actions for each service of the template (a test compares), by a resource of a stack that is
+# named `atomic`. "*": AWS knows no resource for these. docs/deployer-policy.json grants them all.
+DEPLOYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "arn:aws:apigateway:{region}::/apis": ("apigateway:POST",),
+    "arn:aws:cloudformation:{region}:{account}:stack/atomic/1": (
+        "cloudformation:CreateChangeSet",
+        "cloudformation:ExecuteChangeSet",
+    ),
+    "arn:aws:cloudwatch::{account}:dashboard/atomic": ("cloudwatch:PutDashboard",),
+    "arn:aws:cloudwatch:{region}:{account}:alarm:atomic-Alarm-1": ("cloudwatch:PutMetricAlarm",),
+    "arn:aws:dynamodb:{region}:{account}:table/atomic-Table-1": (
+        "dynamodb:CreateTable",
+        "dynamodb:UpdateContinuousBackups",
+        "dynamodb:UpdateTimeToLive",
+    ),
+    "arn:aws:iam::{account}:policy/atomic-EnginePolicy-1": ("iam:CreatePolicy",),
+    "arn:aws:iam::{account}:role/atomic-ApiRole-1": (
+        "iam:AttachRolePolicy",
+        "iam:CreateRole",
+        "iam:PassRole",
+        "iam:PutRolePolicy",
+    ),
+    "arn:aws:lambda:{region}:{account}:function:atomic-ApiFunction-1": (
+        "lambda:AddPermission",
+        "lambda:CreateFunction",
+        "lambda:PutFunctionEventInvokeConfig",
+        "lambda:PutFunctionRecursionConfig",
+    ),
+    "arn:aws:lambda:{region}:{account}:layer:atomic": ("lambda:PublishLayerVersion",),
+    "arn:aws:logs:{region}:{account}:log-group:atomic-ApiLogs-1": (
+        "logs:CreateLogGroup",
+        "logs:PutMetricFilter",
+        "logs:PutRetentionPolicy",
+    ),
+    "arn:aws:s3:::aws-sam-cli-managed-default-1": ("s3:CreateBucket",),
+    "arn:aws:s3:::aws-sam-cli-managed-default-1/atomic/1": ("s3:PutObject",),
+    "arn:aws:scheduler:{region}:{account}:schedule-group/atomic-hints": ("scheduler:CreateScheduleGroup",),
+    "arn:aws:scheduler:{region}:{account}:schedule/default/atomic-Tick-1": ("scheduler:CreateSchedule",),
+    "arn:aws:sns:{region}:{account}:atomic-AlarmTopic-1": ("sns:CreateTopic", "sns:Subscribe"),
+    "arn:aws:sqs:{region}:{account}:atomic-steps": ("sqs:CreateQueue",),
+    "*": (
+        "lambda:CreateEventSourceMapping",
+        "logs:CreateLogDelivery",
+        "logs:PutQueryDefinition",
+        "logs:PutResourcePolicy",
+    ),
+}
 
 
 def identity(account: Account, wall_ms: Callable[[], int]) -> Iterator[Finding]:
@@ -175,18 +187,26 @@ def _rights(account: Account) -> Said:
         yield True, "the root user may do everything; make a role for deployments"
         return
     pages = account.client("iam").get_paginator("simulate_principal_policy")
-    denied = sorted(
-        result["EvalActionName"]
-        for page in pages.paginate(PolicySourceArn=arn, ActionNames=list(DEPLOYS))
-        for result in page["EvaluationResults"]
-        if result["EvalDecision"] != "allowed"
-    )
+    _, partition, _, _, account_id, _ = arn.split(":", 5)
+    denied: set[str] = set()
+    for resource, actions in DEPLOYS.items():
+        named = resource.format(region=account.session.region_name, account=account_id)
+        asked = {
+            "ActionNames": list(actions),
+            "ResourceArns": [named.replace("arn:aws:", f"arn:{partition}:")],
+        }
+        denied |= {
+            result["EvalActionName"]
+            for page in pages.paginate(PolicySourceArn=arn, **asked)
+            for result in page["EvaluationResults"]
+            if result["EvalDecision"] != "allowed"
+        }
     if denied:
         yield (
             False,
             (
-                f"{arn} may not do {', '.join(denied)} for any resource; a deployment needs these "
-                "(a right that names its resources is not seen here)"
+                f"{arn} may not do {', '.join(sorted(denied))} for a stack named atomic; a deployment "
+                "needs what docs/deployer-policy.json lists"
             ),
         )
     else:
