@@ -4,10 +4,14 @@ The functions are built as for AWS and run by the real runtime client, without a
 of the emulator's INIT REPORT: interpreter, runtime client, and all that the handler imports and creates.
 Starts of the functions alternate, so that other load on the machine affects all of them alike.
 
-Usage: python scripts/cold_start.py [--starts 15]
+The first request is measured as well: a post whose endpoint answers at once, by TLS all the way. With
+`--core 0.29` the function has only that part of a core for it, as on Lambda, where the init has a whole
+core. That takes the right to make control groups; without it the script says so and ends with 1.
+
+Usage: python scripts/cold_start.py [--starts 15] [--core 0.29]
 """
 
-# ruff: noqa: S603, S310, TID251 - this script starts programs of this repository and waits for them
+# ruff: noqa: S603, TID251 - this script starts programs of this repository and waits for them
 import argparse
 import json
 import os
@@ -18,42 +22,123 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 from aws_local import EMULATOR, REGION, SAM, architecture, aws_environ, built, free_port, runtime
+from cold_account import Account, account
 
 _FUNCTIONS: Final = {
     "ApiFunction": "api",
     "InvokerFunction": "invoker",
     "MaintenanceFunction": "maintenance",
 }
+_FIRST: Final = "first request"
 _REPORT: Final = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 _WITHIN_S: Final = 20
+_PERIOD_US: Final = 100_000
+# Where control groups of version 2 and 1 are, and the file with the quota.
+_GROUPS: Final = ((Path("/sys/fs/cgroup"), "cpu.max"), (Path("/sys/fs/cgroup/cpu"), "cpu.cfs_quota_us"))
 
 
 def main() -> None:
     """Measure and print minimum, median and maximum of each function's starts, in milliseconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", type=int, default=15)
-    starts = parser.parse_args().starts
-    with tempfile.TemporaryDirectory(prefix="atomic-") as folder:
+    parser.add_argument("--core", type=float, default=None, help="part of a core for the first request")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="atomic-") as folder, _limited(options.core) as processes:
         work = Path(folder)
         build = built(work, aws_environ(free_port()))
-        times: dict[str, list[float]] = {name: [] for name in _FUNCTIONS}
-        for _ in range(starts):
-            for name, found in times.items():
-                found.append(_init_ms(build, name, work))
-    print(f"{runtime()}, {starts} starts, load {os.getloadavg()[0]:.1f}: ms to the first event")
-    for name, found in times.items():
-        least, median, largest = min(found), statistics.median(found), max(found)
-        print(f"{_FUNCTIONS[name]:12} least {least:4.0f}   median {median:4.0f}   largest {largest:4.0f}")
+        found: dict[str, list[Times]] = {name: [] for name in (*_FUNCTIONS, _FIRST)}
+        with account(work) as stack:
+            for number in range(options.starts):
+                for name in _FUNCTIONS:
+                    with _started(build, name, work, stack) as (port, log, session):
+                        found[name].append(Times(_reported(port, log), _cpu_ms(session)))
+                        if name == "ApiFunction":
+                            _join(session, processes)
+                            found[_FIRST].append(_first(port, stack.start(str(number)), log, session))
+    core = "a whole core" if options.core is None else f"{options.core} of a core"
+    print(f"ms; {runtime()}, {options.starts} starts, load {os.getloadavg()[0]:.1f}, {_FIRST} with {core}")
+    for name, times in found.items():
+        wall = [each.wall_ms for each in times]
+        cpu_ms, what = statistics.median(each.cpu_ms for each in times), _FUNCTIONS.get(name, name)
+        print(
+            f"{what:14} least {min(wall):4.0f}   median {statistics.median(wall):4.0f}   "
+            f"largest {max(wall):4.0f}   CPU, median {cpu_ms:4.0f}"
+        )
 
 
-def _init_ms(build: Path, function: str, work: Path) -> float:
+class Times(NamedTuple):
+    """How long something took, and the CPU time of its processes."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+def _members(session: int) -> Iterator[Path]:
+    """The processes of a session, as folders of /proc."""
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):
+            if os.getsid(int(each.name)) == session:
+                yield each
+
+
+def _cpu_ms(session: int) -> float:
+    """The CPU time of a session so far, in its own processes."""
+    ticks = 0
+    for each in _members(session):
+        # Field 14 and 15 of the line, whose second field is a name in parentheses (man 5 proc).
+        fields = (each / "stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return 1000 * ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _limited(core: float | None) -> Iterator[Path | None]:
+    """A control group with that part of a core; the file that takes its processes, None without a limit."""
+    if core is None:
+        yield None
+        return
+    try:
+        root, quota = next((root, quota) for root, quota in _GROUPS if list(root.glob("*/" + quota)))
+        group = root / f"atomic-cold-{os.getpid()}"
+        group.mkdir()
+        limit = round(core * _PERIOD_US)
+        (group / quota).write_text(f"{limit} {_PERIOD_US}" if quota == "cpu.max" else str(limit))
+    except (StopIteration, OSError) as error:
+        raise SystemExit(f"no control group can be made here: {error}") from error
+    try:
+        yield group / "cgroup.procs"
+    finally:
+        group.rmdir()
+
+
+def _join(session: int, processes: Path | None) -> None:
+    """Put every process of a session into the control group."""
+    if processes is not None:
+        for each in _members(session):
+            processes.write_text(each.name)
+
+
+def _first(port: int, event: bytes, log: Path, session: int) -> Times:
+    """Send the first request that does something; how long its answer took."""
+    cpu_ms, began_s = _cpu_ms(session), time.monotonic()
+    answer = json.loads(_invoked(port, event))
+    times = Times(1000 * (time.monotonic() - began_s), _cpu_ms(session) - cpu_ms)
+    if answer.get("statusCode") != 200:
+        raise RuntimeError(f"the first request failed: {answer}\n{log.read_text()[-3000:]}")
+    return times
+
+
+@contextmanager
+def _started(build: Path, function: str, work: Path, stack: Account) -> Iterator[tuple[int, Path, int]]:
+    """Run a function; yield the port that takes its events, its log, and its session."""
     # Functions with the same code are built once, under one of their names.
     folder = build / _template(build)["Resources"][function]["Properties"]["CodeUri"]
     invoke, api = free_port(), free_port()
@@ -68,13 +153,13 @@ def _init_ms(build: Path, function: str, work: Path) -> float:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environ(build, folder),
+            env=_environ(build, folder, stack.environ),
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
     try:
-        return _reported(invoke, log)
+        yield invoke, log, process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_WITHIN_S)
@@ -86,7 +171,7 @@ def _template(build: Path) -> dict[str, Any]:
     return read
 
 
-def _environ(build: Path, folder: Path) -> dict[str, str]:
+def _environ(build: Path, folder: Path, account_s: Mapping[str, str]) -> dict[str, str]:
     """The functions' environment as in the template. Values that only a deployed stack has are invented."""
     declared = _template(build)["Globals"]["Function"]["Environment"]["Variables"]
     made_up = {name: value if isinstance(value, str) else "x" for name, value in declared.items()}
@@ -94,36 +179,32 @@ def _environ(build: Path, folder: Path) -> dict[str, str]:
         "ATOMIC_RETENTION_DAYS": "30",
         "ATOMIC_WAIT_MAX_MS": "25000",
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "ATOMIC_PUBLIC_URL": "https://atomic.example",
+        "ATOMIC_ALLOW_NETWORK": "",
+        "ATOMIC_PREVIOUS_KEY_PEPPER": "",
+        "AWS_REGION": REGION,
+        "PYTHONPATH": f"{folder}:{build / 'AtomicLayer' / 'python'}",
     }
-    made_up["ATOMIC_KEY_PEPPER"] = "x" * 32
-    made_up |= {
-        "ATOMIC_QUEUE_URL": "http://127.0.0.1:9/q",
-        "ATOMIC_LONG_QUEUE_URL": "http://127.0.0.1:9/l",
-        "ATOMIC_DEAD_LETTER_QUEUE_URL": "http://127.0.0.1:9/d",
-    }
-    return (
-        aws_environ(9)
-        | made_up
-        | {
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-            "AWS_REGION": REGION,
-            "PYTHONPATH": f"{folder}:{build / 'AtomicLayer' / 'python'}",
-        }
-    )
+    return {**made_up, **account_s}
 
 
 def _reported(port: int, log: Path) -> float:
-    """Send a first event, which starts the emulator, and read the time of the init from its report."""
-    url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-    request = urllib.request.Request(url, data=json.dumps({"Records": []}).encode())
+    """Send an event that does nothing, which starts the emulator; the time of the init from its report."""
     until_s = time.monotonic() + _WITHIN_S
     while time.monotonic() < until_s:
-        with suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
-            answer.read()
+        with suppress(OSError):
+            _invoked(port, b'{"Records": []}')
         if report := _REPORT.search(log.read_text()):
             return float(report[1])
         time.sleep(0.05)
     raise TimeoutError(f"no INIT REPORT:\n{log.read_text()[-2000:]}")
+
+
+def _invoked(port: int, event: bytes) -> bytes:
+    url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+    with urllib.request.urlopen(urllib.request.Request(url, data=event), timeout=_WITHIN_S) as answer:
+        read: bytes = answer.read()
+    return read
 
 
 if __name__ == "__main__":

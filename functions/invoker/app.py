@@ -1,7 +1,8 @@
-"""The entry point of the invoker function; it only creates the handler."""
+"""The entry point of the invoker function; it creates the handler before the first event."""
 
 import os
 
 from atomic.entrypoints.aws.invoker import InvokerFunction
 
 handler = InvokerFunction(os.environ)
+handler.runtime.warm()

@@ -157,6 +157,13 @@ def document(stack: Stack, key: str = "k-1", **more: Any) -> dict[str, Any]:
     }
 
 
+def test_before_its_first_event_a_function_reads_one_item_that_does_not_exist(stack: Stack) -> None:
+    for function in (stack.api, stack.steps, stack.invoker):
+        with Recorder(*function.runtime.clients) as recorder:
+            function.runtime.warm()
+        assert recorder.operations == ["GetItem"]
+
+
 def test_a_step_that_works_at_once_is_two_writes_one_send_and_no_read(stack: Stack) -> None:
     stack.post(document(stack, "warm"))
     with Recorder(*stack.api.runtime.clients) as recorder:

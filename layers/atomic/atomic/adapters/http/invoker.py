@@ -84,6 +84,10 @@ class HttpInvoker:
         self._gate = DialGate(failures_max)
         self._dialer = Dialer(allows=allows, tls=tls)
 
+    def warm(self) -> None:
+        """Do now what the first attempt would have to do before it could connect."""
+        self._dialer.warm()
+
     async def close(self) -> None:
         """Close every connection; attempts that are still running end with an error."""
         await self._pool.close()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -18,6 +19,7 @@ from atomic.adapters.aws.rates import SharedStarts
 from atomic.adapters.aws.scheduler import WakeupScheduler
 from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.telemetry import EmfTelemetry
+from atomic.adapters.aws.tls import read_authorities_once
 from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
@@ -26,9 +28,10 @@ from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
-from atomic.application.ports import Destinations
+from atomic.application.ports import Destinations, StoreUnavailable
 from atomic.entrypoints.aws.settings import LambdaSettings
 from atomic.entrypoints.log_policy import AllowedLines
+from atomic.protocol import keys
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several
 
@@ -36,6 +39,8 @@ _log: Final = logging.getLogger("atomic.functions")
 
 Result = TypeVar("Result")
 
+_NO_STEP: Final = keys.root_of(f"run_{'0' * 32}")
+_WARM_WITHIN_S: Final = 1.0
 # Each environment finds out by itself that an origin cannot be reached, and makes only few attempts there.
 _FAILURES_MAX: Final = 4
 
@@ -151,6 +156,17 @@ class AwsRuntime:
             raise InvocationFailed(type(error).__name__) from None
         finally:
             self.metrics.flush()
+
+    def warm(self) -> None:
+        """Do now what the first event would wait for: contexts of TLS, and a connection to the table.
+
+        Lambda gives a function a whole core until its first event, and a third of one afterwards.
+        """
+        read_authorities_once(*self.clients)
+        self._invoker.warm()
+        # A table that does not answer is the first event's affair.
+        with suppress(StoreUnavailable, TimeoutError):
+            self._loop.run_until_complete(asyncio.wait_for(self.engine.store.get(_NO_STEP), _WARM_WITHIN_S))
 
     def close(self) -> None:
         """Close the connections and the loop. Lambda never calls this; tests do."""
