@@ -78,9 +78,9 @@ class _Pages:
         return [self._call(**given)]
 
 
-def refused(code: str, date: str = "") -> ClientError:
+def refused(code: str, *, message: str = "no", date: str = "") -> ClientError:
     metadata = {"HTTPHeaders": {"date": date}} if date else {}
-    answer: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": metadata}
+    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
     return ClientError(answer, "Operation")
 
 
@@ -381,10 +381,11 @@ def test_the_release_is_what_the_url_says(status: int, body: bytes, ok: bool, sa
 
 
 def test_there_is_no_such_stack() -> None:
-    with mock_aws():
-        [missing] = stack_findings(Account(region=REGION), "nope")
+    error = refused("ValidationError", message="Stack with id nope does not exist")
+    [missing] = stack_findings(Scripted(describe_stacks=error), "nope")
     assert missing.ok is False
     assert "does not exist" in missing.advice
+    assert f"list-stacks --region {REGION}" in missing.advice
 
 
 def test_a_stack_whose_update_failed_is_told_where_to_look() -> None:
