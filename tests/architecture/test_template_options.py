@@ -188,6 +188,20 @@ def test_rules_use_only_what_cloudformation_takes_there() -> None:
     assert used <= set(taken.split())
 
 
+# --- what a guided deployment asks
+
+
+def test_what_is_hidden_can_be_answered_where_it_is_not_needed() -> None:
+    """`sam deploy --guided` offers no default for what it hides, and takes no empty answer."""
+    hidden = {name: each for name, each in TEMPLATE["Parameters"].items() if each.get("NoEcho")}
+    assert hidden.keys() == {"KeyPepper", "PreviousKeyPepper"}
+    for each in hidden.values():
+        default = each.get("Default")
+        assert default is None or (default and re.fullmatch(each["AllowedPattern"], default))
+    assert Resolved().variables["ATOMIC_PREVIOUS_KEY_PEPPER"] == ""
+    assert Resolved(PreviousKeyPepper="p" * 32).variables["ATOMIC_PREVIOUS_KEY_PEPPER"] == "p" * 32
+
+
 # --- tags
 
 

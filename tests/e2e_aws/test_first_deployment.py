@@ -49,6 +49,7 @@ class Checkout:
             "Architecture": architecture(),
             "LocalEndpoint": stack.outputs["Endpoint"],
             PEPPER: os.environ["ATOMIC_KEY_PEPPER"],
+            "PreviousKeyPepper": "none",
         }
 
     def guided(self, command: str, **answers: str) -> None:

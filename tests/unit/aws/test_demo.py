@@ -190,6 +190,8 @@ def test_the_variables_of_the_template_are_those_that_the_demo_reads(tmp_path: P
     # An application gets no secret of the stack, though each function has the variables of all.
     secret = {name for name, each in TEMPLATE["Parameters"].items() if each.get("NoEcho")}
     of_all = GLOBALS["Environment"]["Variables"].items()
-    secrets = {name for name, value in of_all if isinstance(value, dict) and value.get("Ref") in secret}
-    assert "ATOMIC_KEY_PEPPER" in secrets
+    secrets = {
+        name for name, value in of_all if any(f'"Ref": "{each}"' in json.dumps(value) for each in secret)
+    }
+    assert {"ATOMIC_KEY_PEPPER", "ATOMIC_PREVIOUS_KEY_PEPPER"} <= secrets
     assert {variables[name] for name in secrets} == {""}

@@ -92,9 +92,8 @@ def trouble(error: Exception) -> str:
     """What is wrong, and its cure."""
     if isinstance(error, ClientError):
         code = _code(error)
-        return (
-            _CURES.get(code) or f"AWS answered {code}: {error.response.get('Error', {}).get('Message', '')}"
-        )
+        message = error.response.get("Error", {}).get("Message")
+        return _CURES.get(code) or f"AWS answered {code}{f': {message}' if message else ''}"
     if isinstance(error, NoCredentialsError):
         return "there are no credentials: run `aws configure` or `aws sso login`, or name a --profile"
     if isinstance(error, NoRegionError):
