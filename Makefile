@@ -184,10 +184,20 @@ build: .venv-sam/installed  ## Build the functions for AWS
 
 validate: install .venv-sam/installed .venv-checkov/installed .venv-parliament/installed  ## Lint template.yaml and its roles
 	$(SAM) sam validate --lint
-	.venv-sam/bin/cfn-lint template.yaml
-	.venv-checkov/bin/checkov --file template.yaml
+	.venv-sam/bin/cfn-lint template.yaml template-edge.yaml
+	.venv-checkov/bin/checkov --file template.yaml template-edge.yaml
 	cd tests && ../$(BIN)/python -m policies ../dist/policies
 	.venv-parliament/bin/parliament --config .parliament.yaml --include-community-auditors --directory dist/policies
+
+.PHONY: botocore
+BOTOCORE_TESTS := tests/unit/aws $(wildcard tests/contract/test_dynamodb_*.py) tests/contract/test_sqs_queue.py \
+  tests/contract/test_start_rates.py tests/contract/test_destinations.py
+OLDEST_BOTOCORE := $(shell sed -n 's/.*"boto3>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+botocore: install  ## Test the AWS adapters on the oldest botocore that pyproject.toml allows, and on the newest
+	for version in ==$(OLDEST_BOTOCORE) ''; do rm -rf dist/botocore && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target dist/botocore "botocore$$version" "boto3$$version" && \
+	  PYTHONPATH=dist/botocore $(BIN)/python -c 'import botocore; print("botocore", botocore.__version__)' && \
+	  PYTHONPATH=dist/botocore $(BIN)/pytest -q -n $(WORKERS) $(BOTOCORE_TESTS) || exit 1; done
 
 aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy template.yaml onto an AWS emulator
 	@$(BIN)/python scripts/aws_local.py
