@@ -75,6 +75,12 @@ SIZE ?= 1000000
 bench-hostile: install  ## Post bodies that are slow to parse, and measure the effect on other clients: SIZE=1000000
 	$(BIN)/python benchmarks/hostile.py --size $(SIZE)
 
+.PHONY: bench-maintenance
+CLIENTS ?= 100000
+ROOTS ?= 5000000
+bench-maintenance: install  ## Sweep a made-up AWS table in 512 MB (five minutes): CLIENTS=100000 ROOTS=5000000
+	$(BIN)/python benchmarks/maintenance.py --clients $(CLIENTS) --roots $(ROOTS)
+
 .PHONY: dashboard-hour screenshots vendor
 dashboard-hour: install  ## Measure the memory of the dashboard's pages over an hour of updates
 	UPDATES=3600 $(BIN)/pytest -q -s tests/dashboard/test_scale.py

@@ -18,6 +18,7 @@ _ACCOUNT: Final = "eu-central-1:123456789012"
 _CALLED: Final = {
     "Table": "atomic", "ScheduleGroup": "atomic", "ScheduleRole": "scheduler",
     "StepQueue": "steps", "LongStepQueue": "long-steps", "DeadLetterQueue": "dead-letters",
+    "MaintenanceQueue": "maintenance",
 }  # fmt: skip
 _NAMES: Final = _CALLED | {
     "AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012",

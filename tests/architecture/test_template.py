@@ -12,6 +12,8 @@ import pytest
 
 from atomic.adapters.aws import rows, sqs, table
 from atomic.adapters.aws.destinations import Bounds
+from atomic.application.maintenance import SWEEP_EVERY_MS
+from atomic.entrypoints.aws import maintenance
 from atomic.entrypoints.aws import settings as aws_settings
 from atomic.entrypoints.aws.settings import LambdaSettings
 from atomic.entrypoints.http_api.routes import ROUTES
@@ -35,6 +37,7 @@ OF_NETWORK_INTERFACES = (
     "AssignPrivateIpAddresses", "CreateNetworkInterface", "DeleteNetworkInterface",
     "DescribeNetworkInterfaces", "DescribeSubnets", "UnassignPrivateIpAddresses",
 )  # fmt: skip
+OF_MAINTENANCE = {"ATOMIC_MAINTENANCE_QUEUE_URL"}
 # Actions that AWS cannot restrict to resources.
 WILDCARDS = {
     # What Lambda itself does to place a function into a VPC. The code of the functions is denied it.
@@ -239,7 +242,10 @@ def test_a_message_is_tried_often_before_it_is_dead() -> None:
 
 
 def test_dead_letters_are_kept_for_two_weeks() -> None:
-    assert {queue["MessageRetentionPeriod"] for queue in QUEUES.values()} == {DAYS_14_S}
+    kept_s = {name: queue["MessageRetentionPeriod"] for name, queue in QUEUES.items()}
+    # Each tick of maintenance asks for the same again, so its queue need not keep anything for long.
+    assert kept_s.pop("MaintenanceQueue") <= 3_600
+    assert set(kept_s.values()) == {DAYS_14_S}
 
 
 def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
@@ -254,17 +260,42 @@ def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
                 assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
                 assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
                 assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
-    assert sources == 4
+    assert sources == 5
 
 
 def test_every_schedule_of_maintenance_says_what_it_is_for() -> None:
-    schedules = [each["Properties"] for each in FUNCTIONS["MaintenanceFunction"]["Events"].values()]
+    events = FUNCTIONS["MaintenanceFunction"]["Events"]
+    schedules = [each["Properties"] for each in events.values() if each["Type"] == "ScheduleV2"]
     assert {(json.loads(each["Input"])["work"], each["ScheduleExpression"]) for each in schedules} == {
         ("sweep", "rate(5 minutes)"),
         # The store keeps expired rows for two more days, so a single failed run does no harm.
         ("purge", "rate(1 day)"),
     }
     assert rows.GRACE_S >= 2 * 24 * 3600
+
+
+def test_maintenance_works_on_one_client_after_another_in_bounded_pieces() -> None:
+    function = FUNCTIONS["MaintenanceFunction"]
+    clients = function["Events"]["Clients"]["Properties"]
+    queue = QUEUES[target_of(clients["Queue"])]
+    assert clients["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # All messages of a batch end before the function does, however slow they are.
+    rounds = -(-clients["BatchSize"] // maintenance._AT_ONCE)
+    assert 2 * rounds * maintenance._BUDGET_S <= function["Timeout"]
+    assert 6 * function["Timeout"] <= queue["VisibilityTimeout"]
+    assert target_of(queue["RedrivePolicy"]["deadLetterTargetArn"]) == "MaintenanceDeadLetterQueue"
+    assert function["RecursiveLoop"] == "Allow"
+    assert "MemorySize" not in function
+    assert GLOBALS["MemorySize"] == 512
+
+
+def test_an_alarm_tells_that_maintenance_does_not_run_at_all() -> None:
+    alarm = of_type("AWS::CloudWatch::Alarm")["MaintenanceSilentAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Invocations")
+    assert alarm["TreatMissingData"] == "breaching"
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    # Three ticks.
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 3 * SWEEP_EVERY_MS / 1000
 
 
 def test_no_delay_is_longer_than_sqs_takes() -> None:
@@ -367,10 +398,11 @@ def test_the_access_log_is_delivered_where_its_account_has_room_and_names_the_ca
 def test_every_variable_is_declared_and_read() -> None:
     declared = GLOBALS["Environment"]["Variables"]
     # That variable is boto's own.
-    assert set(declared) == VARIABLES.keys() - OF_INVOKERS | {"AWS_ENDPOINT_URL"}
+    assert set(declared) == VARIABLES.keys() - OF_INVOKERS - OF_MAINTENANCE | {"AWS_ENDPOINT_URL"}
     own = {
         name: each["Environment"]["Variables"] for name, each in FUNCTIONS.items() if "Environment" in each
     }
+    assert set(own.pop("MaintenanceFunction")) == OF_MAINTENANCE
     assert set(own) == set(INVOKERS)
     assert all(set(variables) == OF_INVOKERS for variables in own.values())
     package = REPO / "layers/atomic/atomic"

@@ -88,14 +88,11 @@ class Aws:
     queue_url: str
     long_queue_url: str
     dead_letter_url: str
+    maintenance_url: str
 
-    def store(self, *clients: str) -> DynamoStepStore:
+    def store(self) -> DynamoStepStore:
         """The store on the table."""
-
-        async def client_ids() -> tuple[str, ...]:
-            return clients
-
-        return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, client_ids=client_ids)
+        return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME)
 
     def queue(self, clock: Clock) -> SqsWakeupQueue:
         """The wake-up queue on SQS, with its schedules."""
@@ -155,7 +152,7 @@ def aws() -> Iterator[Aws]:
         dynamodb, sqs, scheduler = client("dynamodb"), client("sqs"), client("scheduler")
         dynamodb.create_table(TableName=TABLE_NAME, **TABLE)
         scheduler.create_schedule_group(Name=GROUP)
-        names = ("steps", "long-steps", "dead-letters")
+        names = ("steps", "long-steps", "dead-letters", "maintenance")
         urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
         yield Aws(calls, dynamodb, sqs, scheduler, *urls)
     calls.close()

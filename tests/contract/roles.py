@@ -62,6 +62,7 @@ def requests_of(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     """What a call asks for. An operation that is not known here is a KeyError."""
     yield from {
         "BatchGetItem": _batch, "TransactWriteItems": _transaction, "SendMessage": _message,
+        "SendMessageBatch": _message,
         "ChangeMessageVisibility": _message, "CreateSchedule": _schedule,
         "GetItem": _item, "PutItem": _item, "UpdateItem": _item, "Query": _query,
     }[operation](operation, params)  # fmt: skip
@@ -98,7 +99,9 @@ def _transaction(_: str, params: dict[str, Any]) -> Iterator[Request]:
 
 def _message(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     queue = params["QueueUrl"].rpartition("/")[2]
-    yield Request(f"sqs:{operation}", f"arn:aws:sqs:eu-central-1:123456789012:{queue}")
+    yield Request(
+        f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:eu-central-1:123456789012:{queue}"
+    )
 
 
 def _schedule(_: str, params: dict[str, Any]) -> Iterator[Request]:

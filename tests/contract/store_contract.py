@@ -24,7 +24,7 @@ from contract.builders import (
     settled,
 )
 from contract.store_queries import QueryContract
-from contract.store_suite import keyed, needs, on_store, put
+from contract.store_suite import keyed, on_store, put
 
 
 class StoreContract(QueryContract):
@@ -268,58 +268,6 @@ class StoreContract(QueryContract):
         assert sizes == [2, 2, 1]
         tiny = await store.child_steps(root.id, after="", limit=1000, max_bytes=1)
         assert (list(tiny.steps), tiny.next_after) == (children[:1], children[0].id)
-
-    # --- purge ---
-
-    @needs("purge")
-    @on_store
-    async def test_a_run_is_purged_with_its_root(self, store: StepStore) -> None:
-        root, child = a_root(), a_child("mail", status=Status.SUCCEEDED)
-        await put(store, root, child)
-        assert await store.purge(child.expires_at_ms or 0, 100) == 0  # the root is live
-        root = settled(root, 5_000)
-        await store.replace(root, 1)
-        assert await store.purge(5_000 + RETENTION_MS - 1, 100) == 0  # the root is remembered
-        assert await store.purge(5_000 + RETENTION_MS, 100) == 2
-        assert await store.get(root.id) is None
-        assert await store.get(child.id) is None
-
-    @needs("purge")
-    @on_store
-    async def test_the_root_of_the_next_run_keeps_nothing_of_the_last_one(self, store: StepStore) -> None:
-        old, child = settled(a_root(), 2_000), a_child("mail", status=Status.SUCCEEDED)
-        await put(store, replace(old, version=1), child)
-        expires_at_ms = child.expires_at_ms or 0
-        for created_at_ms, purged in ((expires_at_ms - 1, 0), (expires_at_ms, 1)):
-            existing = await store.get(old.id)
-            assert existing is not None
-            new = replace(a_root(at_ms=created_at_ms), version=existing.version + 1)
-            assert await store.replace(new, existing.version) is None
-            assert await store.purge(expires_at_ms, 100) == purged
-        assert await store.get(child.id) is None
-        assert await store.get(old.id) == new
-
-    @needs("purge")
-    @on_store
-    async def test_unexpired_rows_stay(self, store: StepStore) -> None:
-        root = a_root(status=Status.SUCCEEDED)
-        later, live = a_child("later", at_ms=9_000, status=Status.FAILED), a_child("live")
-        await put(store, root, later, live)
-        assert await store.purge(1_000 + RETENTION_MS, 100) == 1
-        assert await store.get(later.id) == later
-        assert await store.get(live.id) == live
-        assert await store.purge(9_000 + RETENTION_MS, 100) == 1  # its root is gone
-        assert await store.get(live.id) == live
-
-    @needs("purge")
-    @on_store
-    async def test_a_purge_has_a_limit(self, store: StepStore) -> None:
-        protected = a_child("protected", a_spec(key="0"), status=Status.FAILED)
-        await put(store, a_root(a_spec(key="0")), protected)
-        await put(store, *(keyed(f"k{n}", at_ms=2_000, status=Status.CANCELLED) for n in range(130)))
-        now_ms = 2_000 + RETENTION_MS
-        assert [await store.purge(now_ms, 70) for _ in range(3)] == [70, 60, 0]
-        assert await store.get(protected.id) == protected
 
     # --- stored bytes ---
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from atomic.application.ports import DueStep, RunQuery, StepStore
+from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
 from contract.builders import a_child, a_root, settled
-from contract.store_suite import StoreSuite, keyed, needs, on_store, put
+from contract.store_suite import StoreSuite, keyed, on_store, put
 
 
 class QueryContract(StoreSuite):
@@ -84,7 +84,7 @@ class QueryContract(StoreSuite):
         assert await store.list(RunQuery(client_id="acme", status=Status.PENDING)) == []
         assert await store.list(RunQuery(client_id="acme", status=Status.SUCCEEDED)) == [after]
 
-    # --- failed, due, with_status, count ---
+    # --- failed, count ---
 
     @on_store
     async def test_failed_steps_at_any_position_are_found(self, store: StepStore) -> None:
@@ -106,45 +106,6 @@ class QueryContract(StoreSuite):
         assert len(await store.failed(RunQuery(client_id="acme", limit=2))) == 2
 
     @on_store
-    async def test_due_steps_come_most_overdue_first(self, store: StepStore) -> None:
-        roots = [keyed(f"k{number}", at_ms=1_000 - number) for number in range(5)]
-        silent = replace(keyed("event"), due_at_ms=None)
-        done = keyed("done", status=Status.SUCCEEDED)
-        await put(store, *roots, silent, done)
-        expected = [DueStep(step.id, "acme", step.created_at_ms) for step in reversed(roots)]
-        assert await store.due(1_001, 100) == expected
-        assert await store.due(1_000, 100) == expected[:-1]
-        assert await store.due(1_001, 2) == expected[:2]
-        await store.replace(settled(roots[4], 2_000), 1)
-        assert await store.due(1_001, 100) == expected[1:]
-
-    @on_store
-    async def test_due_steps_are_taken_round_robin_by_client(self, store: StepStore) -> None:
-        busy = [keyed(f"b{number}", at_ms=1_000 + number) for number in range(9)]
-        calm = [keyed(f"c{number}", client_id="other", at_ms=5_000 + number) for number in range(2)]
-        await put(store, *busy, *calm)
-
-        async def found(before_ms: int, limit: int) -> list[str]:
-            return [step.id for step in await store.due(before_ms, limit)]
-
-        expected = [busy[0], calm[0], busy[1], calm[1], *busy[2:]]
-        assert await found(9_000, 100) == [step.id for step in expected]
-        for limit in (1, 2, 3, 4, 5):
-            assert await found(9_000, limit) == [step.id for step in expected[:limit]]
-        assert await found(5_001, 4) == [step.id for step in (busy[0], calm[0], *busy[1:3])]
-        assert await found(5_000, 2) == [step.id for step in busy[:2]]
-        assert await found(1_000, 2) == []
-
-    @on_store
-    async def test_ids_of_a_state_are_paged(self, store: StepStore) -> None:
-        for status in (Status.RUNNING, Status.WAITING, Status.CANCELLED):
-            roots = [keyed(f"{status}-{number}", status=status) for number in range(5)]
-            await put(store, *roots, a_child("mail", roots[0].spec))
-            expected = sorted(root.id for root in roots)
-            assert await store.with_status(status, after="", limit=3) == expected[:3]
-            assert await store.with_status(status, after=expected[2], limit=3) == expected[3:]
-
-    @on_store
     async def test_counts_of_runs_and_dead_letters(self, store: StepStore) -> None:
         for number, status in enumerate(Status):
             root = keyed(f"k-{status}", status=status, at_ms=1_000 + number)
@@ -158,22 +119,15 @@ class QueryContract(StoreSuite):
         assert counts.dead_letters == 2
         assert counts.oldest_due_at_ms == 1_000
 
-    @needs("live steps that are no roots")
     @on_store
-    async def test_live_steps_that_are_no_roots_count_and_are_found(self, store: StepStore) -> None:
-        steps = {}
-        for status in LIVE:
-            root = keyed(f"k-{status}", status=status, at_ms=1_000)
-            steps[status] = [root, a_child("mail", root.spec, status=status, at_ms=500)]
-            await put(store, *steps[status])
-        counts = await store.count("acme", 0)
-        assert counts.live == dict.fromkeys(LIVE, 2)
-        assert counts.runs == dict.fromkeys(LIVE, 1)
-        assert counts.oldest_due_at_ms == 500
-        children = {child.id for _, child in steps.values()}
-        assert {step.id for step in await store.due(501, 100)} == children
-        for status, both in steps.items():
-            assert await store.with_status(status, after="", limit=5) == sorted(step.id for step in both)
+    async def test_live_steps_of_one_client_are_counted(self, store: StepStore) -> None:
+        await put(store, *(keyed(f"k-{status}", status=status) for status in Status))
+        await put(store, *(keyed(f"k-{number}") for number in range(20)), keyed("k", client_id="other"))
+        assert await store.count_live_of("acme", 1_000) == 20 + len(LIVE)
+        assert await store.count_live_of("acme", 10) >= 10
+        assert await store.count_live_of("nobody", 10) == 0
+        # Nothing has counted before.
+        assert await store.counted_live("acme") is None
 
     @on_store
     async def test_counts_of_a_client_without_steps(self, store: StepStore) -> None:

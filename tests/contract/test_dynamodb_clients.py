@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from atomic.adapters.aws import client_store
-from atomic.adapters.aws.client_store import KNOWN_S, UNKNOWN_S, DynamoClientRegistry
+from atomic.adapters.aws.client_store import KNOWN_S, UNKNOWN_S, DynamoClientRegistry, DynamoClientStore
 from atomic.domain.clients.api_keys import Peppers, issue
 from contract.aws import PEPPER, TABLE_NAME, Aws, Recorder, aws
 from contract.registry_contract import OTHER_PEPPER, URL, RegistryContract, RegistryRuntime, key_id
@@ -105,13 +105,17 @@ def test_a_key_of_another_pepper_is_logged(caplog: pytest.LogCaptureFixture) -> 
     asyncio.run(body())
 
 
-def test_all_clients_are_listed() -> None:
+def test_all_clients_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         with aws() as account:
             runtime = DynamoRegistryRuntime(account)
-            assert await runtime.registry.list_client_ids() == []
+            store = DynamoClientStore(account.dynamodb, TABLE_NAME)
+            assert store.ids() == store.page("", 10) == []
             for client_id in ("b", "a", "C"):
                 runtime.admin.create(client_id, base_urls=[URL])
-            assert await runtime.registry.list_client_ids() == ["C", "a", "b"]
+            assert store.ids() == store.page("", 10) == ["C", "a", "b"]
+            assert [store.page(after, 1) for after in ("", "C", "b")] == [["C"], ["a"], []]
+            monkeypatch.setattr(client_store, "_PAGE", 1)
+            assert store.ids() == ["C", "a", "b"]
 
     asyncio.run(body())

@@ -11,12 +11,9 @@ from contract.store_contract import StoreContract
 
 
 class TestDynamoStepStore(StoreContract):
-    without: ClassVar = {
-        "purge": "DynamoDB deletes expired items by itself (time to live)",
-        "live steps that are no roots": "they are in no index; one would cost three more writes per step",
-    }
+    without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
     @asynccontextmanager
     async def store(self, directory: Path) -> AsyncIterator[StepStore]:
         with aws() as account:
-            yield account.store("acme", "other")
+            yield account.store()

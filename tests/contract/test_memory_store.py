@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.application.ports import ServerStore
-from contract.live_steps_contract import LiveStepsContract
+from atomic.application.server_store import ServerStore
+from contract.server_store_contract import ServerStoreContract
 from contract.store_contract import StoreContract
 
 
-class TestMemoryStepStore(StoreContract, LiveStepsContract):
+class TestMemoryStepStore(StoreContract, ServerStoreContract):
     @asynccontextmanager
     async def store(self, directory: Path) -> AsyncIterator[ServerStore]:
         yield MemoryStepStore()

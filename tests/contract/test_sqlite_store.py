@@ -12,13 +12,14 @@ import pytest
 from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.application.ports import RunQuery, ServerStore
+from atomic.application.ports import RunQuery
+from atomic.application.server_store import ServerStore
 from contract.builders import a_full_step, a_root, settled
-from contract.live_steps_contract import LiveStepsContract
+from contract.server_store_contract import ServerStoreContract
 from contract.store_contract import StoreContract
 
 
-class TestSqliteStepStore(StoreContract, LiveStepsContract):
+class TestSqliteStepStore(StoreContract, ServerStoreContract):
     @asynccontextmanager
     async def store(self, directory: Path) -> AsyncIterator[ServerStore]:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)

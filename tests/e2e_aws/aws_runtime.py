@@ -79,7 +79,7 @@ class AwsStack:
         return config.sqs_client()
 
     def invoke_maintenance(self) -> str:
-        """Run the sweep of the maintenance function now; return its result."""
+        """Ask for a round of sweeps now; return the number of clients, whose messages follow."""
         functions = botocore.session.get_session().create_client("lambda")
         answer = functions.invoke(
             FunctionName=self.outputs["MaintenanceFunctionName"], Payload=b'{"work":"sweep"}'

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Pacer, Permit, destination_of
-from atomic.application.ports import Clock, DueStep, EndpointRequest, LiveStep, StoreUnavailable
+from atomic.application.maintenance import RootPage
+from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
+from atomic.application.server_store import LiveStep
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
 from atomic.protocol.enums import Status
@@ -59,9 +61,7 @@ class ProcessStore:
         )
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        due = await self._read(lambda: self._truth.due(before_ms, limit))
-        # On AWS only roots are indexed.
-        return [step for step in due if not self._process.on_aws or step.id.endswith("-root")]
+        return await self._read(lambda: self._truth.due(before_ms, limit))
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         return await self._read(lambda: self._truth.with_status(status, after=after, limit=limit))
@@ -190,6 +190,22 @@ class EmbeddedWakeups(MemoryWakeupQueue):
         if process.strike("wake-up twice"):
             asyncio.get_running_loop().call_later(process.some_s(20), send, at_ms)
         return send(at_ms)
+
+
+class ProcessRoots:
+    """The live roots of all clients, as maintenance on AWS reads them; other steps are in no index."""
+
+    def __init__(self, process: "Process") -> None:
+        self._store = ProcessStore(process)
+
+    def parts(self, client_id: str) -> dict[str, Status]:
+        del client_id
+        return {"roots": Status.PENDING}
+
+    async def page(self, client_id: str, part: str, *, after: str, due_before_ms: int) -> RootPage:
+        del client_id, part, after
+        due = [step for step in await self._store.due(due_before_ms, 1_000) if step.id.endswith("-root")]
+        return RootPage(len(due), due, None)
 
 
 class ProcessInvoker:

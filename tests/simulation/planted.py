@@ -122,7 +122,7 @@ def _send_no_watchdog(self: Any, step_id: str, at_ms: int, **known: Any) -> Awai
     return _sends[type(self)](self, step_id, at_ms, **known)
 
 
-async def _sweep_nothing(engine: Engine, *, ahead_ms: int, limit: int) -> int:
+async def _sweep_nothing(*_: object, **__: object) -> int:
     return 0
 
 
@@ -429,7 +429,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
     "no watchdog and no sweep": [
         (SqsWakeups, "send", _send_no_watchdog),
         (EmbeddedWakeups, "send", _send_no_watchdog),
-        (processes, "sweep", _sweep_nothing),
+        (processes, "sweep_client", _sweep_nothing),
         (embedded, "sweep", _sweep_nothing),
     ],
     "acknowledged before it is committed": [(creation, "_insert", _insert_later)],

@@ -9,16 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 from atomic.adapters.aws.sqs import AGAIN_AFTER_S, DELAY_MAX_S, SCHEDULED_FROM_MS
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SteadyClock
 from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
+from atomic.application.maintenance import Walk, sweep_client
 from atomic.application.ports import Clock, Notifier, StoreUnavailable, WakeupQueue
 from atomic.application.process_wakeup import _is_spare, process_wakeup
-from atomic.application.sweep import recover, sweep
+from atomic.application.server_store import ServerStore
+from atomic.application.sweep import recover
 from atomic.protocol import keys
 from atomic.runtime.driver import HORIZON_MS, Driver
 from atomic.runtime.polling import PollingNotifier
@@ -29,6 +31,7 @@ from simulation.network import (
     EmbeddedWakeups,
     Moment,
     ProcessInvoker,
+    ProcessRoots,
     ProcessStore,
     SqsWakeups,
     usual_latency_s,
@@ -91,12 +94,14 @@ class Process:
     def _wire(self, number: int) -> Engine:
         queue: WakeupQueue
         notifier: Notifier
+        # It passes the calls on that the use cases make.
+        self._store = cast("ServerStore", ProcessStore(self))
         if self.on_aws:
             queue, notifier = SqsWakeups(self), PollingNotifier(lambda run_id: run_id in self._busy)
         else:
             queue, notifier = EmbeddedWakeups(self, self.clock, HORIZON_MS), MemoryNotifier()
         return Engine(
-            store=ProcessStore(self),  # type: ignore[arg-type]  # it passes all calls on
+            store=self._store,
             queue=queue,
             invoker=ProcessInvoker(self),
             notifier=notifier,
@@ -186,20 +191,24 @@ class Process:
     async def _begin_embedded(self) -> None:
         while True:
             with suppress(StoreUnavailable):
-                await recover(self.engine)
+                await recover(self.engine, self._store)
                 break
             await asyncio.sleep(1)
         assert isinstance(self.engine.queue, EmbeddedWakeups)
         self.ready = True
-        driver = Driver(self.engine, self.engine.queue, self.engine.store)  # type: ignore[arg-type]
+        driver = Driver(self.engine, self.engine.queue, self._store)
         driver.start()
         self._tasks.update(driver._loops)
 
     async def _keep_house_on_aws(self) -> None:
         await asyncio.sleep(self.some_s(SWEEP_EVERY_S) if self.world.faults.happened else SWEEP_EVERY_S)
+        last_ms = 0
         while True:
+            now_ms = self.clock.now_ms()
+            walk = Walk(client_id="all", began_ms=now_ms, last_began_ms=last_ms, left={"roots": ""})
             with suppress(StoreUnavailable):
-                await sweep(self.engine, ahead_ms=0, limit=1_000)
+                await sweep_client(self.engine, ProcessRoots(self), walk, lambda: True)
+                last_ms = now_ms
             await asyncio.sleep(SWEEP_EVERY_S)
 
 

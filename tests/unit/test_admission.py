@@ -8,7 +8,7 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.admission import Admission, Refused, Reservation
-from atomic.application.ports import StoreUnavailable
+from atomic.application.ports import CountedLive, StoreUnavailable
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import Quota
 from atomic.testing import LocalAtomic, run
@@ -132,3 +132,78 @@ def test_a_client_whose_limit_is_removed_is_not_counted_any_more() -> None:
         assert store.asked == 1
 
     asyncio.run(main())
+
+
+class ManyProcesses(MemoryStepStore):
+    """A store whose live steps are counted every five minutes, and which tells what counting them cost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = 0
+        self.counted = CountedLive(0, 0)
+        self.counts = self.read = 0
+
+    async def counted_live(self, client_id: str) -> CountedLive | None:
+        return self.counted
+
+    async def count_live_of(self, client_id: str, enough: int) -> int:
+        self.counts += 1
+        self.read += min(self.live, enough)
+        return min(self.live, enough)
+
+
+async def flood(store: ManyProcesses, *, processes: int, per_s: int, seconds: int, most: int) -> int:
+    """The most live steps while a client starts steps that never end, in many processes."""
+    client = Client(id="me", quota=Quota(live_steps=most))
+    admissions = [Admission() for _ in range(processes)]
+    for nth in range(per_s * seconds):
+        now_ms = NOW_MS + nth * 1000 // per_s
+        if nth % (300 * per_s) == 0:
+            store.counted = CountedLive(store.live, now_ms - 1)
+        spec = a_spec(key=str(nth), payload=b"1")
+        taken = await admissions[nth % processes].reserve(store, client, spec, now_ms)
+        if isinstance(taken, Reservation):
+            taken.keep()
+            store.live += 1
+    return store.live
+
+
+@pytest.mark.parametrize(
+    ("processes", "per_s", "most"), [(1, 50, 100), (20, 100, 1_000), (100, 200, 3_000), (300, 300, 9_000)]
+)
+def test_a_limit_on_live_steps_holds_where_many_processes_start_them(
+    processes: int, per_s: int, most: int
+) -> None:
+    async def body() -> None:
+        store = ManyProcesses()
+        live = await flood(store, processes=processes, per_s=per_s, seconds=60, most=most)
+        # What all start within five seconds, or while a process waits before it counts again.
+        assert most <= live <= most + per_s * max(5, most / 500)
+        # Each process reads some hundred steps a second at most.
+        assert store.read <= processes * 60 * 500
+
+    asyncio.run(body())
+
+
+def test_far_below_the_limit_nothing_is_counted() -> None:
+    async def body() -> None:
+        store = ManyProcesses()
+        assert await flood(store, processes=100, per_s=10, seconds=90, most=100_000) == 900
+        assert store.counts == 0
+
+    asyncio.run(body())
+
+
+def test_a_full_client_may_start_again_when_its_steps_have_ended() -> None:
+    async def body() -> None:
+        store, admission = ManyProcesses(), Admission()
+        client = Client(id="me", quota=Quota(live_steps=100))
+        store.live = 100
+        store.counted = CountedLive(100, NOW_MS - 250_000)
+        first = await admission.reserve(store, client, a_spec(key="a"), NOW_MS)
+        assert isinstance(first, Refused)
+        store.live = 3
+        again = await admission.reserve(store, client, a_spec(key="a"), NOW_MS + 5_000)
+        assert isinstance(again, Reservation)
+
+    asyncio.run(body())

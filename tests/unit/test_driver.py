@@ -42,7 +42,7 @@ async def driven(*rows: Step, invoker: Any = None) -> AsyncIterator[Engine]:
     engine = LocalAtomic(store=store).engine
     queue = MemoryWakeupQueue(engine.clock, horizon_ms=HORIZON_MS)
     engine = replace(engine, queue=queue, invoker=invoker or SlowEndpoint(), spawn=tasks.spawn)
-    await recover(engine)
+    await recover(engine, store)
     driver = Driver(engine, queue, store)
     driver.start()
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.admission import StorageMeter
-from atomic.application.ports import Counts, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import Quota
 from atomic.testing import ApiReply, LocalAtomic, run
@@ -112,10 +112,10 @@ def test_concurrent_starts_do_not_exceed_the_limit() -> None:
     class Store(MemoryStepStore):
         """A store that is slow to count, like stores on a disk or a network."""
 
-        async def count(self, client_id: str, created_from_ms: int) -> Counts:
-            counts = await super().count(client_id, created_from_ms)
+        async def count_live_of(self, client_id: str, enough: int) -> int:
+            number = await super().count_live_of(client_id, enough)
             await asyncio.sleep(0.02)
-            return counts
+            return number
 
     async def body(_: LocalAtomic, start: Callable[..., Awaitable[ApiReply]]) -> None:
         for attempt in range(3):

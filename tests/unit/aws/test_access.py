@@ -9,7 +9,16 @@ from contract.roles import READS, Request, allows
 from policies import policies_of
 from stack_template import FUNCTIONS, several, target_of
 
-PREFIXES = (table.RUN, table.CLIENT, table.KEY, table.RATE, table.STORED, table.LEASE)
+PREFIXES = (
+    table.RUN,
+    table.CLIENT,
+    table.KEY,
+    table.RATE,
+    table.STORED,
+    table.LEASE,
+    table.COUNT,
+    table.ENDED,
+)
 ACTIONS = {
     *READS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",
     "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete",
@@ -69,4 +78,5 @@ def test_a_stolen_invoker_reads_clients_and_changes_neither_clients_nor_keys(rol
     for action in ACTIONS:
         assert not allows(role, asks(action, table.KEY))
     # One client after the other, by a name that must be known: it cannot list them.
-    assert not allows(role, asks("dynamodb:Query", resource=f"{TABLE_ARN}/index/list"))
+    index, wanted = f"{TABLE_ARN}/index/list", table.CLIENTS_PARTITION
+    assert not allows(role, Request("dynamodb:Query", index, {"dynamodb:LeadingKeys": [wanted]}))

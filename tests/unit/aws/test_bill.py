@@ -68,7 +68,7 @@ class Runtime:
     def __post_init__(self) -> None:
         clock = SystemClock()
         self.engine = Engine(
-            store=self.account.store("acme"),
+            store=self.account.store(),
             queue=self.account.queue(clock),
             invoker=self.invoker,
             notifier=MemoryNotifier(),
@@ -225,7 +225,7 @@ def test_a_later_attempt_reads_before_it_writes() -> None:
 def test_what_a_handler_posted_is_read_by_one_query_for_half_the_price() -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            store = account.store("acme")
+            store = account.store()
             root = a_root()
             for number in range(60):
                 await store.create(begin(a_value(root.id, f"v{number}"), f"{number:032x}", 1_000, None))
@@ -685,7 +685,7 @@ def write_units(position: str, payload: bytes, response: bytes) -> tuple[int, in
     )
     after = ended(step, outcome, step.created_at_ms + 88)
     with aws() as account:
-        store = account.store("acme")
+        store = account.store()
         asyncio.run(store.create(step))
         before_bytes = stored_bytes(account, step)
         asyncio.run(store.replace(after, 1))

@@ -84,6 +84,15 @@ class Stack:
         queues = (self.aws.queue_url, self.aws.long_queue_url)
         return self.invoker(batch(*(body for url in queues for body in self.aws.received(url))), None)
 
+    def maintain(self, work: str = "sweep") -> int:
+        """Ask for a round of maintenance, and pass all its messages on; return their number."""
+        self.maintenance({"work": work}, None)
+        number = 0
+        while bodies := self.aws.received(self.aws.maintenance_url):
+            assert self.maintenance(batch(*bodies), None) == {"batchItemFailures": []}
+            number += len(bodies)
+        return number
+
 
 class QueueTime:
     """An offset into the future for moto's queues, so that delayed messages are available at once."""
@@ -132,6 +141,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_LONG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:long-steps",
         "ATOMIC_DEAD_LETTER_QUEUE_URL": account.dead_letter_url,
         "ATOMIC_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:dead-letters",
+        "ATOMIC_MAINTENANCE_QUEUE_URL": account.maintenance_url,
         "ATOMIC_SCHEDULE_GROUP": GROUP,
         "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "ATOMIC_RETENTION_DAYS": "30",
@@ -365,7 +375,9 @@ def test_a_failed_record_is_redelivered_soon_and_later_each_time(stack: Stack) -
 def test_maintenance_finds_the_root_whose_wakeup_was_lost(stack: Stack) -> None:
     stack.post(document(stack), prefer="respond-async")
     assert stack.aws.received(stack.aws.queue_url)
-    assert stack.maintenance(event("maintenance"), None) == {"swept": 1}
+    assert stack.maintenance(event("maintenance"), None) == {"clients": 1}
+    [asked] = stack.aws.received(stack.aws.maintenance_url)
+    assert stack.maintenance(batch(asked), None) == {"batchItemFailures": []}
     stack.deliver()
     assert len(stack.endpoint.calls) == 1
 
@@ -380,24 +392,6 @@ def test_the_answer_comes_before_the_gateways_timeout(
     stack.api.runtime.clients[0].meta.events.unregister("before-call.*.*", unique_id="slow")
     assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "1")
     assert stack.post(document(stack))["statusCode"] == 200
-
-
-def test_a_tick_reads_the_index_of_live_runs_and_no_run(stack: Stack) -> None:
-    stack.post(document(stack), prefer="respond-async")
-    for more in range(3):
-        with Recorder(*stack.maintenance.runtime.clients) as recorder:
-            stack.maintenance({"work": "sweep"}, None)
-        assert Counter(recorder.operations) == {
-            # One query for the clients, and for each client one for each of four live states in each of
-            # four shards.
-            "Query": 1 + 16 * (1 + more),
-            "SendMessage": 1,
-        }
-        stack.aws.admin().create(f"more-{more}", base_urls=[stack.endpoint.url])
-
-
-def test_long_runs_are_checked_once_a_day(stack: Stack) -> None:
-    assert stack.maintenance({"work": "purge"}, None) == {"purged": 0}
 
 
 def test_a_handler_that_is_called_again_reads_what_it_has_posted(stack: Stack) -> None:
@@ -591,25 +585,41 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     )
     made["headers"] |= {"authorization": f"Bearer {operator_key}"}
     assert stack.api(made, None)["statusCode"] == 201
+    ended = [
+        stack.post(document(stack, key, retry={"count": 9}), "/limited", prefer="respond-async")
+        for key in ("api", "invoker")
+    ]
+    runs = [json.loads(answer["body"])["runId"] for answer in ended]
+    for run_id in runs:
+        made_old(stack, run_id, c={"N": str(SystemClock().now_ms() - 2 * 24 * 3600 * 1000)})
+    cancel = gateway_event("POST", f"/limited/runs/{runs[0]}/cancel", "")
+    cancel["headers"] |= {"authorization": f"Bearer {stack.key}"}
+    assert stack.api(cancel, None)["statusCode"] == 200
+    stack.endpoint.answers = [(200, b'"done"')]
+    stack.deliver()
     old = stack.post(document(stack, "old"), "/limited", prefer="respond-async")
     made_old(stack, json.loads(old["body"])["runId"])
     for work in ("sweep", "purge"):
-        stack.maintenance({"work": work}, None)
+        stack.maintain(work)
+    stack.post(document(stack, "last"), "/limited")
+    stack.invoker.runtime.run(engine.store.counted_live("limited"))
+    stack.invoker.runtime.run(engine.store.count_live_of("limited", 10))
     used = {role: used_by(asked) for role, asked in stack.asked.items()}
     assert used == {role: ACCESS[role] for role in used}
 
 
-def made_old(stack: Stack, run_id: str) -> None:
-    """Make a run two days old, with a row that will expire soon."""
+def made_old(stack: Stack, run_id: str, **more: dict[str, str]) -> None:
+    """Make a run 40 days old, with a row that will expire soon."""
     now_ms = SystemClock().now_ms()
     stack.aws.dynamodb.update_item(
         TableName=TABLE_NAME,
         Key=key_of(f"{run_id}-root"),
-        UpdateExpression="SET #at = :at, #ttl = :ttl",
+        UpdateExpression="SET #at = :at, #ttl = :ttl" + "".join(f", {name} = :{name}" for name in more),
         ExpressionAttributeNames={"#at": "at", "#ttl": "ttl"},
         ExpressionAttributeValues={
-            ":at": {"S": age(now_ms - 2 * 24 * 3600 * 1000, f"{run_id}-root")},
+            ":at": {"S": age(now_ms - 40 * 24 * 3600 * 1000, f"{run_id}-root")},
             ":ttl": {"N": str(now_ms // 1000 + 60)},
+            **{f":{name}": value for name, value in more.items()},
         },
     )
 

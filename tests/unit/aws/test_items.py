@@ -12,7 +12,7 @@ from atomic.adapters.aws import packing
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.ports import RunQuery, StoreUnavailable
-from atomic.domain.events import Redriven, ResultPosted, WaiterAdded
+from atomic.domain.events import Redriven
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
@@ -32,7 +32,7 @@ def on_table(test: Callable[[Aws, DynamoStepStore], Awaitable[None]]) -> Callabl
     def run() -> None:
         async def body() -> None:
             with aws() as account:
-                await test(account, account.store("acme"))
+                await test(account, account.store())
 
         asyncio.run(body())
 
@@ -41,7 +41,9 @@ def on_table(test: Callable[[Aws, DynamoStepStore], Awaitable[None]]) -> Callabl
 
 
 def items(account: Aws) -> list[dict[str, Any]]:
-    return list(account.dynamodb.scan(TableName=TABLE_NAME, ConsistentRead=True)["Items"])
+    """The items of runs."""
+    found = account.dynamodb.scan(TableName=TABLE_NAME, ConsistentRead=True)["Items"]
+    return [item for item in found if item["pk"]["S"].startswith("run_")]
 
 
 def ttls(account: Aws) -> dict[str, int | None]:
@@ -154,97 +156,6 @@ async def test_an_expired_row_without_its_parts_can_still_be_replaced(
     assert await store.get(root.id) == new
 
 
-# --- retention ---
-
-
-@on_table
-async def test_steps_of_a_run_that_lives_long_are_kept(account: Aws, store: DynamoStepStore) -> None:
-    root = a_root(at_ms=NOW)
-    child = a_child("mail", at_ms=NOW, status=Status.SUCCEEDED)
-    dead = a_child("dead", at_ms=NOW, status=Status.FAILED)
-    await put(store, root, child, dead, a_child("live", at_ms=NOW))
-    before = ttls(account)
-    assert await store.purge(NOW + DAY_MS - 1, 100) == 0
-    assert ttls(account) == before  # the run is young
-    day_1 = NOW + DAY_MS + 1
-    assert await store.purge(day_1, 100) == 0
-    after = ttls(account)
-    assert after[child.position] == after[dead.position] == day_1 // 1000 + 32 * 86_400
-    assert list(after.values()).count(None) == 2  # live steps do not expire
-    assert await store.purge(day_1 + DAY_MS, 1) == 0
-    assert ttls(account) == after  # far enough in the future
-    assert await store.purge(day_1 + 31 * DAY_MS, 1) == 0
-    assert ttls(account)[child.position] == (day_1 + 31 * DAY_MS) // 1000 + 32 * 86_400
-
-
-@on_table
-async def test_the_oldest_runs_are_kept_first(account: Aws, store: DynamoStepStore) -> None:
-    roots = [a_root(a_spec(key=f"k-{age}"), at_ms=NOW - age) for age in (1, 3, 2)]
-    await put(store, *roots)
-    with Recorder(account.dynamodb) as recorder:
-        assert await store.purge(NOW + DAY_MS, 1) == 0
-    looked_at = [
-        given["ExpressionAttributeValues"][":run"]["S"]
-        for _, given in recorder.calls
-        if ":run" in given.get("ExpressionAttributeValues", {})
-    ]
-    assert looked_at == [roots[1].spec.run_id, roots[2].spec.run_id, roots[0].spec.run_id]
-
-
-@on_table
-async def test_the_end_of_a_long_run_keeps_its_steps_as_long_as_itself(
-    account: Aws, store: DynamoStepStore
-) -> None:
-    long, short = keyed("long", at_ms=NOW), keyed("short", at_ms=NOW)
-    steps = [a_child("mail", root.spec, at_ms=NOW, status=Status.SUCCEEDED) for root in (long, short)]
-    await put(store, long, short, *steps)
-    own = ttls(account)[steps[0].position]
-    await store.replace(settled(long, NOW + 40 * DAY_MS), 1)
-    await store.replace(settled(short, NOW + DAY_MS), 1)
-    found = ttls(account)
-    assert found[steps[0].position] == (NOW + 40 * DAY_MS + long.spec.retention_ms) // 1000 + GRACE_S
-    assert found[steps[1].position] == own
-    assert await store.get(steps[0].id) == steps[0]
-
-
-@on_table
-async def test_a_step_that_is_redriven_meanwhile_is_not_made_to_expire(
-    account: Aws, store: DynamoStepStore
-) -> None:
-    root, dead = a_root(at_ms=NOW), a_child("dead", at_ms=NOW, status=Status.FAILED)
-    await put(store, root, dead)
-    existing = next(item for item in items(account) if item["sk"]["S"] == dead.position)
-    await store.replace(transition(dead, Redriven(generation=1), NOW), dead.version)
-    store._items._keep(existing, 2**31)
-    assert ttls(account)[dead.position] is None
-
-
-@on_table
-async def test_an_open_event_expires_with_a_run_that_has_ended_and_not_before(
-    account: Aws, store: DynamoStepStore
-) -> None:
-    root, event = a_root(at_ms=NOW), a_child("event", at_ms=NOW)
-    event = replace(event, spec=replace(event.spec, kind="event"), due_at_ms=None)
-    own_s = (NOW + event.spec.retention_ms) // 1000 + GRACE_S
-    await put(store, root, event)
-    assert ttls(account) == {"root": None, event.position: own_s}
-    # While its run is live, maintenance postpones its expiry, and other writes keep that.
-    day_1 = NOW + DAY_MS + 1
-    await store.purge(day_1, 100)
-    kept_s = day_1 // 1000 + 32 * 86_400
-    assert ttls(account)[event.position] == kept_s
-    waited_for = transition(event, WaiterAdded(root.id), NOW)
-    await store.replace(waited_for, 1)
-    assert ttls(account)[event.position] == kept_s
-    # The write for the end of the run, and the event's own.
-    await store.replace(settled(root, day_1 + DAY_MS), 1)
-    assert ttls(account)[event.position] == kept_s
-    done = transition(waited_for, ResultPosted(StoredBody(b"1", "json")), day_1)
-    await store.replace(done, 2)
-    assert ttls(account)[event.position] == (done.expires_at_ms or 0) // 1000 + GRACE_S
-    assert await store.get(event.id) == done
-
-
 # --- lagging indexes, unprocessed batch items ---
 
 
@@ -334,8 +245,7 @@ async def test_lists_of_more_than_one_page_of_the_index(account: Aws, store: Dyn
         found = await store.list(RunQuery(client_id="acme", key_prefix="a"))
         assert [step.spec.idempotency_key for step in found] == ["a20", "a15", "a10", "a5", "a0"]
         assert (await store.count("acme", 1_005)).runs == {Status.PENDING: 20}
-        assert (await store.count("acme", 1_005)).live == {Status.PENDING: 25}
-        assert len(await store.due(2_000, 100)) == 25
+        assert await store.count_live_of("acme", 100) == 25
     finally:
         account.dynamodb.meta.events.unregister(event, unique_id="small")
 

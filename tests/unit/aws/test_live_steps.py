@@ -36,7 +36,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
 def store(account: Aws, *steps: Step) -> None:
     async def write() -> None:
-        store = account.store("acme", "other")
+        store = account.store()
         for step in steps:
             assert await store.create(step) is None
 

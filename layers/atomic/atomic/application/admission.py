@@ -6,9 +6,10 @@ again is not a start: it is never refused and costs nothing. An attempt takes a 
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, Self
 
 from atomic.application.destinations import CountedRuns, Permit
@@ -22,8 +23,12 @@ from atomic.protocol import keys
 # How old the sum may be, and how long this process keeps its own bytes before it writes them.
 _KNOWN_MS: Final = 5_000
 # How old the count of live steps may be, and how old it may be when a client seems to have too many.
-_COUNT_S: Final = 5.0
-_COUNT_FULL_S: Final = 0.25
+_COUNT_MS: Final = 5_000
+_COUNT_FULL_MS: Final = 250
+# Where counting costs: a process counts so many steps a second at most. It uses an earlier count as long as
+# the limit would hold if so many processes had let in as much as this one.
+_COUNTED_PER_S: Final = 500
+_PROCESSES: Final = 1_000
 _FULL_WAIT_MS: Final = 1000
 # The stored bytes are forgotten a whole day at a time.
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -177,18 +182,35 @@ class _StoredBytes:
 
 @dataclass(slots=True)
 class _Live:
-    """The number of live steps when they were counted, and how many were started since."""
+    """The number of live steps when they were counted, and when this process started others since."""
 
     counted: int = 0
     counted_at_ms: int | None = None
-    begun: int = 0
+    counted_here_at_ms: int | None = None
+    looked_at_ms: int | None = None
+    growth_per_ms: float = 0.0
+    begun_ms: deque[int] = field(default_factory=deque)
+
+    def number(self, now_ms: int) -> int:
+        """The number now, if others start as many as between the last two counts."""
+        grown = self.growth_per_ms * (now_ms - (self.counted_at_ms or 0))
+        return self.counted + max(len(self.begun_ms), int(grown))
+
+    def know(self, number: int, at_ms: int, *, of_all: bool) -> None:
+        """Use a later count. `of_all`: other processes start steps, too."""
+        if of_all and self.counted_at_ms is not None:
+            self.growth_per_ms = max(0, number - self.counted) / max(1, at_ms - self.counted_at_ms)
+        self.counted, self.counted_at_ms = number, at_ms
+        while self.begun_ms and self.begun_ms[0] <= at_ms:
+            self.begun_ms.popleft()
 
     def give_back(self) -> None:
-        self.begun = max(0, self.begun - 1)
+        if self.begun_ms:
+            self.begun_ms.pop()
 
 
 class _LiveSteps:
-    """This process counts the steps that it starts, and reads the store's count every few seconds."""
+    """This process counts the steps that it starts, and looks at the store's count every few seconds."""
 
     def __init__(self) -> None:
         self._live: dict[str, _Live] = {}
@@ -198,16 +220,31 @@ class _LiveSteps:
         if most is None or new.spec.kind == "value":
             return None
         live = self._live.setdefault(new.client.id, _Live())
-        fresh_s = _COUNT_FULL_S if live.counted + live.begun >= most else _COUNT_S
-        if live.counted_at_ms is None or now_ms - live.counted_at_ms >= fresh_s * 1000:
-            counts = await new.store.count(new.client.id, now_ms)
-            live.counted, live.counted_at_ms, live.begun = sum(counts.live.values()), now_ms, 0
-        if live.counted + live.begun >= most:
+        fresh_ms = _COUNT_FULL_MS if live.number(now_ms) >= most else _COUNT_MS
+        if live.looked_at_ms is None or now_ms - live.looked_at_ms >= fresh_ms:
+            await _look(new, live, most)
+            live.looked_at_ms = now_ms
+        if live.number(now_ms) >= most:
             detail = f"This client may have {most} live steps; wait until some have ended."
             return Refused("steps", _FULL_WAIT_MS, detail)
-        live.begun += 1
+        live.begun_ms.append(now_ms)
         taken.callback(live.give_back)
         return None
+
+
+async def _look(new: _NewStep, live: _Live, most: int) -> None:
+    earlier = await new.store.counted_live(new.client.id)
+    if earlier is not None:
+        if live.counted_at_ms is None or earlier.at_ms > live.counted_at_ms:
+            live.know(earlier.number, earlier.at_ms, of_all=True)
+        pause_ms = max(_COUNT_MS, live.counted * 1000 // _COUNTED_PER_S)
+        is_far_off = live.counted + _PROCESSES * len(live.begun_ms) < most
+        here_ms = live.counted_here_at_ms
+        if is_far_off or (here_ms is not None and new.now_ms - here_ms < pause_ms):
+            return
+    number = await new.store.count_live_of(new.client.id, most)
+    live.know(number, new.now_ms, of_all=earlier is not None)
+    live.counted_here_at_ms = new.now_ms
 
 
 class _StartRate:

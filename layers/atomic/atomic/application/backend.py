@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from atomic.application.client_admin import ClientStore
-from atomic.application.ports import ClientRegistry, Destinations, ServerStore, StartRates
+from atomic.application.ports import ClientRegistry, Destinations, StartRates
+from atomic.application.server_store import ServerStore
 from atomic.domain.clients.api_keys import Peppers
 
 

@@ -24,7 +24,7 @@ async def side_by_side(*work: Awaitable[T]) -> list[T]:
     return cast("list[T]", results)
 
 
-async def for_each(ids: Sequence[str], work: Callable[[str], Awaitable[object]]) -> None:
-    """Do the work for each id, some hundred at a time. Raises the first error."""
-    for start in range(0, len(ids), AT_ONCE):
-        await side_by_side(*(work(each) for each in ids[start : start + AT_ONCE]))
+async def for_each(some: Sequence[T], work: Callable[[T], Awaitable[object]]) -> None:
+    """Do the work for each of them, some hundred at a time. Raises the first error."""
+    for start in range(0, len(some), AT_ONCE):
+        await side_by_side(*(work(each) for each in some[start : start + AT_ONCE]))

@@ -124,27 +124,16 @@ class StepStore(Protocol):
         """Ids of the dead letters, roots or not, that fit the query. The query's status is ignored."""
         ...
 
-    async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        """Live steps that are due before the moment, `limit` at most.
-
-        Clients take turns, beginning with the client of the step that is overdue longest. The steps of each
-        client are in the same order.
-        """
-        ...
-
-    async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
-        """Ids of steps in a state, in the order of their ids, beginning after the given id."""
-        ...
-
     async def count(self, client_id: str, created_from_ms: int) -> "Counts":
         """The number of a client's steps in each state."""
         ...
 
-    async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose run has no live or unexpired root; how many were deleted.
+    async def counted_live(self, client_id: str) -> "CountedLive | None":
+        """The last known number of the client's live steps; None where counting costs next to nothing."""
+        ...
 
-        A root created after a row expired belongs to a later run, and does not keep the row.
-        """
+    async def count_live_of(self, client_id: str, enough: int) -> int:
+        """The number of the client's live steps now. The store may stop at `enough`."""
         ...
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
@@ -156,47 +145,29 @@ class StepStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LiveStep:
-    """The part of a live step that decides whether it has to be checked before it is due.
-
-    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.steps`. `root`: the status of the
-    root of its run, None when there is no root.
-    """
-
-    id: str
-    calls: bool
-    last_recorded_ms: int
-    root: Status | None
-
-
-class LiveSteps(Protocol):
-    """The live rows of all clients, roots or not. A store needs an index of all live steps for it.
-
-    Methods may raise StoreUnavailable.
-    """
-
-    async def live(self, status: Status, *, after: str, limit: int) -> Sequence[LiveStep]:
-        """Live steps in a state, in the order of their ids, beginning after the given id."""
-        ...
-
-    async def count_live(self) -> int:
-        """The number of live steps."""
-        ...
-
-
-class ServerStore(StepStore, LiveSteps, Protocol):
-    """What a server that runs permanently needs of its store."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """`live`: live steps by state, now. `runs`: runs created since the given time, by state."""
+    """`live`: live steps by state, now. `runs`: runs created since the given time, by state.
+
+    A store reads a bounded number of rows for it. Where a client has more, `counted_at_ms` tells since when
+    the numbers of live steps and dead letters may have changed, and `has_all_runs` is False: `runs` then
+    holds the least numbers.
+    """
 
     live: dict[Status, int]
     runs: dict[Status, int]
     dead_letters: int
     oldest_due_at_ms: int | None
+    counted_at_ms: int | None = None
+    has_all_runs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CountedLive:
+    """A client's live steps, and when they were counted."""
+
+    number: int
+    at_ms: int
 
 
 class WakeupQueue(Protocol):

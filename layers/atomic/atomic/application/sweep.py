@@ -1,4 +1,6 @@
-"""Housekeeping: lost wake-ups, steps whose owner or run has ended, rows whose retention is over."""
+"""Housekeeping of a server that runs permanently: lost wake-ups, steps whose owner or run has ended, rows
+whose retention is over. `application.maintenance` is that of a runtime of short-lived functions.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -8,7 +10,8 @@ from atomic.application.batches import for_each
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
-from atomic.application.ports import LiveStep, LiveSteps, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
+from atomic.application.server_store import LiveStep, LiveSteps, ServerStore
 from atomic.domain.events import OwnerLost, Rescheduled
 from atomic.domain.leftovers import is_left_over
 from atomic.domain.steps import redated_due_ms
@@ -17,15 +20,15 @@ from atomic.protocol.enums import LIVE, Status
 _BATCH: Final = 500
 
 
-async def sweep(engine: Engine, *, ahead_ms: int, limit: int) -> int:
+async def sweep(engine: Engine, store: ServerStore, *, ahead_ms: int, limit: int) -> int:
     """Send a wake-up for each live step that is due within `ahead_ms`; the number of steps."""
-    due = await engine.store.due(engine.clock.now_ms() + ahead_ms, limit)
+    due = await store.due(engine.clock.now_ms() + ahead_ms, limit)
     for step in due:
         await engine.queue.send(step.id, step.due_at_ms, client_id=step.client_id, attempt_ms=None)
     return len(due)
 
 
-async def recover(engine: Engine) -> int:
+async def recover(engine: Engine, store: ServerStore) -> int:
     """Take over the steps of the last process, after a restart of the only process; their number."""
     taken = 0
 
@@ -38,7 +41,7 @@ async def recover(engine: Engine) -> int:
 
     for status in (Status.RUNNING, Status.WAITING):
         after = ""
-        while ids := await engine.store.with_status(status, after=after, limit=_BATCH):
+        while ids := await store.with_status(status, after=after, limit=_BATCH):
             await for_each(ids, take_over)
             after = ids[-1]
     return taken
@@ -78,9 +81,9 @@ async def _set_right(engine: Engine, step_id: str) -> None:
             await commit(engine, step, Rescheduled(step.due_at_ms, due_at_ms))
 
 
-async def purge(engine: Engine) -> int:
+async def purge(engine: Engine, store: ServerStore) -> int:
     """Delete the rows whose retention is over; their number."""
     deleted = 0
-    while batch := await engine.store.purge(engine.clock.now_ms(), _BATCH):
+    while batch := await store.purge(engine.clock.now_ms(), _BATCH):
         deleted += batch
     return deleted

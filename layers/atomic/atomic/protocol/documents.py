@@ -258,6 +258,8 @@ class Stats(Document):
     live: dict[StatusName, int]
     dead_letters: int
     oldest_due_at: str | None
+    counted_at: str | None = Field(description="When many live steps were counted (on AWS), else null.")
+    has_all_runs: bool = Field(description="False if `runs` has the least numbers (many runs on AWS).")
 
 
 class ProbeResult(Document):

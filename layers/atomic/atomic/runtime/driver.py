@@ -8,8 +8,9 @@ from typing import Final
 
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.engine import Engine
-from atomic.application.ports import LiveSteps, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
+from atomic.application.server_store import ServerStore
 from atomic.application.sweep import look_through, purge, sweep
 
 _log = logging.getLogger("atomic.driver")
@@ -48,11 +49,11 @@ class Driver:
     """
 
     def __init__(
-        self, engine: Engine, queue: MemoryWakeupQueue, live_steps: LiveSteps, pace: Pace = _USUAL
+        self, engine: Engine, queue: MemoryWakeupQueue, store: ServerStore, pace: Pace = _USUAL
     ) -> None:
         self._engine = engine
         self._queue = queue
-        self._live_steps = live_steps
+        self._store = store
         # The first pass is at full speed: a cancel may have been interrupted, or the clock was set back.
         self._page_pause_s = 0.0
         self._slots = asyncio.Semaphore(pace.slots)
@@ -90,17 +91,17 @@ class Driver:
             slot.release()
 
     async def _sweep(self) -> float:
-        found = await sweep(self._engine, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
+        found = await sweep(self._engine, self._store, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
         return _BACKLOG_PAUSE_S if found == _SWEEP_LIMIT else SWEEP_EVERY_MS / 1000
 
     async def _look_through(self) -> float:
-        async for _ in look_through(self._engine, self._live_steps):
+        async for _ in look_through(self._engine, self._store):
             await asyncio.sleep(self._page_pause_s)
         self._page_pause_s = _PAGE_PAUSE_S
         return _LOOK_EVERY_S
 
     async def _purge(self) -> float:
-        deleted = await purge(self._engine)
+        deleted = await purge(self._engine, self._store)
         if deleted:
             _log.info("purged", extra={"steps": deleted})
         return _PURGE_EVERY_S

@@ -15,6 +15,7 @@ from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
 from atomic.application.ports import Clock, Destinations, Notifier, StartRates
 from atomic.application.rates import CountedStarts
+from atomic.application.server_store import ServerStore
 from atomic.application.sweep import recover
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.polling import PollingNotifier
@@ -31,7 +32,7 @@ class Processes:
     notifier: Notifier
     starts: StartRates
     destinations: Destinations
-    recover: Callable[[Engine], Awaitable[int]]
+    recover: Callable[[Engine, ServerStore], Awaitable[int]]
 
 
 def only_process(*, destination_runs: int) -> Processes:
@@ -56,5 +57,5 @@ def one_of_several(tasks: Tasks, shared: SharedCounts) -> Processes:
     )
 
 
-async def _nothing(_engine: Engine) -> int:
+async def _nothing(_engine: Engine, _store: ServerStore) -> int:
     return 0

@@ -29,6 +29,7 @@ KNOWN_S: Final = 30.0
 # A client that is missing may be created at any moment.
 UNKNOWN_S: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
+_PAGE: Final = 1_000
 
 
 class DynamoClientStore:
@@ -74,13 +75,29 @@ class DynamoClientStore:
 
     def ids(self) -> Sequence[str]:
         """All clients; a new one is seen within seconds."""
-        pages = self._client.get_paginator("query").paginate(
+        ids = self.page("", _PAGE)
+        while ids and len(ids) % _PAGE == 0:
+            more = self.page(ids[-1], _PAGE)
+            if not more:
+                break
+            ids += more
+        return ids
+
+    def page(self, after: str, limit: int) -> list[str]:
+        """Clients in the order of their ids, beginning after the given one; `limit` is 1,000 at most."""
+        found = self._client.query(
             TableName=self._table,
             IndexName=table.LIST_INDEX,
-            KeyConditionExpression="lp = :clients",
-            ExpressionAttributeValues={":clients": {"S": table.CLIENTS_PARTITION}},
+            KeyConditionExpression="lp = :clients AND #at > :after",
+            ExpressionAttributeNames={"#at": "at"},
+            # A key is never empty, and no id begins with a space.
+            ExpressionAttributeValues={
+                ":clients": {"S": table.CLIENTS_PARTITION},
+                ":after": {"S": after or " "},
+            },
+            Limit=limit,
         )
-        return [str(item["at"]["S"]) for page in pages for item in page["Items"]]
+        return [str(item["at"]["S"]) for item in found["Items"]]
 
 
 class DynamoClientRegistry:
@@ -134,10 +151,6 @@ class DynamoClientRegistry:
         """A client by its id."""
         cached = await self._known(client_id) if keys.is_client_id(client_id) else None
         return None if cached is None else cached.client
-
-    async def list_client_ids(self) -> Sequence[str]:
-        """The ids of all clients, in their order; a new one is seen within seconds."""
-        return await self._calls.start(DynamoClientStore(self._client, self._table).ids)
 
     async def _known(self, client_id: str, *, is_doubted: bool = False) -> "_Known | None":
         return await self._look_up(_client_key(client_id), self._read, is_doubted=is_doubted)

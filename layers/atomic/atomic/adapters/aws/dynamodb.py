@@ -1,51 +1,47 @@
 """The step store of an AWS runtime, in one DynamoDB table."""
 
-import heapq
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from atomic.adapters.aws import rows, table
+from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.client_counts import ClientCounts, CountItems
 from atomic.adapters.aws.items import StepItems
-from atomic.adapters.aws.listing import Index, Range
+from atomic.adapters.aws.listing import Counted, Due, Index, Range
+from atomic.adapters.aws.long_runs import EndedRuns, is_long
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
-from atomic.application.ports import Counts, DueStep, RunQuery
-from atomic.application.round_robin import due_in_turns
+from atomic.application.ports import CountedLive, Counts, RunQuery
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import LIVE, Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ClientIds = Callable[[], Awaitable[Sequence[str]]]
-
-# A run that is live for longer than this may outlive the retention of its steps; see `purge`.
-_LONG_MS: Final = 24 * 3600 * 1000
-_KEPT_ON_S: Final = 32 * 24 * 3600
+# How many entries of each partition `count` reads and counts.
+_READ_MAX: Final = 100
+_COUNTED_MAX: Final = 1_000
 
 
 class DynamoStepStore:
     """Implements `ports.StepStore` on a table as `adapters.aws.table` describes it.
 
     A step that succeeds at once is two writes and no read. Only root steps and dead letters are in an
-    index, since an index doubles the writes. So `due`, `with_status` and the live steps of `count` cover
+    index, since an index doubles the writes. So live steps are counted as live roots, and maintenance sees
     roots only: SQS keeps the wake-ups of other steps, and a post that attaches to an overdue step sends its
     wake-up again (`application.start`).
-
-    `client_ids` names all clients; `due`, `with_status` and `purge` query the runs of each.
     """
 
-    def __init__(
-        self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str, client_ids: ClientIds
-    ) -> None:
+    def __init__(self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str) -> None:
         self._calls = calls
         self._items = StepItems(client, table_name)
         self._stored = StorageItems(client, table_name)
-        self._client_ids = client_ids
-        self._roots = Index(calls, client, table_name=table_name, name=table.LIST_INDEX, partition="lp")
-        self._failed = Index(calls, client, table_name=table_name, name=table.FAILED_INDEX, partition="fp")
+        self._ended = EndedRuns(client, table_name)
+        self._counts = CountItems(calls, client, table_name)
+        self._roots = Index.of_roots(calls, client, table_name)
+        self._failed = Index.of_failed(calls, client, table_name)
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken: one write."""
@@ -60,9 +56,8 @@ class DynamoStepStore:
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
-        if step.is_root and _is_long(step):
-            until_s = rows.ttl_s(step) or 0
-            await self._keep(step.spec.run_id, expiring_before_s=until_s, until_s=until_s)
+        if is_long(step):
+            await self._calls.start(self._ended.note, step)
         return await self._calls.start(self._items.replace, step, expected_version)
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
@@ -106,57 +101,57 @@ class DynamoStepStore:
                 break
         return list(ids)
 
-    async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        """Live root steps that are due before the moment, clients in turns, the most overdue first."""
-        found = await self._roots.due(await self._partitions(LIVE))
-        return due_in_turns((s for s in found if s is not None and s.due_at_ms < before_ms), limit)
-
-    async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
-        """A page of the ids of root steps in a state, in their order."""
-        entries = self._roots.merged(await self._partitions([status]), Range())
-        ids = {table.id_of(entry["at"]["S"]) async for entry in entries}
-        return heapq.nsmallest(limit, (step_id for step_id in ids if step_id > after))
-
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
-        """How many of the client's steps are in which state: of the live ones, roots; dead letters all."""
+        """How many of the client's steps are in which state: of the live ones, roots; dead letters all.
+
+        Each partition of an index is read to a bound: 48 queries, some 700 read units at most. Where there
+        are more live roots or dead letters, maintenance has counted them.
+        """
         recent = Range(first=table.age(created_from_ms))
         found: list[Any] = await side_by_side(
-            side_by_side(*(self._roots.due(table.list_partitions(client_id, state)) for state in LIVE)),
-            side_by_side(
-                *(self._roots.count(table.list_partitions(client_id, state), recent) for state in Status)
-            ),
-            self._failed.count(table.failed_partitions(client_id), Range()),
+            side_by_side(*(self._live(client_id, state) for state in LIVE)),
+            side_by_side(*(self._runs(client_id, state, recent) for state in Status)),
+            self._failed.count(table.failed_partitions(client_id), Range(), _COUNTED_MAX),
         )
-        live, runs, dead_letters = found
-        due = [step.due_at_ms for steps in live for step in steps if step is not None]
-        return Counts(
-            live={state: len(steps) for state, steps in zip(LIVE, live, strict=True) if steps},
-            runs={state: number for state, number in zip(Status, runs, strict=True) if number},
-            dead_letters=dead_letters,
-            oldest_due_at_ms=min(due, default=None),
+        live, runs, dead = found
+        counts = Counts(
+            live={state: due.counted.number for state, due in zip(LIVE, live, strict=True)},
+            runs={state: each.number for state, each in zip(Status, runs, strict=True) if each.number},
+            dead_letters=dead.number,
+            oldest_due_at_ms=min((d.first_ms for d in live if d.first_ms is not None), default=None),
+            has_all_runs=all(each.is_all for each in runs),
         )
+        if not (dead.is_all and all(due.counted.is_all for due in live)):
+            counts = _at_least(counts, await self._counts.load(client_id))
+        return replace(counts, live={state: number for state, number in counts.live.items() if number})
+
+    async def counted_live(self, client_id: str) -> CountedLive | None:
+        """The live roots as maintenance has counted them, minutes ago: half a read unit."""
+        counted = await self._counts.load(client_id)
+        if not counted.counted_at_ms:
+            return None
+        return CountedLive(sum(counted.live.values()), counted.counted_at_ms)
+
+    async def count_live_of(self, client_id: str, enough: int) -> int:
+        """The live roots of the client: 16 queries, and a read unit for each 54 roots."""
+        partitions = [p for state in LIVE for p in table.list_partitions(client_id, state)]
+        return (await self._roots.count(partitions, Range(), enough)).number
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the stored bytes of the client: one write, and one read of a small item for each day."""
         return await self._calls.start(self._stored.add, client_id, size, day, since_day)
 
-    async def purge(self, now_ms: int, limit: int) -> int:
-        """Postpone the expiry of rows that DynamoDB must keep. Returns 0: DynamoDB deletes rows itself.
+    async def keep(self, run_id: str, expiring_before_s: int, until_s: int) -> None:
+        """Postpone the expiry of the run's rows that expire before a moment, to another one."""
+        await self._calls.start(
+            self._items.keep, run_id, expiring_before_s=expiring_before_s, until_s=until_s
+        )
 
-        A step is kept at least as long as its run, so the expiry of all rows of a run that is live for more
-        than a day is postponed. Call it once a day: an expired row stays for two more days. It reads every
-        such run completely, the oldest first, which are the most urgent ones. It works on `limit` runs at a
-        time.
-        """
-        long_ago = Range(end=table.age(now_ms - _LONG_MS), newest_first=False)
-        runs: list[str] = []
-        async for entry in self._roots.merged(await self._partitions(LIVE), long_ago):
-            runs.append(entry["pk"]["S"])
-            if len(runs) == limit:
-                await self._keep_all(runs, now_ms)
-                runs = []
-        await self._keep_all(runs, now_ms)
-        return 0
+    async def _live(self, client_id: str, state: Status) -> Due:
+        return await self._roots.due(table.list_partitions(client_id, state), _READ_MAX)
+
+    async def _runs(self, client_id: str, state: Status, recent: Range) -> Counted:
+        return await self._roots.count(table.list_partitions(client_id, state), recent, _COUNTED_MAX)
 
     async def _fitting(self, ids: Sequence[str], query: RunQuery) -> dict[str, Step]:
         """The rows of the ids, in their order, that fit: an index may lag, and does not know everything."""
@@ -164,25 +159,14 @@ class DynamoStepStore:
         steps = [existing[step_id] for step_id in ids if step_id in existing]
         return {step.id: step for step in steps if query.status in {None, step.status} and query.fits(step)}
 
-    async def _partitions(
-        self, statuses: "set[Status] | frozenset[Status] | Sequence[Status]"
-    ) -> Sequence[str]:
-        clients = await self._client_ids()
-        return [
-            p for client in clients for status in statuses for p in table.list_partitions(client, status)
-        ]
 
-    async def _keep_all(self, runs: Sequence[str], now_ms: int) -> None:
-        now_s = now_ms // 1000
-        until = {"expiring_before_s": now_s + rows.GRACE_S, "until_s": now_s + _KEPT_ON_S}
-        await side_by_side(*(self._keep(run_id, **until) for run_id in runs))
-
-    async def _keep(self, run_id: str, *, expiring_before_s: int, until_s: int) -> None:
-        await self._calls.start(
-            self._items.keep, run_id, expiring_before_s=expiring_before_s, until_s=until_s
-        )
-
-
-def _is_long(step: Step) -> bool:
-    """Whether the run ends with this write, after more than a day."""
-    return step.finished_at_ms is not None and step.finished_at_ms - step.created_at_ms > _LONG_MS
+def _at_least(counts: Counts, counted: ClientCounts) -> Counts:
+    """What was counted to a bound now, and completely some minutes ago."""
+    due = [ms for ms in (counts.oldest_due_at_ms, counted.oldest_due_at_ms) if ms is not None]
+    return replace(
+        counts,
+        live={state: max(number, counted.live.get(state, 0)) for state, number in counts.live.items()},
+        dead_letters=max(counts.dead_letters, counted.dead_letters),
+        oldest_due_at_ms=min(due, default=None),
+        counted_at_ms=counted.counted_at_ms,
+    )

@@ -6,14 +6,14 @@ matters.
 
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.rows import Item
 from atomic.application.batches import side_by_side
-from atomic.application.ports import DueStep, RunQuery
+from atomic.application.ports import RunQuery
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,6 +31,7 @@ class Range:
     workflow_name: str | None = None
     key_prefix: str | None = None
     newest_first: bool = True
+    due_before_ms: int | None = None
     # How many entries one call evaluates; None for as many as it can (1 MB).
     page: int | None = None
 
@@ -63,6 +64,16 @@ class Index:
         self._target = {"TableName": table_name, "IndexName": name}
         self._partition = partition
 
+    @classmethod
+    def of_roots(cls, calls: AwsCalls, client: "DynamoDBClient", table_name: str) -> "Index":
+        """The index of root steps."""
+        return cls(calls, client, table_name=table_name, name=table.LIST_INDEX, partition="lp")
+
+    @classmethod
+    def of_failed(cls, calls: AwsCalls, client: "DynamoDBClient", table_name: str) -> "Index":
+        """The index of dead letters."""
+        return cls(calls, client, table_name=table_name, name=table.FAILED_INDEX, partition="fp")
+
     async def merged(self, partitions: Sequence[str], wanted: Range) -> AsyncIterator[Item]:
         """The wanted entries of the partitions in the order of their sort keys."""
         streams = [_Stream(self, partition, wanted) for partition in partitions]
@@ -73,18 +84,25 @@ class Index:
             yield stream.entries.popleft()
             await stream.fill()
 
-    async def count(self, partitions: Sequence[str], wanted: Range) -> int:
-        """How many matching entries the partitions have; only numbers are transferred."""
-        return sum(await side_by_side(*(self._count(partition, wanted) for partition in partitions)))
+    async def count(self, partitions: Sequence[str], wanted: Range, enough: int) -> "Counted":
+        """How many entries the partitions have; each is counted to `enough`. Only numbers come back."""
+        found = await side_by_side(*(self._count(partition, wanted, enough) for partition in partitions))
+        return Counted(sum(each.number for each in found), all(each.is_all for each in found))
 
-    async def due(self, partitions: Sequence[str]) -> list[DueStep | None]:
-        """When each step of the partitions is due; None for one that only an outside event can change."""
-        found = await side_by_side(*(self._due(partition) for partition in partitions))
-        return [step for steps in found for step in steps]
+    async def due(self, partitions: Sequence[str], enough: int) -> "Due":
+        """When the steps of the partitions are due; the oldest of each partition, `enough` at most."""
+        first = Range(newest_first=False, page=enough)
+        found = await side_by_side(*(self.page(partition, first, None) for partition in partitions))
+        entries = [entry for page in found for entry in page["Items"]]
+        return Due(
+            Counted(len(entries), not any("LastEvaluatedKey" in page for page in found)),
+            min((int(entry["d"]["N"]) for entry in entries if "d" in entry), default=None),
+        )
 
     async def page(self, partition: str, wanted: Range, after: Item | None, **options: Any) -> Any:
         """One answer of Query; `after` is the key where the last one ended."""
         values = {":partition": partition, ":first": wanted.first, ":end": wanted.end}
+        typed: dict[str, Any] = {}
         filters = []
         if wanted.workflow_name is not None:
             filters.append("w = :workflow")
@@ -92,6 +110,9 @@ class Index:
         if wanted.key_prefix:
             filters.append("begins_with(k, :prefix)")
             values[":prefix"] = wanted.key_prefix
+        if wanted.due_before_ms is not None:
+            filters.append("d < :due")
+            typed[":due"] = {"N": str(wanted.due_before_ms)}
         options |= {"FilterExpression": " AND ".join(filters)} if filters else {}
         options |= {"ExclusiveStartKey": after} if after is not None else {}
         options |= {"Limit": wanted.page} if wanted.page is not None else {}
@@ -100,29 +121,35 @@ class Index:
             **self._target,
             KeyConditionExpression=f"{self._partition} = :partition AND #at BETWEEN :first AND :end",
             ExpressionAttributeNames={"#at": "at"},
-            ExpressionAttributeValues={name: {"S": value} for name, value in values.items()},
+            ExpressionAttributeValues=typed | {name: {"S": value} for name, value in values.items()},
             ScanIndexForward=not wanted.newest_first,
             **options,
         )
 
-    async def _count(self, partition: str, wanted: Range) -> int:
+    async def _count(self, partition: str, wanted: Range, enough: int) -> "Counted":
         found: Any = {}
         number = 0
-        while not found or "LastEvaluatedKey" in found:
+        while number < enough and (not found or "LastEvaluatedKey" in found):
+            wanted = replace(wanted, page=enough - number)
             found = await self.page(partition, wanted, found.get("LastEvaluatedKey"), Select="COUNT")
             number += found["Count"]
-        return number
+        return Counted(number, "LastEvaluatedKey" not in found)
 
-    async def _due(self, partition: str) -> list[DueStep | None]:
-        steps: list[DueStep | None] = []
-        async for entry in self.merged([partition], Range()):
-            due = entry.get("d")
-            steps.append(
-                None
-                if due is None
-                else DueStep(table.id_of(entry["at"]["S"]), table.client_of(partition), int(due["N"]))
-            )
-        return steps
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many entries were counted, and whether these are all."""
+
+    number: int
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How many steps were read, and when the first of them is due."""
+
+    counted: Counted
+    first_ms: int | None
 
 
 class _Stream:

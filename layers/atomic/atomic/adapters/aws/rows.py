@@ -57,7 +57,7 @@ def encode(step: Step) -> Encoded:
     }
     if step.spec.kind == "event" and not (step.is_root or step.is_settled):
         # Nothing processes it when its run ends. So it has an expiry from the beginning, which maintenance
-        # postpones as long as its run is live (`DynamoStepStore.purge`).
+        # postpones as long as its run is live (`long_runs`).
         del changing["ttl"]
         fixed["ttl"] = _number(_born_ttl_s(step))
     return Encoded(fixed, changing, parts)

@@ -14,8 +14,10 @@ A write is billed by the size of the whole item with its names, so they have one
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
 | b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
+| b | notes of long runs that have ended | until when rows are kept; pk `ended#<client>`, sk as `at` |
 | h, u, i, z | leases | holder, until when, runs inside, until when the destination is slow (see `leases`) |
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
+| n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | ttl | settled steps, open events, days, leases, rates | when DynamoDB deletes the item, in epoch seconds |
 
 A note of a run is an item like a step, with a sort key above those of all steps. A part of a response is
@@ -35,6 +37,8 @@ CLIENT: Final = "client#"
 KEY: Final = "key#"
 RATE: Final = "rate#"
 STORED: Final = "stored#"
+COUNT: Final = "count#"
+ENDED: Final = "ended#"
 LEASE: Final = "lease#"
 
 LIST_INDEX: Final = "list"
@@ -82,11 +86,6 @@ def list_partitions(client_id: str, status: str) -> list[str]:
     return [f"{client_id}#{status}#{shard}" for shard in range(SHARDS)]
 
 
-def client_of(partition: str) -> str:
-    """The client of a partition of the listing index. A client's id has no `#`."""
-    return partition.partition("#")[0]
-
-
 def failed_partitions(client_id: str) -> list[str]:
     """The partitions of the index of dead letters that hold a client's failed steps."""
     return [f"{client_id}#{shard}" for shard in range(SHARDS)]
@@ -101,6 +100,11 @@ def age(created_at_ms: int, step_id: str = "") -> str:
     """The sort key of both indexes; without an id it is below all steps of that moment."""
     time = f"{max(0, min(created_at_ms, _TIME_MAX_MS)):013d}"
     return f"{time}#{step_id}" if step_id else time
+
+
+def created_of(age: str) -> int:
+    """The creation time inside a sort key of an index."""
+    return int(age.partition("#")[0])
 
 
 def id_of(age: str) -> str:

@@ -58,6 +58,11 @@ class EmfTelemetry:
         """A wake-up could not be processed and will be delivered again."""
         self._count("WakeupsAgain")
 
+    def swept(self, live_roots: int, lasted_s: float) -> None:
+        """Maintenance has swept a client. The values of all clients add up to the stack's live roots."""
+        self._add("LiveRoots", MetricUnit.Count, live_roots)
+        self._add("SweepSeconds", MetricUnit.Seconds, lasted_s)
+
     def flush(self) -> None:
         """Write what was collected since the last time, if anything."""
         if not self._is_empty:

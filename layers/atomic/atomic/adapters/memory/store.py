@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery
+from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
+from atomic.application.server_store import LiveStep
 from atomic.domain.steps import Step, StepOutline, last_recorded_ms, outline_of
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
@@ -111,6 +112,14 @@ class MemoryStepStore:
             dead_letters=sum(step.is_dead_letter for step in steps),
             oldest_due_at_ms=min((s.due_at_ms for s in live if s.due_at_ms is not None), default=None),
         )
+
+    async def counted_live(self, client_id: str) -> CountedLive | None:  # noqa: ARG002 - the port has it
+        """None: it counts at once."""
+        return None
+
+    async def count_live_of(self, client_id: str, enough: int) -> int:  # noqa: ARG002 - the port has it
+        """How many live steps the client has."""
+        return sum(step.status in LIVE and step.spec.client_id == client_id for step in self._rows.values())
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the stored bytes of the client; the sum."""

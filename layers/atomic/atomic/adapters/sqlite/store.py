@@ -26,8 +26,9 @@ from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import Counts, DueStep, LiveStep, RunQuery, StoreUnavailable
+from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, StoreUnavailable
 from atomic.application.round_robin import in_turns
+from atomic.application.server_store import LiveStep
 from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
@@ -178,6 +179,14 @@ class SqliteStepStore:
         """How many of the client's steps are in which state; states without any are left out."""
         return await self._long(self._lists, lambda lists: _counts(lists, client_id, created_from_ms))
 
+    async def counted_live(self, client_id: str) -> CountedLive | None:  # noqa: ARG002 - the port has it
+        """None: it counts at once."""
+        return None
+
+    async def count_live_of(self, client_id: str, enough: int) -> int:  # noqa: ARG002 - the port has it
+        """The number of the client's live steps."""
+        return await self._long(self._lists, lambda lists: sum(_live(lists, client_id).values()))
+
     async def count_live(self) -> int:
         """The number of live steps of all clients."""
         [(live,)] = await self._long_rows(self._timers, queries.COUNT_ALL_LIVE, ())
@@ -259,11 +268,15 @@ def _due(timers: apsw.Connection, before_ms: int, limit: int) -> list[DueStep]:
             line.close()
 
 
+def _live(lists: apsw.Connection, client_id: str) -> dict[Status, int]:
+    return {state: lists.execute(queries.COUNT_LIVE, (state.value, client_id)).get for state in LIVE}
+
+
 def _counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Counts:
     def number(sql: str, *values: Any) -> Any:
         return lists.execute(sql, values).get
 
-    live = {state: number(queries.COUNT_LIVE, state.value, client_id) for state in LIVE}
+    live = _live(lists, client_id)
     runs = {state: number(queries.COUNT_RUNS, state.value, client_id, created_from_ms) for state in Status}
     return Counts(
         live={state: found for state, found in live.items() if found},

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from atomic.adapters.aws.table import CLIENT, KEY, LEASE, RATE, RUN, STORED
+from atomic.adapters.aws.table import CLIENT, COUNT, ENDED, KEY, LEASE, RATE, RUN, STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +21,28 @@ class Access:
 
 
 _INVOKER: Final = Access(
-    reads=frozenset({RUN, STORED, LEASE, CLIENT}), writes=frozenset({RUN, RATE, STORED, LEASE})
+    reads=frozenset({RUN, STORED, LEASE, CLIENT, COUNT}),
+    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED}),
+    # A step that starts a run counts the client's live runs. The list of clients is left out.
+    indexes=frozenset({"list"}),
 )
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT}),
+        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED}),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT}),
         writes=frozenset({RUN, RATE, STORED}),
-        indexes=frozenset({"list", "failed"}),
+        indexes=frozenset({"list"}),
     ),
     "InvokerRole": _INVOKER,
     "LongInvokerRole": _INVOKER,
-    "MaintenanceRole": Access(reads=frozenset({RUN}), writes=frozenset({RUN}), indexes=frozenset({"list"})),
+    "MaintenanceRole": Access(
+        reads=frozenset({RUN, COUNT, ENDED}),
+        writes=frozenset({RUN, COUNT}),
+        indexes=frozenset({"list", "failed"}),
+    ),
 }

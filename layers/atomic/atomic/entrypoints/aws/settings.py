@@ -59,6 +59,7 @@ class LambdaSettings(ClientStoreSettings):
     wait_max_ms: int = Field(ge=0, le=25_000, description="how long a caller may wait for a result")
     invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
     invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
+    maintenance_queue_url: str = Field("", description="the queue of maintenance's own messages")
     service: str = Field(validation_alias="POWERTOOLS_SERVICE_NAME", description="the dimension of metrics")
     namespace: str = Field(
         validation_alias="POWERTOOLS_METRICS_NAMESPACE", description="the namespace of metrics"

@@ -54,11 +54,11 @@ class AwsRuntime:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         settings = LambdaSettings.of_environment(environ)
-        self._settings = settings
+        self.settings = settings
         _log_as_json(settings)
         self._loop = asyncio.new_event_loop()
         self._began_s = 0.0
-        self._calls = AwsCalls()
+        self.calls = AwsCalls()
         self._invoker = HttpInvoker(
             allows=is_public_or_private if settings.allow_private else public_or_in(settings.allow_network),
             failures_max=_FAILURES_MAX,
@@ -70,11 +70,12 @@ class AwsRuntime:
         self.processes = one_of_several(
             self.tasks,
             SharedCounts(
-                starts=SharedStarts(self._calls, self.clients[0], settings.table),
+                starts=SharedStarts(self.calls, self.clients[0], settings.table),
                 destinations=self._open_destinations(),
             ),
         )
         self.queue = self._open_queue()
+        self.store = DynamoStepStore(self.calls, self.clients[0], table_name=settings.table)
         self.engine = self._open_engine()
         self._admin = ClientAdmin(
             store=DynamoClientStore(self.clients[0], settings.table),
@@ -85,13 +86,13 @@ class AwsRuntime:
 
     async def manage(self, work: Callable[[ClientAdmin], Result], /) -> Result:
         """Implements `http_api.api.ManageClients`."""
-        return await self._calls.start(work, self._admin)
+        return await self.calls.start(work, self._admin)
 
     def _open_queue(self) -> SqsWakeupQueue:
         _, sqs, scheduler = self.clients
-        settings = self._settings
+        settings = self.settings
         return SqsWakeupQueue(
-            self._calls,
+            self.calls,
             sqs,
             queue=StepQueue(settings.queue_url, settings.queue_arn),
             long_queue=StepQueue(settings.long_queue_url, settings.long_queue_arn),
@@ -106,18 +107,16 @@ class AwsRuntime:
         )
 
     def _open_engine(self) -> Engine:
-        dynamodb, table_name = self.clients[0], self._settings.table
+        dynamodb, table_name = self.clients[0], self.settings.table
         registry = DynamoClientRegistry(
-            self._calls,
+            self.calls,
             dynamodb,
             table_name=table_name,
             peppers=self._peppers,
             now_ms=SystemClock().now_ms,
         )
         return Engine(
-            store=DynamoStepStore(
-                self._calls, dynamodb, table_name=table_name, client_ids=registry.list_client_ids
-            ),
+            store=self.store,
             queue=self.queue,
             invoker=self._invoker,
             notifier=self.processes.notifier,
@@ -126,17 +125,17 @@ class AwsRuntime:
             clock=self.processes.clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
-            settings=self._settings.engine(),
+            settings=self.settings.engine(),
             admission=Admission(destinations=self.processes.destinations, rates=self.processes.starts),
         )
 
     def _open_destinations(self) -> Destinations:
-        settings = self._settings
+        settings = self.settings
         if settings.invoker is None or settings.invokers_max is None:
             # An attempt in the API function delays only its own caller, which waits anyway.
             return CountedRuns()
         return SharedDestinations(
-            self._calls,
+            self.calls,
             LeaseItems(self.clients[0], settings.table, invoker=settings.invoker),
             bounds=Bounds.of(settings.invokers_max),
             holder=SystemEntropy().token(),
@@ -172,7 +171,7 @@ class AwsRuntime:
         """Close the connections and the loop. Lambda never calls this; tests do."""
         self._loop.run_until_complete(self._invoker.close())
         self._loop.close()
-        self._calls.close()
+        self.calls.close()
         for client in self.clients:
             client.close()
 

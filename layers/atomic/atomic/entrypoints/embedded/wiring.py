@@ -104,6 +104,7 @@ class Server:
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
+        self._store = backend.steps
         self._drain_s = settings.drain_s
         api = Api(
             engine=self.engine,
@@ -115,7 +116,7 @@ class Server:
     async def recover(self) -> int:
         """Take over the steps that earlier processes left; their number. Raises ServeRefusedError."""
         try:
-            return await self._processes.recover(self.engine)
+            return await self._processes.recover(self.engine, self._store)
         except StoreUnavailable as error:
             raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
 

@@ -38,7 +38,7 @@ routes = Routes()
 
 _LIMIT_DEFAULT: Final = 50
 _STEPS_DEFAULT: Final = 1000
-_WINDOW_DEFAULT_MS: Final = 24 * 3600 * 1000
+_WINDOW_DEFAULT_MS: Final = 5 * 60 * 1000
 _FILTER: Final = (
     in_query("workflowName", "Only of this workflow.", type="string"),
     in_query("keyPrefix", "Only idempotency keys with this prefix.", type="string"),

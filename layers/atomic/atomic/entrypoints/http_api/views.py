@@ -181,6 +181,8 @@ def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
         "live": _by_name(counts.live),
         "deadLetters": counts.dead_letters,
         "oldestDueAt": _moment(counts.oldest_due_at_ms),
+        "countedAt": _moment(counts.counted_at_ms),
+        "hasAllRuns": counts.has_all_runs,
     }
 
 
