@@ -10,7 +10,7 @@ import pytest
 from atomic.domain.outcomes import EndpointResponse, StepError, classify, timed_out
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
-from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import NAMED_MAX, RESPONSE_MAX_BYTES
 from atomic.protocol.error_kinds import ErrorKind
 from unit.http.raw_server import Peer, answer_to, invoking, keeps_writing, post, serving, writes
 
@@ -77,7 +77,7 @@ def test_a_whole_answer_byte_by_byte(run: Run, case: str) -> None:
 
 
 def test_as_many_steps_as_count_can_be_named(run: Run) -> None:
-    ids = [keys.step_id(f"run_{number:032x}", f"{number:032x}") for number in range(WAITING_FOR_MAX)]
+    ids = [keys.step_id(f"run_{number:032x}", f"{number:032x}") for number in range(NAMED_MAX)]
     named = ", ".join(ids).encode()
     raw = b"HTTP/1.1 202 Accepted\r\nAtomic-Waiting-For: %b\r\nContent-Length: 0\r\n\r\n" % named
     outcome = classify(run(answer_to(writes(raw))), RetryPolicy(), 0)

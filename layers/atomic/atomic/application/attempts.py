@@ -117,7 +117,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
         if after.status is Status.CANCELLED or after.continued_as is not None:
             await finish_cancel(engine, after)
         elif after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
-            after = await recheck(engine, after)
+            after = await recheck(engine, after, named=outcome.waiting_for)
     finally:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
 

@@ -18,7 +18,8 @@ from atomic.domain.endings import may_have_more_to_do
 from atomic.domain.events import Rechecked, WaiterAdded, WaitOver, Woken
 from atomic.domain.outcomes import timed_out
 from atomic.domain.steps import Step, StepOutline, Watch, outline_of
-from atomic.protocol.constants import EVERY_CHILD
+from atomic.protocol import keys
+from atomic.protocol.constants import EVERY_CHILD, WAITING_FOR_MAX
 from atomic.protocol.enums import SETTLED, OutcomeKind
 
 # A row has a size limit on every runtime, so it names only so many steps. Any of them wakes the step.
@@ -29,12 +30,16 @@ _RESULTS_BEHIND_MS: Final = 1_000
 _NEVER_MS: Final = 2**53
 
 
-async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def recheck(engine: Engine, waiting: Step, *, again: bool = False, named: Sequence[str] = ()) -> Step:
     """Ask each step that `waiting` needs to wake it, and wake it at once when one has settled.
 
     `again`: the step has waited for a while. If the wake-up of a needed step was lost with its receiver,
-    only this recheck sends another one. Returns the row after the recheck.
+    only this recheck sends another one. `named`: the steps that its handler has just named, of which the
+    row keeps the first ones. Returns the row after the recheck.
     """
+    if len(named) > WAITING_FOR_MAX and await _are_all_live(engine, waiting, frozenset(named)):
+        event = Rechecked(waiting.attempt_count, (EVERY_CHILD,), engine.entropy.fraction())
+        waiting, _ = await commit(engine, waiting, event)
     if waiting.wake is not None:
         return await _recheck_set(engine, waiting, again=again)
     live: list[Step] = []
@@ -53,6 +58,16 @@ async def recheck(engine: Engine, waiting: Step, *, again: bool = False) -> Step
         event = _rechecked(engine, waiting, [outline_of(step) for step in live])
     after, _ = await commit(engine, waiting, event)
     return after
+
+
+async def _are_all_live(engine: Engine, waiting: Step, named: frozenset[str]) -> bool:
+    """Whether these steps are children of `waiting`, and no other child is live: then they are `*`."""
+    if not all(keys.is_in_children_range(waiting.id, each) for each in named):
+        return False
+    async for child in children(engine, waiting.id):
+        if child.status not in SETTLED and child.id not in named:
+            return False
+    return True
 
 
 class _Survey(NamedTuple):

@@ -21,7 +21,7 @@ from atomic.domain.steps import (
     settled,
 )
 from atomic.protocol import keys
-from atomic.protocol.constants import EVERY_CHILD
+from atomic.protocol.constants import EVERY_CHILD, WAITING_FOR_MAX
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -93,7 +93,7 @@ def _waits(step: Step, event: events.Ended, waiting_for: tuple[str, ...], now_ms
     return changed(
         step,
         status=Status.WAITING,
-        waiting_for=waiting_for,
+        waiting_for=waiting_for[:WAITING_FOR_MAX],
         wake=event.outcome.wake,
         rechecks=0,
         due_at_ms=due_at_ms,

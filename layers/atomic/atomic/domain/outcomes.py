@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
-from atomic.protocol.constants import EVERY_CHILD, RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import EVERY_CHILD, NAMED_MAX, RESPONSE_MAX_BYTES
 from atomic.protocol.enums import WAKE_POLICIES, OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import SENTENCES, ErrorKind
 from atomic.protocol.strict_json import JsonRefused, parse_json
@@ -264,7 +264,7 @@ def _suspended(answer: EndpointResponse, status: int) -> Outcome:
     if EVERY_CHILD in named:
         ids: tuple[str, ...] = (EVERY_CHILD,)
     else:
-        ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))[:WAITING_FOR_MAX]
+        ids = tuple(dict.fromkeys(part for part in named if keys.is_step_id(part)))[:NAMED_MAX]
     return Outcome(
         kind=OutcomeKind.SUSPENDED,
         status=status,

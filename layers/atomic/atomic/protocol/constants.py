@@ -17,7 +17,8 @@ DURATION_MAX_MS: Final = 366 * 24 * 3600 * 1000
 CANCEL_WITHIN_MAX_MS: Final = 24 * 3600 * 1000
 PAGE_MAX: Final = 100
 BULK_MAX: Final = 1000
-# Steps that a suspended handler may name: a row has a size limit on every runtime.
-WAITING_FOR_MAX: Final = 1000
+# Steps that a suspended handler may name, and how many of them its row keeps: each write pays for them.
+NAMED_MAX: Final = 1000
+WAITING_FOR_MAX: Final = 100
 # Instead of ids: every live child of the handler.
 EVERY_CHILD: Final = "*"

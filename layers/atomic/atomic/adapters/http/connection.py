@@ -10,13 +10,13 @@ from typing import Final, NamedTuple, cast
 from httptools import HttpParserError, HttpResponseParser
 
 from atomic.domain.outcomes import EndpointResponse, StepError
-from atomic.protocol.constants import RESPONSE_MAX_BYTES, WAITING_FOR_MAX
+from atomic.protocol.constants import NAMED_MAX, RESPONSE_MAX_BYTES
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.keys import STEP_ID_CHARS
 
 # Servers and proxies accept 8 to 16 KiB of headers from a client. An answer needs no more, apart from the
 # ids of the steps that a handler waits for.
-_HEAD_MAX_BYTES: Final = 16 * 1024 + WAITING_FOR_MAX * (STEP_ID_CHARS + len(", "))
+_HEAD_MAX_BYTES: Final = 16 * 1024 + NAMED_MAX * (STEP_ID_CHARS + len(", "))
 _HEADERS_MAX: Final = 100
 # `100 Continue`, `102 Processing` and `103 Early Hints` may come before the answer.
 _INTERIM_MAX: Final = 10
