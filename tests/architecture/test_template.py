@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from atomic.adapters.aws import rows, sqs, table
+from atomic.adapters.aws.blob_items import FOLDER_DAYS, MARGIN_DAYS
 from atomic.adapters.aws.destinations import Bounds
 from atomic.application.maintenance import SWEEP_EVERY_MS
 from atomic.entrypoints.aws import maintenance
@@ -51,6 +52,9 @@ WILDCARDS = {
         "scheduler:CreateSchedule",
         "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/*",
     ),
+    # Nor are those of objects; the bucket belongs to this stack.
+    ("Allow", "s3:GetObject", "${Bucket.Arn}/*"),
+    ("Allow", "s3:PutObject", "${Bucket.Arn}/*"),
 }
 DAYS_14_S = 14 * 24 * 3600
 
@@ -86,7 +90,9 @@ def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> Non
 
 def test_only_deny_statements_use_a_wildcard() -> None:
     for statement in statements(RESOURCES):
-        if "*" in several(statement.get("Principal", "")) or statement["Action"] == "sqs:*":
+        if "*" in several(statement.get("Principal", "")) or {"sqs:*", "s3:*"} & {
+            *several(statement["Action"])
+        }:
             assert statement["Effect"] == "Deny"
 
 
@@ -325,6 +331,7 @@ def test_resources_are_left_out_only_on_emulators() -> None:
     conditional = {each["Type"] for each in RESOURCES.values() if each.get("Condition") == "IsOnAws"}
     assert conditional == {
         "AWS::SQS::QueuePolicy",
+        "AWS::S3::BucketPolicy",
         "AWS::Logs::QueryDefinition",
         # Those that add up several metrics, which the emulator refuses.
         "AWS::CloudWatch::Alarm",
@@ -393,6 +400,37 @@ def test_the_access_log_is_delivered_where_its_account_has_room_and_names_the_ca
     assert group == {"Fn::Sub": "/aws/vendedlogs/${AWS::StackName}/access"}
     line = json.loads(re.sub(r":\$context\.\w+", ":1", stage["AccessLogSettings"]["Format"]))
     assert line["sourceIp"] == "$context.identity.sourceIp"
+
+
+def test_the_bucket_is_private_encrypted_and_kept_when_the_stack_is_deleted() -> None:
+    bucket = RESOURCES["Bucket"]
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    assert "BucketName" not in properties  # a name of CloudFormation, so that two stacks have two
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    [encryption] = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    _, own, of_aws = encryption["ServerSideEncryptionByDefault"]["Fn::If"]
+    assert own == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
+    assert of_aws == {"SSEAlgorithm": "AES256"}
+
+
+def test_the_bucket_deletes_each_folder_at_the_age_that_its_name_says() -> None:
+    [properties] = of_type("AWS::S3::Bucket").values()
+    ages = {
+        r["Prefix"]: r["ExpirationInDays"]
+        for r in properties["LifecycleConfiguration"]["Rules"]
+        if "Prefix" in r
+    }
+    assert ages == {f"{days}-days/": days for days in FOLDER_DAYS}
+    # Some folder is enough for every retention.
+    assert TEMPLATE["Parameters"]["RetentionDays"]["MaxValue"] + MARGIN_DAYS <= max(FOLDER_DAYS)
+
+
+def test_objects_are_read_and_written_and_never_listed_or_deleted() -> None:
+    granted = {each for each in allowed() if each[1].startswith("s3:")}
+    assert granted == {("Allow", f"s3:{verb}", "${Bucket.Arn}/*") for verb in ("GetObject", "PutObject")}
 
 
 def test_every_variable_is_declared_and_read() -> None:

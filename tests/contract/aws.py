@@ -15,6 +15,7 @@ from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
 from atomic.adapters.aws import config
+from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls, T, _translated
 from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
@@ -29,6 +30,7 @@ from atomic.application.ports import Clock, StoreUnavailable
 from atomic.testing.virtual_time import LoopClock
 
 TABLE_NAME = "atomic"
+BUCKET = "atomic-payloads"
 GROUP = "atomic"
 _CLOCK = SystemClock()
 PEPPER = b"salt's brother, of thirty-two characters"
@@ -39,6 +41,7 @@ _OPTIONS = {
 }
 MAKERS = {
     "dynamodb": config.dynamodb_client,
+    "s3": config.s3_client,
     "sqs": config.sqs_client,
     "scheduler": config.scheduler_client,
 }
@@ -92,7 +95,8 @@ class Aws:
 
     def store(self) -> DynamoStepStore:
         """The store on the table."""
-        return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME)
+        blobs = BlobItems(self.dynamodb, TABLE_NAME, lambda: client("s3"), BUCKET, retention_days=30)
+        return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, blobs=blobs)
 
     def queue(self, clock: Clock) -> SqsWakeupQueue:
         """The wake-up queue on SQS, with its schedules."""
@@ -151,6 +155,9 @@ def aws() -> Iterator[Aws]:
     with mock_aws(), one_request_at_a_time():
         dynamodb, sqs, scheduler = client("dynamodb"), client("sqs"), client("scheduler")
         dynamodb.create_table(TableName=TABLE_NAME, **TABLE)
+        client("s3").create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
         scheduler.create_schedule_group(Name=GROUP)
         names = ("steps", "long-steps", "dead-letters", "maintenance")
         urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]

@@ -38,28 +38,6 @@ class StoreContract(QueryContract):
             assert await store.create(step) is None
             assert await store.get(step.id) == step
 
-    @on_store
-    async def test_a_payload_and_a_response_of_the_largest_size(self, store: StepStore) -> None:
-        large = b'"' + b"x" * (256 * 1024 - 2) + b'"'
-        step = replace(a_root(a_spec(payload=large)), response=StoredBody(large, "text", None))
-        await put(store, step)
-        assert await store.get(step.id) == step
-
-    @on_store
-    async def test_a_payload_and_a_response_that_nothing_makes_smaller(self, store: StepStore) -> None:
-        size = 256 * 1024
-        root = a_root(a_spec(payload=b'"' + incompressible(size - 2) + b'"'))
-        await put(store, root)
-        # Binary content is kept in base64, which is a third longer.
-        for version, length in enumerate((size, size * 4 // 3), start=1):
-            response = StoredBody(incompressible(length), "base64", "application/octet-stream")
-            after = replace(settled(root, 2_000), version=version + 1, response=response)
-            assert await store.replace(after, version) is None
-            assert await store.get(root.id) == after
-            assert await store.replace(after, version) == after
-            assert await store.run(root.spec.run_id, after=None, limit=10) == [after]
-            assert await store.list(RunQuery(client_id="acme")) == [after]
-
     @pytest.mark.parametrize(
         "response", [None, StoredBody(b"", "text"), StoredBody(b"AAE=", "base64", "image/x")]
     )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from atomic.application.blobs import stored_apart
 from atomic.application.ports import StepStore
 from atomic.domain.steps import Step
 from contract.builders import a_root, a_spec
@@ -59,9 +60,9 @@ def needs(ability: str) -> Callable[[Test], Test]:
 
 
 async def put(store: StepStore, *steps: Step) -> None:
-    """Insert rows unchanged."""
+    """Insert rows unchanged, with their large texts."""
     for step in steps:
-        assert await store.create(step) is None
+        assert await store.create(await stored_apart(store, step)) is None
 
 
 def keyed(key: str, **more: Any) -> Step:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from atomic.application.ports import StepStore
 from contract.aws import aws
+from contract.blob_contract import BlobContract
 from contract.store_contract import StoreContract
 
 
-class TestDynamoStepStore(StoreContract):
+class TestDynamoStepStore(StoreContract, BlobContract):
     without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
     @asynccontextmanager

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.server_store import ServerStore
+from contract.blob_contract import ServerBlobContract
 from contract.server_store_contract import ServerStoreContract
 from contract.store_contract import StoreContract
 
 
-class TestMemoryStepStore(StoreContract, ServerStoreContract):
+class TestMemoryStepStore(StoreContract, ServerStoreContract, ServerBlobContract):
     @asynccontextmanager
     async def store(self, directory: Path) -> AsyncIterator[ServerStore]:
         yield MemoryStepStore()

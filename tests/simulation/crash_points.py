@@ -44,7 +44,7 @@ _TREES: Final[dict[str, Node]] = {
     "single": Node(name="root"),
     "user-creation": Node(name="root", stages=((_leaf("user"),), (_leaf("email"), _leaf("analytics")))),
     "nested": Node(name="root", stages=((Node(name="mid", stages=((_leaf("deep"),),)),),)),
-    # Its handler waits for so long that AWS makes first attempts inline, and is told that one is unfinished.
+    # Its handler waits for so long that AWS makes attempts inline, and is told that one is unfinished.
     "inline": Node(name="root", stages=((Node(name="slow", takes_s=0.4),), (_leaf("a"),))),
     "timer": Node(name="root", stages=((Node(name="nap", kind="timer", delay_ms=700), _leaf("a")),)),
     "event": Node(name="root", stages=((Node(name="mail", kind="event"),),)),

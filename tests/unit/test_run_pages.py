@@ -32,6 +32,10 @@ def test_a_page_ends_where_it_becomes_too_large_and_has_one_step_at_least() -> N
     text = StoredBody(b"\x01" * 262_144, "text", "text/plain")
     large = [replace(a_child(f"{number}"), response=text) for number in range(3)]
     assert pages(large, 1000) == [1, 1, 1]
+    # What is too long for a page is not on it, and takes no room.
+    longer = StoredBody(b"x" * 262_145, "text", "text/plain")
+    large = [replace(a_child(f"{number}"), response=longer) for number in range(30)]
+    assert pages(large, 1000) == [30]
 
 
 def pages(children: list[Step], limit: int) -> list[int]:

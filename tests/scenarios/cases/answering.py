@@ -137,7 +137,7 @@ async def scenario_an_answer_is_read_by_the_rules_of_a_direct_one(runtime: Runti
 async def scenario_a_body_that_is_too_large_fails_the_step_as_it_does_at_once(runtime: Runtime) -> None:
     _, later = await postponed(runtime)
 
-    told = await answer(runtime, later.calls[0], {"body": "x" * (256 * KIB)})
+    told = await answer(runtime, later.calls[0], {"body": "x" * (2048 * KIB)})
 
     assert (told.status, told.json["status"], told.json["errorKind"]) == (
         200,
@@ -279,7 +279,7 @@ async def scenario_an_answer_that_is_wrong_changes_nothing(runtime: Runtime) -> 
         reply = await answer(runtime, call, given)
         assert_problem(reply, 400, "invalid-request")
         assert reply.json["errors"][0]["field"].startswith(field), reply.json
-    too_much = await answer(runtime, call, {"body": "x" * (1100 * KIB)})
+    too_much = await answer(runtime, call, {"body": "x" * (5200 * KIB)})
     assert_problem(too_much, 413, "too-large")
     missing = await runtime.request(
         "POST", f"/{runtime.client}/steps/run_{'0' * 32}-root/answer", body=b"{}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.testing import ApiReply
 from scenarios.cases.events import REFUSED, Order, addressed
 from scenarios.cases.results import called, results
@@ -169,11 +170,11 @@ async def scenario_a_body_that_cannot_be_kept_leaves_the_event_open(runtime: Run
     malformed = await send(runtime, path, b'{"a": 1')
     twice = await send(runtime, path, b'{"a": 1, "a": 2}', FORM)
     large = [
-        await send(runtime, path, b"x" * (256 * 1024 - 1), "text/plain"),
+        await send(runtime, path, b"x" * (RESPONSE_MAX_BYTES - 1), "text/plain"),
         # In base64 it would be larger than a response may be.
-        await send(runtime, path, b"\xff" * (200 * 1024), "image/png"),
+        await send(runtime, path, b"\xff" * (RESPONSE_MAX_BYTES * 4 // 5), "image/png"),
     ]
-    told = await send(runtime, path, b"x" * (256 * 1024 - 2), "text/plain")
+    told = await send(runtime, path, b"x" * (RESPONSE_MAX_BYTES - 2), "text/plain")
 
     for reply in (malformed, twice):
         assert_problem(reply, 400, "invalid-request")

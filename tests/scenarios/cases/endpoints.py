@@ -6,13 +6,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.runtime import Handler, Runtime, always, answer_ok, failing_first
 from scenarios.starts import NOBODY
 from scenarios.starts import document as start_document
 
 RETRY = {"count": 3, "backOff": 10, "strategy": "fixed", "jitter": "none"}
-LIMIT = 256 * 1024
+LIMIT = RESPONSE_MAX_BYTES
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.results import results
 from scenarios.cases.suspension import event_document
@@ -336,10 +337,10 @@ async def scenario_an_address_that_is_wrong_is_explained(runtime: Runtime) -> No
 
 
 async def scenario_a_result_that_is_too_large_is_refused(runtime: Runtime) -> None:
-    for size in (256 * 1024, 300 * 1024):
+    for size in (RESPONSE_MAX_BYTES, RESPONSE_MAX_BYTES + 16 * 1024):
         large = await post(runtime, result="x" * size)
         assert_problem(large, 413, "too-large")
-    assert (await post(runtime, result="x" * (256 * 1024 - 2))).json["was"] == "early"
+    assert (await post(runtime, result="x" * (RESPONSE_MAX_BYTES - 2))).json["was"] == "early"
 
 
 async def scenario_an_early_event_is_of_its_own_client_alone(runtime: Runtime) -> None:

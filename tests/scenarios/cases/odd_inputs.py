@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import assert_problem, document
@@ -258,8 +259,8 @@ async def scenario_every_2xx_is_a_success(runtime: Runtime) -> None:
     assert bare.json["responseContentType"] in {None, BYTES}
 
 
-async def scenario_a_response_may_be_256_kib_and_no_more(runtime: Runtime) -> None:
-    largest = b'"' + b"x" * (256 * 1024 - 2) + b'"'
+async def scenario_a_response_may_be_2_mib_and_no_more(runtime: Runtime) -> None:
+    largest = b'"' + b"x" * (RESPONSE_MAX_BYTES - 2) + b'"'
     fits = runtime.endpoint("/fits", answering(200, largest, JSON))
     over = runtime.endpoint("/over", answering(200, largest + b" ", JSON))
 

@@ -62,7 +62,7 @@ async def scenario_the_first_value_of_an_identity_is_it(runtime: Runtime) -> Non
 
 async def scenario_a_value_may_be_as_large_as_a_payload(runtime: Runtime) -> None:
     parent = await a_parent(runtime)
-    text = "ä" * (131_072 - 1)
+    text = "€" * ((2 * 1024 * 1024 - 2) // 3)
 
     reply = await runtime.post("/steps", value(parent, text))
 

@@ -10,7 +10,7 @@ from sdk.durable.flows import Flow, branch, ends, failures, runs, serve, start
 from sdk.durable.forms import Shouted
 from sdk.world import World
 
-# Near the limit of a payload, which is 256 KiB.
+# Stored apart from its row, in a bucket where there is one.
 LARGE = 250_000
 Invoke = Callable[..., Any]
 # Makes a workflow that invokes in a way.

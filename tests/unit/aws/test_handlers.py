@@ -37,7 +37,7 @@ from atomic.entrypoints.aws.invoker import InvokerFunction
 from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol.enums import Status
-from contract.aws import GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
+from contract.aws import BUCKET, GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 from contract.roles import READS, Request, prefix_of, within
 
 REPO = Path(__file__).parents[3]
@@ -135,6 +135,7 @@ def environment(account: Aws) -> dict[str, str]:
     """The functions' environment, as in the template."""
     return {
         "ATOMIC_TABLE": TABLE_NAME,
+        "ATOMIC_BUCKET": BUCKET,
         "ATOMIC_QUEUE_URL": account.queue_url,
         "ATOMIC_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
         "ATOMIC_LONG_QUEUE_URL": account.long_queue_url,

@@ -1,4 +1,4 @@
-"""The table's items beyond the store contract: parts, expiry, lagging indexes, unprocessed batch items."""
+"""The table's items beyond the store contract: expiry, lagging indexes, unprocessed batch items."""
 
 import asyncio
 import hashlib
@@ -13,13 +13,11 @@ from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.events import Redriven
-from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from contract.aws import TABLE_NAME, Aws, Recorder, aws
-from contract.builders import a_child, a_full_step, a_root, a_spec, incompressible, settled
+from contract.builders import a_child, a_full_step, a_root, settled
 from contract.store_suite import keyed, put
 
 DAY_MS = 86_400_000
@@ -98,62 +96,6 @@ async def test_a_redriven_step_leaves_the_index_and_does_not_expire(
     await store.replace(transition(child, Redriven(generation=1), NOW), child.version)
     assert ttls(account)[child.position] is None
     assert await store.failed(RunQuery(client_id="acme")) == []
-
-
-# --- large responses ---
-
-
-def large(step: Step, length: int = 400_000) -> Step:
-    """The step, succeeded, with a response that does not fit into the item of its payload."""
-    return replace(settled(step, NOW), response=StoredBody(incompressible(length), "text"))
-
-
-def a_large_root() -> Step:
-    return a_root(a_spec(payload=b'"' + incompressible(262_142) + b'"'))
-
-
-@on_table
-async def test_a_response_beyond_one_item_is_kept_in_parts(account: Aws, store: DynamoStepStore) -> None:
-    root = a_large_root()
-    await put(store, root)
-    done = large(root, 1_000_000)
-    assert await store.replace(done, 1) is None
-    assert await store.get(root.id) == done
-    row, *parts = sorted(items(account), key=lambda item: str(item["sk"]["S"]))
-    assert len(parts) == 2
-    assert "r" not in row
-    # A part expires with the row that refers to it.
-    assert all(int(part["ttl"]["N"]) > int(row["ttl"]["N"]) for part in parts)
-    assert [step.id for step in await store.outline(root.spec.run_id)] == [root.id]
-
-
-@on_table
-async def test_the_loser_of_a_race_does_not_damage_the_winners_parts(
-    account: Aws, store: DynamoStepStore
-) -> None:
-    root = a_large_root()
-    await put(store, root)
-    winner, loser = large(root, 400_000), large(root, 400_001)
-    assert await store.replace(winner, 1) is None
-    assert await store.replace(loser, 1) == winner
-    assert await store.get(root.id) == winner
-
-
-@on_table
-async def test_an_expired_row_without_its_parts_can_still_be_replaced(
-    account: Aws, store: DynamoStepStore
-) -> None:
-    root = a_large_root()
-    await put(store, large(root))
-    for item in items(account):
-        if item["sk"]["S"].startswith("~"):
-            key = {name: item[name] for name in ("pk", "sk")}
-            account.dynamodb.delete_item(TableName=TABLE_NAME, Key=key)
-    existing = await store.get(root.id)
-    assert existing == replace(large(root), response=None)
-    new = replace(a_root(a_spec(), at_ms=NOW + DAY_MS), version=existing.version + 1)
-    assert await store.replace(new, existing.version) is None
-    assert await store.get(root.id) == new
 
 
 # --- lagging indexes, unprocessed batch items ---

@@ -163,7 +163,7 @@ async def test_a_step_that_is_redriven_meanwhile_is_not_made_to_expire(
     await put(store, root, dead)
     existing = next(item for item in items(account) if item["sk"]["S"] == dead.position)
     await store.replace(transition(dead, Redriven(generation=1), NOW), dead.version)
-    store._items._keep(existing, 2**31)
+    store._keeping._keep(existing, 2**31, 2**31)
     assert ttls(account)[dead.position] is None
 
 

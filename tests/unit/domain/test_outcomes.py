@@ -21,6 +21,7 @@ from atomic.domain.outcomes import (
 from atomic.domain.outcomes import timed_out as is_timed_out
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.protocol.enums import OutcomeKind, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import NOW, OTHER, RUN, examples
@@ -169,7 +170,7 @@ def test_an_answer_that_is_too_large_is_permanent_and_says_what_to_do() -> None:
     outcome = read(200, too_large=True)
     assert (outcome.kind, outcome.status, outcome.response) == (PERMANENT, 200, None)
     assert str(outcome.error) == (
-        "response_too_large: the body is over 262144 bytes; store it and answer with a reference"
+        "response_too_large: the body is over 2097152 bytes; store it and answer with a reference"
     )
 
 
@@ -344,8 +345,15 @@ def test_an_attempt_without_status_and_error_has_no_answer() -> None:
 
 
 def test_a_text_that_grows_beyond_the_limit_is_kept_as_its_bytes() -> None:
-    body = b"\x80" * 200_000
+    body = b"\x80" * (RESPONSE_MAX_BYTES // 2)
     assert read_response(body, "text/plain; charset=windows-1252").form == "base64"
+
+
+def test_a_text_that_a_document_makes_longer_than_base64_is_kept_as_its_bytes() -> None:
+    lines = b"0123456789abcdef\n" * (RESPONSE_MAX_BYTES // 17)
+    assert read_response(lines, "text/plain").form == "text"
+    assert read_response(b"\x01" * (RESPONSE_MAX_BYTES // 6), "text/plain").form == "text"
+    assert read_response(b"\x01" * (RESPONSE_MAX_BYTES // 2), "text/plain").form == "base64"
 
 
 def test_an_outage_with_a_large_page_is_still_retried() -> None:

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from atomic.application.blobs import with_payload
 from atomic.application.cancel import cancel_below, cancel_run
 from atomic.application.commit import Committed, commit
 from atomic.application.destinations import Claim
@@ -15,6 +16,7 @@ from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import continued
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
+from atomic.domain.blobs import Blob, at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.events import AnsweredLate, AnswersLater, Deferred, Ended
 from atomic.domain.links import is_called_off
@@ -72,6 +74,8 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
         caused_by = step.spec.continued_from or step.spec.started_by
         if caused_by is not None and await _is_unwanted(engine, step, caused_by):
             return None
+        if isinstance(step.spec.payload, Blob):
+            step = await with_payload(engine.store, step)
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
     if client is None or not client.may_call(step.spec.url):
@@ -206,7 +210,8 @@ def endpoint_request(
     if step.cancelling == "recalled":
         envelope["cancelled"] = True
     # The payload is JSON already, so it is not encoded a second time.
-    body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], spec.payload)
+    payload = at_hand(spec.payload) if isinstance(spec.payload, Blob) else spec.payload
+    body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], payload)
     # The endpoint compares the timestamp with its own clock.
     timestamp_s = clock.wall_ms() // 1000
     request_headers = {

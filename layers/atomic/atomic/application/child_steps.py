@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from atomic.domain.outcomes import ESCAPED
 from atomic.domain.steps import Step
 
 # The members of a result beside its response.
 _RESULT_BYTES: Final = 400
-# A control character in text, as JSON writes it.
-_ESCAPED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,20 @@ def first_page(children: Iterable[Step], *, limit: int, max_bytes: int) -> Child
     steps: list[Step] = []
     room = max_bytes
     for child in children:
-        room -= _RESULT_BYTES + body_bytes(child)
+        room -= _RESULT_BYTES + _read_bytes(child)
         if steps and (room < 0 or len(steps) == limit):
             return ChildPage(steps, steps[-1].id)
         steps.append(child)
     return ChildPage(steps, None)
 
 
-def body_bytes(step: Step) -> int:
-    """An upper bound of the size of payload and response, as JSON. Rows are read whole, so both count."""
+def _read_bytes(step: Step) -> int:
+    """What the page takes of the step. A small payload is read with its row; a large one is not read."""
+    payload = step.spec.payload
+    return (len(payload) if isinstance(payload, bytes) else 0) + response_bytes(step)
+
+
+def response_bytes(step: Step) -> int:
+    """An upper bound of the size of the response, as JSON."""
     response = step.response
-    if response is None:
-        return len(step.spec.payload)
-    return len(step.spec.payload) + len(response.text) * (_ESCAPED if response.form == "text" else 1)
+    return 0 if response is None else len(response.text) * (ESCAPED if response.form == "text" else 1)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, assert_never
 
+from atomic.application.blobs import stored_apart
 from atomic.application.engine import Engine
 from atomic.application.links import on_root_settled
 from atomic.application.ports import StoreUnavailable
 from atomic.application.wait_set import on_watched_settled
+from atomic.domain.blobs import Blob
 from atomic.domain.events import ChildFailed, Event, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of, transition
@@ -42,6 +44,8 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
                     continue
                 await engine.queue.dead_letter(after.id, effects.dead_letter)
                 has_told = True
+            if after.response is not None and isinstance(after.response.text, Blob):
+                after = await stored_apart(engine.store, after)
             existing = await _write(engine, step, after, effects)
             if _is_written(existing, after):
                 await run_effects(engine, after, effects.after)

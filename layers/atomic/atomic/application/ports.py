@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
+from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Step, StepOutline, StepSpec
@@ -70,11 +71,27 @@ class DueStep:
     due_at_ms: int
 
 
-class StepStore(Protocol):
-    """The rows: the truth about every step.
+class Blobs(Protocol):
+    """Large texts of steps, stored apart from the rows. A text is stored once, before a row names it.
+
+    Its name is the id of its step and the digest of its content, so no other content ever takes its place.
+    One that no row came to name is deleted when its time is over. No other method reads a text.
+    """
+
+    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> BlobPlace:
+        """Store a text until the moment, at least; its place: "row" if it is small and not stored."""
+        ...
+
+    async def get_blob(self, step_id: str, digest: str, place: BlobPlace) -> bytes | None:
+        """The text at this place, as it was stored; None when there is none."""
+        ...
+
+
+class StepStore(Blobs, Protocol):
+    """The rows: the truth about every step. Large texts are apart (`Blobs`), and rows have their names.
 
     Every method may raise StoreUnavailable. A row that `create` or `replace` acknowledged survives the
-    end of the process and of the machine.
+    end of the process and of the machine. Both raise ValueError for a large text that is not stored.
     """
 
     async def create(self, step: Step) -> Step | None:

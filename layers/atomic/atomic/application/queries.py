@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from atomic.application.batches import side_by_side
-from atomic.application.child_steps import body_bytes
+from atomic.application.blobs import as_listed, as_shown, for_all, is_shown
+from atomic.application.child_steps import response_bytes
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts, RunQuery
@@ -73,29 +74,39 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
 
     The page has fewer steps than the limit when its document would become too large, but at least one.
     """
-    root = await get_root(engine, client, run_id)
+    root = await as_shown(engine.store, await get_root(engine, client, run_id))
+    steps, next_after = await _page_of(engine, root, after=after, limit=limit)
+    return RunPage(root, await for_all(engine.store, steps, as_listed), next_after)
+
+
+async def _page_of(
+    engine: Engine, root: Step, *, after: str | None, limit: int
+) -> tuple[list[Step], str | None]:
+    """A page of the other steps of a run, by the sizes of their documents, and where it ended."""
     room = _PAGE_MAX_BYTES - _weight(root)
     steps: list[Step] = []
     while True:
-        found = await engine.store.run(run_id, after=after, limit=_READ_AT_ONCE)
+        found = await engine.store.run(root.spec.run_id, after=after, limit=_READ_AT_ONCE)
         for step in found:
             if step.is_root:
                 continue
             room -= _weight(step)
             if steps and (room < 0 or len(steps) == limit):
-                return RunPage(root, steps, steps[-1].id)
+                return steps, steps[-1].id
             await _wake_if_left_alone(engine, step)
             steps.append(step)
         if len(found) < _READ_AT_ONCE:
-            return RunPage(root, steps, None)
+            return steps, None
         after = found[-1].id
 
 
 def _weight(step: Step) -> int:
-    """An upper bound of the size of the step's document, in bytes."""
+    """An upper bound of the size of the step's document on a page, in bytes."""
+    payload, response = step.spec.payload, step.response
     return (
         _STEP_BYTES
-        + body_bytes(step)
+        + (len(payload) if is_shown(payload) else 0)
+        + (response_bytes(step) if response is not None and is_shown(response.text) else 0)
         + sum(_ATTEMPT_BYTES + len(sentence_of(attempt.error) or "") for attempt in step.attempt_log)
     )
 

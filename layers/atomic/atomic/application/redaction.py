@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from atomic.application.engine import SMALL_BYTES, LargeBodies
+from atomic.domain.blobs import at_hand, is_at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import JSON_RESULT
 from atomic.domain.outcomes import StoredBody
@@ -44,8 +45,12 @@ def redacted(step: Step, client: Client) -> Step:
     if not client.redact:
         return step
     paths = _paths(client)
-    payload = redacted_payload(step.spec.payload, client)
-    response = step.response and _redacted_response(step, step.response, paths, client.redaction_key)
+    payload, response = step.spec.payload, step.response
+    # A text that was not read is not shown either.
+    if is_at_hand(payload):
+        payload = redacted_payload(at_hand(payload), client)
+    if response is not None and is_at_hand(response.text):
+        response = _redacted_response(step, response, paths, client.redaction_key)
     return replace(
         without_error_excerpt(step, client), spec=replace(step.spec, payload=payload), response=response
     )
@@ -74,7 +79,8 @@ def _pieces(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
     piece: list[Step] = []
     for step in steps:
         piece.append(step)
-        size += len(step.spec.payload) + (len(step.response.text) if step.response else 0)
+        texts = [step.spec.payload, *([step.response.text] if step.response else [])]
+        size += sum(len(text) for text in texts if is_at_hand(text))
         if size > SMALL_BYTES:
             yield size, piece
             size, piece = 0, []
@@ -94,10 +100,11 @@ def _paths(client: Client) -> list[Path]:
 def _redacted_response(step: Step, response: StoredBody, paths: Sequence[Path], key: bytes) -> StoredBody:
     # The result of an event is JSON as it is stored. Its type says whether it was sent as JSON.
     is_json = step.spec.kind != "event" or response.content_type == JSON_RESULT
+    text = at_hand(response.text)
     if response.form == "json" and is_json:
-        return replace(response, text=_redacted_json(response.text, paths, key))
+        return replace(response, text=_redacted_json(text, paths, key))
     # A payload without members is hidden as a whole.
-    return replace(response, form="text", text=_hash(response.text, key).encode())
+    return replace(response, form="text", text=_hash(text, key).encode())
 
 
 def _redacted_json(text: bytes, paths: Sequence[Path], key: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from atomic.application.blobs import stored_apart
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
@@ -85,7 +86,7 @@ async def tell(
     """The same as `signal`, when the row of the event has been read."""
     if existing is None or await has_expired(engine, existing):
         # The row decides. If the handler posts at the same time, the later post finds the other row.
-        created = early(spec, posted, engine.clock.now_ms())
+        created = await stored_apart(engine.store, early(spec, posted, engine.clock.now_ms()))
         existing = await _create(engine, created, existing, handler)
         if existing is None:
             engine.telemetry.started(created)

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from atomic.application.attempts import run_attempt
+from atomic.application.blobs import stored_apart
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import CachedRun, Engine, is_called_off
@@ -18,6 +19,7 @@ from atomic.application.ports import Subscription
 from atomic.application.reentry import has_expired, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled, TooDeep
 from atomic.application.wakeups import ensure_wakeup
+from atomic.domain.blobs import Blob
 from atomic.domain.events import Cancelled, LimitsGiven, Opened, ToldUnfinished, WaiterAdded
 from atomic.domain.links import DEPTH_MAX
 from atomic.domain.outcomes import STEP_CANCELLED, is_step_cancelled
@@ -74,9 +76,9 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     """Make sure that a handler is called again, before it is told that the step is not finished.
 
-    The step is marked to wake its parent, and has a wake-up from now on. The parent's row notes that its attempt was told this, so that
-    the end of the attempt is not a failure. Returns the step. If it has settled by now, the caller tells
-    its outcome.
+    The step is marked to wake its parent, and has a wake-up from now on. The parent's row notes that its
+    attempt was told this, so that the end of the attempt is not a failure. Returns the step. If it has
+    settled by now, the caller tells its outcome.
     """
     if step.is_settled or step.spec.parent is None:
         return step
@@ -326,6 +328,8 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     """
     nonce = None if post.permit is None else engine.entropy.token()
     step = begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
+    if isinstance(post.spec.payload, Blob):
+        step = await stored_apart(engine.store, step)
     due_at_ms, runs = None if step.has_no_wakeup else step.due_at_ms, step.status is Status.RUNNING
     beside = engine.send_wakeup(step, due_at_ms) if runs and due_at_ms is not None else None
     existing = await engine.store.create(step)

@@ -7,6 +7,7 @@ posted again finds its event.
 
 from dataclasses import replace
 
+from atomic.domain.blobs import at_hand
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.steps import Step, StepSpec, changed
 from atomic.domain.transitions import begin
@@ -43,4 +44,4 @@ def renumbered(note: Step, number: int) -> Step:
 def number_of(note: Step) -> int:
     """The number that the message was given."""
     assert note.response is not None, "a note has a number"
-    return int(note.response.text)
+    return int(at_hand(note.response.text))

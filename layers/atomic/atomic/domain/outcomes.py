@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from atomic.domain.blobs import INLINE_MAX_BYTES, Text, at_hand, text_of
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import failures, headers, keys
 from atomic.protocol.constants import EVERY_CHILD, NAMED_MAX, RESPONSE_MAX_BYTES
@@ -72,6 +73,8 @@ CANCELLED: Final = StepError(ErrorKind.CANCELLED)
 STEP_CANCELLED: Final = StepError(ErrorKind.STEP_CANCELLED)
 
 
+# A control character of a text, as JSON writes it.
+ESCAPED: Final = 6
 _OF_A_STEP: Final = frozenset({ErrorKind.STEP_CANCELLED, ErrorKind.CHILD_CANCELLED})
 
 
@@ -94,9 +97,13 @@ def timed_out(error: StepError | None) -> bool:
 class StoredBody:
     """An endpoint's body as it is stored: always text; `form` says how to read it."""
 
-    text: bytes
+    text: Text
     form: Literal["json", "text", "base64"]
     content_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.text) > INLINE_MAX_BYTES:
+            object.__setattr__(self, "text", text_of(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +215,7 @@ def _excerpt_of(response: StoredBody, value: Any) -> str:
             value = {"detail": failures.cause(failures.innermost(value))}
         said = next((value[name] for name in _WORDS if isinstance(value.get(name), str)), None)
     elif response.form == "text" and (response.content_type or "").lower().startswith("text/plain"):
-        said = response.text[: 8 * EXCERPT_MAX_CHARS].decode(errors="ignore")
+        said = at_hand(response.text)[: 8 * EXCERPT_MAX_CHARS].decode(errors="ignore")
     if not isinstance(said, str):
         return ""
     return on_one_line(said)
@@ -353,12 +360,23 @@ def decoded_text(body: bytes, content_type: str | None) -> str:
         raise ValueError(charset) from unknown
 
 
+def _as_json_bytes(text: str, stored: bytes) -> int:
+    """How long the text is in a JSON document; an upper bound for a short one."""
+    if ESCAPED * len(stored) <= RESPONSE_MAX_BYTES:
+        return ESCAPED * len(stored)
+    return len(stored) + len(json.dumps(text, ensure_ascii=False)) - len(text)
+
+
 def _as_text(body: bytes, content_type: str | None) -> StoredBody:
     try:
-        text = decoded_text(body, content_type).encode()
-        # Some charsets become longer in UTF-8 than in base64.
-        if len(text) <= RESPONSE_MAX_BYTES:
-            return StoredBody(text, "text", content_type)
+        text = decoded_text(body, content_type)
+        stored = text.encode()
+        # Some charsets become longer in UTF-8 than in base64, and control characters do in documents.
+        if (
+            len(stored) <= RESPONSE_MAX_BYTES
+            and _as_json_bytes(text, stored) <= RESPONSE_MAX_BYTES * 4 // 3
+        ):
+            return StoredBody(stored, "text", content_type)
     except ValueError:
         pass
     return StoredBody(base64.b64encode(body), "base64", content_type)

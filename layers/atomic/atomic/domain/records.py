@@ -1,7 +1,8 @@
 """A step as flat records, the same for every store that writes rows.
 
 The `spec` record is written once, the `progress` record with every change. Records are dicts of JSON
-values. Payload and response body are bytes, and are stored beside the records.
+values. Payload and response body are bytes. They are stored beside the records or, when they are large,
+apart: then the records have their names.
 
 A member is left out when its value is an empty default (None, 0, "", False, no items). Other defaults are
 written out: a later version may have another default, which must not change existing steps. A reader skips
@@ -14,6 +15,7 @@ from itertools import compress
 from operator import attrgetter, ne
 from typing import Any, Final
 
+from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
@@ -78,8 +80,11 @@ _ERROR_KIND: Final = {kind.value: kind for kind in ErrorKind}
 
 
 def spec_record(step: Step) -> Record:
-    """The spec record: what was requested, and where and when the step began, without the payload."""
+    """The spec record: what was requested, and where and when the step began; of the payload its name."""
     record = _SPEC.record(step.spec)
+    payload = step.spec.payload
+    if isinstance(payload, Blob) and (name := name_record(payload)) is not None:
+        record["payload"] = name
     record["retry"] = _RETRY.record(step.spec.retry)
     record["position"] = step.position
     record.update(_FIXED.record(step))
@@ -97,6 +102,9 @@ def progress_record(step: Step) -> Record:
         record["error"] = _error_record(step.error)
     if step.response is not None:
         record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
+        text = step.response.text
+        if isinstance(text, Blob) and (name := name_record(text)) is not None:
+            record["response"]["text"] = name
     return record
 
 
@@ -115,20 +123,28 @@ def load_step(
     members["status"] = _STATUS[members["status"]]
     for name in _TUPLES & members.keys():
         members[name] = tuple(members[name])
-    if form is not None and response is not None:
-        members["response"] = StoredBody(response, form["form"], form.get("content_type"))
+    step_id = keys.step_id(spec["run_id"], spec["position"])
+    if form is not None:
+        text = _text(form.get("text"), response or b"", step_id)
+        members["response"] = StoredBody(text, form["form"], form.get("content_type"))
     if error is not None:
         members["error"] = _error(error)
     asked = dict(spec)
+    del asked["position"]
     return Step(
-        id=keys.step_id(asked["run_id"], asked.pop("position")),
+        id=step_id,
         created_at_ms=asked.pop("created_at_ms"),
         awaited=asked.pop("awaited", False),
-        spec=_spec(asked, payload),
+        spec=_spec(asked, _text(asked.pop("payload", None), payload, step_id)),
         watches=watches,
         attempt_log=tuple(_attempt(record) for record in attempts),
         **members,
     )
+
+
+def _text(name: Record | None, in_row: bytes, step_id: str) -> Text:
+    is_small = name is None and len(in_row) <= INLINE_MAX_BYTES
+    return in_row if is_small else named_text(name, in_row, step_id)
 
 
 def load_watches(record: Iterable[Sequence[Any]]) -> tuple[Watch, ...]:
@@ -136,7 +152,7 @@ def load_watches(record: Iterable[Sequence[Any]]) -> tuple[Watch, ...]:
     return tuple(Watch(*members) for members in record)
 
 
-def _spec(record: Record, payload: bytes) -> StepSpec:
+def _spec(record: Record, payload: Text) -> StepSpec:
     retry = RetryPolicy(**_RETRY.known(record.pop("retry", {})))
     if "capture" in record:
         record["capture"] = tuple(record["capture"])

@@ -6,6 +6,7 @@ An event is one write, so each path of a transition calls `changed` once.
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
@@ -18,7 +19,6 @@ ATTEMPTS_KEPT: Final = 50
 LEASE_MARGIN_MS: Final = 15_000
 # When a link is rechecked first: longer than it takes to create its root. Only a crash makes it necessary.
 LINK_RECHECK_MS: Final = 60_000
-# How far a graceful cancel has come; see `Step`.
 Cancelling = Literal["", "last", "recall", "recalled"]
 _ROOT_END: Final = keys.step_id("", keys.ROOT)
 
@@ -27,18 +27,17 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
-    `heartbeat_ms`: an event expires when no heartbeat comes for so long.
-    `fails_if_lost`: an attempt that was lost is not repeated, because it may have had its effect.
-    `capture`: the headers (lower case) that a callback of the event keeps, with the body as it was sent.
-    `reached_at`: the URL of this API when an event began; its callback URL, which is in payloads, keeps it.
-    `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`.
-    `child_name`, `child_key`: name and key of the run that a link starts (`domain.links`). `url`, `payload`
-    and the limits of a link are those of the root of that run.
-    `detached`: the link does not wait for the run, and has no outcome of it; that root has this too.
-    `keeps_child`: the run goes on when the link is cancelled.
-    `started_by`: the link that created this root, or the first root of a chain. `continued_from`: the root
-    that this one goes on for. `depth`: how many links are above this root, or above the root that this link
-    starts.
+    `heartbeat_ms`: an event expires when no heartbeat comes for so long. `fails_if_lost`: an attempt
+    that was lost is not repeated, because it may have had its effect. `capture`: the headers (lower
+    case) that a callback of the event keeps, with the body as it was sent. `reached_at`: the URL of
+    this API when an event began; its callback URL, which is in payloads, keeps it. `sent_key` is the
+    `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`. `child_name`, `child_key`:
+    name and key of the run that a link starts (`domain.links`). `url`, `payload` and the limits of a
+    link are those of the root of that run. `detached`: the link does not wait for the run, and has no
+    outcome of it; that root has this too. `keeps_child`: the run goes on when the link is cancelled.
+    `started_by`: the link that created this root, or the first root of a chain. `continued_from`: the
+    root that this one goes on for. `depth`: how many links are above this root, or above the root that
+    this link starts.
     """
 
     client_id: str
@@ -51,7 +50,7 @@ class StepSpec:
     idempotency_key: str
     sent_key: str = ""
     parent: str | None = None
-    payload: bytes
+    payload: Text
     fingerprint: str
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     delay_ms: int = 0
@@ -70,6 +69,10 @@ class StepSpec:
     started_by: str | None = None
     depth: int = 0
     continued_from: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.payload) > INLINE_MAX_BYTES:
+            object.__setattr__(self, "payload", text_of(self.payload))
 
     @property
     def child_root(self) -> str:
@@ -92,10 +95,7 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One HTTP call. `outcome` is None while it runs; `late` notes an answer that came too late.
-
-    `build` and `unused_results` are what the endpoint said, as in `Outcome`.
-    """
+    """One call; `outcome` is None while it runs, `late` notes a late answer; the rest is of `Outcome`."""
 
     number: int
     generation: int
@@ -127,23 +127,23 @@ class Step:
 
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
-    deferred the attempt that is due.
-    `heartbeat_by_ms`: when an open event expires unless a heartbeat comes. A heartbeat postpones this and
-    leaves `due_at_ms` as it is, so it needs no wake-up of its own.
+    deferred the attempt that is due. `given_deadline_ms` and `given_heartbeat_ms` were set by a waiter, for
+    an event that was opened without them. `heartbeat_by_ms`: when an open event expires unless a heartbeat
+    comes. A heartbeat postpones this and leaves `due_at_ms` as it is, so it needs no wake-up of its own.
     `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
     `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits for the
     first attempt, so no wake-up was sent. It is sent before anybody is told that the step is unfinished.
-    `waiters` are the steps to wake when this one settles. `watches` are of steps that wait for several steps. `wake`: how this step itself waits for
-    several steps; None means any of them.
-    `woken`: a step that this one may be waiting for has settled since the running attempt began. `told` is
-    the first unfinished step that the running attempt was told of.
-    `failed_meanwhile`: a step that this one may be waiting for has failed since the last attempt began.
-    `continued_as`: the root that goes on in place of this one; of a link, the last such root of its run.
-    `early`: the result came before a handler asked for this event; "opened" when a handler has asked since.
-    `message`: which message the result of this event is, if it was posted for the next event of its name.
-    `cancelling`: a graceful cancel is under way. Under "last" the running attempt is the last one. Under
-    "recall" the step is called once more and told, under "recalled" it was. It ends by `cancel_by_ms`. A
-    failed step keeps this for its redrive, which has `cancel_within_ms` again.
+    `waiters` are the steps to wake when this one settles. `watches` are of steps that wait for several
+    steps. `wake`: how this step itself waits for several steps; None means any of them. `woken`: a step
+    that this one may be waiting for has settled since the running attempt began. `told` is the first
+    unfinished step that the running attempt was told of. `failed_meanwhile`: a step that this one may be
+    waiting for has failed since the last attempt began. `continued_as`: the root that goes on in place of
+    this one; of a link, the last such root of its run. `early`: the result came before a handler asked for
+    this event; "opened" when a handler has asked since. `message`: which message the result of this event
+    is, if it was posted for the next event of its name. `cancelling`: a graceful cancel is under way. Under
+    "last" the running attempt is the last one. Under "recall" the step is called once more and told, under
+    "recalled" it was. It ends by `cancel_by_ms`. A failed step keeps this for its redrive, which has
+    `cancel_within_ms` again.
     """
 
     spec: StepSpec
@@ -156,7 +156,6 @@ class Step:
     due_at_ms: int | None
     deadline_at_ms: int | None = None
     heartbeat_by_ms: int | None = None
-    # Set by a waiter, for an event that was opened without them.
     given_deadline_ms: int | None = None
     given_heartbeat_ms: int | None = None
     nonce: str | None = None

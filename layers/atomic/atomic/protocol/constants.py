@@ -2,12 +2,13 @@
 
 from typing import Final
 
-PAYLOAD_MAX_BYTES: Final = 256 * 1024
-RESPONSE_MAX_BYTES: Final = 256 * 1024
+PAYLOAD_MAX_BYTES: Final = 2 * 1024 * 1024
+RESPONSE_MAX_BYTES: Final = 2 * 1024 * 1024
 # A payload of the largest size and its envelope, as compact JSON.
 MESSAGE_MAX_BYTES: Final = PAYLOAD_MAX_BYTES + 16 * 1024
-# The same with room for a client that indents its JSON.
-BODY_MAX_BYTES: Final = 1024 * 1024
+# The same with room for a client that indents its JSON, or writes each "€" in six bytes. Lambda takes 6 MB
+# with the body as a JSON string, in which a quotation mark takes two bytes.
+BODY_MAX_BYTES: Final = 5 * 1024 * 1024
 JSON_MAX_DEPTH: Final = 64
 KEY_MAX_CHARS: Final = 255
 NAME_MAX_CHARS: Final = 255

@@ -106,6 +106,7 @@ class StepOutcome(RunSummary):
     """The answer to a start."""
 
     response: Any = Field(description="The endpoint's body: JSON if it can be parsed, otherwise text.")
+    response_bytes: int | None = Field(default=None, description="Of a long one on a page of its run.")
     response_status: int | None
     response_content_type: str | None = None
     response_encoding: Literal["base64"] | None = None
@@ -170,6 +171,7 @@ class StepDocument(StepOutcome):
         "nothing."
     )
     payload: Any
+    payload_bytes: int | None = Field(default=None, description="Of a long payload, in place of itself.")
     delay: int = Field(
         default=0, description="As requested, in milliseconds; for a timer, how long it sleeps."
     )
@@ -178,9 +180,7 @@ class StepDocument(StepOutcome):
     heartbeat: int | None = Field(
         default=None, description="How long an open event lives without a heartbeat, in milliseconds."
     )
-    heartbeat_by: str | None = Field(
-        default=None, description="When an open event expires unless a heartbeat comes."
-    )
+    heartbeat_by: str | None = Field(default=None, description="When the event expires without one.")
     attempt_timeout: int
     on_lost: OnLost = "repeat"
     retries_used: int

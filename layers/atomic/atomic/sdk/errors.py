@@ -290,7 +290,7 @@ class TooDeepError(RefusedError):
 
 
 class TooLargeError(RefusedError):
-    """256 KiB is the limit of a payload, and of an answer."""
+    """2 MiB is the limit of a payload, and of an answer."""
 
     code = "too-large"
     is_permanent = True

@@ -15,6 +15,7 @@ from botocore.loaders import JSONFileLoader, Loader
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -37,6 +38,14 @@ def dynamodb_client(**options: Any) -> "DynamoDBClient":
 def sqs_client(**options: Any) -> "SQSClient":
     """A client for SQS."""
     return cast("SQSClient", _session().create_client("sqs", config=CONFIG, **options))
+
+
+@cache
+def s3_client(**options: Any) -> "S3Client":
+    """The client for S3, made once: reading its model takes longer than a cold start may."""
+    # The bucket is in the path, since an emulator has no host name for each bucket.
+    settings = CONFIG.merge(Config(s3={"addressing_style": "path"}))
+    return cast("S3Client", _session().create_client("s3", config=settings, **options))
 
 
 def scheduler_client(**options: Any) -> "EventBridgeSchedulerClient":
@@ -64,7 +73,7 @@ class _Models(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
         """The services that Atomic uses."""
-        return ["dynamodb", "scheduler", "sqs"]
+        return ["dynamodb", "s3", "scheduler", "sqs"]
 
 
 @cache

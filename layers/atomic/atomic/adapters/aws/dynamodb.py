@@ -5,15 +5,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws import table
+from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.client_counts import ClientCounts, CountItems
 from atomic.adapters.aws.items import StepItems
+from atomic.adapters.aws.keeping import Keeping
 from atomic.adapters.aws.listing import Counted, Due, Index, Range
 from atomic.adapters.aws.long_runs import EndedRuns, is_long
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import CountedLive, Counts, RunQuery
+from atomic.domain.blobs import Place
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol.enums import LIVE, Status
 
@@ -34,9 +37,13 @@ class DynamoStepStore:
     wake-up again (`application.start`).
     """
 
-    def __init__(self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str) -> None:
+    def __init__(
+        self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str, blobs: BlobItems
+    ) -> None:
         self._calls = calls
         self._items = StepItems(client, table_name)
+        self._blobs = blobs
+        self._keeping = Keeping(client, table_name, blobs)
         self._stored = StorageItems(client, table_name)
         self._ended = EndedRuns(client, table_name)
         self._counts = CountItems(calls, client, table_name)
@@ -142,10 +149,18 @@ class DynamoStepStore:
         return await self._calls.start(self._stored.add, client_id, size, day, since_day)
 
     async def keep(self, run_id: str, expiring_before_s: int, until_s: int) -> None:
-        """Postpone the expiry of the run's rows that expire before a moment, to another one."""
+        """Postpone what of the run's rows and large texts expires before a moment to another one."""
         await self._calls.start(
-            self._items.keep, run_id, expiring_before_s=expiring_before_s, until_s=until_s
+            self._keeping.keep, run_id, expiring_before_s=expiring_before_s, until_s=until_s
         )
+
+    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
+        """Store a large text, unless it is small when deflated: one write of an item or of an object."""
+        return await self._calls.start(self._blobs.put, step_id, digest, text, until_ms)
+
+    async def get_blob(self, step_id: str, digest: str, place: Place) -> bytes | None:
+        """A large text: one read."""
+        return await self._calls.start(self._blobs.get, step_id, digest, place)
 
     async def _live(self, client_id: str, state: Status) -> Due:
         return await self._roots.due(table.list_partitions(client_id, state), _READ_MAX)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from atomic.adapters.aws import rows, table
-from atomic.adapters.aws.packing import inflate, unpack_text
 from atomic.adapters.aws.rows import Item
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import StoreUnavailable
@@ -59,35 +58,34 @@ class StepItems:
         """One conditional PutItem; the loser gets the row from the failed condition."""
         encoded = rows.encode(step)
         conflict = self._put(encoded, ConditionExpression="attribute_not_exists(pk)")
-        return None if conflict is None else self._winner(conflict, step)
+        return None if conflict is None else _winner(conflict, step)
 
     def get(self, step_id: str) -> Step | None:
-        """One strongly consistent GetItem, and one for each part of a response that is stored apart."""
+        """One strongly consistent GetItem."""
         found = self._client.get_item(TableName=self._table, Key=table.key_of(step_id), ConsistentRead=True)
-        return self._decode(found["Item"]) if "Item" in found else None
+        return rows.decode(found["Item"]) if "Item" in found else None
 
     def replace(self, step: Step, expected_version: int) -> Step | None:
         """One conditional UpdateItem of what changes. Raises LookupError if there is no row."""
         encoded = rows.encode(step)
-        self._put_parts(encoded)
         conflict = self._update(step, encoded, expected_version)
         if conflict is None:
             return None
         if conflict.item is None:
             raise LookupError(step.id)
-        existing = self._decode(conflict.item)
+        existing = rows.decode(conflict.item)
         if existing.version != expected_version:
             return existing
         # `created_at_ms` differs: the identity starts again and replaces an expired row.
         values = {":expected": {"N": str(expected_version)}}
         conflict = self._put(encoded, ConditionExpression="v = :expected", ExpressionAttributeValues=values)
-        return None if conflict is None else self._winner(conflict, step)
+        return None if conflict is None else _winner(conflict, step)
 
     def run(self, run_id: str, after: str | None, limit: int) -> list[Step]:
         """A page of the run's steps, strongly consistent."""
         steps: list[Step] = []
         for item in self._query_run(run_id, after, Limit=limit):
-            steps.append(self._decode(item))
+            steps.append(rows.decode(item))
             if len(steps) == limit:
                 break
         return steps
@@ -114,7 +112,7 @@ class StepItems:
         """A page of the step's children, whole; half the price of a consistent read."""
         # One more tells whether there are more.
         found = self._query(*_children_after(parent_id, after), ConsistentRead=False, Limit=limit + 1)
-        steps = (self._decode(item) for item in found)
+        steps = (rows.decode(item) for item in found)
         own = (step for step in steps if step.spec.parent == parent_id)
         return first_page(own, limit=limit, max_bytes=max_bytes)
 
@@ -123,39 +121,11 @@ class StepItems:
         steps: dict[str, Step] = {}
         for start in range(0, len(ids), _BATCH_MAX):
             for item in self._batch([table.key_of(step_id) for step_id in ids[start : start + _BATCH_MAX]]):
-                step = self._decode(item)
+                step = rows.decode(item)
                 steps[step.id] = step
         return steps
 
-    def keep(self, run_id: str, *, expiring_before_s: int, until_s: int) -> None:
-        """Postpone the expiry of the run's items that expire before `expiring_before_s` to `until_s`."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :run",
-            FilterExpression="#ttl < :before",
-            ProjectionExpression="pk, sk, #ttl",
-            ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues={":run": {"S": run_id}, ":before": {"N": str(expiring_before_s)}},
-            ConsistentRead=True,
-        )
-        for page in pages:
-            for item in page["Items"]:
-                self._keep(item, until_s)
-
-    def _keep(self, item: Item, until_s: int) -> None:
-        # A row that was redriven in between is live and must not expire.
-        conditional(
-            self._client.update_item,
-            TableName=self._table,
-            Key={"pk": item["pk"], "sk": item["sk"]},
-            UpdateExpression="SET #ttl = :until",
-            ConditionExpression="#ttl = :seen",
-            ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues={":until": {"N": str(until_s)}, ":seen": item["ttl"]},
-        )
-
     def _put(self, encoded: rows.Encoded, **condition: Any) -> ConditionFailed | None:
-        self._put_parts(encoded)
         return conditional(
             self._client.put_item,
             TableName=self._table,
@@ -163,11 +133,6 @@ class StepItems:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
             **condition,
         )
-
-    def _put_parts(self, encoded: rows.Encoded) -> None:
-        # Before the row that refers to them, so that readers of the row find them.
-        for part in encoded.parts:
-            self._client.put_item(TableName=self._table, Item=part)
 
     def _update(self, step: Step, encoded: rows.Encoded, expected_version: int) -> ConditionFailed | None:
         sets = {name: value for name, value in encoded.changing.items() if value is not None}
@@ -219,25 +184,11 @@ class StepItems:
             time.sleep(self._batch_gap_s * 2**attempt)
         raise StoreUnavailable(f"DynamoDB left {len(wanted)} keys of a batch unread")
 
-    def _winner(self, conflict: ConditionFailed, step: Step) -> Step:
-        if conflict.item is None:
-            raise StoreUnavailable(f"the row of {step.id} was deleted while it was being written")
-        return self._decode(conflict.item)
 
-    def _decode(self, item: Item) -> Step:
-        return rows.decode(item, self._response(item))
-
-    def _response(self, item: Item) -> bytes | None:
-        if "r" in item:
-            return unpack_text(item["r"])
-        keys = rows.part_keys(item)
-        parts = [
-            self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-            for key in keys
-        ]
-        found = [part["r"]["B"] for part in parts if part is not None]
-        # They are deleted only after the row has expired, and then its response is not needed.
-        return inflate(b"".join(found)) if keys and len(found) == len(keys) else None
+def _winner(conflict: ConditionFailed, step: Step) -> Step:
+    if conflict.item is None:
+        raise StoreUnavailable(f"the row of {step.id} was deleted while it was being written")
+    return rows.decode(conflict.item)
 
 
 def _children_after(parent_id: str, after: str) -> tuple[str, str, str]:

@@ -117,7 +117,7 @@ class LiveStepWakeups:
 
 def _step(item: Any) -> Step:
     # Neither payload nor response is read.
-    return rows.decode(item | {"p": {"S": ""}}, None)
+    return rows.decode(item | {"p": {"S": ""}})
 
 
 def _cursor_of(key: Any) -> str:

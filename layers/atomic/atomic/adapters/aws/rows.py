@@ -1,11 +1,11 @@
 """Steps as items of the table."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 from atomic.adapters.aws import table
-from atomic.adapters.aws.packing import deflate, pack_record, pack_text, unpack_record, unpack_text
+from atomic.adapters.aws.packing import pack_record, pack_text, unpack_record, unpack_text
+from atomic.domain.blobs import Blob, Text, row_text
 from atomic.domain.records import load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
@@ -13,10 +13,6 @@ from atomic.protocol.enums import Status
 
 Item = dict[str, Any]
 
-# An item has 400 KiB at most (Developer Guide, "Service quotas"); everything but payload, progress and
-# response needs less than 10 KB.
-_ITEM_MAX_BYTES: Final = 400 * 1024 - 10_000
-_PART_MAX_BYTES: Final = 390 * 1024
 # For differing clocks and late answers: no row is deleted that may still be read.
 GRACE_S: Final = 2 * 24 * 3600
 _IN_THE_ITEM: Final = frozenset({"run_id", "position", "created_at_ms", "version"})
@@ -24,14 +20,10 @@ _IN_THE_ITEM: Final = frozenset({"run_id", "position", "created_at_ms", "version
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A step's item: what is written once, what every write sets (None: removes), and separate items.
-
-    Parts are named by a hash of their content, so a writer that loses a race cannot damage the winner's.
-    """
+    """A step's item: what is written once, and what every write sets (None: removes)."""
 
     fixed: Item
     changing: dict[str, dict[str, Any] | None]
-    parts: list[Item]
 
     @property
     def item(self) -> Item:
@@ -40,34 +32,34 @@ class Encoded:
 
 
 def encode(step: Step) -> Encoded:
-    """The step as items."""
-    progress = pack_record(_without(progress_record(step)))
-    response, parts = _response(step, len(progress))
+    """The step as an item. Raises ValueError for a large text that is not stored."""
     changing = {
         "v": _number(step.version),
-        "g": {"B": progress},
+        "g": {"B": pack_record(_without(progress_record(step)))},
         "ttl": _number(_born_ttl_s(step) if step.has_no_wakeup else ttl_s(step)),
-        **response,
+        "r": None if step.response is None else _packed(step.response.text, step.id),
+        "x": _kept_until(step),
         **_index_attributes(step),
     }
     fixed = table.key_of(step.id) | {
         "c": _number(step.created_at_ms),
         "s": {"B": pack_record(_without(spec_record(step)))},
-        "p": pack_text(step.spec.payload),
+        "p": _packed(step.spec.payload, step.id) or {"S": ""},
     }
     if step.spec.kind == "event" and not (step.is_root or step.is_settled):
         # Nothing processes it when its run ends. So it has an expiry from the beginning, which maintenance
         # postpones as long as its run is live (`long_runs`).
         del changing["ttl"]
         fixed["ttl"] = _number(_born_ttl_s(step))
-    return Encoded(fixed, changing, parts)
+    return Encoded(fixed, changing)
 
 
-def decode(item: Item, response: bytes | None) -> Step:
-    """The step of an item and the text of its response."""
+def decode(item: Item) -> Step:
+    """The step of an item."""
     spec, progress = unpack_record(item["s"]["B"]), unpack_record(item["g"]["B"])
     spec |= {"run_id": item["pk"]["S"], "position": item["sk"]["S"], "created_at_ms": int(item["c"]["N"])}
     progress["version"] = int(item["v"]["N"])
+    response = unpack_text(item["r"]) if "r" in item else None
     return load_step(spec, unpack_text(item["p"]), progress, response)
 
 
@@ -88,14 +80,6 @@ def decode_outline(item: Item) -> StepOutline:
     )
 
 
-def part_keys(item: Item) -> list[Item]:
-    """The keys of the parts of the response, if it is stored apart."""
-    if "rp" not in item:
-        return []
-    digest, _, count = item["rp"]["S"].partition("#")
-    return [_part_key(item["pk"], item["sk"]["S"], digest, number) for number in range(int(count))]
-
-
 def ttl_s(step: Step) -> int | None:
     """When DynamoDB may delete the step's item, in epoch seconds."""
     return None if step.expires_at_ms is None else step.expires_at_ms // 1000 + GRACE_S
@@ -106,29 +90,20 @@ def _born_ttl_s(step: Step) -> int:
     return (step.created_at_ms + step.spec.retention_ms) // 1000 + GRACE_S
 
 
-def _response(step: Step, progress_bytes: int) -> tuple[dict[str, Any], list[Item]]:
-    """The attributes of the response, and its parts when payload and response do not fit into one item."""
-    if step.response is None:
-        return {"r": None, "rp": None}, []
-    packed = pack_text(step.response.text)
-    size = len(packed["B"]) if "B" in packed else len(step.response.text)
-    if len(step.spec.payload) + size + progress_bytes <= _ITEM_MAX_BYTES:
-        return {"r": packed, "rp": None}, []
-    text = deflate(step.response.text)
-    digest = hashlib.sha256(text).hexdigest()[:32]
-    chunks = [text[at : at + _PART_MAX_BYTES] for at in range(0, len(text), _PART_MAX_BYTES)]
-    key, ttl = table.key_of(step.id), ttl_s(step)
-    # The parts outlive the item that refers to them.
-    expiry = {} if ttl is None else {"ttl": _number(ttl + GRACE_S)}
-    parts = [
-        _part_key(key["pk"], step.position, digest, number) | {"r": {"B": chunk}} | expiry
-        for number, chunk in enumerate(chunks)
-    ]
-    return {"r": None, "rp": {"S": f"{digest}#{len(parts)}"}}, parts
+def blobs_of(step: Step) -> list[Blob]:
+    """The large texts that the row of the step names."""
+    texts = [step.spec.payload, *([step.response.text] if step.response else [])]
+    return [text for text in texts if isinstance(text, Blob) and text.place != "row"]
 
 
-def _part_key(pk: dict[str, Any], position: str, digest: str, number: int) -> Item:
-    return {"pk": pk, "sk": {"S": f"~{position}#{digest}#{number}"}}
+def _packed(text: Text, step_id: str) -> dict[str, Any] | None:
+    in_row = text if isinstance(text, bytes) else row_text(text, step_id)
+    return None if in_row is None else pack_text(in_row)
+
+
+def _kept_until(step: Step) -> dict[str, Any] | None:
+    """When the first of the step's large texts may be deleted."""
+    return _number(min((blob.until_ms // 1000 for blob in blobs_of(step)), default=None))
 
 
 def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:

@@ -7,8 +7,9 @@ A write is billed by the size of the whole item with its names, so they have one
 | pk, sk | every item | run id and position; `client#<id>` and `client`; `key#<key id>` and `key` |
 | v, c | steps | version, created_at_ms; clients have v too |
 | s, g | steps | the records `spec` and `progress`, deflated with a dictionary of their own |
-| p, r | steps | payload and text of the response: a string, or bytes when deflated |
-| rp | steps | instead of `r` if the item would be too large: where the parts of the response are |
+| p, r | steps | payload and text of the response, unless stored apart: a string, or bytes when deflated |
+| x | steps with large texts | when the first of these may be deleted unless it is kept, in epoch s |
+| t | large texts | the text, deflated; pk the run id, sk `~<position>#<digest>` |
 | lp | roots | partition of the listing index: `<client>#<status>#<shard>` |
 | fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
@@ -20,8 +21,8 @@ A write is billed by the size of the whole item with its names, so they have one
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | ttl | settled steps, open events, days, leases, rates | when DynamoDB deletes the item, in epoch seconds |
 
-A note of a run is an item like a step, with a sort key above those of all steps. A part of a response is
-an item of the run's partition with the sort key `~<position>#<digest>#<number>`, above both. Clients have
+A note of a run is an item like a step, with a sort key above those of all steps; large texts are above
+both, and no query reads them. Texts above 64 KiB, deflated, are in the bucket (`blob_items`). Clients have
 `lp` = `clients`, `at` = their id, and a `record`; a key has `client`, its owner. A lease has pk
 `lease#<client>#<origin>` and sk `<invoker>#<number>`.
 """

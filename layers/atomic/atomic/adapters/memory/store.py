@@ -2,14 +2,32 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.application.server_store import LiveStep
+from atomic.domain.blobs import Blob, Place, as_stored
 from atomic.domain.steps import Step, StepOutline, last_recorded_ms, outline_of
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
+
+
+def _row(step: Step) -> Step:
+    """The step as a row gives it back: without its large texts. Raises ValueError for one not stored."""
+    payload, response = step.spec.payload, step.response
+    if isinstance(payload, Blob):
+        step = replace(step, spec=replace(step.spec, payload=as_stored(payload, step.id)))
+    if response is not None and isinstance(response.text, Blob):
+        step = replace(step, response=replace(response, text=as_stored(response.text, step.id)))
+    return step
+
+
+class _Blob(NamedTuple):
+    text: bytes
+    until_ms: int
 
 
 class MemoryStepStore:
@@ -21,11 +39,13 @@ class MemoryStepStore:
     def __init__(self) -> None:
         self._rows: dict[str, Step] = {}
         self._stored: dict[tuple[str, int], int] = {}
+        self._blobs: dict[tuple[str, str], _Blob] = {}
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
-        existing = self._rows.setdefault(step.id, step)
-        return None if existing is step else existing
+        row = _row(step)
+        existing = self._rows.setdefault(step.id, row)
+        return None if existing is row else existing
 
     async def get(self, step_id: str) -> Step | None:
         """The row of this id."""
@@ -38,7 +58,7 @@ class MemoryStepStore:
             raise LookupError(step.id)
         if existing.version != expected_version:
             return existing
-        self._rows[step.id] = step
+        self._rows[step.id] = _row(step)
         return None
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
@@ -133,7 +153,21 @@ class MemoryStepStore:
         forgotten = [step.id for step in self._rows.values() if self._is_forgotten(step, now_ms)][:limit]
         for step_id in forgotten:
             del self._rows[step_id]
+        for (step_id, digest), blob in list(self._blobs.items()):
+            if blob.until_ms <= now_ms and step_id not in self._rows:
+                del self._blobs[step_id, digest]
         return len(forgotten)
+
+    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
+        """Keep a large text."""
+        before = self._blobs.get((step_id, digest))
+        self._blobs[step_id, digest] = _Blob(text, max(until_ms, before.until_ms if before else 0))
+        return "table"
+
+    async def get_blob(self, step_id: str, digest: str, place: Place) -> bytes | None:  # noqa: ARG002 - one place
+        """A large text."""
+        blob = self._blobs.get((step_id, digest))
+        return blob and blob.text
 
     def _of_run(self, run_id: str) -> Iterable[Step]:
         first, end = keys.steps_range(run_id)

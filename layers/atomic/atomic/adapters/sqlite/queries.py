@@ -130,6 +130,17 @@ SELECT 1 FROM steps INDEXED BY root_key
 WHERE is_root = 1 AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
 LIMIT 1 OFFSET {KEYS_SORTED_MAX}
 """
+PUT_BLOB: Final = """
+INSERT INTO blobs (step_id, digest, until_ms, text) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)
+"""
+GET_BLOB: Final = "SELECT text FROM blobs WHERE step_id = ? AND digest = ?"
+# A text whose time is over stays as long as the row of its step.
+_IS_SPENT: Final = "until_ms <= :now_ms AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = blobs.step_id)"
+SPENT_BLOBS: Final = f"""
+SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIMIT :limit
+"""
+DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (
     "INSERT INTO stored (client_id, day, bytes) VALUES (?, ?, ?) "
     "ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes"

@@ -79,4 +79,16 @@ DROP INDEX due;
 CREATE INDEX due ON steps (client_id, due_at_ms) WHERE due_at_ms IS NOT NULL;
 """
 
-STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT))
+# Large texts, apart from the rows that name them. A digest is of the text.
+_BLOBS: Final = """
+CREATE TABLE blobs (
+    step_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    until_ms INTEGER NOT NULL,
+    text BLOB NOT NULL,
+    PRIMARY KEY (step_id, digest)
+) STRICT;
+CREATE INDEX spent ON blobs (until_ms, step_id);
+"""
+
+STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT, _BLOBS))

@@ -29,6 +29,7 @@ from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, StoreUnavailable
 from atomic.application.round_robin import in_turns
 from atomic.application.server_store import LiveStep
+from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step, StepOutline
 from atomic.protocol import keys
@@ -193,13 +194,29 @@ class SqliteStepStore:
         return int(live)
 
     async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose root is gone, has also expired, or belongs to a later run."""
+        """Delete expired rows whose root is gone, has also expired, or belongs to a later run.
+
+        Then the large texts whose time is over and whose step has no row.
+        """
         rows = await self._long_rows(self._timers, queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
         ids = [step_id for (step_id,) in rows]
         deleted = 0
         for start in range(0, len(ids), _PURGE_SLICE):
             deleted += await self._writer.submit(self._delete, ids[start : start + _PURGE_SLICE], now_ms)
+        spent = await self._long_rows(self._timers, queries.SPENT_BLOBS, {"now_ms": now_ms, "limit": limit})
+        for (row,) in spent:
+            await self._writer.submit(self._delete_blob, row, now_ms)
         return deleted
+
+    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
+        """Store a large text."""
+        await self._writer.submit(self._put_blob, (step_id, digest, until_ms, text))
+        return "table"
+
+    async def get_blob(self, step_id: str, digest: str, place: Place) -> bytes | None:  # noqa: ARG002 - one place
+        """A large text."""
+        rows = self._read(queries.GET_BLOB, (step_id, digest))
+        return rows[0][0] if rows else None
 
     async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
         """Add to the stored bytes of the client and drop earlier days; the sum."""
@@ -233,6 +250,12 @@ class SqliteStepStore:
             self._execute(queries.DELETE_FORGOTTEN, {"id": step_id, "now_ms": now_ms})
             deleted += self._connection.changes()
         return deleted
+
+    def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:
+        self._execute(queries.PUT_BLOB, values)
+
+    def _delete_blob(self, row: int, now_ms: int) -> None:
+        self._execute(queries.DELETE_SPENT, {"row": row, "now_ms": now_ms})
 
     def _existing(self, step_id: str) -> Step | None:
         rows = self._execute(queries.GET, (step_id,)).fetchall()
@@ -307,6 +330,7 @@ def immutable_columns(step: Step) -> tuple[Any, ...]:
     """The columns that are written once, in the order of the statements."""
     spec = step.spec
     spec_text = _json(spec_record(step))
+    payload = _in_row(spec.payload, step.id) or b""
     return (
         spec.client_id,
         int(step.is_root),
@@ -316,15 +340,15 @@ def immutable_columns(step: Step) -> tuple[Any, ...]:
         spec.workflow_name,
         spec.idempotency_key,
         spec_text,
-        spec.payload,
-        _checksum(step.id.encode(), spec_text, spec.payload),
+        payload,
+        _checksum(step.id.encode(), spec_text, payload),
     )
 
 
 def mutable_columns(step: Step) -> tuple[Any, ...]:
     """The columns that every write sets, in the order of the statements."""
     progress = _json(progress_record(step))
-    response = None if step.response is None else step.response.text
+    response = None if step.response is None else _in_row(step.response.text, step.id)
     return (
         step.status.value,
         step.version,
@@ -347,6 +371,10 @@ def decode(row: tuple[Any, ...]) -> Step:
             kind="damaged row",
         )
     return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
+
+
+def _in_row(text: Text, step_id: str) -> bytes | None:
+    return text if isinstance(text, bytes) else row_text(text, step_id)
 
 
 def _json(record: Record) -> bytes:

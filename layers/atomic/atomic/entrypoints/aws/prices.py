@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
+from atomic.domain.blobs import INLINE_MAX_BYTES, Text
 from atomic.domain.steps import Step
 
 GATEWAY_REQUEST_USD: Final = 1.00e-6  # HTTP API, first 300 million a month
@@ -16,6 +17,8 @@ LAMBDA_GB_S_USD: Final = 0.0000133334  # arm64, first tier
 WRITE_UNIT_USD: Final = 0.625e-6  # DynamoDB on demand, 1 KB of the larger item
 READ_UNIT_USD: Final = 0.125e-6  # 4 KB, consistent
 SQS_REQUEST_USD: Final = 0.40e-6 + 0.10e-6  # standard queue, with a message group
+S3_PUT_USD: Final = 5.00e-6  # of any size, standard storage
+S3_GET_USD: Final = 0.40e-6
 LOG_GB_USD: Final = 0.50
 
 FUNCTION_GB: Final = 0.5
@@ -48,8 +51,10 @@ def estimated_usd(steps: Sequence[Step]) -> float:
 
 
 def _step_usd(step: Step) -> float:
+    large_usd = sum(map(write_usd, _texts(step)))
     if step.spec.kind == "value":
-        return _calls_usd(1, VALUE_S) + READ_UNIT_USD + WRITE_UNIT_USD * ceil(_row_bytes(step) / 1024)
+        row_usd = WRITE_UNIT_USD * ceil(_row_bytes(step) / 1024)
+        return _calls_usd(1, VALUE_S) + READ_UNIT_USD + row_usd + large_usd
     attempts = max(1, step.attempt_count)
     seconds = sum(
         (attempt.ended_at_ms - attempt.started_at_ms) / 1000
@@ -63,7 +68,8 @@ def _step_usd(step: Step) -> float:
     # Each environment reads the root once, and the steps of a run reach several environments.
     looks_usd = 0.0 if step.is_root else READ_UNIT_USD
     calls_usd = _calls_usd(attempts, seconds + OVERHEAD_S * attempts)
-    return calls_usd + watchdogs_usd + retries_usd + looks_usd + WRITE_UNIT_USD * writes
+    large_usd += read_usd(step.spec.payload) * (attempts - 1)
+    return calls_usd + watchdogs_usd + retries_usd + looks_usd + WRITE_UNIT_USD * writes + large_usd
 
 
 def _calls_usd(invocations: int, seconds: float) -> float:
@@ -74,10 +80,33 @@ def _calls_usd(invocations: int, seconds: float) -> float:
 
 def _write_units(step: Step) -> int:
     """Write units of an attempt's claim and end. Rows are compressed, so this is an upper estimate."""
-    asked = _ROW_BYTES + len(step.spec.payload)
+    asked = _ROW_BYTES + _bytes_in_row(step.spec.payload)
     return ceil(asked / 1024) + ceil(_row_bytes(step) / 1024)
 
 
 def _row_bytes(step: Step) -> int:
-    answered = 0 if step.response is None else len(step.response.text)
-    return _ROW_BYTES + len(step.spec.payload) + answered
+    return _ROW_BYTES + sum(_bytes_in_row(text) for text in _texts(step))
+
+
+def _texts(step: Step) -> list[Text]:
+    return [step.spec.payload, *([step.response.text] if step.response else [])]
+
+
+def _bytes_in_row(text: Text) -> int:
+    if isinstance(text, bytes):
+        return len(text)
+    return min(len(text), INLINE_MAX_BYTES) if text.place == "row" else 0
+
+
+def write_usd(text: Text) -> float:
+    """The cost of storing a large text, once. Items are compressed, so this is an upper estimate."""
+    if isinstance(text, bytes) or text.place == "row":
+        return 0.0
+    return WRITE_UNIT_USD * ceil(len(text) / 1024) if text.place == "table" else S3_PUT_USD
+
+
+def read_usd(text: Text) -> float:
+    """The cost of reading a large text, as each attempt but the first reads its payload."""
+    if isinstance(text, bytes) or text.place == "row":
+        return 0.0
+    return READ_UNIT_USD * ceil(len(text) / 4096) if text.place == "table" else S3_GET_USD

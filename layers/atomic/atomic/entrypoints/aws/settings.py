@@ -41,6 +41,7 @@ class ClientStoreSettings(PepperSettings):
 class LambdaSettings(ClientStoreSettings):
     """The settings of every function of a stack. `invoker` and `invokers_max` are for invokers only."""
 
+    bucket: str = Field(description="the bucket of payloads and answers above 64 KiB")
     queue_url: str = Field(description="the queue of short attempts")
     queue_arn: str = Field(description="the ARN of this queue")
     long_queue_url: str = Field(description="the queue of long attempts")

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from atomic.adapters.aws import config
+from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.client_store import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
@@ -75,7 +76,18 @@ class AwsRuntime:
             ),
         )
         self.queue = self._open_queue()
-        self.store = DynamoStepStore(self.calls, self.clients[0], table_name=settings.table)
+        self.store = DynamoStepStore(
+            self.calls,
+            self.clients[0],
+            table_name=settings.table,
+            blobs=BlobItems(
+                self.clients[0],
+                settings.table,
+                config.s3_client,
+                settings.bucket,
+                retention_days=settings.retention_days,
+            ),
+        )
         self.engine = self._open_engine()
         self._admin = ClientAdmin(
             store=DynamoClientStore(self.clients[0], settings.table),

@@ -30,9 +30,9 @@ HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
 # The time from the first byte to the end of the head, and from the connection to the first byte.
 HEAD_S: Final = 15.0
-# The time from the end of the head to the end of the body: 1 MiB at 35 KB a second.
+# The time from the end of the head to the end of the body: 5 MiB at 175 KB a second.
 BODY_S: Final = 30.0
-# The time in which the caller must read an answer: the largest one, 2 MB, at 35 KB a second.
+# The time in which the caller must read an answer: the largest ones, some 3 MB, at 50 KB a second.
 ANSWER_S: Final = 60.0
 # A closing connection ends when its last answer is sent, but a caller may never read it.
 LINGER_S: Final = 60.0
@@ -48,7 +48,7 @@ _AUTHORITY: Final = re.compile(
     r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.IGNORECASE | re.ASCII
 )
 # Closing a connection with unread bytes resets it, and then the caller never sees the 413.
-_DRAINED_MAX_BYTES: Final = 16 * BODY_MAX_BYTES
+_DRAINED_MAX_BYTES: Final = 4 * BODY_MAX_BYTES
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 from atomic.application.admission import Refused, Reservation
+from atomic.application.blobs import with_response
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
@@ -280,6 +281,7 @@ def rate_headers(api: Api, client: Client, wait_s: int = 1) -> dict[str, str]:
 
 async def outcome_response(api: Api, step: Step, client: Client) -> ApiResponse:
     """The answer with a step's outcome, as far as the client's readers may see it."""
+    step = await with_response(api.engine.store, step)
     [visible] = await all_redacted(api.engine.large_bodies, [step], client)
     return json_response(200, outcome_view(visible))
 

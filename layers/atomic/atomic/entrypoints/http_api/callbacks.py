@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from atomic.application.blobs import with_response
 from atomic.application.refusals import NotAnOpenEvent
 from atomic.application.results import post_heartbeat
+from atomic.domain.blobs import at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import callback_ends_s
 from atomic.domain.events import ResultPosted
@@ -192,7 +194,7 @@ async def _event_of(api: Api, token: str) -> tuple[Step, Client]:
     if found is not None and event is not None and callback_ends_s(event) == found.ends_s:
         client = await engine.clients.get(event.spec.client_id)
         if client is not None and client.callbacks:
-            return event, client
+            return (await with_response(engine.store, event) if event.spec.capture else event), client
     raise Problem(problems.NOT_FOUND, "This callback URL is not valid, or not any more.")
 
 
@@ -205,7 +207,7 @@ def _result(request: ApiRequest, event: Step) -> ResultPosted:
         return ResultPosted(stored_result(body.value, "body", is_json=body.is_json))
     body = captured(request.headers, request.body, event.spec.capture)
     if event.status is Status.SUCCEEDED and event.response is not None:
-        kept = parse_json(event.response.text)
+        kept = parse_json(at_hand(event.response.text))
         # Senders sign each delivery anew, with the time in it. The same body is the same result.
         if isinstance(kept, dict) and kept == {**body.value, "headers": kept.get("headers")}:
             return ResultPosted(event.response)

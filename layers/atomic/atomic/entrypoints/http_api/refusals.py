@@ -15,6 +15,7 @@ from atomic.application.refusals import (
     TakesNoEvents,
     TooDeep,
 )
+from atomic.domain.blobs import at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.links import DEPTH_MAX
 from atomic.domain.steps import Step, StepSpec
@@ -117,7 +118,7 @@ def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
     if "read" in client.scopes:
         found = first_difference(
             *(
-                parse_json(redacted_payload(payload, client))
+                parse_json(redacted_payload(at_hand(payload), client))
                 for payload in (first.spec.payload, spec.payload)
             )
         )

@@ -1,9 +1,11 @@
 """The steps that a handler posted before, for its next attempt: one read, not a post for each step."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from atomic.application import queries, reentry
+from atomic.application.blobs import for_all, with_result
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, attempt_of
 from atomic.entrypoints.http_api.callbacks import callback_member
@@ -59,6 +61,7 @@ async def get_results(api: Api, request: ApiRequest, client: Client, run_id: str
             raise problems.invalid("after", "one step has no pages; leave out `after` or `id`")
         _check_run("id", step_id, run_id)
         page = await reentry.own_step(api.engine, parent, step_id)
+    page = replace(page, steps=await for_all(api.engine.store, page.steps, with_result))
     return json_response(200, results_view(parent, page, partial(callback_member, api, client)))
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from atomic.application.blobs import with_payload, with_response
 from atomic.application.child_runs import begin_run
 from atomic.application.probe import probe
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import StartResult, start
+from atomic.domain.blobs import Blob
 from atomic.domain.clients.client import Client
 from atomic.domain.event_steps import is_rejected
 from atomic.domain.outcomes import is_step_cancelled, sentence_of
@@ -33,11 +35,7 @@ from atomic.protocol.enums import Status
 from atomic.protocol.headers import Preferences
 from atomic.protocol.problems import Problem
 from atomic.protocol.requests import StartRequest, read_message
-from atomic.protocol.strict_json import (
-    JsonTooLong,
-    canonical_json,
-    fingerprint,
-)
+from atomic.protocol.strict_json import JsonTooLong, canonical_json, fingerprint
 from atomic.protocol.wire import RetryOptions, to_rfc3339
 
 routes = Routes()
@@ -142,12 +140,14 @@ async def _post(
             if started.created:
                 reservation.keep()
     except PayloadMismatch as refused:
-        first = refused.first
+        first = await with_payload(api.engine.store, refused.first)
         size = len(first.spec.payload) + len(spec.payload)
         raise await api.engine.large_bodies.read(
             client.id, size, lambda: payload_mismatch(first, spec, client)
         ) from None
     members = callback_member(api, client, started.step) if spec.kind == "event" else {}
+    if started.step.response is not None and isinstance(started.step.response.text, Blob):
+        started = replace(started, step=await with_response(api.engine.store, started.step))
     return _answer(started, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 

@@ -2,14 +2,16 @@
 
 from atomic.application import queries
 from atomic.application.answering import post_answer
-from atomic.application.redaction import all_redacted
+from atomic.application.blobs import as_shown, with_payload
+from atomic.application.redaction import all_redacted, redacted_payload
+from atomic.domain.blobs import at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.entrypoints.http_api.api import Api, attempt_of, in_turn, outcome_response
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header, in_query
 from atomic.entrypoints.http_api.start_tokens import refuse_unread
-from atomic.entrypoints.http_api.views import json_response, step_view
+from atomic.entrypoints.http_api.views import NO_GUESSING, json_response, step_view
 from atomic.protocol import headers, problems
 from atomic.protocol.constants import BODY_MAX_BYTES, DURATION_MAX_MS, RESPONSE_MAX_BYTES
 from atomic.protocol.problems import Problem
@@ -50,8 +52,33 @@ async def get_step(api: Api, request: ApiRequest, client: Client, step_id: str) 
     if client.token is not None:
         refuse_unread(client.token, step)
     step = await queries.wait_for_step(api.engine, step, wait_ms)
-    [visible] = await all_redacted(api.engine.large_bodies, [step], client)
+    shown = await as_shown(api.engine.store, step)
+    [visible] = await all_redacted(api.engine.large_bodies, [shown], client)
     return json_response(200, step_view(visible))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/steps/{stepId}/payload",
+    Operation(
+        id="getPayload",
+        summary="Read the payload of a step",
+        description="The body is the payload. The document of a step has it as well, up to 256 KiB; a "
+        "longer one is `null` there, beside its `payloadBytes`.",
+        content_type="application/json",
+    ),
+    scope="read",
+)
+async def get_payload(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """The payload of a step, however long it is."""
+    Query(request).refuse_rest()
+    step = await queries.get_step(api.engine, client, step_id)
+    if client.token is not None:
+        refuse_unread(client.token, step)
+    step = await with_payload(api.engine.store, step)
+    text = at_hand(step.spec.payload)
+    text = await api.engine.large_bodies.read(client.id, len(text), lambda: redacted_payload(text, client))
+    return ApiResponse(status=200, body=text, headers={"content-type": "application/json", **NO_GUESSING})
 
 
 @routes.add(

@@ -9,6 +9,7 @@ from atomic.application.child_steps import ChildPage
 from atomic.application.ports import Counts
 from atomic.application.probe import Probed
 from atomic.application.queries import DeadLetter, Progress, RunPage
+from atomic.domain.blobs import Blob, Text
 from atomic.domain.clients.quota import quota_view
 from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StepError, StoredBody, sentence_of
@@ -56,7 +57,7 @@ def step_view(step: Step) -> dict[str, Any]:
         **outcome_view(step),
         "errorExcerpt": _excerpt(step.error),
         "endpointKey": spec.endpoint_key if spec.kind == "http" else None,
-        "payload": orjson.Fragment(spec.payload),
+        **_payload(spec.payload),
         "delay": spec.delay_ms,
         "deadline": step.deadline_ms,
         "deadlineAt": _moment(step.deadline_at_ms),
@@ -309,13 +310,26 @@ def _excerpt(error: StepError | None) -> str | None:
     return None if error is None else error.said or None
 
 
+def _payload(payload: Text) -> dict[str, Any]:
+    if (text := _shown(payload)) is None:
+        return {"payload": None, "payloadBytes": len(payload)}
+    return {"payload": orjson.Fragment(text)}
+
+
+def _shown(text: Text) -> bytes | None:
+    """The text; None for a large one that was not read to be shown."""
+    return text.text if isinstance(text, Blob) else text
+
+
 def _response(response: StoredBody | None) -> dict[str, Any]:
     if response is None:
         return {"response": None}
+    if (text := _shown(response.text)) is None:
+        return {"response": None, "responseBytes": len(response.text)}
     if response.form == "json":
-        return {"response": orjson.Fragment(response.text)}
+        return {"response": orjson.Fragment(text)}
     return {
-        "response": response.text.decode(),
+        "response": text.decode(),
         "responseContentType": response.content_type,
         **({"responseEncoding": "base64"} if response.form == "base64" else {}),
     }

@@ -22,7 +22,7 @@ from atomic.sdk.errors import RunCancelledError, Suspended
 _BRIEF_S: Final = 0.05
 # After its time for waiting, a handler starts items for this long only, because its attempt must end.
 _STARTING_S: Final = 3.0
-# The record of an end holds these ids: an id takes about 60 bytes, and a value may have 256 KiB.
+# The record of an end holds these ids: an id takes about 60 bytes, and ends are to stay small.
 _LEFT_MAX: Final = 1000
 # A replay waits this long for other ended items before it decides how the batch ended.
 TOLD_S: Final = 0.1

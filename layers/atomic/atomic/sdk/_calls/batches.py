@@ -22,7 +22,7 @@ T = TypeVar("T")
 ItemStatus = Literal["succeeded", "failed", "started", "not_started"]
 EndedBy = Literal["all_completed", "min_successful", "failures_exceeded"]
 
-# The record of an early end has a letter for each item; 256 KiB is the limit of a value.
+# The record of an early end has a letter for each item.
 ITEMS_MAX: Final = 100_000
 _LETTERS: Final[Mapping[ItemStatus, str]] = {
     "succeeded": "S",
