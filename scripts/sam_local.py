@@ -123,6 +123,7 @@ def _variables(outputs: dict[str, str], port: int) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": f"http://{there}",
         "ATOMIC_TABLE": outputs["TableName"],
+        "ATOMIC_BUCKET": outputs["BucketName"],
         "ATOMIC_QUEUE_URL": outputs["QueueUrl"].replace(here, there),
         "ATOMIC_LONG_QUEUE_URL": outputs["LongQueueUrl"].replace(here, there),
         "ATOMIC_DEAD_LETTER_QUEUE_URL": outputs["DeadLetterQueueUrl"].replace(here, there),

@@ -69,7 +69,7 @@ class Answers:
 def laws(world: "World") -> Iterator[str]:
     """An answer that was taken is recorded, and until it comes or is overdue nothing else is called."""
     recorded = {
-        (write.step.id, made.number, write.step.response and write.step.response.text)
+        (write.step.id, made.number, write.step.response and world.truth.text(write.step))
         for write in world.truth.history
         if write.step.status is Status.SUCCEEDED and write.step.attempt_log
         for made in write.step.attempt_log[-1:]

@@ -24,7 +24,7 @@ from atomic.protocol.error_kinds import ErrorKind
 from simulation import undoing
 from simulation.answers import Answers
 from simulation.memory import Memory
-from simulation.scenario import EVENT_RESULT, Node, RunPlan
+from simulation.scenario import EVENT_RESULT, LARGE, Node, RunPlan
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -68,6 +68,8 @@ class Application:
         """Run one attempt. It continues even if its caller no longer waits for the answer."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
         self._observed.calls[step_id, attempt] += 1
+        if self._world.scenario.is_large and LARGE.encode() not in request.body:
+            self._observed.wrong.append(f"{step_id} was called without its payload")
         self._note_late(keys.run_of(step_id))
         self._note_late_step(step_id)
         plan, node = self._nodes[request.url]
@@ -196,7 +198,8 @@ class Application:
     def _succeeded(self, step_id: str, attempt: int) -> EndpointResponse:
         self._sequence += 1
         self._observed.effect_at_s[step_id] = self._loop.time()
-        text = b'{"attempt":%d,"n":%d}' % (attempt, self._sequence)
+        more = b',"more":"%b"' % LARGE.encode() if self._world.scenario.is_large else b""
+        text = b'{"attempt":%d,"n":%d%b}' % (attempt, self._sequence, more)
         self._observed.given[step_id][text] = attempt
         return EndpointResponse(status=200, headers={"content-type": "application/json"}, body=text)
 

@@ -84,6 +84,8 @@ _TREES: Final[dict[str, Node]] = {
     "redrive a child run": Node(
         name="root", stages=((_child(Node(name="child", stages=((Node(name="bad", broken=True),),))),),)
     ),
+    "large": Node(name="root", stages=((_leaf("user"), Node(name="nap", kind="timer", delay_ms=700)),)),
+    "large child run": Node(name="root", stages=((_child(_leaf("child")),),)),
     "a child run goes on": Node(name="root", stages=((_child(_leaf("child"), goes_on=True),),)),
 }
 _CANCELLED_AFTER_S: Final = {
@@ -140,6 +142,7 @@ def _scenario(name: str, runtime: str) -> Scenario:
         wait_ms=150 if name == "inline" else 30,
         cancel_after_s=_CANCELLED_AFTER_S.get(name),
         graceful_within_ms={"graceful": 120_000, "graceful for too long": 2_000}.get(name),
+        is_large=name.startswith("large"),
         undo_takes_s=9.0 if name == "graceful for too long" else 0.0,
         cancels_step="link" if name == "cancel a link" else "",
         cancels_step_after_s=0.15,

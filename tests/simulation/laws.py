@@ -187,7 +187,7 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
         if step.response is None or step.response.text not in posted:
             yield f"{step.id}: not a result that was posted"
     elif step.status is Status.SUCCEEDED and step.spec.kind == "http" and step.continued_as is None:
-        text = step.response.text if step.response else b""
+        text = world.truth.text(step)
         given = world.observed.given[step.id].get(text)
         if given is None:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"

@@ -12,6 +12,7 @@ from atomic.application.destinations import Pacer, Permit, destination_of
 from atomic.application.maintenance import RootPage
 from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnavailable
 from atomic.application.server_store import LiveStep
+from atomic.domain.blobs import Place
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
 from atomic.protocol.enums import Status
@@ -44,6 +45,16 @@ class ProcessStore:
 
     async def get(self, step_id: str) -> Step | None:
         return await self._read(lambda: self._truth.get(step_id))
+
+    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
+        try:
+            return await self._written(lambda: self._truth.put_blob(step_id, digest, text, until_ms))
+        except StoreUnavailable:
+            self._process.note_trouble(step_id)
+            raise
+
+    async def get_blob(self, step_id: str, digest: str, place: Place) -> bytes | None:
+        return await self._read(lambda: self._truth.get_blob(step_id, digest, place))
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
         return await self._read(lambda: self._truth.outline(run_id))
@@ -79,7 +90,7 @@ class ProcessStore:
             self._process.note_trouble(step.id)
             raise
 
-    async def _written(self, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
+    async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
         moment = await self._go()
         existing = await write()
         if self._process.strike("written twice"):

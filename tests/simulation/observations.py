@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.child_steps import ChildPage, first_page
+from atomic.domain.blobs import Blob
 from atomic.domain.steps import Step
 from atomic.protocol.enums import OutcomeKind, Status
 
@@ -93,19 +94,24 @@ class Truth(MemoryStepStore):
         return self._rows
 
     async def create(self, step: Step) -> Step | None:
-        before = self._rows.get(step.id)
-        if before is not None:
-            return before
-        self._rows[step.id] = step
-        self._note(step, None)
-        return None
+        existing = await super().create(step)
+        if existing is None:
+            self._note(self._rows[step.id], None)
+        return existing
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         before = self._rows.get(step.id)
         existing = await super().replace(step, expected_version)
         if existing is None:
-            self._note(step, before)
+            self._note(self._rows[step.id], before)
         return existing
+
+    def text(self, step: Step) -> bytes:
+        """The response of a row."""
+        text = step.response.text if step.response else b""
+        if isinstance(text, bytes):
+            return text
+        return self._blobs[text.step_id, text.digest].text
 
     async def child_steps_ago(
         self, lag_s: float, parent_id: str, *, after: str, limit: int, max_bytes: int
@@ -128,11 +134,16 @@ class Truth(MemoryStepStore):
     def _note(self, step: Step, before: Step | None) -> None:
         self.history.append(Write(asyncio.get_running_loop().time(), step, before))
         self.wrong += [f"{step.id} v{step.version}: {line}" for line in _wrong(step, before)]
+        for text in (step.spec.payload, step.response and step.response.text):
+            if isinstance(text, Blob) and (text.step_id, text.digest) not in self._blobs:
+                self.wrong.append(f"{step.id} v{step.version}: names a text that is not stored")
 
 
 def told(step: Step) -> Told:
     """The part of a settled row that never changes."""
-    return step.id, step.generation, step.status, step.response.text if step.response else None
+    text = step.response.text if step.response else None
+    content = text.digest.encode() if isinstance(text, Blob) else text
+    return step.id, step.generation, step.status, content
 
 
 def lost_attempts(history: list[Write], step_id: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from atomic.domain.blobs import INLINE_MAX_BYTES
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
@@ -15,6 +16,7 @@ from atomic.protocol.strict_json import canonical_json, fingerprint
 Manner = Literal["raises", "waits", "suspends"]
 CLIENT: Final = "me"
 EVENT_RESULT: Final = b'"delivered"'
+LARGE: Final = "p" * (INLINE_MAX_BYTES + 1)
 _MANNERS: Final[tuple[Manner, ...]] = ("raises", "waits", "suspends")
 _LINKS: Final = ("store", "queue", "endpoint")
 # Enough to tell a logarithm from a number.
@@ -97,6 +99,8 @@ class RunPlan:
     # How its handlers wait when they suspend, and whether they name their steps.
     wake: WakePolicy = "any"
     every_child: bool = False
+    # Its payloads and answers are stored apart from their rows.
+    is_large: bool = False
     # Somebody cancels the step of this name, and not the run.
     cancels_step: str = ""
     cancels_step_after_s: float = 0.0
@@ -132,7 +136,7 @@ class RunPlan:
     def spec(self, node: Node, parent: str | None, payload: object = "p") -> StepSpec:
         """What the application posts for this step."""
         step_name = "" if node.kind == "http" else node.name
-        canonical = canonical_json(payload)
+        canonical = canonical_json(LARGE if self.is_large and payload == "p" else payload)
         called, link = node.url or node.kind, {}
         if node.starts is not None:
             called, child = node.starts.run_id, node.starts
@@ -192,6 +196,11 @@ class Scenario:
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether payloads and answers are stored apart from their rows."""
+        return any(plan.is_large for plan in self.runs)
 
 
 def scenario_of(seed: int) -> Scenario:
