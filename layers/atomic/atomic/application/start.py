@@ -329,6 +329,10 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     nonce = None if post.permit is None else engine.entropy.token()
     step = begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
     if isinstance(post.spec.payload, Blob):
+        # A read costs less than storing a text that is stored already.
+        found = await engine.store.get(step.id)
+        if found is not None and not await has_expired(engine, found):
+            return Found(found)
         step = await stored_apart(engine.store, step)
     due_at_ms, runs = None if step.has_no_wakeup else step.due_at_ms, step.status is Status.RUNNING
     beside = engine.send_wakeup(step, due_at_ms) if runs and due_at_ms is not None else None
