@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.testing import ApiReply
 from scenarios.cases.locked_managing import WITHIN_S
 from scenarios.cases.locked_operating import NEW, operate
@@ -57,7 +58,7 @@ async def scenario_a_listed_page_calls_and_sees_every_answer(runtime: Runtime) -
         await from_page(runtime, SHOP, "POST", "/paged", {"workflowName": "w"}, key),
         await from_page(runtime, SHOP, "GET", "/paged/nothing/here", None, key),
         await from_page(runtime, SHOP, "DELETE", "/paged", None, key),
-        await from_page(runtime, SHOP, "POST", "/paged", b"x" * 1_048_577, key),
+        await from_page(runtime, SHOP, "POST", "/paged", b"x" * (BODY_MAX_BYTES + 1), key),
     ]
     assert [reply.status for reply in refused] == [401, 400, 404, 405, 413]
     assert {shown_to(reply) for reply in refused} == {SHOP}

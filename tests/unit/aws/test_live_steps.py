@@ -1,8 +1,6 @@
 """Wake-ups for every live step of a table without messages, such as a restored one (moto)."""
 
 import asyncio
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -106,15 +104,22 @@ def test_a_wakeup_is_delayed_as_long_as_sqs_can_and_named_after_its_client(accou
     assert (entry["DelaySeconds"], entry["MessageGroupId"]) == (900, "acme")
 
 
-def test_a_large_table_is_read_in_pages_and_an_ended_call_goes_on(account: Aws) -> None:
-    # Each is stored as 160 KB, and a page of DynamoDB has 1 MB.
-    payloads = {f"{at}": json.dumps(os.urandom(160_000).hex()).encode() for at in range(14)}
-    steps = [a_root(a_spec(key=key, payload=text), at_ms=NOW_MS) for key, text in payloads.items()]
-    store(account, *steps)
+def _in_pages_of_five(params: dict[str, Any], **_: Any) -> None:
+    params["Limit"] = 5
 
-    first = next(wakeups(account).send(None))
-    before = received(account, account.queue_url)
-    *more, last = wakeups(account).send(first.cursor)
+
+def test_a_large_table_is_read_in_pages_and_an_ended_call_goes_on(account: Aws) -> None:
+    steps = [a_root(a_spec(key=f"{at}"), at_ms=NOW_MS) for at in range(14)]
+    store(account, *steps)
+    event = "provide-client-params.dynamodb.Scan"
+    account.dynamodb.meta.events.register(event, _in_pages_of_five, unique_id="small")
+
+    try:
+        first = next(wakeups(account).send(None))
+        before = received(account, account.queue_url)
+        *more, last = wakeups(account).send(first.cursor)
+    finally:
+        account.dynamodb.meta.events.unregister(event, unique_id="small")
 
     assert first.cursor is not None
     assert more
