@@ -78,6 +78,19 @@ def test_numbers_keep_every_digit_and_members_their_order(page: Page, api: Api, 
     assert called == [PAYLOAD, PAYLOAD]
 
 
+def test_a_value_that_is_too_long_for_the_page_is_named_with_its_size(page: Page, api: Api) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    payload = "x" * 300_000
+    run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=payload)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
+    path = f"/{api.client}/steps/{run['id']}/payload"
+    shown = page.get_by_text(f"GET {path}")
+    expect(shown).to_be_visible()
+    expect(page.get_by_text("300,002 bytes, too many to show here.")).to_be_visible()
+    expect(page.get_by_role("region", name="Payload")).to_have_count(0)
+    assert "put here the payload, of 300002 bytes" in copied(page, "Copy as curl")
+
+
 @pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])
 def test_a_string_is_shown_without_its_quotes(page: Page, api: Api, value: str) -> None:
     run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=value)

@@ -24,3 +24,10 @@ export function Json({ name, value, client }) {
     }
   `;
 }
+
+/** In place of a value that the document of a run leaves out. */
+export function TooLong({ bytes, path }) {
+  return html`<p class="soft">
+    ${bytes.toLocaleString("en")} bytes, too many to show here. The API has them: <code>GET ${path}</code>
+  </p>`;
+}

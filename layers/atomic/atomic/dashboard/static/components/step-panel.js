@@ -17,7 +17,7 @@ import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
 import { Badge, CodeChanged, Icon } from "./icons.js";
-import { Json } from "./json.js";
+import { Json, TooLong } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
 import { CopyButton, Fact } from "./widgets.js";
 
@@ -64,8 +64,14 @@ export function StepPanel({ step, run, state, actions }) {
         // A value was posted as what is its result.
         step.kind !== "value" &&
         html`<${Section} title="Payload">
-          <${Json} name="Payload" value=${step.payload} client=${route.client} />
-          <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
+          ${
+            step.payloadBytes
+              ? html`<${TooLong} bytes=${step.payloadBytes} path="/${route.client}/steps/${step.id}/payload" />`
+              : html`
+                  <${Json} name="Payload" value=${step.payload} client=${route.client} />
+                  <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
+                `
+          }
         <//>`
       }
       ${!isFailed && answer}
@@ -220,8 +226,14 @@ function Answer({ step, client, actions }) {
     <p class="soft">
       ${[step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · ")}
     </p>
-    <${Json} name="Response" value=${step.response} client=${client} />
-    <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy response<//>
+    ${
+      step.responseBytes
+        ? html`<${TooLong} bytes=${step.responseBytes} path="/${client}/steps/${step.id}" />`
+        : html`
+            <${Json} name="Response" value=${step.response} client=${client} />
+            <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy response<//>
+          `
+    }
   `;
 }
 

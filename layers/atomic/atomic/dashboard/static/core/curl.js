@@ -4,6 +4,10 @@ import { Stored, write } from "./stored.js";
 
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
+/** A value of the step; where the document leaves it out as too long, a text that says so. */
+const valueOf = (step, name) =>
+  step[`${name}Bytes`] ? `(put here the ${name}, of ${step[`${name}Bytes`]} bytes)` : step[name];
+
 /** The command that starts this step, or attaches to it. */
 export function startCommand(step, client, { origin, needsKey }) {
   const body = {
@@ -13,7 +17,7 @@ export function startCommand(step, client, { origin, needsKey }) {
     idempotencyKey: step.idempotencyKey,
     ...(step.parent ? { parent: step.parent } : {}),
     // A value was posted as what is its response now, and has nothing to retry.
-    payload: step.kind === "value" ? step.response : step.payload,
+    payload: step.kind === "value" ? valueOf(step, "response") : valueOf(step, "payload"),
     ...(step.delay ? { delay: step.delay } : {}),
     ...(step.deadline === null ? {} : { deadline: step.deadline }),
     ...(step.kind === "http" ? { attemptTimeout: step.attemptTimeout } : {}),
@@ -32,7 +36,7 @@ export function endpointCommand(step, attempt) {
     runId: step.runId,
     stepId: step.id,
     attempt,
-    payload: step.payload,
+    payload: valueOf(step, "payload"),
   };
   return curl(
     step.stepInvokeUrl,
