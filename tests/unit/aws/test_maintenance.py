@@ -193,7 +193,7 @@ def test_a_round_leaves_a_walk_alone_that_is_under_way(
     stack.maintenance({"work": "sweep"}, None)
     take(stack, *walks(stack))
     assert walks(stack) == []
-    # Its message was lost for good. So a later round begins anew.
+    # Its message was lost, so a later round begins anew.
     monkeypatch.setattr(maintenance, "_BUSY_MS", -1)
     take(stack, under_way)
     walks(stack)
