@@ -29,7 +29,7 @@ LISTS = (
     "runs?limit=50&status=failed",
     "runs?limit=50&workflowName=stored",
     "runs?limit=50&keyPrefix=stored-77",
-    "stats",
+    "stats?window=86400000",
 )
 _TIMES = 20
 
