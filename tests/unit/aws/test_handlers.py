@@ -469,6 +469,7 @@ def test_during_a_rotation_of_the_pepper_all_that_it_made_stays_valid(stack: Sta
     called = stack.endpoint.server.headers[0]
     event = {"kind": "event", "workflowName": "w", "idempotencyKey": "k", "stepName": "e", "timeout": 1}
     path = urlsplit(json.loads(stack.post(event)["body"])["callbackUrl"]).path
+    of_handler, _ = stack.aws.admin().add_key("acme", scopes=["start"])
     peppers = {"ATOMIC_KEY_PEPPER": "n" * 32, "ATOMIC_PREVIOUS_KEY_PEPPER": PEPPER.decode()}
     stack.api = ApiFunction(environment(stack.aws) | peppers)
 
@@ -478,7 +479,13 @@ def test_during_a_rotation_of_the_pepper_all_that_it_made_stays_valid(stack: Sta
         assert stack.post(document(stack, "3"))["statusCode"] == 200
     # The key is hashed again once, and no more.
     assert recorder.operations.count("TransactWriteItems") == 1
-    assert replace(stack.aws.admin(), pepper=b"n" * 32).under_other_peppers() == []
+    rotated = replace(stack.aws.admin(), pepper=b"n" * 32)
+    assert rotated.under_other_peppers() == ["acme"]
+    # A key is hashed again by whatever it asks for, also if it may not.
+    asked = gateway_event("GET", "/acme/stats", "")
+    asked["headers"] = {"authorization": f"Bearer {of_handler}"}
+    assert stack.api(asked, None)["statusCode"] == 404
+    assert rotated.under_other_peppers() == []
     results = gateway_event("GET", f"/acme/runs/{called['atomic-run-id']}/results", "")
     results |= {"rawQueryString": f"parent={called['atomic-step-id']}"}
     token = {"atomic-attempt-token": called["atomic-attempt-token"]}

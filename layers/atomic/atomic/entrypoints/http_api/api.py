@@ -43,6 +43,8 @@ _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
 # A revoked key must be refused after 60 s, and processes may cache a key for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
+# While a deployment replaces processes, those of before may hash a key under their own pepper again.
+_REHASH_EVERY_S: Final = 300.0
 # The operator's scopes: an operator makes and manages clients, but does not read or start their runs.
 _OPERATED: Final = frozenset({"admin", OPERATOR_SCOPE})
 
@@ -63,15 +65,15 @@ class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
-    steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `rehashed` are
-    the ids of keys that this process has tried to hash under the current pepper.
+    steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `rehash_after_s`:
+    when a key, by its id, may be hashed under the current pepper again, in the loop's time.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     manage: ManageClients | None = None
-    rehashed: set[str] = field(default_factory=set)
+    rehash_after_s: dict[str, float] = field(default_factory=dict)
 
 
 class Table:
@@ -204,10 +206,11 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
 
 
 async def _rehash(api: Api, holder: Client, api_key: str) -> None:
-    """Hash the key under the current pepper. If this fails, another process may do so later."""
-    if api.manage is None or holder.key_id in api.rehashed:
+    """Hash the key under the current pepper. If this fails, a later request tries again."""
+    now_s = asyncio.get_running_loop().time()
+    if api.manage is None or now_s < api.rehash_after_s.get(holder.key_id, 0.0):
         return
-    api.rehashed.add(holder.key_id)
+    api.rehash_after_s[holder.key_id] = now_s + _REHASH_EVERY_S
     with suppress(StoreUnavailable, ValueError):
         await api.manage(lambda admin: admin.rehash(holder.id, api_key))
         _log.info("a key is hashed under the current pepper now", extra={"keyId": holder.key_id})
