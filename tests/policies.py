@@ -16,7 +16,7 @@ from stack_template import RESOURCES, of_type
 _ACCOUNT: Final = "eu-central-1:123456789012"
 # What resources are called on moto; others by their logical ids.
 _CALLED: Final = {
-    "Table": "atomic", "ScheduleGroup": "atomic", "ScheduleRole": "scheduler",
+    "Table": "atomic", "Bucket": "atomic-payloads", "ScheduleGroup": "atomic", "ScheduleRole": "scheduler",
     "StepQueue": "steps", "LongStepQueue": "long-steps", "DeadLetterQueue": "dead-letters",
     "MaintenanceQueue": "maintenance",
 }  # fmt: skip

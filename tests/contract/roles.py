@@ -64,6 +64,7 @@ def requests_of(operation: str, params: dict[str, Any]) -> Iterator[Request]:
         "BatchGetItem": _batch, "TransactWriteItems": _transaction, "SendMessage": _message,
         "SendMessageBatch": _message,
         "ChangeMessageVisibility": _message, "CreateSchedule": _schedule,
+        "GetObject": _object, "PutObject": _object, "CopyObject": _copy,
         "GetItem": _item, "PutItem": _item, "UpdateItem": _item, "Query": _query,
     }[operation](operation, params)  # fmt: skip
 
@@ -102,6 +103,15 @@ def _message(operation: str, params: dict[str, Any]) -> Iterator[Request]:
     yield Request(
         f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:eu-central-1:123456789012:{queue}"
     )
+
+
+def _object(operation: str, params: dict[str, Any]) -> Iterator[Request]:
+    yield Request(f"s3:{operation}", f"arn:aws:s3:::{params['Bucket']}/{params['Key']}")
+
+
+def _copy(_: str, params: dict[str, Any]) -> Iterator[Request]:
+    yield from _object("GetObject", params["CopySource"])
+    yield from _object("PutObject", params)
 
 
 def _schedule(_: str, params: dict[str, Any]) -> Iterator[Request]:
