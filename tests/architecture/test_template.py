@@ -39,6 +39,8 @@ OF_NETWORK_INTERFACES = (
     "DescribeNetworkInterfaces", "DescribeSubnets", "UnassignPrivateIpAddresses",
 )  # fmt: skip
 OF_MAINTENANCE = {"ATOMIC_MAINTENANCE_QUEUE_URL"}
+# The steps function calls endpoints as well, and learns its own URL from its events.
+OF_CALLERS = {"ATOMIC_STEPS_URL"}
 # Actions that AWS cannot restrict to resources.
 WILDCARDS = {
     # What Lambda itself does to place a function into a VPC. The code of the functions is denied it.
@@ -202,8 +204,8 @@ def test_the_gateway_calls_a_function_for_its_route_and_outlasts_it(function: st
 
 def test_what_a_handler_posts_has_a_function_of_its_own() -> None:
     api, steps = FUNCTIONS["ApiFunction"], FUNCTIONS["StepsFunction"]
-    assert {name for name in api if api[name] != steps[name]} == {
-        "Role", "LoggingConfig", "ReservedConcurrentExecutions",
+    assert {name for name in api if api[name] != steps.get(name)} == {
+        "Role", "LoggingConfig", "ReservedConcurrentExecutions", "Environment",
     }  # fmt: skip
     assert "POST /{client}/steps" in {
         f"{route.method} {route.template.replace('clientId', 'client')}" for route in ROUTES
@@ -225,6 +227,26 @@ def test_nothing_is_reserved_by_default(function: str, parameter: str) -> None:
     condition, given, none = FUNCTIONS[function]["ReservedConcurrentExecutions"]["Fn::If"]
     assert TEMPLATE["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, 0]}]}
     assert (given, none) == ({"Ref": parameter}, {"Ref": "AWS::NoValue"})
+
+
+def test_function_urls_are_an_option_for_both_functions_of_the_api() -> None:
+    assert TEMPLATE["Parameters"]["FunctionUrl"]["Default"] == "false"
+    assert set(SERVED) == {url["TargetFunctionArn"]["Ref"] for url in of_type("AWS::Lambda::Url").values()}
+    for function in SERVED:
+        url = RESOURCES[f"{function}Url"]
+        assert (url["Condition"], url["Properties"]["AuthType"]) == ("HasFunctionUrl", "NONE")
+        permissions = [RESOURCES[f"{function}Url{name}"] for name in ("Permission", "Invocation")]
+        assert {each["Condition"] for each in permissions} == {"HasFunctionUrl"}
+        given = [each["Properties"] for each in permissions]
+        # Neither lets anybody invoke the function in another way.
+        assert [(each["Action"], each["FunctionName"]["Ref"]) for each in given] == [
+            ("lambda:InvokeFunctionUrl", function), ("lambda:InvokeFunction", function),
+        ]  # fmt: skip
+        assert (given[0]["FunctionUrlAuthType"], given[1]["InvokedViaFunctionUrl"]) == ("NONE", True)
+    for function in ("ApiFunction", *INVOKERS):
+        told = FUNCTIONS[function]["Environment"]["Variables"]["ATOMIC_STEPS_URL"]
+        at = {"Fn::GetAtt": "StepsFunctionUrl.FunctionUrl"}
+        assert told == {"Fn::If": ["HasFunctionUrl", at, ""]}
 
 
 def test_an_alarm_comes_before_the_account_has_no_environment_left() -> None:
@@ -436,13 +458,15 @@ def test_objects_are_read_and_written_and_never_listed_or_deleted() -> None:
 def test_every_variable_is_declared_and_read() -> None:
     declared = GLOBALS["Environment"]["Variables"]
     # That variable is boto's own.
-    assert set(declared) == VARIABLES.keys() - OF_INVOKERS - OF_MAINTENANCE | {"AWS_ENDPOINT_URL"}
+    known = VARIABLES.keys() - OF_INVOKERS - OF_CALLERS - OF_MAINTENANCE
+    assert set(declared) == known | {"AWS_ENDPOINT_URL"}
     own = {
         name: each["Environment"]["Variables"] for name, each in FUNCTIONS.items() if "Environment" in each
     }
     assert set(own.pop("MaintenanceFunction")) == OF_MAINTENANCE
-    assert set(own) == set(INVOKERS)
-    assert all(set(variables) == OF_INVOKERS for variables in own.values())
+    assert set(own) == {*INVOKERS, "ApiFunction"}
+    for name, variables in own.items():
+        assert set(variables) == OF_CALLERS | (OF_INVOKERS if name in INVOKERS else set())
     package = REPO / "layers/atomic/atomic"
     sources = [p for folder in ("adapters/aws", "entrypoints/aws") for p in (package / folder).glob("*.py")]
     assert [path.name for path in sources if re.search(r"environ(\[|\.get\()", path.read_text())] == []
@@ -462,7 +486,7 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
         given = dict.fromkeys(VARIABLES, "x" * 32) | {
             "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
             "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
-            "ATOMIC_ALLOW_NETWORK": "", variable: str(value),
+            "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": "", variable: str(value),
         }  # fmt: skip
         settings = LambdaSettings.of_environment(given)
         assert getattr(settings, VARIABLES[variable].name) == value

@@ -24,7 +24,7 @@ from atomic.sdk._calls.results import (
     read_results,
     steps_target,
 )
-from atomic.sdk._wire.transport import ApiTarget, HttpRequest, HttpResponse, drive
+from atomic.sdk._wire.transport import ApiTarget, HttpRequest, HttpResponse, connection, drive
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import NotFinishedError, SerializationError, UnavailableError
 from sdk.in_process import DAY, InProcess, InProcessClient, in_process
@@ -79,6 +79,28 @@ def test_a_fingerprint_is_the_servers(value: Any) -> None:
 )
 def test_steps_go_to_the_configured_server_alone(server: str, given: str, used: str) -> None:
     assert steps_target(ApiTarget(server, "me", "key"), given) == used
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://steps.test/me/steps", "https://steps.test/me/steps"),
+        ("https://a.test/me/steps", "https://steps.test/me/steps"),
+        ("https://b.test/me/steps", "https://steps.test/me/steps"),
+        ("", "https://steps.test/me/steps"),
+    ],
+)
+def test_steps_go_to_the_url_that_is_configured_for_them(
+    given: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATOMIC_STEPS_URL", "https://steps.test/")
+    assert steps_target(connection("https://a.test", "me", "key"), given) == used
+
+
+def test_a_url_for_steps_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_STEPS_URL", "steps.test")
+    with pytest.raises(ValueError, match=r"ATOMIC_STEPS_URL 'steps.test' is not the URL of a server"):
+        connection(None, None, None)
 
 
 class TestRules:

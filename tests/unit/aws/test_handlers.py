@@ -30,7 +30,7 @@ from atomic.adapters.system import SystemClock
 from atomic.application import admission
 from atomic.cli.main import main
 from atomic.domain.clients.quota import Quota
-from atomic.entrypoints.aws import api
+from atomic.entrypoints.aws import api, prices
 from atomic.entrypoints.aws.access import ACCESS, Access
 from atomic.entrypoints.aws.api import ApiFunction
 from atomic.entrypoints.aws.invoker import InvokerFunction
@@ -166,6 +166,59 @@ def document(stack: Stack, key: str = "k-1", **more: Any) -> dict[str, Any]:
         "retry": retry,
         **more,
     }
+
+
+def at_function_url(event: dict[str, Any], name: str) -> dict[str, Any]:
+    """The event of the same request at a function URL (Lambda developer guide, Invoking function URLs)."""
+    domain = f"{name}.lambda-url.eu-central-1.on.aws"
+    request = {**event["requestContext"], "domainName": domain, "domainPrefix": name, "apiId": name}
+    return {
+        **event,
+        "routeKey": "$default",
+        "cookies": [],
+        "headers": {**event["headers"], "host": domain},
+        "requestContext": {**request, "routeKey": "$default", "stage": "$default", "authentication": None},
+    }
+
+
+def test_a_function_url_serves_the_api(stack: Stack) -> None:
+    posted = gateway_event("POST", "/acme", base64.b64encode(json.dumps(document(stack)).encode()).decode())
+    posted["headers"] |= {"authorization": f"Bearer {stack.key}"}
+    answer = stack.api(at_function_url(posted | {"isBase64Encoded": True}, "abc"), None)
+    assert (answer["statusCode"], json.loads(answer["body"])["response"]) == (200, {"ok": True})
+    read = gateway_event("GET", f"/acme/steps/{json.loads(answer['body'])['id']}", "")
+    read["headers"] |= {"authorization": f"Bearer {stack.key}"}
+    assert stack.api(at_function_url(read, "abc"), None)["statusCode"] == 200
+
+
+def test_the_docs_name_what_a_function_url_saves() -> None:
+    page = (REPO / "docs" / "cost.md").read_text()
+    of_the_gateway = 4 * prices.GATEWAY_REQUEST_USD * 1e6
+    assert f"costs ${of_the_gateway:.2f} per million less" in page
+
+
+def test_handlers_are_told_the_function_url_of_the_steps(stack: Stack) -> None:
+    root = json.loads(stack.post(document(stack))["body"])["id"]
+
+    def step(name: str) -> dict[str, Any]:
+        body = document(stack, parent=root, stepName=name)
+        posted = gateway_event("POST", "/acme/steps", json.dumps(body))
+        posted["headers"] |= {"authorization": f"Bearer {stack.key}"}
+        return posted
+
+    assert stack.steps(step("by the gateway"), None)["statusCode"] == 200
+    assert stack.steps(at_function_url(step("by its URL"), "def"), None)["statusCode"] == 200
+    told = [call["atomic-steps-url"] for call in stack.endpoint.server.headers]
+    of_gateway, of_function = "https://atomic.example", "https://def.lambda-url.eu-central-1.on.aws"
+    assert told == [f"{url}/acme/steps" for url in (of_gateway, of_gateway, of_function)]
+    # The others cannot learn it from their events, so the template tells them.
+    environ = environment(stack.aws) | {"ATOMIC_STEPS_URL": f"{of_function}/"}
+    function = ApiFunction(environ)
+    posted = gateway_event("POST", "/acme", json.dumps(document(stack, "k-2")))
+    posted["headers"] |= {"authorization": f"Bearer {stack.key}"}
+    assert function(posted, None)["statusCode"] == 200
+    function.runtime.close()
+    assert stack.endpoint.server.headers[-1]["atomic-steps-url"] == f"{of_function}/acme/steps"
 
 
 def test_before_its_first_event_a_function_reads_one_item_that_does_not_exist(stack: Stack) -> None:

@@ -227,8 +227,8 @@ def endpoint_request(
     }
     if step.cancelling == "recalled":
         request_headers["Atomic-Cancelled"] = "true"
-    if engine.settings.public_url:
-        request_headers["Atomic-Steps-Url"] = f"{engine.settings.public_url}/{spec.client_id}/steps"
+    if steps_url := engine.settings.steps_url or engine.settings.public_url:
+        request_headers["Atomic-Steps-Url"] = f"{steps_url}/{spec.client_id}/steps"
     if client.attempt_keys:
         token = headers.attempt_token(client.attempt_keys[0], step.id, step.attempt_count)
         request_headers["Atomic-Attempt-Token"] = token

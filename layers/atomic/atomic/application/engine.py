@@ -205,6 +205,7 @@ class Settings:
     `inline_wait_min_ms`: the caller would be held for the whole attempt, and the attempt may need the
     process that the caller occupies.
     `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
+    `steps_url` is where handlers post their steps, if it is not there.
     """
 
     wait_max_ms: int = 300_000
@@ -214,6 +215,7 @@ class Settings:
     inline_attempt_max_ms: int | None = None
     inline_wait_min_ms: int = 1_000
     public_url: str = ""
+    steps_url: str = ""
 
     @property
     def callers_occupy_processes(self) -> bool:

@@ -1,4 +1,7 @@
-"""The API function: answers HTTP API events (payload format 2.0) by the routes of `http_api`."""
+"""The API function: answers events by the routes of `http_api`.
+
+The events are those of an HTTP API and of function URLs: both have the payload format 2.0.
+"""
 
 import asyncio
 import base64
@@ -16,6 +19,9 @@ from atomic.entrypoints.http_api.routes import handle
 # The gateway ends each request after 30 s (HTTP API quotas), and the answer needs time to arrive.
 _ANSWER_WITHIN_S: Final = 28.0
 
+# A part of the names that Lambda gives to function URLs.
+_OF_FUNCTION_URLS: Final = ".lambda-url."
+
 
 class ApiFunction:
     """The Lambda handler. Its constructor prepares all that is needed before the first event."""
@@ -30,9 +36,21 @@ class ApiFunction:
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:
         """Answer one request."""
+        self._learn_steps_url(event)
         response = self.runtime.run(self._answer(event))
         is_head = event["requestContext"]["http"]["method"] == "HEAD"
         return gateway_response(replace(response, body=b"") if is_head else response)
+
+    def _learn_steps_url(self, event: Mapping[str, Any]) -> None:
+        """Name the function URL at which handlers post their steps, when it is this function's own.
+
+        A template cannot tell a function its own URL, which is made after the function.
+        """
+        domain = event["requestContext"].get("domainName", "")
+        settings = self._api.engine.settings
+        if _OF_FUNCTION_URLS in domain and not settings.steps_url and event["rawPath"].endswith("/steps"):
+            settings = replace(settings, steps_url=f"https://{domain}")
+            self._api = replace(self._api, engine=replace(self._api.engine, settings=settings))
 
     async def _answer(self, event: dict[str, Any]) -> ApiResponse:
         try:

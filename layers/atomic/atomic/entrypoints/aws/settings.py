@@ -51,6 +51,7 @@ class LambdaSettings(ClientStoreSettings):
     schedule_group: str = Field(description="the schedule group for wake-ups that are far in the future")
     schedule_role_arn: str = Field(description="the role that sends these wake-ups")
     public_url: str = Field("", description="where endpoints reach the API")
+    steps_url: str = Field("", description="where handlers post their steps, if not at the API")
     stage: str = Field(description="name of the installation in logs")
     allow_private: bool = Field(description="steps may call private networks")
     allow_network: tuple[str, ...] = Field((), description="private networks that steps may call")
@@ -69,7 +70,7 @@ class LambdaSettings(ClientStoreSettings):
         "INFO", validation_alias="POWERTOOLS_LOG_LEVEL", description="which lines are logged"
     )
 
-    @field_validator("public_url")
+    @field_validator("public_url", "steps_url")
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
         return as_public_url(url)
@@ -87,4 +88,5 @@ class LambdaSettings(ClientStoreSettings):
             retention_ms=self.retention_days * _DAY_MS,
             inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
             public_url=self.public_url,
+            steps_url=self.steps_url,
         )

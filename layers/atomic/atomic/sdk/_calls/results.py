@@ -44,16 +44,18 @@ def steps_path(connection: ApiTarget, steps_url: str, token: str, trace: str, bu
 
 @lru_cache(maxsize=256)
 def steps_target(connection: ApiTarget, steps_url: str) -> str:
-    """The target of a handler's posts: `steps_url` if the configured server has it, else the client's path.
+    """The target of a handler's posts: `steps_url` if it is configured, or of the configured server.
 
-    Any caller can write the header with `steps_url`, and each post contains the API key.
+    Otherwise it is the path of the client there. Any caller can write the header with `steps_url`, and each
+    post contains the API key.
     """
-    own = f"/{quote(connection.client_id)}/steps"
+    path = f"/{quote(connection.client_id)}/steps"
+    own = connection.steps_url + path
     try:
-        configured, given = parse_url(connection.url), parse_url(steps_url)
+        configured, given = parse_url(connection.steps_url or connection.url), parse_url(steps_url)
     except ValueError:
         return own
-    is_own = configured[:3] == given[:3] and given.target.endswith(own) and "?" not in given.target
+    is_own = configured[:3] == given[:3] and given.target.endswith(path) and "?" not in given.target
     return steps_url if is_own else own
 
 

@@ -49,7 +49,6 @@ from atomic.sdk.errors import (
 Result = TypeVar("Result")
 
 _URL: Final = "ATOMIC_URL"
-_CLIENT_ID: Final = "ATOMIC_CLIENT_ID"
 _API_KEY: Final = "ATOMIC_API_KEY"
 # Added to the time that the server waits: the time to connect, and to receive the answer.
 _GRACE_S: Final = 10.0
@@ -83,11 +82,12 @@ _SAID_MAX_CHARS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ApiTarget:
-    """A server, a client id and its key; `api_key` is empty where the server needs none."""
+    """A server, a client id and its key, empty where none is needed; `steps_url` if steps have another."""
 
     url: str
     client_id: str
     api_key: str
+    steps_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +179,12 @@ def connection(url: str | None, client_id: str | None, api_key: str | None) -> A
 
     Raises ValueError for an invalid URL of a server.
     """
+    steps_url = os.environ.get("ATOMIC_STEPS_URL", "")
     return ApiTarget(
         url=checked(_URL, url or os.environ.get(_URL) or "http://127.0.0.1:8787").rstrip("/"),
-        client_id=client_id or os.environ.get(_CLIENT_ID) or "dev",
+        client_id=client_id or os.environ.get("ATOMIC_CLIENT_ID") or "dev",
         api_key=api_key or os.environ.get(_API_KEY) or "",
+        steps_url=steps_url and checked("ATOMIC_STEPS_URL", steps_url).rstrip("/"),
     )
 
 
