@@ -130,7 +130,8 @@ def gateway_rate(account: Account) -> float:
 def _gateway(account: Account) -> Said:
     rate = gateway_rate(account)
     said = f"{rate:,.0f} requests a second for all APIs; a run of three steps makes four"
-    cure = f": the default is {_GATEWAY_RATE:,}. Ask for it: quota L-8A5B8E43 of `apigateway`"
+    code = f"--service-code apigateway --quota-code L-8A5B8E43 --desired-value {_GATEWAY_RATE}"
+    cure = f": the usual quota is {_GATEWAY_RATE:,}: {_RAISE} {code}"
     yield rate >= _GATEWAY_RATE, said + ("" if rate >= _GATEWAY_RATE else cure)
 
 
