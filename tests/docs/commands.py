@@ -15,7 +15,7 @@ from docs.pages import blocks_of
 
 # Options of the AWS CLI itself, and commands of it that call no service.
 _GLOBAL: Final = {"endpoint-url", "output", "profile", "query", "region"}
-_OF_THE_CLI: Final = {"configure", "sso"}
+_OF_THE_CLI: Final = {"configure", "sso", "cloudformation deploy"}
 _ENDS: Final = re.compile(r"[;|&(){}<>]+|do|done")
 _SESSION: Final = botocore.session.get_session()
 
@@ -80,7 +80,7 @@ def _of_atomic(words: list[str]) -> str | None:
 
 def _of_aws(words: list[str]) -> str | None:
     service, operation, *options = words
-    if service in _OF_THE_CLI:
+    if {service, f"{service} {operation}"} & _OF_THE_CLI:
         return None
     model: Any = _SESSION.get_service_model(service)
     if operation == "wait":
