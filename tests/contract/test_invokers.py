@@ -1,12 +1,20 @@
-"""The contract of invokers: over HTTP to a local server, and by direct function calls."""
+"""The contract of invokers: over HTTP to a local server, by Lambda, and by direct function calls."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
 
+from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES, LambdaInvoker
+from atomic.adapters.functions.signing import lambda_invoker
 from atomic.adapters.http.addresses import is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
-from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
+from atomic.testing.endpoints import EndpointCall, EndpointHandler, FunctionInvoker
 from contract.invoker_contract import InvokerContract, InvokerRuntime
+from fake_lambda import ENVIRONMENT, Handler, fake_lambda
 from scenarios.embedded_runtime import EndpointServer, free_port
 
 
@@ -23,6 +31,43 @@ class TestHttpInvoker(InvokerContract):
 
             yield InvokerRuntime(invoker, serve, f"http://127.0.0.1:{free_port()}/")
             await invoker.close()
+
+
+class TestLambdaInvoker(InvokerContract):
+    @asynccontextmanager
+    async def runtime(self) -> AsyncIterator[InvokerRuntime]:
+        endpoints = HttpInvoker(allows=is_public_or_private)
+        api = HttpInvoker(allows=is_public_or_private, body_max_bytes=ANSWER_MAX_BYTES)
+        with fake_lambda() as (at, fake), patch.dict(os.environ, ENVIRONMENT):
+            environ = {**ENVIRONMENT, "AWS_ENDPOINT_URL": at}
+            invoker: LambdaInvoker = lambda_invoker(endpoints, api, environ)
+            loop = asyncio.get_running_loop()
+
+            def serve(handler: EndpointHandler) -> str:
+                name = f"endpoint-{len(fake.functions)}"
+                fake.functions[name] = served_by(handler, loop)
+                return f"lambda:{name}/path"
+
+            yield InvokerRuntime(invoker, serve, f"http://127.0.0.1:{free_port()}/")
+            await endpoints.close()
+            await api.close()
+
+
+def served_by(handler: EndpointHandler, loop: asyncio.AbstractEventLoop) -> Handler:
+    """An endpoint as a function; it runs on the loop of the test."""
+
+    def function(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+        call = EndpointCall(url="", headers=event["headers"], body=event["body"].encode())
+        reply = asyncio.run_coroutine_threadsafe(_reply(handler, call), loop).result()
+        headers, body = reply.content()
+        text = base64.b64encode(body).decode()
+        return {"statusCode": reply.status, "headers": headers, "body": text, "isBase64Encoded": True}
+
+    return function
+
+
+async def _reply(handler: EndpointHandler, call: EndpointCall) -> Any:
+    return await handler(call)
 
 
 class TestFunctionInvoker(InvokerContract):

@@ -167,6 +167,7 @@ def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], mess
         "ATOMIC_PUBLIC_URL": "",
         "ATOMIC_INVOKERS_MAX": "5",
         "ATOMIC_ALLOW_PRIVATE": "false",
+        "ATOMIC_LAMBDA_TARGETS": "false",
         "ATOMIC_ALLOW_NETWORK": "",
         "UNRELATED": "x",
     } | changes

@@ -22,6 +22,7 @@ STATUSES = {
     "too-deep": 409,
     "run-cycle": 409,
     "run-exists": 409,
+    "beyond-token": 403,
     "client-conflict": 409,
     "event-ended": 410,
     "storage-full": 507,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.protocol.urls import is_under, parse_url, with_ascii_host
+from atomic.protocol.urls import is_under, parse_base_url, parse_url, with_ascii_host
 
 BASES = ("https://app.example/steps", "http://localhost:8080")
 
@@ -86,3 +86,66 @@ def test_a_url_that_is_taken_reads_the_same_to_others(text: str) -> None:
 
 def test_nothing_is_under_no_base() -> None:
     assert not is_under("https://app.example/", ())
+
+
+_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:"
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("lambda:shop", "lambda:shop"),
+        ("lambda:shop", "lambda:shop/orders/pay?x=1"),
+        ("lambda:shop/orders", "lambda:shop/orders/pay"),
+        ("lambda:shop-*", "lambda:shop-orders/pay"),
+        ("lambda:shop-*", "lambda:shop-orders:prod/pay"),
+        ("lambda:*", "lambda:shop"),
+        (f"lambda:{_ARN}shop-*", f"lambda:{_ARN}shop-orders:prod"),
+        (f"lambda:{_ARN}shop:prod", f"lambda:{_ARN}shop:prod/pay"),
+    ],
+)
+def test_functions_under_a_base(base: str, url: str) -> None:
+    assert is_under(url, [base])
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("lambda:shop", "lambda:shop-orders"),
+        ("lambda:shop", "lambda:shop:prod"),
+        ("lambda:shop", "lambda:Shop"),
+        ("lambda:shop/orders", "lambda:shop/ordersx"),
+        ("lambda:shop/orders", "lambda:shop/orders/../users"),
+        ("lambda:shop-*", "lambda:bank-orders"),
+        # A star for names reaches no ARN, which may be of another account.
+        ("lambda:*", f"lambda:{_ARN}shop"),
+        ("lambda:a*", f"lambda:{_ARN}shop"),
+        (f"lambda:{_ARN}shop-*", f"lambda:{_ARN.replace('123456789012', '210987654321')}shop-orders"),
+        (f"lambda:{_ARN}*", "lambda:shop"),
+        ("lambda:shop", "https://shop/"),
+        ("https://shop/", "lambda:shop"),
+    ],
+)
+def test_functions_that_are_not_under_a_base(base: str, url: str) -> None:
+    assert not is_under(url, [base])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "lambda:", "lambda:/pay", "lambda:shop*", "lambda:a b", "lambda:shop#x", "lambda:shop:pr od",
+        "Lambda:shop", "lambda://shop", "lambda:arn:aws:lambda:eu-west-1:12:function:shop",
+        "lambda:shop:prod:x",
+    ],
+)  # fmt: skip
+def test_what_names_no_function(url: str) -> None:
+    with pytest.raises(ValueError, match="use"):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["lambda:sh*op", "lambda:**", "lambda:arn:aws:lambda:*:function:x", "lambda:x:*"]
+)
+def test_a_star_stands_at_the_end_of_a_name(url: str) -> None:
+    with pytest.raises(ValueError, match="use lambda"):
+        parse_base_url(url)

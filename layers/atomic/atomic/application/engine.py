@@ -206,6 +206,7 @@ class Settings:
     process that the caller occupies.
     `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
     `steps_url` is where handlers post their steps, if it is not there.
+    `lambda_targets`: steps may call Lambda functions.
     """
 
     wait_max_ms: int = 300_000
@@ -216,6 +217,7 @@ class Settings:
     inline_wait_min_ms: int = 1_000
     public_url: str = ""
     steps_url: str = ""
+    lambda_targets: bool = False
 
     @property
     def callers_occupy_processes(self) -> bool:

@@ -118,6 +118,8 @@ class NotMade:
 class EndpointResponse:
     """The result of a call. `status` is None if no complete answer arrived; `error` then says why.
 
+    An `error` with a status replaces what Atomic says of that status.
+
     `not_made`: Atomic itself could not make the call; nothing else is set then.
     """
 
@@ -309,6 +311,8 @@ def _refusal(answer: EndpointResponse, status: int, *, forbidden: bool, excerpt:
     """The error of an answer without success. The error of a redirect says where the redirect leads."""
     if forbidden:
         return StepError(ErrorKind.FORBADE_RETRY, str(status), excerpt)
+    if answer.error is not None:
+        return replace(answer.error, excerpt=excerpt)
     if not 300 <= status <= 399:
         return StepError(ErrorKind.ENDPOINT_ANSWERED, str(status), excerpt)
     location = on_one_line(storable_text(answer.headers.get(headers.LOCATION, "")))

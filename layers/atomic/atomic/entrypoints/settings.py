@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from atomic.adapters.http.addresses import private_network
-from atomic.protocol.urls import parse_url
+from atomic.protocol.urls import is_function, parse_url
 
 PREFIX: Final = "ATOMIC_"
 _BOUNDS: Final = {"ge": " from {}", "le": " to {}", "min_length": " of {} characters or more"}
@@ -31,6 +31,8 @@ def as_public_url(url: str) -> str:
     """The URL of an API without a slash at its end; nothing stays nothing. Raises ValueError for no URL."""
     if url:
         parse_url(url)
+        if is_function(url):
+            raise ValueError("use a URL of https or http")
         if "?" in url:
             raise ValueError("use a URL without a query")
     return url.rstrip("/")

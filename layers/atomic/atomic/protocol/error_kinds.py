@@ -19,6 +19,7 @@ class ErrorKind(StrEnum):
     REDIRECT_REFUSED = "redirect_refused"
     RESPONSE_TOO_LARGE = "response_too_large"
     RESPONSE_NOT_STORABLE = "response_not_storable"
+    FUNCTION_FAILED = "function_failed"
     WAITED_FOR_NOTHING = "waited_for_nothing"
     UNKNOWN_WAKE = "unknown_wake"
     INVALID_ANSWER_WITHIN = "invalid_answer_within"
@@ -27,6 +28,7 @@ class ErrorKind(StrEnum):
     TIMED_OUT = "timed_out"
     CONNECTION_TIMED_OUT = "connection_timed_out"
     NETWORK = "network"
+    LAMBDA_REFUSED = "lambda_refused"
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
     NO_ANSWER = "no_answer"
     ANSWER_OVERDUE = "answer_overdue"
@@ -69,6 +71,7 @@ SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.RESPONSE_TOO_LARGE: "response_too_large: the body is over {} bytes; store it and answer "
     "with a reference",
     ErrorKind.RESPONSE_NOT_STORABLE: "response_not_storable: {}",
+    ErrorKind.FUNCTION_FAILED: "the function failed",
     ErrorKind.WAITED_FOR_NOTHING: f"{headers.WAITING_FOR} named no step of this client that is still to "
     "settle",
     ErrorKind.UNKNOWN_WAKE: f"{headers.WAKE} may be any, all or settled, and not {{}}",
@@ -79,6 +82,7 @@ SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.TIMED_OUT: "timeout: no whole answer within {} ms",
     ErrorKind.CONNECTION_TIMED_OUT: "timeout: no connection within {} ms",
     ErrorKind.NETWORK: _NETWORK,
+    ErrorKind.LAMBDA_REFUSED: "Lambda answered {}",
     ErrorKind.ADDRESS_NOT_ALLOWED: _NETWORK,
     ErrorKind.NO_ANSWER: "no answer",
     ErrorKind.LOST: "no process was left to record the answer",

@@ -25,13 +25,28 @@ _OVERLONG: Final = re.compile(r"%c0%a([ef])", re.IGNORECASE)
 _DECODED_MAX: Final = 5
 _IGNORED: Final = re.compile(r"[;\x00].*", re.DOTALL)
 
+# The beginning of the URLs of Lambda functions.
+LAMBDA: Final = "lambda:"
+# A function by its name or its ARN, with a version or an alias.
+_FUNCTION: Final = (
+    r"(?P<function>(?P<arn>arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:)?"
+    r"[0-9A-Za-z_-]{1,64}(?::[0-9A-Za-z$_-]{1,128})?)"
+)
+_LAMBDA: Final = re.compile(rf"lambda:{_FUNCTION}(?P<target>[/?].*)?")
+# Instead of the end of the name, a base URL may have a star.
+_LAMBDA_BASE: Final = re.compile(
+    rf"lambda:(?:{_FUNCTION}|(?P<any>(?P<of>arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{{12}}:function:)?"
+    r"[0-9A-Za-z_-]{0,64}\*))(?P<target>[/?].*)?"
+)
+
+FUNCTION: Final = "use lambda:NAME/path or lambda:ARN/path; a version or an alias follows after a colon"
 ABSOLUTE: Final = "use an absolute URL, as in https://app.example/steps/mail"
 ASCII: Final = "use an ASCII URL with a valid host and port"
 PLAIN: Final = "leave out the user name and the fragment"
 
 
 class Url(NamedTuple):
-    """A URL taken apart.
+    """A URL taken apart. Of a `lambda:` URL, `host` is the name or ARN of the function, and `port` is 0.
 
     `host` is in lower case, an IPv6 literal in its canonical form and without brackets. `target` is path
     and query as they were given, and begins with "/".
@@ -61,6 +76,8 @@ def parse_url(text: str) -> Url:
     if not _VISIBLE_ASCII.fullmatch(text):
         # A leading space or line end hides the scheme from this check, but not from a lenient parser.
         raise ValueError(ASCII if text else ABSOLUTE)
+    if is_function(text):
+        return _function(_LAMBDA, text)
     authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
     if text.partition("://")[0].lower() not in _DEFAULT_PORTS or authority.partition(":")[0] == "":
         raise ValueError(ABSOLUTE)
@@ -94,13 +111,32 @@ def with_ascii_host(text: str) -> str:
     return f"{scheme}{mark}{encoded}{rest[len(host) :]}"
 
 
+def is_function(url: str) -> bool:
+    """Whether the URL is meant as that of a Lambda function."""
+    return url.startswith(LAMBDA)
+
+
+def parse_base_url(text: str) -> Url:
+    """Take a base URL apart; a function may end with a star. Raises ValueError with the cure."""
+    return _function(_LAMBDA_BASE, text) if is_function(text) else parse_url(text)
+
+
+def _function(pattern: re.Pattern[str], text: str) -> Url:
+    match = pattern.fullmatch(text)
+    if match is None or "#" in text:
+        raise ValueError(FUNCTION)
+    named = match["function"] or match["any"]
+    target = match["target"] or "/"
+    return Url("lambda", named, 0, target if target.startswith("/") else f"/{target}", is_literal=False)
+
+
 def is_under(url: str, base_urls: Iterable[str]) -> bool:
-    """Whether scheme, host and port are those of a base, and its path is a prefix of the path.
+    """Whether scheme, host and port (or the function) are those of a base, whose path begins the path.
 
     Paths are compared at segment boundaries: `/app` allows `/app` and `/app/x`, not `/application`.
     """
     parts = parse_url(url)
-    return not _climbs(parts.path) and any(_starts_with(parts, parse_url(base)) for base in base_urls)
+    return not _climbs(parts.path) and any(_starts_with(parts, parse_base_url(base)) for base in base_urls)
 
 
 # Cached, since a client calls few URLs again and again.
@@ -124,9 +160,22 @@ def _climbs(path: str) -> bool:
 
 def _starts_with(parts: Url, base: Url) -> bool:
     prefix = base.path.rstrip("/")
-    return parts[:3] == base[:3] and (
-        parts.path.rstrip("/") == prefix or parts.path.startswith(prefix + "/")
-    )
+    return _is_at(parts, base) and (parts.path.rstrip("/") == prefix or parts.path.startswith(prefix + "/"))
+
+
+def _is_at(parts: Url, base: Url) -> bool:
+    if not base.host.endswith("*"):
+        return parts[:3] == base[:3]
+    # A star in place of a name does not reach ARNs, which begin like a name.
+    account, name = _parted(parts.host)
+    of, beginning = _parted(base.host[:-1])
+    return parts.scheme == base.scheme and account == of and name.startswith(beginning)
+
+
+def _parted(function: str) -> tuple[str, str]:
+    """The ARN up to the name of the function, which may be empty, and the rest."""
+    before, mark, name = function.partition(":function:")
+    return (before, name) if mark else ("", function)
 
 
 def _host(host: str) -> tuple[str, bool]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from atomic.protocol.signatures import ATOMIC_URL
 from atomic.sdk._calls.call import Call
 from atomic.sdk._endpoints.endpoint import Endpoint
 from atomic.sdk._endpoints.endpoints import BaseEndpoints, Decorator
@@ -38,9 +39,11 @@ def _asked(event: Mapping[str, Any]) -> EndpointRequest:
     many = {name: values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}
     headers = {name.lower(): value for name, value in (event.get("headers") or many).items()}
     host = event["requestContext"].get("domainName") or headers.get("host")
+    # Gateways are always called with TLS; a load balancer says how it was called. Atomic itself, which has
+    # invoked the function without any of them, says how it did so.
+    invoked_as, url = headers.get("x-forwarded-proto", "https"), headers.get(ATOMIC_URL, "")
     return EndpointRequest(
-        # Gateways are always called with TLS; a load balancer says how it was called.
-        origin=f"{headers.get('x-forwarded-proto', 'https')}://{host}",
+        origin=url.partition("/")[0] if url.startswith("lambda:") else f"{invoked_as}://{host}",
         at=RawPath("", encoded(path)),
         headers=headers,
         body=body,

@@ -47,11 +47,15 @@ def timed_out(timeout_ms: int) -> EndpointResponse:
 class Connection(asyncio.Protocol):
     """A connection that an event loop has opened; both loops set TCP_NODELAY themselves.
 
-    `on_lost` is called once when it ends. `lost` is done by then.
+    `on_lost` is called once when it ends. `lost` is done by then. A larger body than `body_max_bytes` is
+    not read.
     """
 
-    def __init__(self, on_lost: Callable[["Connection"], None]) -> None:
+    def __init__(
+        self, on_lost: Callable[["Connection"], None], body_max_bytes: int = RESPONSE_MAX_BYTES
+    ) -> None:
         self._on_lost = on_lost
+        self._body_max_bytes = body_max_bytes
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._is_open = False
@@ -166,13 +170,13 @@ class Connection(asyncio.Protocol):
             return
         self._status = status
         length = self._headers.get("content-length", "0")
-        if status not in _WITHOUT_BODY and int(length) > RESPONSE_MAX_BYTES:
+        if status not in _WITHOUT_BODY and int(length) > self._body_max_bytes:
             self._end_as_too_large()
 
     def on_body(self, body: bytes) -> None:
         """Parser: a part of the body."""
         self._size += len(body)
-        if self._size > RESPONSE_MAX_BYTES:
+        if self._size > self._body_max_bytes:
             self._end_as_too_large()
         self._body.append(body)
 

@@ -16,8 +16,9 @@ from atomic.adapters.http.dial import Dialer
 from atomic.adapters.http.gate import FAILURES_MAX, DialGate, NotDialled, Unreachable
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
+from atomic.protocol.constants import RESPONSE_MAX_BYTES
 from atomic.protocol.error_kinds import ErrorKind
-from atomic.protocol.urls import parse_url
+from atomic.protocol.urls import is_function, parse_url
 
 # RFC 9110, 5.6.2.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -41,6 +42,8 @@ def target_of(url: str) -> Target:
         parts = parse_url(url)
     except ValueError:
         raise ValueError("not a usable URL") from None
+    if is_function(url):
+        raise ValueError("this server calls no Lambda functions")
     head = (
         f"POST {parts.target} HTTP/1.1\r\nHost: {parts.authority}\r\nUser-Agent: atomic\r\nAccept: */*\r\n"
     )
@@ -70,7 +73,8 @@ class HttpInvoker:
     """Makes attempts. It belongs to the event loop of its first attempt; close it after the last one.
 
     `allows` decides about each IP address before it is dialled; by default only public ones are.
-    `tls` replaces the default context. `failures_max`: see `DialGate`.
+    `tls` replaces the default context. `failures_max`: see `DialGate`. A larger answer than
+    `body_max_bytes` is not read.
     """
 
     def __init__(
@@ -79,7 +83,9 @@ class HttpInvoker:
         allows: Callable[[str], bool] = is_public,
         tls: ssl.SSLContext | None = None,
         failures_max: int = FAILURES_MAX,
+        body_max_bytes: int = RESPONSE_MAX_BYTES,
     ) -> None:
+        self._body_max_bytes = body_max_bytes
         self._pool = Pool()
         self._gate = DialGate(failures_max)
         self._dialer = Dialer(allows=allows, tls=tls)
@@ -121,7 +127,7 @@ class HttpInvoker:
     ) -> Connection | EndpointResponse:
         """A new connection, or the result of the attempt without one."""
         is_dialled = False
-        make = partial(Connection, self._pool.forget)
+        make = partial(Connection, self._pool.forget, self._body_max_bytes)
         try:
             async with asyncio.timeout_at(deadline_s), self._gate.passing(request.client_id, target.origin):
                 is_dialled = True

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from atomic.protocol import keys
-from atomic.protocol.urls import parse_url, with_ascii_host
+from atomic.protocol.urls import parse_base_url, parse_url, with_ascii_host
 
 _NAME_MAX_CHARS: Final = 255
 NAMES_MAX: Final = 100
@@ -41,8 +41,8 @@ def refuse_unusual(base_urls: Sequence[str], *, allow_http: bool, allow_ip: bool
     """
     unusual = []
     for url in base_urls:
-        parts = parse_url(with_ascii_host(url))
-        if parts.scheme != "https" and not allow_http:
+        parts = parse_base_url(with_ascii_host(url))
+        if parts.scheme == "http" and not allow_http:
             unusual.append(f"{url} is not https; use https, or say --allow-http (`allowHttp` in JSON)")
         if parts.is_literal and not allow_ip:
             unusual.append(
@@ -75,7 +75,7 @@ def _checked_origin(origin: str) -> str:
     except ValueError:
         parts = None
     # The path of an origin is empty, and that of a parsed URL is not.
-    if parts is None or parts.target != "/" or origin.endswith("/"):
+    if parts is None or parts.scheme == "lambda" or parts.target != "/" or origin.endswith("/"):
         raise ValueError(
             f"the origin {origin!r} cannot be used: give scheme, host and port of the pages, with no path, "
             "as in https://shop.example or http://localhost:5173"
@@ -86,7 +86,7 @@ def _checked_origin(origin: str) -> str:
 def _checked_url(url: str) -> str:
     try:
         kept = with_ascii_host(url)
-        parts = parse_url(kept)
+        parts = parse_base_url(kept)
     except ValueError as cure:
         raise ValueError(f"the base URL {url!r} cannot be used: {cure}") from None
     if "?" in parts.target:

@@ -53,6 +53,7 @@ class LambdaSettings(ClientStoreSettings):
     public_url: str = Field("", description="where endpoints reach the API")
     steps_url: str = Field("", description="where handlers post their steps, if not at the API")
     stage: str = Field(description="name of the installation in logs")
+    lambda_targets: bool = Field(False, description="steps may call Lambda functions")
     allow_private: bool = Field(description="steps may call private networks")
     allow_network: tuple[str, ...] = Field((), description="private networks that steps may call")
     retention_days: int = Field(
@@ -89,4 +90,5 @@ class LambdaSettings(ClientStoreSettings):
             inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
             public_url=self.public_url,
             steps_url=self.steps_url,
+            lambda_targets=self.lambda_targets,
         )

@@ -29,7 +29,7 @@ from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
-from atomic.application.ports import Destinations, StoreUnavailable
+from atomic.application.ports import Destinations, EndpointInvoker, StoreUnavailable
 from atomic.entrypoints.aws.settings import LambdaSettings
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol import keys
@@ -64,6 +64,8 @@ class AwsRuntime:
             allows=is_public_or_private if settings.allow_private else public_or_in(settings.allow_network),
             failures_max=_FAILURES_MAX,
         )
+        self._invokers = [self._invoker]
+        self._reached = self._with_functions(environ) if settings.lambda_targets else self._invoker
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
         self.metrics = EmfTelemetry(namespace=settings.namespace, service=settings.service)
@@ -100,6 +102,19 @@ class AwsRuntime:
         """Implements `http_api.api.ManageClients`."""
         return await self.calls.start(work, self._admin)
 
+    def _with_functions(self, environ: Mapping[str, str]) -> EndpointInvoker:
+        """The invoker, which also reaches Lambda functions."""
+        # Most stacks have none, and a cold start should not load what signs requests.
+        from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
+        from atomic.adapters.functions.signing import lambda_invoker
+
+        # In a network of one's own, Lambda's API may have a private address.
+        api = HttpInvoker(
+            allows=is_public_or_private, failures_max=_FAILURES_MAX, body_max_bytes=ANSWER_MAX_BYTES
+        )
+        self._invokers.append(api)
+        return lambda_invoker(self._invoker, api, environ)
+
     def _open_queue(self) -> SqsWakeupQueue:
         _, sqs, scheduler = self.clients
         settings = self.settings
@@ -130,7 +145,7 @@ class AwsRuntime:
         return Engine(
             store=self.store,
             queue=self.queue,
-            invoker=self._invoker,
+            invoker=self._reached,
             notifier=self.processes.notifier,
             clients=registry,
             telemetry=LoggedTelemetry(self.metrics),
@@ -181,7 +196,8 @@ class AwsRuntime:
 
     def close(self) -> None:
         """Close the connections and the loop. Lambda never calls this; tests do."""
-        self._loop.run_until_complete(self._invoker.close())
+        for invoker in self._invokers:
+            self._loop.run_until_complete(invoker.close())
         self._loop.close()
         self.calls.close()
         for client in self.clients:

@@ -28,6 +28,11 @@ class ServerSettings(SettingsModel):
     allow_network: tuple[str, ...] = Field(
         (), description="A private network that steps may call, as 10.1.2.0/24. May be given several times."
     )
+    lambda_targets: bool = Field(
+        False,
+        description="Steps may call Lambda functions (lambda:NAME/path), with the credentials of AWS that "
+        "botocore finds.",
+    )
     allow_host: tuple[str, ...] = Field(
         (), description="A name under which browsers and clients reach it. May be given several times."
     )
@@ -128,4 +133,5 @@ class ServerSettings(SettingsModel):
             attempt_timeout_max_ms=self.attempt_timeout_max_ms,
             retention_ms=self.retention_days * _DAY_MS,
             public_url=self.public_url or listens_at,
+            lambda_targets=self.lambda_targets,
         )

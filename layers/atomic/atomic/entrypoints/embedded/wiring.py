@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Final
 
+from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
 from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
@@ -19,7 +21,7 @@ from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
 from atomic.application.backend import Backend
 from atomic.application.engine import Engine
-from atomic.application.ports import ClientRegistry, StoreUnavailable
+from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnavailable
 from atomic.domain.clients.client import OpenRegistry
 from atomic.entrypoints.embedded.client_admin import ManagedClients, peppers_of_keys
 from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
@@ -77,7 +79,7 @@ class Server:
         self,
         settings: ServerSettings,
         backend: Backend,
-        invoker: HttpInvoker,
+        invoker: EndpointInvoker,
         clients: _Clients,
         listens_at: str,
     ) -> None:
@@ -151,9 +153,27 @@ async def wired(
     async with AsyncExitStack() as opened:
         opened.push_async_callback(invoker.close)
         clients = _clients(settings, backend, opened)
-        server = Server(settings, backend, invoker, clients, listens_at)
+        reached = _with_functions(invoker, opened) if settings.lambda_targets else invoker
+        server = Server(settings, backend, reached, clients, listens_at)
         server.metrics.found_live(await backend.steps.count_live())
         yield server
+
+
+def _with_functions(invoker: HttpInvoker, opened: AsyncExitStack) -> EndpointInvoker:
+    """The invoker, which also reaches Lambda functions. Raises ServeRefusedError."""
+    # Few servers need it, and botocore is an extra.
+    try:
+        from atomic.adapters.functions.signing import lambda_invoker
+    except ModuleNotFoundError:
+        raise ServeRefusedError(
+            "--lambda-targets needs botocore: pip install 'atomic-workflows[aws]'"
+        ) from None
+    api = HttpInvoker(allows=is_public_or_private, body_max_bytes=ANSWER_MAX_BYTES)
+    opened.push_async_callback(api.close)
+    try:
+        return lambda_invoker(invoker, api, os.environ)
+    except ValueError as missing:
+        raise ServeRefusedError(f"--lambda-targets: {missing}") from None
 
 
 def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack) -> _Clients:

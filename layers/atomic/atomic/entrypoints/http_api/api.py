@@ -38,6 +38,7 @@ from atomic.protocol.problems import (
 )
 from atomic.protocol.requests import Model, read_message
 from atomic.protocol.start_tokens import is_start_token
+from atomic.protocol.urls import LAMBDA
 
 _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
@@ -232,6 +233,19 @@ def of_another_client(owner: str, client_id: str) -> Problem:
         f"This belongs to the client {owner!r}, but the request is for {client_id!r}: use the same client "
         "in both places (ATOMIC_CLIENT_ID, or the first part of the path).",
     )
+
+
+def check_url(api: Api, client: Client, url: str, where: str) -> None:
+    """Raise Problem 400 or 403 for a URL that the client may not call; `where` names the member."""
+    if url.startswith(LAMBDA) and not api.engine.settings.lambda_targets:
+        raise problems.invalid(
+            where, "this server calls no Lambda functions (atomic serve --lambda-targets; LambdaTargets)"
+        )
+    if not client.may_call(url):
+        raise Problem(
+            problems.URL_NOT_ALLOWED,
+            f"{where}: not under a base URL of this client; use one of them or have it added.",
+        )
 
 
 async def in_turn(api: Api, client: Client, request: ApiRequest, work: Callable[[], Done]) -> Done:

@@ -14,7 +14,7 @@ from atomic.domain.clients.records import (
     UnknownClient,
     UnknownKey,
 )
-from atomic.entrypoints.http_api.api import Api, keeps_no_clients, read
+from atomic.entrypoints.http_api.api import Api, check_url, keeps_no_clients, read
 from atomic.entrypoints.http_api.client_requests import (
     AddKeyRequest,
     ChangeClientRequest,
@@ -142,8 +142,7 @@ async def post_start_token(api: Api, request: ApiRequest, client: Client) -> Api
     """Make a start token. Nothing is written."""
     wanted = await read(api, client, request, StartTokenRequest)
     for url in wanted.workflows.values():
-        if not client.may_call(_parsed(url)):
-            raise problems.Problem(problems.URL_NOT_ALLOWED, f"workflows: {url} is under no base URL.")
+        check_url(api, client, _parsed(url), "workflows")
     if wanted.steps and not has_scope(client.scopes, "read"):
         raise problems.invalid("steps", "only a key with the scope read may give this; leave it out")
     ends_s = (api.engine.clock.now_ms() + wanted.expires_in) // 1000

@@ -1,13 +1,30 @@
 """One call of an endpoint by Atomic, as the endpoint's function gets it."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urljoin
 
 from atomic.protocol import headers
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.sdk._wire.answers import HandlerResponse
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
+
+# A URL that `urljoin` knows, for the paths of a Lambda function.
+_OF_FUNCTION: Final = "http://lambda"
+
+
+# Cached, because a handler calls the same steps in each run.
+@lru_cache(maxsize=1024)
+def joined_url(url: str, name: str) -> str:
+    """The URL of a name as seen from the URL of an endpoint, which may be that of a Lambda function."""
+    if not url.startswith("lambda:"):
+        return urljoin(url, name)
+    function, _, path = url.partition("/")
+    joined = urljoin(f"{_OF_FUNCTION}/{path}", name)
+    is_there = joined.startswith(f"{_OF_FUNCTION}/")
+    return function + joined.removeprefix(_OF_FUNCTION) if is_there else joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ from atomic.protocol import keys
 from atomic.protocol.constants import KEY_MAX_CHARS, NAME_MAX_CHARS
 from atomic.protocol.enums import OnCancel, OnLost
 from atomic.sdk._calls.batching import POSTED_WITHIN_S, BatchingContext
-from atomic.sdk._calls.context import Step, StepCall, joined_url
+from atomic.sdk._calls.call import joined_url
+from atomic.sdk._calls.context import Step, StepCall
 from atomic.sdk._calls.identity import name_text, step_key
 from atomic.sdk._wire.answers import ContinuedAs
 from atomic.sdk._wire.api import (

@@ -9,11 +9,10 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
-from urllib.parse import urljoin
 
-from atomic.sdk._calls.call import Call
+from atomic.sdk._calls.call import Call, joined_url
 from atomic.sdk._calls.hooks import NO_OBSERVERS, Observers
 from atomic.sdk._calls.identity import (
     OpenedEvents,
@@ -55,8 +54,6 @@ LOOK_S: Final = 0.001
 _REFUSALS: Final = (InvalidRequestError, TooDeepError, TooLargeError, UrlNotAllowedError)
 _OUTCOMES: Final = (StepFailedError, CancelledError, *_REFUSALS)
 _LATE_CALLS_MAX: Final = 100
-# Cached, because a handler calls the same steps in each run.
-joined_url: Final = lru_cache(maxsize=1024)(urljoin)
 # The pause between the calls of a handler that does not stop when it is suspended.
 LOOP_PAUSE_S: Final = 1.0
 

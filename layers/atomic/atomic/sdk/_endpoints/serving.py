@@ -90,8 +90,7 @@ class Request:
         if base:
             return below(base if base_url else checked(_BASE_URL, base), self.at.root) + self.at.path
         if signed_url:
-            parts = urlsplit(signed_url)
-            return f"{parts.scheme}://{parts.netloc}{parts.path}"
+            return signed_url.partition("?")[0]
         return self.origin + self.at.root + self.at.path
 
 
