@@ -50,7 +50,7 @@ class FakeLambda:
         raw = request.environ["REQUEST_URI"]
         match = _PATH.fullmatch(raw)
         assert match is not None, raw
-        if not _is_signed(request, raw):
+        if not is_signed(request, raw, "lambda"):
             return _refusal(Refusal(403, "InvalidSignatureException"))
         function, event = unquote(match[1]), json.loads(request.get_data())
         if function not in self.functions:
@@ -77,15 +77,17 @@ def _refusal(refusal: Refusal) -> Response:
     return Response("{}", refusal.status, headers)
 
 
-def _is_signed(request: Request, raw: str) -> bool:
+def is_signed(request: Request, raw: str, service: str) -> bool:
     """Whether botocore, at the time of the request, would make the same signature."""
-    sent = request.headers["Authorization"]
+    sent = request.headers.get("Authorization", "")
+    if not sent.startswith("AWS4-HMAC-SHA256 "):
+        return False
     region = sent.split("/")[2]
     names = sent.partition("SignedHeaders=")[2].partition(",")[0].split(";")
     signed = {name: request.headers[name] for name in names if name not in {"host", "x-amz-date"}}
-    again = AWSRequest("POST", f"http://{request.host}{raw}", signed, request.get_data())
+    again = AWSRequest(request.method, f"http://{request.host}{raw}", signed, request.get_data())
     again.context["timestamp"] = request.headers["X-Amz-Date"]
-    signer = SigV4Auth(CREDENTIALS, "lambda", region)
+    signer = SigV4Auth(CREDENTIALS, service, region)
     again.headers["X-Amz-Date"] = request.headers["X-Amz-Date"]
     canonical = signer.canonical_request(again)
     signature = signer.signature(signer.string_to_sign(again, canonical), again)

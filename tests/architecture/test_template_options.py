@@ -171,7 +171,7 @@ def test_private_networks_are_those_of_the_list_and_none_by_default() -> None:
     given = dict.fromkeys((each.variable for each in LambdaSettings.settings()), "x" * 32) | {
         "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
         "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
-        "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": told,
+        "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": told, "ATOMIC_LAMBDA_TARGETS": "false",
     }  # fmt: skip
     assert LambdaSettings.of_environment(given).allow_network == ("10.1.2.0/24", "fd12::/64")
 

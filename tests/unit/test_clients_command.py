@@ -80,6 +80,18 @@ def test_origins_are_set(tmp_path: Path) -> None:
     assert made(tmp_path, "origins", "acme") == {"origins": []}
 
 
+def test_roles_are_set(tmp_path: Path) -> None:
+    role = "arn:aws:iam::123456789012:role/shop"
+    made(tmp_path, "create", "acme", *BASE, "--role", role)
+    assert made(tmp_path, "list")[0]["roles"] == [role]
+    assert f"  role      {role}" in atomic_clients(tmp_path, "list").stdout
+    assert made(tmp_path, "roles", "acme", "--role", f"{role}2") == {"roles": [f"{role}2"]}
+    refused = atomic_clients(tmp_path, "roles", "acme", "--role", "shop")
+    assert refused.exit_code == 1
+    assert "give the ARN of a role" in refused.output
+    assert made(tmp_path, "roles", "acme") == {"roles": []}
+
+
 @pytest.mark.parametrize("many", ["1e300", "inf", "nan", "-1"])
 def test_a_moment_that_cannot_be_written_is_refused(tmp_path: Path, many: str) -> None:
     made(tmp_path, "create", "acme", *BASE)

@@ -8,6 +8,7 @@ from atomic.application.client_cache import locked_out
 from atomic.domain.clients import api_keys, records
 from atomic.domain.clients.api_keys import Peppers
 from atomic.domain.clients.client import OPERATOR_SCOPE, SCOPES_DEFAULT, check_scopes
+from atomic.domain.clients.iam import check_roles
 from atomic.domain.clients.quota import NO_QUOTA, Quota, check_quota
 from atomic.domain.clients.records import (
     OPERATOR_ID,
@@ -80,6 +81,7 @@ class ClientAdmin:
         redact: Sequence[str] = (),
         callbacks: bool = True,
         origins: Sequence[str] = (),
+        roles: Sequence[str] = (),
     ) -> tuple[str, str]:
         """Add a client; return its API key and its signing secret, which cannot be read again.
 
@@ -100,6 +102,7 @@ class ClientAdmin:
             redact=check_redaction(redact),
             callbacks=callbacks,
             origins=check_origins(origins),
+            roles=check_roles(roles),
         )
         if not self.store.save(record):
             raise ClientConflictError(f"the client {client_id!r} exists already; choose another id")
@@ -194,6 +197,7 @@ class ClientAdmin:
         ed25519: bool | None = None,
         callbacks: bool | None = None,
         origins: Sequence[str] | None = None,
+        roles: Sequence[str] | None = None,
     ) -> ClientRecord:
         """Change the base URLs, the quota or other settings of a client; return the client.
 
@@ -208,6 +212,7 @@ class ClientAdmin:
             ed25519=record.ed25519 if ed25519 is None else ed25519,
             callbacks=record.callbacks if callbacks is None else callbacks,
             origins=record.origins if origins is None else check_origins(origins),
+            roles=record.roles if roles is None else check_roles(roles),
         )
         check_quota(record.quota)
         self._save(record)

@@ -26,6 +26,7 @@ def client_of(record: ClientRecord, now_ms: int, peppers: Peppers) -> Client:
         redaction_key=redaction_key(peppers.current, record.id) if record.redact else b"",
         callbacks=record.callbacks,
         origins=record.origins,
+        roles=record.roles,
         key_ids=frozenset(key.id for key in record.keys if is_live(key, now_ms)),
         attempt_keys=_derived(peppers, b"attempt:" + record.id.encode()),
     )

@@ -38,6 +38,9 @@ _base_url = click.option(
 _origin = click.option(
     "--origin", "origins", multiple=True, help="An origin of pages that may call the API, by CORS."
 )
+_role = click.option(
+    "--role", "roles", multiple=True, help="ARN of an IAM role whose signed requests need no key (on AWS)."
+)
 _allow_http = click.option("--allow-http", is_flag=True, help="Accept base URLs without TLS.")
 _allow_ip = click.option("--allow-ip", is_flag=True, help="Accept base URLs whose host is an IP address.")
 
@@ -66,6 +69,7 @@ def clients() -> None:
 @click.option("--ed25519", is_flag=True, help="Sign with Ed25519, too; the public keys are published.")
 @click.option("--no-callbacks", is_flag=True, help="Its events have no callback URLs.")
 @_origin
+@_role
 @_redact
 @_allow_http
 @_allow_ip
@@ -86,6 +90,7 @@ def create(client_id: str, *, base_urls: tuple[str, ...], scopes: tuple[str, ...
             redact=options["redact"],
             callbacks=not options["no_callbacks"],
             origins=options["origins"],
+            roles=options["roles"],
         )
     say(options, clientId=client_id, apiKey=api_key, signingSecret=secret)
     click.echo("Save both now: only a hash of the key is stored, and neither can be shown again.", err=True)
@@ -218,6 +223,17 @@ def origins(client_id: str, *, origins: tuple[str, ...], **options: Any) -> None
     say(options, origins=changed.origins)
 
 
+@clients.command("roles")
+@click.argument("client_id")
+@_role
+@store_options
+def roles(client_id: str, *, roles: tuple[str, ...], **options: Any) -> None:
+    """Set the roles and users of IAM whose signed requests need no key. For stacks on AWS."""
+    with open_admin(options) as admin:
+        changed = admin.change(client_id, roles=roles)
+    say(options, roles=changed.roles)
+
+
 @clients.command("base-urls")
 @click.argument("client_id")
 @_base_url
@@ -246,6 +262,7 @@ def _document(record: ClientRecord) -> dict[str, Any]:
         "redacted": record.redact,
         "callbacks": record.callbacks,
         "origins": record.origins,
+        "roles": record.roles,
     }
 
 
@@ -259,6 +276,7 @@ def _described(record: ClientRecord, now_ms: int) -> Iterator[str]:
         yield f"  redacted  {' '.join(record.redact)}"
     if not record.callbacks:
         yield "  callbacks off"
+    yield from (f"  role      {role}" for role in record.roles)
     yield from (f"  origin    {origin}" for origin in record.origins)
     yield f"  limits    {_limits_line(record.quota)}"
 

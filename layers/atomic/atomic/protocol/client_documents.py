@@ -70,6 +70,7 @@ class ClientDocument(Document):
     ed25519: bool = Field(description="Whether calls are also signed with Ed25519.")
     callbacks: bool = Field(description="Whether events have callback URLs.")
     origins: list[str] = Field(description="Origins of pages that may call the API.")
+    roles: list[str] = Field(description="Roles of IAM whose signed requests need no API key, on AWS.")
 
 
 class ClientList(Document):

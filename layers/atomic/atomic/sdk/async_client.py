@@ -35,6 +35,9 @@ class AsyncClient(EventsOfAsyncClient):
       (default 30). A retry is safe, since every request may be repeated.
     - `codec`: a `Codec` for payloads, results and events (default: none). `get`, `step` and lists show what
       is stored.
+    - `auth`: "iam" signs requests with the process's credentials of AWS in place of a key, for a `url` that
+      ends with /iam; or a function that returns the headers that authorize a request, from its method, URL
+      and body (default: ATOMIC_AUTH, else none).
 
     Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
     raises ValueError for an invalid URL, and for invalid settings in the environment. It

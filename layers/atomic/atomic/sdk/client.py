@@ -17,6 +17,7 @@ from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.client_events import EventsOfClient
+from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -48,6 +49,9 @@ class Client(EventsOfClient):
       (default 30). A retry is safe, since every request may be repeated.
     - `codec`: a `Codec` for payloads, results and events (default: none). `get`, `step` and lists show what
       is stored.
+    - `auth`: "iam" signs requests with the process's credentials of AWS in place of a key, for a `url` that
+      ends with /iam; or a function that returns the headers that authorize a request, from its method, URL
+      and body (default: ATOMIC_AUTH, else none).
 
     Every method raises subclasses of `AtomicError`; `atomic.sdk.errors` shows them all. The constructor
     raises ValueError for an invalid URL, and for invalid settings in the environment.
@@ -325,6 +329,7 @@ class _Connections:
         from requests.adapters import HTTPAdapter
 
         self._url = target.url
+        self._sign = target.sign
         self._session = requests.Session()
         # By default, requests uses a key from ~/.netrc, and proxies even for this machine.
         self._session.trust_env = False
@@ -347,12 +352,16 @@ class _Connections:
 
         url = request.url_at(self._url)
         timeout = (_CONNECT_S, request.timeout_s)
+        given = request.headers
+        if self._sign is not None:
+            url = signable(url)
+            given = {**given, **self._sign(request.method, url, request.body)}
         try:
             response = self._session.request(
                 request.method,
                 url,
                 data=request.body or None,
-                headers=dict(request.headers),
+                headers=dict(given),
                 timeout=timeout,
                 allow_redirects=False,
             )

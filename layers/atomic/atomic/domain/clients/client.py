@@ -24,7 +24,8 @@ class Client:
     `attempt_keys`, and none when there are none; tokens under each of them are valid. `callbacks`: its
     events have callback URLs. `origins`: pages of these may call the API for it. `key_id` is the key that
     opened it, `key_ids` are its valid keys, or None where no keys are stored. `token` is the start token
-    that opened it in place of a key. `has_old_hash`: its key is not hashed under the current pepper.
+    that opened it in place of a key. `roles` are ARNs of IAM whose callers need no key; `key_id` is then
+    the role. `has_old_hash`: its key is not hashed under the current pepper.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Client:
     attempt_keys: tuple[bytes, ...] = ()
     callbacks: bool = True
     origins: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
     has_old_hash: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
     key_id: str = ""
@@ -48,8 +50,8 @@ class Client:
         return not self.base_urls or is_under(url, self.base_urls)
 
     def has_key(self, key_id: str) -> bool:
-        """Whether this is one of its valid keys. Where no keys are stored, every one is."""
-        return self.key_ids is None or key_id in self.key_ids
+        """Whether this is one of its valid keys or roles. Where no keys are stored, every one is."""
+        return self.key_ids is None or key_id in self.key_ids or key_id in self.roles
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class ClientRecord:
     redact: tuple[str, ...] = ()
     callbacks: bool = True
     origins: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
     version: int = 0
 
     def to_json(self) -> str:
@@ -85,6 +86,7 @@ class ClientRecord:
         base_urls = tuple(members.pop("base_urls"))
         redact = tuple(members.pop("redact", ()))
         origins = tuple(members.pop("origins", ()))
+        roles = tuple(members.pop("roles", ()))
         return cls(
             id=client_id,
             version=version,
@@ -94,6 +96,7 @@ class ClientRecord:
             base_urls=base_urls,
             redact=redact,
             origins=origins,
+            roles=roles,
             **members,
         )
 

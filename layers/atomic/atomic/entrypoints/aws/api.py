@@ -18,6 +18,8 @@ from atomic.entrypoints.http_api.routes import handle
 
 # The gateway ends each request after 30 s (HTTP API quotas), and the answer needs time to arrive.
 _ANSWER_WITHIN_S: Final = 28.0
+# The beginning of the paths whose callers sign with credentials of AWS.
+_SIGNED: Final = "/iam"
 
 # A part of the names that Lambda gives to function URLs.
 _OF_FUNCTION_URLS: Final = ".lambda-url."
@@ -70,9 +72,13 @@ class ApiFunction:
 def api_request(event: Mapping[str, Any]) -> ApiRequest:
     """The request in an event."""
     body = event.get("body") or ""
+    # Only the gateway writes this, on the routes for which it has checked the caller's signature.
+    caller = event["requestContext"].get("authorizer", {}).get("iam", {}).get("userArn") or ""
+    path = unquote(event["rawPath"])
     return ApiRequest(
         method=event["requestContext"]["http"]["method"],
-        path=unquote(event["rawPath"]),
+        path=path.removeprefix(_SIGNED) if caller else path,
+        caller=caller,
         query=event.get("rawQueryString", ""),
         headers={name.lower(): value for name, value in event.get("headers", {}).items()},
         body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),

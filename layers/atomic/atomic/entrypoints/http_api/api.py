@@ -18,7 +18,8 @@ from atomic.application.engine import Engine
 from atomic.application.ports import StoreUnavailable
 from atomic.application.redaction import all_redacted
 from atomic.application.refusals import NotFound
-from atomic.domain.clients.client import OPERATOR_SCOPE, Client, has_scope
+from atomic.domain.clients.client import OPERATOR_SCOPE, SCOPES_DEFAULT, Client, has_scope
+from atomic.domain.clients.iam import role_of
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.origins import allowed_origin, is_preflight, preflight, shown_to
@@ -184,10 +185,7 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
         raise keeps_no_clients()
     scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     given = api_key.strip() if scheme.lower() == "bearer" else None
-    if given is not None and is_start_token(given):
-        holder = await holder_of_token(api.engine.clients, given, api.engine.clock.now_ms())
-    else:
-        holder = await api.engine.clients.authenticate(given, client_id)
+    holder = await _holder(api, request, given, client_id)
     if holder is None:
         raise Problem(
             UNAUTHORIZED,
@@ -215,6 +213,24 @@ async def _rehash(api: Api, holder: Client, api_key: str) -> None:
     with suppress(StoreUnavailable, ValueError):
         await api.manage(lambda admin: admin.rehash(holder.id, api_key))
         _log.info("a key is hashed under the current pepper now", extra={"keyId": holder.key_id})
+
+
+async def _holder(api: Api, request: ApiRequest, given: str | None, client_id: str) -> Client | None:
+    """The client of the caller's role, or of the given key or token; None without a valid one."""
+    if request.caller:
+        return await _holder_of_role(api, request.caller, client_id)
+    if given is not None and is_start_token(given):
+        return await holder_of_token(api.engine.clients, given, api.engine.clock.now_ms())
+    return await api.engine.clients.authenticate(given, client_id)
+
+
+async def _holder_of_role(api: Api, caller: str, client_id: str) -> Client:
+    """The client in the path, if the caller has one of its roles. Raises Problem 404."""
+    client = await api.engine.clients.get(client_id) if client_id else None
+    role = None if client is None else role_of(caller, client.roles)
+    if client is None or role is None:
+        raise not_found()
+    return replace(client, scopes=frozenset(SCOPES_DEFAULT), key_id=role)
 
 
 def keeps_no_clients() -> Problem:

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from atomic.domain.clients import rules
 from atomic.domain.clients.client import SCOPES_DEFAULT
+from atomic.domain.clients.iam import ROLES_MAX, check_roles
 from atomic.domain.clients.quota import LIMITS, Quota
 from atomic.protocol import keys
 from atomic.protocol.constants import NAME_MAX_CHARS, URL_MAX_CHARS
@@ -53,6 +54,14 @@ def _origin(text: str) -> str:
     return kept
 
 
+def _role(text: str) -> str:
+    try:
+        check_roles([text])
+    except ValueError as refused:
+        raise PydanticCustomError("role", "{cure}", {"cure": str(refused)}) from None
+    return text
+
+
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=4)]
 ClientId = Annotated[str, Field(pattern=keys.CLIENT_ID_PATTERN), AfterValidator(_client_id)]
 BaseUrl = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_base_url)]
@@ -76,6 +85,14 @@ Origin = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterVali
 Origins = Annotated[
     list[Origin],
     Field(max_length=rules.ORIGINS_MAX, description="Origins of pages that may call the API (CORS)."),
+]
+Role = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_role)]
+Roles = Annotated[
+    list[Role],
+    Field(
+        max_length=ROLES_MAX,
+        description="On AWS: ARNs of the roles and users of IAM whose signed requests need no API key.",
+    ),
 ]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=_NUMBER_MAX)]
@@ -109,6 +126,7 @@ class _ClientSettings(WireModel):
     ed25519: bool = Field(default=False, description="Sign with Ed25519, too.")
     callbacks: bool = Field(default=True, description="Whether events have callback URLs.")
     origins: Origins = Field(default_factory=list)
+    roles: Roles = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _is_usual(self) -> "_ClientSettings":
@@ -145,7 +163,7 @@ class ChangeClientRequest(_ClientSettings):
         """The given members, as arguments of `ClientAdmin.change`."""
         changed: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("base_urls", "redact", "ed25519", "callbacks", "origins")
+            for name in ("base_urls", "redact", "ed25519", "callbacks", "origins", "roles")
             if name in self.model_fields_set
         }
         quota = {name: getattr(self, name) for name in LIMITS if name in self.model_fields_set}

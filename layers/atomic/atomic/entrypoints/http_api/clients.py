@@ -325,6 +325,7 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
             redact=wanted.redact,
             callbacks=wanted.callbacks,
             origins=wanted.origins,
+            roles=wanted.roles,
         )
         return admin.known(wanted.client_id), api_key, secret
 

@@ -18,7 +18,8 @@ _TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
 class ApiRequest:
     """`path` is decoded and starts with "/", header names are lower case, `query` is still encoded.
 
-    `is_cut`: the body was too large, and was not kept.
+    `is_cut`: the body was too large, and was not kept. `caller` is the ARN of the caller, if AWS itself has
+    authenticated it.
     """
 
     method: str
@@ -27,6 +28,7 @@ class ApiRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     is_cut: bool = False
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

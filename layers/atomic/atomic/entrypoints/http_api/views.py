@@ -217,6 +217,7 @@ def client_view(record: ClientRecord) -> dict[str, Any]:
         "ed25519": record.ed25519,
         "callbacks": record.callbacks,
         "origins": record.origins,
+        "roles": record.roles,
     }
 
 

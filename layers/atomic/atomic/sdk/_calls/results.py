@@ -51,6 +51,9 @@ def steps_target(connection: ApiTarget, steps_url: str) -> str:
     """
     path = f"/{quote(connection.client_id)}/steps"
     own = connection.steps_url + path
+    if connection.sign is not None:
+        # Signed requests have paths of their own.
+        return own
     try:
         configured, given = parse_url(connection.steps_url or connection.url), parse_url(steps_url)
     except ValueError:

@@ -1,12 +1,14 @@
 """What both clients have in common: their settings."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from atomic.protocol import keys
 from atomic.protocol.documents import StepOutcome
 from atomic.sdk._wire.api import Key, key_text
 from atomic.sdk._wire.codecs import Codec, Coder
+from atomic.sdk._wire.iam import Auth, signer_of
 from atomic.sdk._wire.transport import connection
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds, seconds
@@ -25,8 +27,12 @@ class BaseClient(ABC):
         api_key: str | None = None,
         patience: Seconds = 30.0,
         codec: Codec | None = None,
+        auth: Auth | None = None,
     ) -> None:
-        self.connection = connection(url, client_id, api_key)
+        target = connection(url, client_id, api_key)
+        sign = signer_of(auth, target.url)
+        # Both would be the header Authorization.
+        self.connection = target if sign is None else replace(target, api_key="", sign=sign)
         self.client_id = self.connection.client_id
         self.patience_s = seconds(patience)
         self.codec = codec

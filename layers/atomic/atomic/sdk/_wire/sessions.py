@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.transport import (
     ApiTarget,
     HttpRequest,
@@ -57,19 +58,26 @@ class Sessions:
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """The answer to a request, or the error of one that got none."""
-        from asyncio import get_running_loop
+        from asyncio import get_running_loop, to_thread
 
         import aiohttp
+        from yarl import URL
 
-        url = request.url_at(self._connection.url)
+        url, given = request.url_at(self._connection.url), request.headers
+        if self._connection.sign is not None:
+            url = signable(url)
+            # Credentials of a role are refreshed over the network.
+            more = await to_thread(self._connection.sign, request.method, url, request.body)
+            given = {**given, **more}
         timeout = aiohttp.ClientTimeout(total=request.timeout_s)
         try:
             session = self._open.get(get_running_loop()) or await self._opened()
             async with session.request(
                 request.method,
-                url,
+                # A signature is of the URL as it was written.
+                url if self._connection.sign is None else URL(url, encoded=True),
                 data=request.body or None,
-                headers=request.headers,
+                headers=given,
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=self._proxy,

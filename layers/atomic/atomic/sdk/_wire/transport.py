@@ -82,12 +82,13 @@ _SAID_MAX_CHARS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ApiTarget:
-    """A server, a client id and its key, empty where none is needed; `steps_url` if steps have another."""
+    """A server, a client id and its key or else `sign` (`iam.Sign`); `steps_url` if steps have another."""
 
     url: str
     client_id: str
     api_key: str
     steps_url: str = ""
+    sign: Callable[[str, str, bytes], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
