@@ -138,7 +138,7 @@ def test_an_inline_step_that_was_left_alone_gets_a_wakeup_when_it_is_posted_or_l
 
 
 # A running handler occupies its environment, so its steps are started in others. Only the root has a
-# wake-up: who waits for a step is called again if both processes die.
+# wake-up: a handler that waits for a step is called again if both processes die.
 STEPS = Counter({"PutItem": 4, "UpdateItem": 4, "SendMessage": 1})
 
 

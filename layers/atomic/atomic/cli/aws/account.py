@@ -61,7 +61,9 @@ DEPLOYS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "arn:aws:s3:::aws-sam-cli-managed-default-1": ("s3:CreateBucket",),
     "arn:aws:s3:::aws-sam-cli-managed-default-1/atomic/1": ("s3:PutObject",),
-    "arn:aws:scheduler:{region}:{account}:schedule-group/atomic-hints": ("scheduler:CreateScheduleGroup",),
+    "arn:aws:scheduler:{region}:{account}:schedule-group/atomic-wakeups": (
+        "scheduler:CreateScheduleGroup",
+    ),
     "arn:aws:scheduler:{region}:{account}:schedule/default/atomic-Tick-1": ("scheduler:CreateSchedule",),
     "arn:aws:sns:{region}:{account}:atomic-AlarmTopic-1": ("sns:CreateTopic", "sns:Subscribe"),
     "arn:aws:sqs:{region}:{account}:atomic-steps": ("sqs:CreateQueue",),

@@ -369,15 +369,9 @@ def _idempotency_key(request: ApiRequest, message: StartRequest) -> str:
 def retry_policy(retry: RetryOptions) -> RetryPolicy:
     """The policy that is in force for these options."""
     return RetryPolicy(
-        count=retry.count,
-        back_off_ms=retry.back_off,
-        strategy=retry.strategy,
-        factor=retry.factor,
-        max_back_off_ms=retry.max_back_off_ms,
-        jitter=retry.jitter,
-        on=retry.on,
-        never=retry.never,
-    )
+        count=retry.count, back_off_ms=retry.back_off, strategy=retry.strategy, factor=retry.factor,
+        max_back_off_ms=retry.max_back_off_ms, jitter=retry.jitter, on=retry.on, never=retry.never,
+    )  # fmt: skip
 
 
 def _asked_wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
