@@ -517,6 +517,18 @@ def test_the_pepper_is_required_and_not_shown() -> None:
     assert GLOBALS["Environment"]["Variables"]["ATOMIC_KEY_PEPPER"] == {"Ref": "KeyPepper"}
 
 
+def test_every_hidden_parameter_can_be_answered() -> None:
+    """`sam deploy --guided` offers no default for a hidden parameter and asks until the answer has text."""
+    hidden = {
+        name: each.get("Default") for name, each in TEMPLATE["Parameters"].items() if each.get("NoEcho")
+    }
+    assert hidden == {"KeyPepper": None, "PreviousKeyPepper": "none"}
+    told = GLOBALS["Environment"]["Variables"]["ATOMIC_PREVIOUS_KEY_PEPPER"]
+    assert told == {"Fn::If": ["HasPreviousKeyPepper", {"Ref": "PreviousKeyPepper"}, ""]}
+    is_none = {"Fn::Equals": [{"Ref": "PreviousKeyPepper"}, "none"]}
+    assert TEMPLATE["Conditions"]["HasPreviousKeyPepper"] == {"Fn::Not": [is_none]}
+
+
 def test_the_gateway_limits_the_request_rate() -> None:
     settings = RESOURCES["HttpApiStage"]["Properties"]["DefaultRouteSettings"]
     assert (

@@ -31,16 +31,25 @@ print(json.dumps(yaml_parse(validator.get_translated_template_if_valid())))
 NO_NAMES = {
     ("AWS::ApiGatewayV2::Stage", "StageName"),
     ("AWS::CloudWatch::Alarm", "MetricName"),
+    ("AWS::IAM::Policy", "PolicyName"),  # inside its role
     ("AWS::SNS::Topic", "DisplayName"),
 }
+# A domain name is the caller's own.
+GIVEN = {"DomainName"}
 # Every parameter that may be empty, set to something.
 SET = {
     "AlarmEmail": "ops@example.com",
+    "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
+    "Demo": "true",
+    "DomainName": "atomic.example.com",
     "ExistingTable": "kept",
+    "HostedZoneId": "Z1",
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
     "LocalEndpoint": "http://127.0.0.1:4566",
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
     "PublicUrl": "https://atomic.example.com",
+    "SecurityGroupIds": "sg-1",
+    "SubnetIds": "subnet-1,subnet-2",
 }
 
 
@@ -69,7 +78,7 @@ def is_of_the_stack(value: Any, resources: dict[str, Any]) -> bool:
     if "Fn::If" in value:
         return all(is_of_the_stack(branch, resources) for branch in value["Fn::If"][1:])
     if "Ref" in value:
-        return value["Ref"] in {*resources, "AWS::NoValue", "AWS::StackName"}
+        return value["Ref"] in {*resources, *GIVEN, "AWS::NoValue", "AWS::StackName"}
     text = value.get("Fn::Sub")
     return "${AWS::StackName}" in str(text[0] if isinstance(text, list) else text)
 
