@@ -66,7 +66,7 @@ export function StepPanel({ step, run, state, actions }) {
         html`<${Section} title="Payload">
           ${
             step.payloadBytes
-              ? html`<${TooLong} bytes=${step.payloadBytes} path="/${route.client}/steps/${step.id}/payload" />`
+              ? html`<${TooLong} bytes=${step.payloadBytes} path="${pathOf(step, route)}/payload" />`
               : html`
                   <${Json} name="Payload" value=${step.payload} client=${route.client} />
                   <${CopyButton} text=${() => step.payload.indented} actions=${actions}>Copy payload<//>
@@ -228,7 +228,7 @@ function Answer({ step, client, actions }) {
     </p>
     ${
       step.responseBytes
-        ? html`<${TooLong} bytes=${step.responseBytes} path="/${client}/steps/${step.id}" />`
+        ? html`<${TooLong} bytes=${step.responseBytes} path=${pathOf(step, { client })} />`
         : html`
             <${Json} name="Response" value=${step.response} client=${client} />
             <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy response<//>
@@ -236,6 +236,8 @@ function Answer({ step, client, actions }) {
     }
   `;
 }
+
+const pathOf = (step, { client }) => `/${client}/steps/${step.id}`;
 
 function Headers({ step }) {
   const rows = headersSent(step, Math.max(1, step.attempts));
