@@ -223,7 +223,7 @@ def _is_spare_while_it_runs(step: Step, wakeup_at_ms: int | None) -> bool:
     )
 
 
-async def _check_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _check_nothing(engine: Engine, waiting: Step, **_: object) -> Step:
     return waiting
 
 

@@ -44,11 +44,11 @@ async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     return after
 
 
-async def _check_nothing(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _check_nothing(engine: Engine, waiting: Step, **_: object) -> Step:
     return waiting
 
 
-async def _recheck_without_checking_steps(engine: Engine, waiting: Step, *, again: bool = False) -> Step:
+async def _recheck_without_checking_steps(engine: Engine, waiting: Step, **_: object) -> Step:
     for step_id in waiting.waiting_for:
         needed = await engine.store.get(step_id)
         assert needed is not None
