@@ -1,4 +1,4 @@
-"""The policy for the person who deploys fits the template, and is bound to names that begin with `atomic`."""
+"""The policy for those who deploy fits the template, and is bound to names that begin with `atomic`."""
 
 import json
 import re

@@ -48,7 +48,7 @@ from atomic.sdk.errors import (
 
 Result = TypeVar("Result")
 
-_API_KEY: Final = "ATOMIC_API_KEY"
+_URL: Final = "ATOMIC_URL"
 # Added to the time that the server waits: the time to connect, and to receive the answer.
 _GRACE_S: Final = 10.0
 # On AWS, an inline first attempt delays the answer by up to 20 s, however short the wait is.
@@ -181,11 +181,9 @@ def connection(url: str | None, client_id: str | None, api_key: str | None) -> A
     """
     steps_url = os.environ.get("ATOMIC_STEPS_URL", "")
     return ApiTarget(
-        url=checked("ATOMIC_URL", url or os.environ.get("ATOMIC_URL") or "http://127.0.0.1:8787").rstrip(
-            "/"
-        ),
+        url=checked(_URL, url or os.environ.get(_URL) or "http://127.0.0.1:8787").rstrip("/"),
         client_id=client_id or os.environ.get("ATOMIC_CLIENT_ID") or "dev",
-        api_key=api_key or os.environ.get(_API_KEY) or "",
+        api_key=api_key or os.environ.get("ATOMIC_API_KEY") or "",
         steps_url=steps_url and checked("ATOMIC_STEPS_URL", steps_url).rstrip("/"),
     )
 
@@ -329,7 +327,7 @@ def _said(response: HttpResponse) -> str:
 
 def has_api_key() -> bool:
     """Whether ATOMIC_API_KEY is set."""
-    return bool(os.environ.get(_API_KEY))
+    return bool(os.environ.get("ATOMIC_API_KEY"))
 
 
 def checked(name: str, url: str) -> str:
