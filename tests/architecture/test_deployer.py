@@ -1,4 +1,4 @@
-"""The policy for those who deploy fits the template, and is bound to names that begin with `atomic`."""
+"""The policy of a deployer fits the template, and is bound to names that begin with `atomic`."""
 
 import json
 import re

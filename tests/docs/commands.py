@@ -13,9 +13,9 @@ from botocore import xform_name
 from atomic.cli.main import main
 from docs.pages import blocks_of
 
-# Options of the AWS CLI itself, and commands of it that call no service.
+# Options of the AWS CLI itself, and commands of it that are no single operation of a service.
 _GLOBAL: Final = {"endpoint-url", "output", "profile", "query", "region"}
-_OF_THE_CLI: Final = {"configure", "sso", "cloudformation deploy"}
+_OF_THE_CLI: Final = {"configure", "sso", "cloudformation deploy", "s3 rb", "s3 sync"}
 _ENDS: Final = re.compile(r"[;|&(){}<>]+|do|done")
 _SESSION: Final = botocore.session.get_session()
 
