@@ -82,6 +82,7 @@ def account(work: Path) -> Iterator[Account]:
                 "ATOMIC_TABLE": _TABLE,
                 "ATOMIC_QUEUE_URL": f"{queues}/q",
                 "ATOMIC_LONG_QUEUE_URL": f"{queues}/l",
+                "ATOMIC_WATCHDOG_QUEUE_URL": f"{queues}/w",
                 "ATOMIC_DEAD_LETTER_QUEUE_URL": f"{queues}/d",
                 "ATOMIC_ALLOW_PRIVATE": "true",
             },

@@ -126,6 +126,7 @@ def _variables(outputs: dict[str, str], port: int) -> dict[str, str]:
         "ATOMIC_BUCKET": outputs["BucketName"],
         "ATOMIC_QUEUE_URL": outputs["QueueUrl"].replace(here, there),
         "ATOMIC_LONG_QUEUE_URL": outputs["LongQueueUrl"].replace(here, there),
+        "ATOMIC_WATCHDOG_QUEUE_URL": outputs["WatchdogQueueUrl"].replace(here, there),
         "ATOMIC_DEAD_LETTER_QUEUE_URL": outputs["DeadLetterQueueUrl"].replace(here, there),
         "ATOMIC_MAINTENANCE_QUEUE_URL": outputs["MaintenanceQueueUrl"].replace(here, there),
     }

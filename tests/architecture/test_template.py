@@ -123,8 +123,7 @@ INVOKERS = {"InvokerFunction": "StepQueue", "LongInvokerFunction": "LongStepQueu
 
 
 def steps_event(invoker: str) -> dict[str, Any]:
-    [event] = [each for each in FUNCTIONS[invoker]["Events"].values() if each["Type"] == "SQS"]
-    properties: dict[str, Any] = event["Properties"]
+    properties: dict[str, Any] = FUNCTIONS[invoker]["Events"]["Steps"]["Properties"]
     return properties
 
 
@@ -140,6 +139,19 @@ def test_attempts_end_within_the_time_of_their_invoker() -> None:
     long_ms = FUNCTIONS["LongInvokerFunction"]["Timeout"] * 1000
     assert sqs.SHORT_ATTEMPT_MAX_MS + writes_ms <= FUNCTIONS["InvokerFunction"]["Timeout"] * 1000
     assert aws_settings.ATTEMPT_MAX_MS + writes_ms <= long_ms <= 900_000
+
+
+def test_watchdogs_are_received_in_large_batches_that_only_look() -> None:
+    event, queue = (
+        FUNCTIONS["InvokerFunction"]["Events"]["Watchdogs"]["Properties"],
+        QUEUES["WatchdogQueue"],
+    )
+    assert target_of(event["Queue"]) == "WatchdogQueue"
+    # `prices.py` counts with a full batch, which is one read of the table.
+    assert (event["BatchSize"], event["MaximumBatchingWindowInSeconds"]) == (100, 20)
+    assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    timeout_s = FUNCTIONS["InvokerFunction"]["Timeout"]
+    assert queue["VisibilityTimeout"] >= 6 * timeout_s + event["MaximumBatchingWindowInSeconds"]
 
 
 @pytest.mark.parametrize("invoker", INVOKERS)
@@ -263,7 +275,8 @@ def test_an_alarm_comes_before_the_account_has_no_environment_left() -> None:
 def test_a_message_is_tried_often_before_it_is_dead() -> None:
     allow = QUEUES["DeadLetterQueue"]["RedriveAllowPolicy"]
     assert allow["redrivePermission"] == "byQueue"
-    for queue, source in zip(INVOKERS.values(), allow["sourceQueueArns"], strict=True):
+    queues = [*INVOKERS.values(), "WatchdogQueue"]
+    for queue, source in zip(queues, allow["sourceQueueArns"], strict=True):
         assert source["Fn::Sub"].endswith(":" + QUEUES[queue]["QueueName"]["Fn::Sub"])
         redrive = QUEUES[queue]["RedrivePolicy"]
         assert redrive["maxReceiveCount"] >= 5
@@ -289,7 +302,7 @@ def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
                 assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
                 assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
                 assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
-    assert sources == 5
+    assert sources == 6
 
 
 def test_every_schedule_of_maintenance_says_what_it_is_for() -> None:

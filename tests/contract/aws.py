@@ -90,13 +90,15 @@ class Aws:
     scheduler: Any
     queue_url: str
     long_queue_url: str
+    watchdog_queue_url: str
     dead_letter_url: str
     maintenance_url: str
 
     def store(self) -> DynamoStepStore:
         """The store on the table."""
         blobs = BlobItems(self.dynamodb, TABLE_NAME, lambda: client("s3"), BUCKET, retention_days=30)
-        return DynamoStepStore(self.calls, self.dynamodb, table_name=TABLE_NAME, blobs=blobs)
+        known: Any = {"table_name": TABLE_NAME, "blobs": blobs, "now_ms": _CLOCK.now_ms}
+        return DynamoStepStore(self.calls, self.dynamodb, **known)
 
     def queue(self, clock: Clock) -> SqsWakeupQueue:
         """The wake-up queue on SQS, with its schedules."""
@@ -111,6 +113,7 @@ class Aws:
             self.sqs,
             queue=self._step_queue(self.queue_url),
             long_queue=self._step_queue(self.long_queue_url),
+            watchdog_queue=self._step_queue(self.watchdog_queue_url),
             dead_letter_url=self.dead_letter_url,
             scheduler=scheduler,
             clock=clock,
@@ -159,7 +162,7 @@ def aws() -> Iterator[Aws]:
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         scheduler.create_schedule_group(Name=GROUP)
-        names = ("steps", "long-steps", "dead-letters", "maintenance")
+        names = ("steps", "long-steps", "watchdogs", "dead-letters", "maintenance")
         urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
         yield Aws(calls, dynamodb, sqs, scheduler, *urls)
     calls.close()

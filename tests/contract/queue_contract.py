@@ -64,9 +64,11 @@ def wakeup(
     *,
     client_id: str = "acme",
     attempt_ms: int | None = 20_000,
+    is_watchdog: bool = False,
 ) -> Awaitable[None]:
     """Send a wake-up for a step; only the step's id matters."""
-    return queue.send(step_id, at_ms, client_id=client_id, attempt_ms=attempt_ms)
+    known: Any = {"client_id": client_id, "attempt_ms": attempt_ms, "is_watchdog": is_watchdog}
+    return queue.send(step_id, at_ms, **known)
 
 
 async def arrived_at(runtime: QueueRuntime, due: dict[str, int], at_ms: int) -> set[str]:

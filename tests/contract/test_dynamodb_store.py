@@ -1,14 +1,26 @@
 """The store contract on DynamoDB (moto)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from atomic.application.ports import StepStore
-from contract.aws import aws
+import pytest
+
+from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.system import SystemClock
+from atomic.application.ports import RunQuery, StepStore
+from atomic.domain.outcomes import Outcome
+from atomic.domain.steps import Step
+from atomic.domain.transitions import begin
+from atomic.protocol import keys
+from atomic.protocol.enums import OutcomeKind, Status
+from contract.aws import TABLE_NAME, Aws, aws
 from contract.blob_contract import BlobContract
+from contract.builders import a_spec
 from contract.store_contract import StoreContract
+from unit.strategies import ended
 
 
 class TestDynamoStepStore(StoreContract, BlobContract):
@@ -18,3 +30,83 @@ class TestDynamoStepStore(StoreContract, BlobContract):
     async def store(self, directory: Path) -> AsyncIterator[StepStore]:
         with aws() as account:
             yield account.store()
+
+
+INDEXED = ("lp", "fp", "at", "w", "k", "d")
+
+
+def begun(key: str, at_ms: int) -> Step:
+    """A root whose first attempt was begun when it was created, as the API function does."""
+    return begin(a_spec(key=key), keys.ROOT, at_ms, "9" * 32)
+
+
+def succeeded(root: Step) -> Step:
+    return ended(root, Outcome(kind=OutcomeKind.SUCCEEDED, status=200), root.created_at_ms + 50)
+
+
+def entry(account: Aws, root: Step) -> dict[str, Any]:
+    """What the indexes have of a root."""
+    key = {"pk": {"S": root.spec.run_id}, "sk": {"S": root.position}}
+    item = account.dynamodb.get_item(TableName=TABLE_NAME, Key=key)["Item"]
+    return {name: item[name] for name in INDEXED if name in item}
+
+
+async def listed(store: DynamoStepStore, status: Status | None, **more: Any) -> list[str]:
+    found = await store.list(RunQuery(client_id="acme", status=status, **more))
+    return [root.spec.idempotency_key for root in found]
+
+
+async def _a_run_that_works_at_once() -> None:
+    with aws() as account:
+        store, now_ms = account.store(), SystemClock().now_ms()
+        root = begun("k", now_ms)
+        await store.create(root)
+        before = entry(account, root)
+        assert await store.replace(succeeded(root), 1) is None
+        # The entry was written once: nothing that it has has changed.
+        assert entry(account, root) == before
+        assert await listed(store, Status.SUCCEEDED) == ["k"]
+
+
+async def _lists_of_what_runs() -> None:
+    with aws() as account:
+        store, now_ms = account.store(), SystemClock().now_ms()
+        for number in range(6):
+            await store.create(begun(f"k{number}", now_ms - 1_000 + number))
+        done = begun("k1", now_ms - 999)
+        await store.replace(succeeded(done), 1)
+        running = ["k5", "k4", "k3", "k2", "k0"]
+        assert await listed(store, Status.RUNNING) == running
+        assert await listed(store, Status.SUCCEEDED) == ["k1"]
+        assert await listed(store, None) == ["k5", "k4", "k3", "k2", "k1", "k0"]
+        page = await store.list(RunQuery(client_id="acme", status=Status.RUNNING, limit=3))
+        after = (page[-1].created_at_ms, page[-1].id)
+        assert [root.spec.idempotency_key for root in page] == running[:3]
+        assert await listed(store, Status.RUNNING, after=after) == running[3:]
+
+
+async def _what_a_caller_was_told_of() -> None:
+    with aws() as account:
+        store, now_ms = account.store(), SystemClock().now_ms()
+        root, other = begun("told", now_ms - 300_000), begun("done", now_ms - 300_000)
+        for each in (root, other):
+            await store.create(each)
+        assert await store.count_live_of("acme", 10) == 0
+        await store.list_live(root)
+        # Maintenance sees what is counted here.
+        assert await store.count_live_of("acme", 10) == 1
+        assert await listed(store, Status.RUNNING) == ["told"]
+        # It may have ended meanwhile.
+        await store.replace(succeeded(other), 1)
+        await store.list_live(other)
+        assert await store.count_live_of("acme", 10) == 1
+        # The row itself has not changed.
+        assert await store.replace(succeeded(root), 1) is None
+        assert await store.count_live_of("acme", 10) == 0
+
+
+@pytest.mark.parametrize(
+    "case", [_a_run_that_works_at_once, _lists_of_what_runs, _what_a_caller_was_told_of]
+)
+def test_a_root_that_begins_inline_is_listed_as_succeeded(case: Any) -> None:
+    asyncio.run(case())

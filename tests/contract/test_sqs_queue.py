@@ -1,6 +1,7 @@
 """The queue contract on SQS and EventBridge Scheduler (moto), and which of the two each delay uses."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -37,7 +38,11 @@ class SqsQueueRuntime:
 
     async def arrived(self) -> list[str]:
         self._fire_schedules()
-        queues = (self._account.queue_url, self._account.long_queue_url)
+        queues = (
+            self._account.queue_url,
+            self._account.long_queue_url,
+            self._account.watchdog_queue_url,
+        )
         bodies = [body for url in queues for body in self._account.received(url)]
         return [parse_wakeup(body).step_id for body in bodies]
 
@@ -45,8 +50,7 @@ class SqsQueueRuntime:
         for name in schedules(self._account):
             schedule = self._account.scheduler.get_schedule(Name=name, GroupName=GROUP)
             if fires_at_ms(schedule) <= self.clock.ms:
-                body = schedule["Target"]["Input"]
-                self._account.sqs.send_message(QueueUrl=self._account.queue_url, MessageBody=body)
+                self._account.sqs.send_message(**json.loads(schedule["Target"]["Input"]))
                 self._account.scheduler.delete_schedule(Name=name, GroupName=GROUP)
 
 
@@ -126,8 +130,13 @@ def test_delays_from_half_an_hour_on_are_schedules_that_delete_themselves(wait_m
     assert arguments["ActionAfterCompletion"] == "DELETE"
     assert arguments["FlexibleTimeWindow"] == {"Mode": "OFF"}
     target = arguments["Target"]
+    message = json.loads(target["Input"])
+    assert message["QueueUrl"].endswith("/steps")
+    assert message["MessageGroupId"] == "acme"
+    assert parse_wakeup(message["MessageBody"]) == Wakeup(STEP, at_ms)
+    assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"
+    # When Scheduler cannot send it, the dead-letter queue gets all of this.
     assert parse_wakeup(target["Input"]) == Wakeup(STEP, at_ms)
-    assert target["Arn"].endswith(":steps")
     assert target["DeadLetterConfig"]["Arn"].endswith(":dead-letters")
     assert target["RoleArn"].endswith("role/scheduler")
 
@@ -159,7 +168,16 @@ def test_messages_are_grouped_by_client() -> None:
 )
 def test_attempts_that_may_take_long_have_a_queue_of_their_own(attempt_ms: int | None, name: str) -> None:
     assert sent(0, attempt_ms=attempt_ms)[1]["QueueUrl"].endswith("/" + name)
-    assert sent(DAY, attempt_ms=attempt_ms)[1]["Target"]["Arn"].endswith(":" + name)
+    assert f"/{name}" in sent(DAY, attempt_ms=attempt_ms)[1]["Target"]["Input"]
+
+
+@pytest.mark.parametrize("attempt_ms", [1, 870_000])
+def test_watchdogs_have_a_queue_of_their_own_and_no_group(attempt_ms: int) -> None:
+    operation, arguments = sent(35 * SECOND, attempt_ms=attempt_ms, is_watchdog=True)
+    assert operation == "SendMessage"
+    assert arguments["QueueUrl"].endswith("/watchdogs")
+    assert "MessageGroupId" not in arguments
+    assert sent(HOUR, attempt_ms=attempt_ms, is_watchdog=True)[0] == "CreateSchedule"
 
 
 def test_the_dead_letter_queue_gets_failed_steps_and_invalid_messages() -> None:

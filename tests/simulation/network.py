@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from atomic.adapters.aws import table
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Pacer, Permit, destination_of
@@ -74,6 +75,11 @@ class ProcessStore:
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         return await self._read(lambda: self._truth.due(before_ms, limit))
 
+    async def list_live(self, step: Step) -> None:
+        if self._process.on_aws and step.is_root and table.is_begun_inline(step):
+            await self._read(lambda: self._truth.get(step.id))
+            self._process.world.listed.add(step.id)
+
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         return await self._read(lambda: self._truth.with_status(status, after=after, limit=limit))
 
@@ -141,7 +147,15 @@ class SqsWakeups:
     def __init__(self, process: "Process") -> None:
         self._process = process
 
-    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
+    def send(
+        self,
+        step_id: str,
+        at_ms: int,
+        *,
+        client_id: str,
+        attempt_ms: int | None,
+        is_watchdog: bool = False,
+    ) -> Awaitable[None]:
         process = self._process
         moment = process.next_moment()
         if moment == "before":
@@ -150,7 +164,8 @@ class SqsWakeups:
             process.note_trouble(step_id)
             return _refusal()
         wait_s = max(0, at_ms - process.clock.now_ms()) / 1000
-        process.world.sqs.put(step_id, at_ms, wait_s)
+        # As the adapter of SQS does it: one that is due already has been looked at.
+        process.world.sqs.put(step_id, at_ms, wait_s, is_watchdog=is_watchdog and wait_s > 0)
         if moment == "applied":
             process.die()
         if process.strike("send unsure"):
@@ -185,7 +200,15 @@ class EmbeddedWakeups(MemoryWakeupQueue):
         super().__init__(clock, horizon_ms=horizon_ms)
         self._process = process
 
-    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
+    def send(
+        self,
+        step_id: str,
+        at_ms: int,
+        *,
+        client_id: str,
+        attempt_ms: int | None,
+        is_watchdog: bool = False,
+    ) -> Awaitable[None]:
         process = self._process
         send = partial(super().send, step_id, client_id=client_id, attempt_ms=attempt_ms)
         moment = process.next_moment()
@@ -204,10 +227,14 @@ class EmbeddedWakeups(MemoryWakeupQueue):
 
 
 class ProcessRoots:
-    """The live roots of all clients, as maintenance on AWS reads them; other steps are in no index."""
+    """The live roots of all clients, as maintenance on AWS reads them; other steps are in no index.
+
+    A root that begins inline is among them when its row has changed, or a caller was told of it.
+    """
 
     def __init__(self, process: "Process") -> None:
         self._store = ProcessStore(process)
+        self._world = process.world
 
     def parts(self, client_id: str) -> dict[str, Status]:
         del client_id
@@ -215,8 +242,12 @@ class ProcessRoots:
 
     async def page(self, client_id: str, part: str, *, after: str, due_before_ms: int) -> RootPage:
         del client_id, part, after
-        due = [step for step in await self._store.due(due_before_ms, 1_000) if step.id.endswith("-root")]
+        due = [step for step in await self._store.due(due_before_ms, 1_000) if self._is_listed(step.id)]
         return RootPage(len(due), due, None)
+
+    def _is_listed(self, step_id: str) -> bool:
+        row = self._world.truth.rows[step_id]
+        return row.is_root and (step_id in self._world.listed or not table.is_begun_inline(row))
 
 
 class ProcessInvoker:

@@ -252,10 +252,12 @@ def _claim_whatever_it_is(step: Step, nonce: str, now_ms: int) -> Step:
     return _claimed(step, nonce, now_ms)
 
 
-async def _drive_whatever_it_is(engine: Engine, step_id: str, wakeup_at_ms: int | None = None) -> None:
+async def _drive_whatever_it_is(
+    engine: Engine, step_id: str, wakeup_at_ms: int | None = None, *, only_looks: bool = False
+) -> None:
     step = await engine.store.get(step_id)
     if step is None or not step.is_settled:
-        await _drive(engine, step_id, wakeup_at_ms)
+        await _drive(engine, step_id, wakeup_at_ms, only_looks=only_looks)
         return
     step, claimed = await applying.commit(engine, step, Claimed(engine.entropy.token()))
     if claimed is not None and step.status is Status.RUNNING:
@@ -296,6 +298,11 @@ async def _run_before_the_claim_is_sure(engine: Engine, step: Step, event: Event
             after = transitions.transition(step, event, engine.clock.now_ms())
             return Committed(after, transitions.NONE)
         raise
+
+
+def _no_first_wakeup(before: Step, after: Step, now_ms: int) -> transitions.Effects:
+    found = _effects_of(before, after, now_ms)
+    return replace(found, ahead=None) if before.has_no_wakeup else found
 
 
 class _Letter(NamedTuple):
@@ -496,7 +503,7 @@ PLANTED: Final[dict[str, list[Patch]]] = {
         (starting, "until_settled", _wait_by_the_wall),
         (creation, "until_settled", _wait_by_the_wall),
     ],
-    "a handler is told of a step without a wake-up": [(transitions, "_is_first_sent", _never)],
+    "a handler is told of a step without a wake-up": [(applying, "effects_of", _no_first_wakeup)],
     "a post that attaches sends no wake-up": [(starting, "ensure_wakeup", _do_nothing)],
     "a dead letter follows its row": [
         (applying, "effects_of", _letter_after_the_row),

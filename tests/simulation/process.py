@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 SWEEP_EVERY_S: Final = 300.0
 VISIBILITY_S: Final = 5_400.0
+BATCHING_WINDOW_S: Final = 20.0
 # Handlers wait for 1 to 800 ms, so that some first attempts are made inline and others by an invoker.
 _AWS: Final = Settings(inline_attempt_max_ms=20_000, inline_wait_min_ms=100)
 _EMBEDDED: Final = Settings()
@@ -214,11 +215,12 @@ class Process:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message in the queue: its step, its time, and how often it was received."""
+    """A message in a queue: its step, its time, and how often it was received."""
 
     step_id: str
     at_ms: int
     put_s: float
+    is_watchdog: bool
     receives: int = 0
 
     @property
@@ -240,8 +242,8 @@ class Sqs:
         self._lost: set[str] = set()
         self._doubled: Counter[str] = Counter()
 
-    def put(self, step_id: str, at_ms: int, wait_s: float) -> None:
-        """Accept a message."""
+    def put(self, step_id: str, at_ms: int, wait_s: float, *, is_watchdog: bool) -> None:
+        """Accept a message. A watchdog is delivered with others, after a while."""
         wait_s = min(wait_s, DELAY_MAX_S) if wait_s < SCHEDULED_FROM_MS / 1000 else wait_s
         strike, now_s = self._world.faults.strike, self._loop.time()
         row = self._world.truth.rows.get(step_id)
@@ -255,12 +257,13 @@ class Sqs:
             return
         if strike("wake-up twice", now_s):
             self._doubled[step_id] += 1
-            self._later(wait_s + 20 * self._some(), Message(step_id, at_ms, now_s))
+            self._later(wait_s + 20 * self._some(), Message(step_id, at_ms, now_s, is_watchdog))
         if strike("wake-up late", now_s):
             wait_s += 60 * self._some()
         elif strike("wake-up early", now_s):
             wait_s *= self._some()
-        self._later(wait_s, Message(step_id, at_ms, now_s))
+        wait_s += BATCHING_WINDOW_S if is_watchdog else 0
+        self._later(wait_s, Message(step_id, at_ms, now_s, is_watchdog))
 
     def check(self, step_id: str) -> None:
         """A live step that somebody was told of has a wake-up: in the queue, or with a receiver.
@@ -297,7 +300,12 @@ class Sqs:
         done = False
         try:
             is_first = message.receives == 1
-            await process_wakeup(process.engine, message.step_id, message.at_ms if is_first else None)
+            await process_wakeup(
+                process.engine,
+                message.step_id,
+                message.at_ms if is_first else None,
+                only_looks=message.is_watchdog,
+            )
             done = True
         finally:
             if not done:

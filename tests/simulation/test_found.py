@@ -48,7 +48,7 @@ class Wakeups:
         self.letters: list[str] = []
         self.refuses_letters = False
 
-    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
+    def send(self, step_id: str, at_ms: int, **_: Any) -> Awaitable[None]:
         self.sent.append((step_id, at_ms))
         return MemoryWakeupQueue._ACKNOWLEDGED
 

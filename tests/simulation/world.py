@@ -36,6 +36,8 @@ class World:
         self.processes: list[Process] = []
         self.sqs = Sqs(self)
         self.application = Application(self)
+        # Roots that the sweep finds in their first attempt.
+        self.listed: set[str] = set()
         self.quiet_s: float | None = None
         self.unfinished = 0
         self.points = 0

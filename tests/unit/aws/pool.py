@@ -37,6 +37,9 @@ from atomic.testing.virtual_time import LoopClock
 Done = TypeVar("Done")
 HOST: Final = "https://app.test"
 ROOTS, STEPS, INVOKERS, LONG_INVOKERS = "roots", "steps", "invokers", "long invokers"
+# A second queue of the invokers.
+WATCHDOGS: Final = "watchdogs"
+_BATCHING_WINDOW_S: Final = 20.0
 _COLD_S: Final = 0.35
 _ANSWER_WITHIN_S: Final = 28.0
 _RECEIVES_MAX: Final = 10
@@ -141,7 +144,9 @@ class Pool:
         self._account = account
         self._seed = seed
         self._free: dict[str, list[Environment]] = {}
-        self._messages: dict[str, deque[str]] = {INVOKERS: deque(), LONG_INVOKERS: deque()}
+        self._messages: dict[str, deque[str]] = {
+            name: deque() for name in (INVOKERS, LONG_INVOKERS, WATCHDOGS)
+        }
         self._receiving: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         client: Any = self
@@ -150,8 +155,11 @@ class Pool:
             client,
             queue=StepQueue(INVOKERS, "arn:short"),
             long_queue=StepQueue(LONG_INVOKERS, "arn:long"),
+            watchdog_queue=StepQueue(WATCHDOGS, "arn:watchdogs"),
             dead_letter_url="dead",
-            scheduler=WakeupScheduler(client, group_name="g", role_arn="r", dead_letter_arn="d"),
+            scheduler=WakeupScheduler(
+                client, group_name="g", role_arn="arn:aws:iam::1:role/r", dead_letter_arn="d"
+            ),
             clock=LoopClock(),
         )
 
@@ -208,6 +216,7 @@ class Pool:
     def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int = 0, **_: Any) -> None:  # noqa: N803 - boto's names
         if QueueUrl in self._messages:
             late_s = DelaySeconds + self.chance.uniform(0.015, 0.06)
+            late_s += _BATCHING_WINDOW_S if QueueUrl == WATCHDOGS else 0.0
             asyncio.get_running_loop().call_later(late_s, self._arrived, QueueUrl, MessageBody)
 
     def _arrived(self, queue: str, body: str) -> None:
@@ -222,14 +231,17 @@ class Pool:
         """Hand over batches while there are messages, as one of the pollers of an event source does."""
         messages = self._messages[queue]
         while messages:
-            batch = [messages.popleft() for _ in range(min(10, len(messages)))]
+            most = 100 if queue == WATCHDOGS else 10
+            batch = [messages.popleft() for _ in range(min(most, len(messages)))]
             await self._hand_over(queue, batch)
         self._receiving[queue] -= 1
 
     async def _hand_over(self, queue: str, batch: list[str]) -> None:
         """Try until an environment takes the batch. A batch that none takes comes again, ten times."""
         pause_s, waited_s = 0.5, 0.0
-        while await self.invoke(queue, lambda environment: self._take(environment, batch)) is None:
+        only_looks = queue == WATCHDOGS
+        function = INVOKERS if only_looks else queue
+        while await self.invoke(function, lambda each: self._take(each, batch, only_looks)) is None:
             pause_s = min(2 * pause_s, 20.0) * self.chance.uniform(0.5, 1.0)
             waited_s += pause_s
             await asyncio.sleep(pause_s)
@@ -237,10 +249,10 @@ class Pool:
                 self.lost_wakeups += len(batch)
                 return
 
-    async def _take(self, environment: Environment, batch: list[str]) -> bool:
-        wakeups = [parse_wakeup(body) for body in batch]
+    async def _take(self, environment: Environment, batch: list[str], only_looks: bool) -> bool:
+        engine, wakeups = environment.engine, [parse_wakeup(body) for body in batch]
         await asyncio.gather(
-            *(process_wakeup(environment.engine, wakeup.step_id, wakeup.at_ms) for wakeup in wakeups)
+            *(process_wakeup(engine, each.step_id, each.at_ms, only_looks=only_looks) for each in wakeups)
         )
         await environment.tasks.quiet(60.0)
         return True

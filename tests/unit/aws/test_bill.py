@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
 from atomic.application.child_runs import begin_run, continue_run
@@ -35,7 +36,10 @@ from atomic.entrypoints.aws.prices import (
     DRAIN_USD,
     FUNCTION_GB,
     LAMBDA_GB_S_USD,
+    LOG_BYTES_PER_INVOCATION,
+    LONE_WATCHDOG_USD,
     READ_UNIT_USD,
+    WATCHDOG_USD,
     WRITE_UNIT_USD,
     estimated_usd,
 )
@@ -51,7 +55,8 @@ from contract.aws import TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_root, a_spec, incompressible
 from unit.strategies import ended
 
-COST_PAGE = Path(__file__).parents[3] / "docs" / "cost.md"
+REPO = Path(__file__).parents[3]
+COST_PAGE = REPO / "docs" / "cost.md"
 # A retry that is due at once.
 RETRY = RetryPolicy(count=3, back_off_ms=0)
 UUID = "0b9cf1b2-5a7d-4d1e-9d4f-0a1b2c3d4e5f"
@@ -433,6 +438,18 @@ def test_what_docs_say_of_events_follows_from_the_prices() -> None:
         assert f"| {what} | ${cents / 100:.2f} |" in page, cents / 100
 
 
+def test_what_docs_say_of_posts_that_find_their_step_follows_from_the_prices() -> None:
+    page = COST_PAGE.read_text()
+    request_usd = estimated_usd([begin(a_value(a_root().id, "now"), "0" * 32, 1, None)])
+    request_usd -= WRITE_UNIT_USD + READ_UNIT_USD
+    for what, usd in (
+        ("a root: a write that is refused, and a watchdog", WRITE_UNIT_USD + WATCHDOG_USD),
+        ("a step: a write that is refused", WRITE_UNIT_USD),
+        ("the same with the token of a later attempt: a read", READ_UNIT_USD),
+    ):
+        assert f"| {what} | ${1e6 * (request_usd + usd):.2f} |" in page, 1e6 * (request_usd + usd)
+
+
 def a_link(parent: str, **members: Any) -> StepSpec:
     """A step that starts the run `inv-7` of the workflow `invoice`."""
     members = {"child_name": "invoice", "child_key": "inv-7", **members}
@@ -584,18 +601,55 @@ def test_a_retry_is_two_writes_two_messages_and_a_read(of: str, looks: int) -> N
     asyncio.run(body())
 
 
-def test_the_prices_in_the_docs_match_a_counted_run() -> None:
-    places = (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)
-    ordinary = estimated_usd([settled_step(position, b'{"id":7}') for position in places])
-    text = b'"' + incompressible(1022) + b'"'
-    incompressible_text = estimated_usd([settled_step(position, text) for position in places])
+# On the page, each step takes 50 ms, and the root as long as its steps one after another.
+ROOT_WAITS_USD = 0.100 * FUNCTION_GB * LAMBDA_GB_S_USD
 
-    # On the page, each step takes 50 ms, and the root as long as its steps one after another.
-    lasts_longer = 0.106 * FUNCTION_GB * LAMBDA_GB_S_USD
+
+def a_run_usd(text: bytes = b'{"id":7}') -> float:
+    """The estimate of the run of three steps, each of which has such a payload and response."""
+    places = (keys.ROOT, "a" * 32, "b" * 32, "c" * 32)
+    return estimated_usd([settled_step(position, text) for position in places]) + ROOT_WAITS_USD
+
+
+def test_a_million_runs_of_three_steps_cost_fifteen_dollars_at_most() -> None:
+    assert 1e6 * a_run_usd() <= 15.00
+
+
+def test_the_prices_in_the_docs_match_a_counted_run() -> None:
+    text = b'"' + incompressible(1022) + b'"'
+    alone = a_run_usd() + LONE_WATCHDOG_USD - WATCHDOG_USD
     stated = re.findall(r"\*\*\$(\d+\.\d+)\*\*", COST_PAGE.read_text())
-    assert [f"{1e6 * (price + lasts_longer):.2f}" for price in (ordinary, incompressible_text)] == stated
+    assert [f"{1e6 * usd:.2f}" for usd in (a_run_usd(), alone, a_run_usd(text))] == stated
     # The size of a row in `prices` is not below the real one.
     assert sum(write_units("step", text, text)) <= 4
+
+
+def test_the_lines_of_the_table_add_up() -> None:
+    page = COST_PAGE.read_text()
+    table = page[page.index("| line | per run |") : page.index("| **sum** |")]
+    lines = [float(usd) for usd in re.findall(r"\$(\d+\.\d+) \|$", table, re.MULTILINE)]
+    assert len(lines) == 9
+    assert abs(sum(lines) - 1e6 * a_run_usd()) < 0.03
+
+
+def test_an_invocation_logs_no_more_than_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry = EmfTelemetry(namespace="Atomic", service="atomic")
+    step = settled_step("a" * 32, b"1")
+    telemetry.started(step)
+    telemetry.attempt_ended(step, step.attempt_log[-1])
+    telemetry.settled(step)
+    telemetry.flush()
+    line = capsys.readouterr().out
+    template = (REPO / "template.yaml").read_text()
+    [form] = re.findall(r"^ +Format: '(.*requestId.*latencyMs.*)'$", template, re.MULTILINE)
+    known = {"requestId": "JKJaXmPLvHcESHA=", "identity.sourceIp": "203.0.113.9", "httpMethod": "POST"}
+    known |= {"path": "/acme/steps", "status": "200", "integrationErrorMessage": "-"}
+    known |= {"responseLatency": "83", "integrationStatus": "200"}
+    for name, value in known.items():
+        form = form.replace(f"$context.{name}", value)
+    assert "$context" not in form
+    # CloudWatch counts 26 bytes more for each line.
+    assert len(line) + len(form) + 2 * 26 <= LOG_BYTES_PER_INVOCATION
 
 
 def test_what_docs_say_of_values_and_results_follows_from_the_prices() -> None:
@@ -629,7 +683,9 @@ def test_the_docs_costs_of_deferral_follow_from_the_prices() -> None:
 
 def settled_step(position: str, text: bytes) -> Step:
     """A step that succeeded after 50 ms with a response as large as its payload."""
-    step = begin(a_spec(key=UUID, payload=text), position, 1_767_225_600_123, "9" * 32)
+    parent = None if position == keys.ROOT else a_root().id
+    spec = a_spec(key=UUID, payload=text, parent=parent)
+    step = begin(spec, position, 1_767_225_600_123, "9" * 32, awaited=True)
     response = StoredBody(text, "json", "application/json")
     outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=response)
     return ended(step, outcome, step.created_at_ms + 50)

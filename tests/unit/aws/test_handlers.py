@@ -25,11 +25,12 @@ from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.table import age, key_of
-from atomic.adapters.aws.wakeups import encode_wakeup
+from atomic.adapters.aws.wakeups import Wakeup, encode, encode_wakeup, parse_wakeup
 from atomic.adapters.system import SystemClock
 from atomic.application import admission
 from atomic.cli.main import main
 from atomic.domain.clients.quota import Quota
+from atomic.domain.transitions import begin
 from atomic.entrypoints.aws import api, prices
 from atomic.entrypoints.aws.access import ACCESS, Access
 from atomic.entrypoints.aws.api import ApiFunction
@@ -38,6 +39,7 @@ from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol.enums import Status
 from contract.aws import BUCKET, GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
+from contract.builders import a_spec
 from contract.roles import READS, Request, prefix_of, within
 
 REPO = Path(__file__).parents[3]
@@ -81,6 +83,12 @@ class Stack:
     def deliver(self) -> dict[str, Any]:
         """Pass every message of the step queues to the invoker, including delayed ones."""
         self.queue_time.late_ms += 900_000
+        watchdogs = [
+            record(f"w{number}", body, queue="watchdogs")
+            for number, body in enumerate(self.aws.received(self.aws.watchdog_queue_url))
+        ]
+        if watchdogs:
+            assert self.invoker({"Records": watchdogs}, None) == {"batchItemFailures": []}
         queues = (self.aws.queue_url, self.aws.long_queue_url)
         return self.invoker(batch(*(body for url in queues for body in self.aws.received(url))), None)
 
@@ -140,6 +148,8 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
         "ATOMIC_LONG_QUEUE_URL": account.long_queue_url,
         "ATOMIC_LONG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:long-steps",
+        "ATOMIC_WATCHDOG_QUEUE_URL": account.watchdog_queue_url,
+        "ATOMIC_WATCHDOG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:watchdogs",
         "ATOMIC_DEAD_LETTER_QUEUE_URL": account.dead_letter_url,
         "ATOMIC_DEAD_LETTER_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:dead-letters",
         "ATOMIC_MAINTENANCE_QUEUE_URL": account.maintenance_url,
@@ -316,7 +326,7 @@ def test_a_step_without_a_permit_is_deferred_and_not_called(
         {"GetItem": 1, "Query": 1, "UpdateItem": 1, "SendMessage": 1}
     )
     assert stack.endpoint.calls == []
-    assert json.loads(capsys.readouterr().out)["StepsDeferred"] == [1.0]
+    assert json.loads(capsys.readouterr().out)["StepsDeferred"] == 1
     # A waiting caller gets its attempt, because that occupies only the caller's own environment.
     assert stack.post(document(stack, "inline"))["statusCode"] == 200
 
@@ -416,14 +426,84 @@ def test_a_failed_record_is_redelivered_soon_and_later_each_time(stack: Stack) -
     dynamodb = stack.invoker.runtime.clients[0]
     dynamodb.meta.events.register("before-call.*.*", refuse, unique_id="refuse")
     with Recorder(stack.invoker.runtime.clients[1]) as recorder:
-        for receives in (1, 2, 9):
+        for receives in (1, 2):
             message = stack.aws.sqs.receive_message(QueueUrl=stack.aws.queue_url)["Messages"][0]
             came = record("m", message["Body"], receives=receives, receipt=message["ReceiptHandle"])
             failed = stack.invoker({"Records": [came]}, None)
             assert failed == {"batchItemFailures": [{"itemIdentifier": "m"}]}
             stack.queue_time.late_ms += 900_000
     dynamodb.meta.events.unregister("before-call.*.*", unique_id="refuse")
-    assert [asked["VisibilityTimeout"] for _, asked in recorder.calls] == [30, 60, 900]
+    assert [asked["VisibilityTimeout"] for _, asked in recorder.calls] == [30, 60]
+
+
+def test_watchdogs_of_ended_steps_are_one_read_and_others_are_passed_on(stack: Stack) -> None:
+    for number in range(5):
+        stack.post(document(stack, f"k-{number}"))
+    stack.endpoint.answers = [(500, b"no")]
+    stack.post(document(stack, "again", retry={"count": 1, "backOff": 600_000, "maxBackOff": 600_000}))
+    stack.queue_time.late_ms += 60_000
+    watchdogs = stack.aws.received(stack.aws.watchdog_queue_url)
+    assert len(watchdogs) == 6
+    came = [record(f"w{n}", body, queue="watchdogs") for n, body in enumerate(watchdogs)]
+    with Recorder(*stack.invoker.runtime.clients) as recorder:
+        assert stack.invoker({"Records": came}, None) == {"batchItemFailures": []}
+    # The retry has a wake-up of its own, and its watchdog for another time is dropped.
+    assert Counter(recorder.operations) == Counter({"BatchGetItem": 1, "GetItem": 1, "SendMessage": 1})
+    [(_, read)] = [call for call in recorder.calls if call[0] == "BatchGetItem"]
+    assert not read["RequestItems"][TABLE_NAME].get("ConsistentRead")
+
+
+def test_a_watchdog_of_a_lost_attempt_passes_it_on_and_makes_no_attempt(stack: Stack) -> None:
+    spec = replace(a_spec(), url=stack.endpoint.url)
+    root = begin(spec, "root", SystemClock().now_ms() - 60_000, "9" * 32)
+    stack.invoker.runtime.run(stack.invoker.runtime.engine.store.create(root))
+    lost = encode_wakeup(root.id, root.due_at_ms or 0)
+    stack.invoker({"Records": [record("w", lost, queue="watchdogs")]}, None)
+    assert stack.endpoint.calls == []
+    [passed_on] = stack.aws.received(stack.aws.queue_url)
+    assert parse_wakeup(passed_on).step_id == root.id
+    stack.invoker(batch(passed_on), None)
+    assert [call["attempt"] for call in stack.endpoint.calls] == [2]
+
+
+def test_a_wakeup_that_ends_its_receivers_is_taken_alone_and_then_not_at_all(stack: Stack) -> None:
+    stack.post(document(stack, "innocent"), prefer="respond-async")
+    stack.post(document(stack, "poison"), prefer="respond-async")
+    bodies = stack.aws.received(stack.aws.queue_url)
+    # The third receive of a batch whose receivers have ended twice.
+    again = stack.invoker({"Records": [record(f"m{n}", b, receives=3) for n, b in enumerate(bodies)]}, None)
+    assert again == {"batchItemFailures": []}
+    assert stack.endpoint.calls == []
+    marked = stack.aws.received(stack.aws.queue_url)
+    assert {parse_wakeup(body).step_id for body in marked} == {parse_wakeup(b).step_id for b in bodies}
+    assert all(parse_wakeup(body).alone for body in marked)
+    # One is taken after the rest of the batch is done; the other comes again by itself.
+    stack.post(document(stack, "third"), prefer="respond-async")
+    [third] = stack.aws.received(stack.aws.queue_url)
+    ended = stack.invoker(batch(marked[0], marked[1], third), None)
+    assert ended == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert stack.endpoint.calls[0]["idempotencyKey"] == "third"
+    assert len(stack.endpoint.calls) == 2
+    assert stack.invoker({"Records": [record("m", marked[1], receives=6)]}, None) == {
+        "batchItemFailures": []
+    }
+    assert len(stack.endpoint.calls) == 2
+    [letter] = stack.aws.sqs.receive_message(
+        QueueUrl=stack.aws.dead_letter_url, MessageAttributeNames=["All"]
+    )["Messages"]
+    assert letter["Body"] == marked[1]
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "it was received 6 times"
+
+
+def test_a_marked_wakeup_begins_anew_when_the_store_fails(stack: Stack) -> None:
+    marked = encode(Wakeup(f"run_{'0' * 32}-root", alone=True))
+    dynamodb = stack.invoker.runtime.clients[0]
+    dynamodb.meta.events.register("before-call.*.*", refuse, unique_id="refuse")
+    assert stack.invoker({"Records": [record("m", marked, receives=5)]}, None) == {"batchItemFailures": []}
+    dynamodb.meta.events.unregister("before-call.*.*", unique_id="refuse")
+    stack.queue_time.late_ms += 60_000
+    [again] = stack.aws.received(stack.aws.queue_url)
+    assert (parse_wakeup(again).alone, parse_wakeup(again).at_ms) == (False, None)
 
 
 def test_maintenance_finds_the_root_whose_wakeup_was_lost(stack: Stack) -> None:
@@ -552,8 +632,8 @@ def test_metrics_are_one_emf_line_without_clients(stack: Stack, capsys: pytest.C
     stack.post(document(stack))
     [line] = [line for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
     metrics = json.loads(line)
-    assert metrics["Starts"] == metrics["AttemptsSucceeded"] == [1.0]
-    assert metrics["RunSeconds"][0] >= 0
+    assert metrics["Starts"] == metrics["AttemptsSucceeded"] == 1
+    assert metrics["RunSeconds"] >= 0
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
     assert "acme" not in line
 
@@ -600,7 +680,7 @@ def test_a_redelivered_record_is_logged_with_its_step_and_counted(
     assert line["stepId"].startswith(line["runId"])
     assert line["messageId"] == "m0"
     [metrics] = [line for line in capsys.readouterr().out.splitlines() if "WakeupsAgain" in line]
-    assert json.loads(metrics)["WakeupsAgain"] == [1.0]
+    assert json.loads(metrics)["WakeupsAgain"] == 1
 
 
 def test_the_log_names_the_call_that_aws_refused(
@@ -733,7 +813,9 @@ def batch(*bodies: str) -> dict[str, Any]:
     return {"Records": [record(f"m{n}", body) for n, body in enumerate(bodies)]}
 
 
-def record(message_id: str, body: str, *, receives: int = 1, receipt: str = "unknown") -> dict[str, Any]:
+def record(
+    message_id: str, body: str, *, receives: int = 1, receipt: str = "unknown", queue: str = "steps"
+) -> dict[str, Any]:
     """A record as the queue delivers it."""
     made: dict[str, Any] = event("invoker")["Records"][0]
     made["attributes"]["ApproximateReceiveCount"] = str(receives)
@@ -741,5 +823,5 @@ def record(message_id: str, body: str, *, receives: int = 1, receipt: str = "unk
         "messageId": message_id,
         "receiptHandle": receipt,
         "body": body,
-        "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
+        "eventSourceARN": f"arn:aws:sqs:eu-central-1:123456789012:{queue}",
     }

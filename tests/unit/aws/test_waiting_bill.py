@@ -5,6 +5,7 @@ they delay a message, deliver it once, and delete it.
 """
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -27,8 +28,15 @@ from atomic.application.results import post_result
 from atomic.application.start import start
 from atomic.domain.events import ResultPosted
 from atomic.domain.outcomes import EndpointResponse, StoredBody
+from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.aws.prices import DRAIN_USD, READ_UNIT_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
+from atomic.entrypoints.aws.prices import (
+    DRAIN_USD,
+    GROUPED_REQUEST_USD,
+    READ_UNIT_USD,
+    WATCHDOG_USD,
+    WRITE_UNIT_USD,
+)
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
@@ -43,6 +51,8 @@ DAY_MS = 24 * 3600 * 1000
 # EventBridge Scheduler, an invocation.
 SCHEDULE_USD = 1.00e-6
 _LATE_S = 0.03
+# The batching window of the queue of watchdogs.
+WINDOW_S = 20
 
 
 class Account:
@@ -52,7 +62,7 @@ class Account:
         class ConflictException(Exception):
             """The schedule exists already."""
 
-    def __init__(self, deliver: Callable[[str], None]) -> None:
+    def __init__(self, deliver: Callable[[str, str], None]) -> None:
         self.deliver = deliver
         self.counts: Counter[str] = Counter()
         self.under_way: Counter[str] = Counter()
@@ -65,9 +75,10 @@ class Account:
         done.set_result(call(*args))
         return done
 
-    def send_message(self, *, MessageBody: str, DelaySeconds: int, **_: Any) -> None:  # noqa: N803
-        self.counts["messages"] += 1
-        self._later(DelaySeconds + _LATE_S, MessageBody)
+    def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int, **_: Any) -> None:  # noqa: N803
+        is_watchdog = QueueUrl == "watchdogs"
+        self.counts["watchdogs" if is_watchdog else "messages"] += 1
+        self._later(DelaySeconds + (WINDOW_S if is_watchdog else _LATE_S), QueueUrl, MessageBody)
 
     def create_schedule(self, *, Name: str, ScheduleExpression: str, Target: Any, **_: Any) -> None:  # noqa: N803
         if Name in self._schedules:
@@ -79,17 +90,18 @@ class Account:
         # The schedule's message is sent without a request of Atomic's, and received and deleted like any
         # other.
         self.counts["messages"] += 1
-        self._later(max(0.0, wait_s), Target["Input"])
+        message = json.loads(Target["Input"])
+        self._later(max(0.0, wait_s), message["QueueUrl"], message["MessageBody"])
 
-    def _later(self, wait_s: float, body: str) -> None:
+    def _later(self, wait_s: float, url: str, body: str) -> None:
         step_id = parse_wakeup(body).step_id
         self.under_way[step_id] += 1
-        asyncio.get_running_loop().call_later(wait_s, self._deliver, step_id, body)
+        asyncio.get_running_loop().call_later(wait_s, self._deliver, step_id, url, body)
 
-    def _deliver(self, step_id: str, body: str) -> None:
+    def _deliver(self, step_id: str, url: str, body: str) -> None:
         self.most_under_way[step_id] = max(self.most_under_way[step_id], self.under_way[step_id])
         self.under_way[step_id] -= 1
-        self.deliver(body)
+        self.deliver(url, body)
 
 
 class Rows(MemoryStepStore):
@@ -126,12 +138,14 @@ class Runtime:
     def __init__(self) -> None:
         clock, self.tasks, self.invoker = LoopClock(), Tasks(), FunctionInvoker()
         self.account: Any = Account(self._take)
-        scheduler = WakeupScheduler(self.account, group_name="g", role_arn="r", dead_letter_arn="d")
+        role = "arn:aws:iam::1:role/r"
+        scheduler = WakeupScheduler(self.account, group_name="g", role_arn=role, dead_letter_arn="d")
         queue = SqsWakeupQueue(
             self.account,
             self.account,
             queue=StepQueue("short", "arn:short"),
             long_queue=StepQueue("long", "arn:long"),
+            watchdog_queue=StepQueue("watchdogs", "arn:watchdogs"),
             dead_letter_url="dead",
             scheduler=scheduler,
             clock=clock,
@@ -150,9 +164,10 @@ class Runtime:
             settings=Settings(inline_attempt_max_ms=20_000, retention_ms=400 * DAY_MS),
         )
 
-    def _take(self, body: str) -> None:
-        wakeup = parse_wakeup(body)
-        self.tasks.spawn(process_wakeup(self.engine, wakeup.step_id, wakeup.at_ms), step_id=wakeup.step_id)
+    def _take(self, url: str, body: str) -> None:
+        wakeup, only_looks = parse_wakeup(body), url == "watchdogs"
+        work = process_wakeup(self.engine, wakeup.step_id, wakeup.at_ms, only_looks=only_looks)
+        self.tasks.spawn(work, step_id=wakeup.step_id)
 
     async def post(self, spec: StepSpec, **members: Any) -> Step:
         """Post a step without waiting."""
@@ -247,10 +262,12 @@ def counted_of_an_answer(after_s: float) -> tuple[Counter[str], int]:
 def price_usd(counts: Counter[str]) -> float:
     """The price.
 
-    Each message is sent or scheduled, received, deleted and processed; a write is one unit.
+    Each message is sent or scheduled, received, deleted and processed; a watchdog with others. A write is
+    one unit.
     """
-    scheduled = counts["schedules"] * (SCHEDULE_USD - SQS_REQUEST_USD)
-    return counts["messages"] * DRAIN_USD + scheduled + counts["writes"] * WRITE_UNIT_USD
+    scheduled = counts["schedules"] * (SCHEDULE_USD - GROUPED_REQUEST_USD)
+    messages_usd = counts["messages"] * DRAIN_USD + counts["watchdogs"] * WATCHDOG_USD
+    return messages_usd + scheduled + counts["writes"] * WRITE_UNIT_USD
 
 
 def test_a_month_of_waiting() -> None:
@@ -295,8 +312,62 @@ def test_the_docs_costs_of_waiting_match_the_counts() -> None:
     assert re.search(rf"\| {what} \| \${1e6 * price_usd(counts):.2f} \|", page), (what, price_usd(counts))
 
 
-def fanned_out(count: int, wake: str) -> Counter[str]:
-    """The AWS operations of a run whose handler waits for so many steps, which end one after the other."""
+def retried(back_off_ms: int, *, times: int) -> Counter[str]:
+    """The AWS operations of the retries of a root that fails so often before it succeeds."""
+
+    async def main() -> Counter[str]:
+        runtime = Runtime()
+
+        async def handle(call: EndpointCall) -> EndpointReply:
+            runtime.account.counts["calls"] += 1
+            return EndpointReply(status=500 if call.json["attempt"] <= times else 200, json="done")
+
+        runtime.invoker.handlers[ROOT.url] = handle
+        policy = RetryPolicy(
+            count=times, back_off_ms=back_off_ms, strategy="fixed", max_back_off_ms=back_off_ms
+        )
+        root = await runtime.post(replace(ROOT, identity="", parent=None, retry=policy))
+        await asyncio.sleep((times + 2) * (back_off_ms / 1000 + 3600))
+        assert runtime.store._rows[root.id].status is Status.SUCCEEDED
+        # The watchdogs of attempts that ended lately are still on their way.
+        assert runtime.account.most_under_way[root.id] <= (3 if back_off_ms > 60_000 else times + 1)
+        return runtime.account.counts
+
+    return run(main())
+
+
+def each_retry(back_off_ms: int) -> Counter[str]:
+    """What one more retry costs."""
+    return retried(back_off_ms, times=5) - retried(back_off_ms, times=4)
+
+
+BACK_OFFS = {"a second": 1_000, "ten minutes": 600_000, "50 minutes": 3_000_000}
+
+
+def test_a_retry_with_a_long_back_off_costs_hardly_more() -> None:
+    short, middle, long = (each_retry(back_off_ms) for back_off_ms in BACK_OFFS.values())
+    # Its claim and its end, its wake-up, and a watchdog, which comes when the step has moved on.
+    assert short == Counter(calls=1, writes=2, messages=1, watchdogs=1, reads=2)
+    assert middle == short
+    # A schedule's message comes a minute early and is sent again.
+    assert long == short + Counter(schedules=1, messages=1, reads=1)
+
+
+def test_the_docs_costs_of_retries_match_the_counts() -> None:
+    page = COST_PAGE.read_text()
+    for after, back_off_ms in BACK_OFFS.items():
+        counts, usd = each_retry(back_off_ms), price_usd(each_retry(back_off_ms))
+        what = ", ".join(
+            f"{counts[name]} {name}" for name in ("messages", "watchdogs", "schedules", "writes")
+        )
+        assert f"| after {after} | {what} | ${1e6 * usd:.2f} |" in page, (after, what, 1e6 * usd)
+
+
+def fanned_out(count: int, wake: str, *, fail_once: bool = False) -> Counter[str]:
+    """The AWS operations of a run whose handler waits for so many steps, which end one after the other.
+
+    `fail_once`: the first attempt of each of them fails.
+    """
 
     async def main() -> Counter[str]:
         runtime = Runtime()
@@ -304,7 +375,9 @@ def fanned_out(count: int, wake: str) -> Counter[str]:
 
         async def item(call: EndpointCall) -> EndpointReply:
             await asyncio.sleep(5 + 10 * urls.index(call.url) / count)
-            return EndpointReply(json="done")
+            return EndpointReply(
+                status=500 if fail_once and call.json["attempt"] == 1 else 200, json="done"
+            )
 
         async def handle(call: EndpointCall) -> EndpointReply:
             runtime.account.counts["calls"] += 1
@@ -348,11 +421,21 @@ def test_a_handler_that_waits_for_any_of_them_is_called_each_time() -> None:
     assert counts["writes"] > fanned_out(10, "all")["writes"] + 2 * 9
 
 
+def test_a_fan_out_that_fails_once_pays_its_retries_and_no_call_of_its_handler() -> None:
+    once, twice = fanned_out(40, "all"), fanned_out(40, "all", fail_once=True)
+    assert twice["calls"] == once["calls"] == 2
+    more = twice - once
+    # A retry as above. The steps that wait for the last one are read as often as before.
+    assert more["messages"] == more["watchdogs"] == 40
+    assert more["writes"] == 80
+    assert more["reads"] <= 4 * 40
+
+
 def test_the_docs_costs_of_a_fan_out_match_the_counts() -> None:
     page = COST_PAGE.read_text()
-    for wake in ("all", "any"):
-        counts = fanned_out(40, wake)
-        names = ("calls", "messages", "writes", "reads")
+    for wake, fail_once in (("all", False), ("any", False), ("all", True)):
+        counts = fanned_out(40, wake, fail_once=fail_once)
+        names = ("calls", "messages", "watchdogs", "writes", "reads")
         what = ", ".join(f"{counts[name]} {name}" for name in names)
         usd = price_usd(counts) + counts["reads"] * READ_UNIT_USD
         assert f"| {what} | ${1e6 * usd:.0f} |" in page, (wake, what, 1e6 * usd)

@@ -66,7 +66,10 @@ def test_the_dead_letter_is_sent_first_and_only_for_a_failed_http_step() -> None
     after = failed(CHILD)
     assert after.status is Status.FAILED
     found = effects_of(CHILD, after, NOW + 5)
-    assert (found.dead_letter, found.after) == (sentence_of(after.error), TELLS)
+    # What the endpoint said stays in the row.
+    assert (found.dead_letter, found.after) == (sentence_of(StepError(ErrorKind.NETWORK, "no")), TELLS)
+    told = ended(CHILD, OutcomeKind.PERMANENT, error=replace(NO, excerpt="card 4242", type="Declined"))
+    assert effects_of(CHILD, told, NOW + 5).dead_letter == found.dead_letter
     assert effects_of(CHILD, transition(CHILD, Cancelled(), NOW), NOW).dead_letter is None
     event = begin(replace(HTTP, kind="event", url="", deadline_ms=10), "event", NOW, None)
     late = transition(event, Claimed("n"), NOW + 10)

@@ -257,8 +257,14 @@ class Engine:
 
     def send_wakeup(self, step: Step, at_ms: int) -> Awaitable[None]:
         """Begin to send a wake-up for the step; the awaitable is done when it is acknowledged."""
-        spec = step.spec
-        return self.queue.send(step.id, at_ms, client_id=spec.client_id, attempt_ms=spec.attempt_timeout_ms)
+        spec, is_under_way = step.spec, step.status is Status.RUNNING and step.answer_by_ms is None
+        return self.queue.send(
+            step.id,
+            at_ms,
+            client_id=spec.client_id,
+            attempt_ms=spec.attempt_timeout_ms,
+            is_watchdog=is_under_way and step.due_at_ms is not None and at_ms >= step.due_at_ms,
+        )
 
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:

@@ -111,6 +111,10 @@ class StepStore(Blobs, Protocol):
         """
         ...
 
+    async def list_live(self, step: Step) -> None:
+        """Make sure that `due` finds this live root. It is called before a caller is told of the root."""
+        ...
+
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """The steps of a run in the order of their ids, beginning after the given id."""
         ...
@@ -190,11 +194,21 @@ class CountedLive:
 class WakeupQueue(Protocol):
     """Messages that a step is due. A wake-up may come early, late, twice or, rarely, never; rows decide."""
 
-    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
+    def send(
+        self,
+        step_id: str,
+        at_ms: int,
+        *,
+        client_id: str,
+        attempt_ms: int | None,
+        is_watchdog: bool = False,
+    ) -> Awaitable[None]:
         """Begin to send at once; the awaitable is done when the wake-up is acknowledged.
 
         `attempt_ms` is how long an attempt of the step may take, None where it is not known. Queues keep
-        clients apart, and short attempts from long ones.
+        clients apart, and short attempts from long ones. `is_watchdog`: it is for the end of a lease.
+        Nearly all of these find a step that has ended, so they may come some seconds late, if they are not
+        due already.
         """
         ...
 

@@ -17,10 +17,13 @@ from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import OutcomeKind, Status
 
 
-async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None = None) -> None:
+async def process_wakeup(
+    engine: Engine, step_id: str, wakeup_at_ms: int | None = None, *, only_looks: bool = False
+) -> None:
     """Do what the step is due for, including its attempt.
 
     `wakeup_at_ms` is the time that the wake-up was sent for; None where the queue does not keep it.
+    `only_looks`: another process does what takes long. A due step's wake-up is sent to it.
     """
     asked_ms = engine.clock.now_ms()
     step = await engine.store.get(step_id)
@@ -29,22 +32,27 @@ async def process_wakeup(engine: Engine, step_id: str, wakeup_at_ms: int | None 
     if step.is_root:
         engine.runs.remember(step, asked_ms)
     if step.is_settled:
-        # The process that settled it may have ended before it woke the waiters.
-        await wake_waiters_again(engine, step)
-        if is_step_cancelled(step.error):
-            await cancel_below(engine, step)
-        elif step.cancel_by_ms is not None:
-            await finish_cancel(engine, step)
-    elif step.due_at_ms is not None and not (step.due_at_ms <= asked_ms and await is_over(engine, step)):
-        await _process_live(engine, step, step.due_at_ms, wakeup_at_ms)
-
-
-async def _process_live(engine: Engine, step: Step, due_at_ms: int, wakeup_at_ms: int | None) -> None:
-    now_ms = engine.clock.now_ms()
-    if now_ms < due_at_ms:
-        if not _is_spare(step, wakeup_at_ms):
-            await engine.send_wakeup(step, due_at_ms)
+        await _process_settled(engine, step)
+    elif step.due_at_ms is None:
         return
+    elif only_looks or (now_ms := engine.clock.now_ms()) < step.due_at_ms:
+        is_due = only_looks and engine.clock.now_ms() >= step.due_at_ms
+        if is_due or not _is_spare(step, wakeup_at_ms):
+            await engine.send_wakeup(step, step.due_at_ms)
+    elif not await is_over(engine, step):
+        await _process_due(engine, step, step.due_at_ms, now_ms)
+
+
+async def _process_settled(engine: Engine, step: Step) -> None:
+    # The process that settled it may have ended before it woke the waiters.
+    await wake_waiters_again(engine, step)
+    if is_step_cancelled(step.error):
+        await cancel_below(engine, step)
+    elif step.cancel_by_ms is not None:
+        await finish_cancel(engine, step)
+
+
+async def _process_due(engine: Engine, step: Step, due_at_ms: int, now_ms: int) -> None:
     engine.telemetry.lagged(now_ms - due_at_ms)
     if step.cancelling and await go_on_cancelling(engine, step, now_ms):
         return

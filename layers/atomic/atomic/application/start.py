@@ -76,11 +76,14 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
 async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     """Make sure that a handler is called again, before it is told that the step is not finished.
 
-    The step is marked to wake its parent, and has a wake-up from now on. The parent's row notes that its
-    attempt was told this, so that the end of the attempt is not a failure. Returns the step. If it has
-    settled by now, the caller tells its outcome.
+    A root is found by the sweep from now on. Any other step is marked to wake its parent, and has a wake-up
+    from now on. The parent's row notes that its attempt was told this, so that the end of the attempt is
+    not a failure. Returns the step. If it has settled by now, the caller tells its outcome.
     """
-    if step.is_settled or step.spec.parent is None:
+    if step.is_settled:
+        return step
+    if step.spec.parent is None:
+        await engine.store.list_live(step)
         return step
     after, _ = await commit(engine, step, WaiterAdded(step.spec.parent))
     if not after.is_settled:

@@ -28,6 +28,7 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
         await engine.send_wakeup(step, step.due_at_ms)
     elif _is_first_call(step) and step.due_at_ms is not None:
         # The creator's wake-up, if there is one, is for the same time. This one is spare once it changes.
+        await engine.store.list_live(step)
         await engine.send_wakeup(step, step.due_at_ms + 1)
     else:
         await wake_if_overdue(engine, step)

@@ -247,14 +247,13 @@ class StepOutline:
 
 def outline_of(step: Step) -> StepOutline:
     """The outline of a step."""
-    awaited = step.awaited or bool(step.waiters)
     return StepOutline(
         step.id,
         step.spec.parent,
         step.status,
         step.finished_at_ms,
         step.attempt_count,
-        awaited,
+        step.awaited or bool(step.waiters),
         step.spec.kind == "http",
         step.due_at_ms,
         step.watches,

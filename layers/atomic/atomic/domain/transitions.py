@@ -58,9 +58,8 @@ _ENDED_WITH_RUN: Final = frozenset({ErrorKind.CANCELLED, ErrorKind.RUN_ENDED, Er
 def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awaited: bool = False) -> Step:
     """A new step: already claimed if it can run at once, else pending until it is due.
 
-    Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it. If
-    it runs and its handler waits for it, it needs no wake-up: when both processes die, the handler is
-    called again and posts it again. A value has succeeded.
+    Without a nonce it is pending, and its wake-up starts it. `awaited`: the poster asks to wait for it. A
+    handler that waits needs no wake-up of it: if it dies, it is called again. A value has succeeded.
     """
     if spec.kind == "value":
         return _value(spec, position, now_ms)
@@ -125,9 +124,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
             known = step.is_settled or waiter in step.waiters or len(step.waiters) >= WAITERS_MAX
-            if known:
-                return step
-            return changed(step, waiters=(*step.waiters, waiter), has_no_wakeup=False)
+            return step if known else changed(step, waiters=(*step.waiters, waiter), has_no_wakeup=False)
         case events.WatchAdded(watch):
             return _watched(step, watch)
         case events.Woken():
@@ -209,18 +206,16 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
     if step.status is Status.RUNNING and step.spec.fails_if_lost:
         return not_repeated(step, now_ms)
     if deadline_is_over(step, now_ms):
-        attempts = (
-            closed(step.attempt_log, LOST, now_ms) if step.status is Status.RUNNING else step.attempt_log
-        )
+        log = step.attempt_log
+        attempts = closed(log, LOST, now_ms) if step.status is Status.RUNNING else log
         return out_of_time(step, attempts, now_ms)
     return changed(step, due_at_ms=within_deadline(step, until_ms), deferred_at_ms=now_ms)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
     # A settled step is never due.
-    if step.status is Status.WAITING or step.answer_by_ms is not None:
-        return False
-    return step.due_at_ms is not None and step.due_at_ms <= now_ms
+    has_to_wait = step.status is Status.WAITING or step.answer_by_ms is not None
+    return not has_to_wait and step.due_at_ms is not None and step.due_at_ms <= now_ms
 
 
 def _watched(step: Step, watch: Watch) -> Step:
@@ -336,8 +331,9 @@ NONE: Final = Effects()
 def _of_settled(*, is_root: bool, has_waiters: bool) -> Effects:
     first: tuple[Follow, ...] = ("remember run",) if is_root else ()
     last: tuple[Follow, ...] = ("wake waiters",) if has_waiters else ()
-    after = (*first, "tell callers", "count settled", "meter storage", *last)
-    return Effects(after=after, if_unsure=("look again",))
+    return Effects(
+        after=(*first, "tell callers", "count settled", "meter storage", *last), if_unsure=("look again",)
+    )
 
 
 # By whether it is a root, and whether somebody waits for it.
@@ -350,18 +346,18 @@ _SETTLED: Final = {
 
 def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     """The effects when the row changes from `before` to `after` at this time."""
-    was_settled = before.is_settled
     if not after.is_settled:
-        return _of_live(before, after, now_ms, was_settled=was_settled)
-    if was_settled:
+        return _of_live(before, after, now_ms, was_settled=before.is_settled)
+    if before.is_settled:
         return NONE
     concerns_others = bool(after.waiters or after.watches) or (
         after.status is not Status.SUCCEEDED and _concerns_handler(after)
     )
     found = _SETTLED[after.is_root, concerns_others]
     # The dead letter is sent before the row is written. If the process ends in between, the step is still
-    # live and its wake-up comes. So no dead letter is ever missing.
-    return replace(found, dead_letter=sentence_of(after.error) or "") if after.is_dead_letter else found
+    # live and its wake-up comes. So no dead letter is ever missing. Others than the client may read it.
+    own = after.error and after.error.without_excerpt()
+    return replace(found, dead_letter=sentence_of(own) or "") if after.is_dead_letter else found
 
 
 def _concerns_handler(settled: Step) -> bool:
@@ -375,12 +371,13 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
     follows: tuple[Effect, ...] = ()
     if was_settled:
         follows = ("remember run", "count reopened") if after.is_root else ("count reopened",)
-    if after.due_at_ms is not None and _is_first_sent(before, after):
-        # The row says that somebody waits for the step only when its wake-up is acknowledged.
-        return Effects(ahead=SendWakeup(after.due_at_ms))
-    if after.due_at_ms is None or not _needs_wakeup(before, after):
+    is_first = before.has_no_wakeup and not after.has_no_wakeup and after.due_at_ms == before.due_at_ms
+    if after.due_at_ms is None or not (is_first or _needs_wakeup(before, after)):
         return Effects(after=follows) if follows else NONE
     wakeup = SendWakeup(after.due_at_ms)
+    if is_first:
+        # The row says that somebody waits for the step only when its wake-up is acknowledged.
+        return Effects(ahead=wakeup)
     if not is_soon(after.due_at_ms, now_ms):
         return Effects(beside=wakeup, after=follows, if_unsure=(wakeup,))
     return Effects(
@@ -398,14 +395,6 @@ def _needs_wakeup(before: Step, after: Step) -> bool:
     return (is_woken and after.status is Status.PENDING) or after.due_at_ms != before.due_at_ms
 
 
-def _is_first_sent(before: Step, after: Step) -> bool:
-    # A claim sends one for the end of its lease.
-    return before.has_no_wakeup and not after.has_no_wakeup and after.due_at_ms == before.due_at_ms
-
-
 def is_soon(due_at_ms: int, now_ms: int) -> bool:
-    """Whether a wake-up for this moment might overtake the write and find the row as it was before.
-
-    Such a wake-up would change nothing, so it is sent when the row is written.
-    """
+    """Whether a wake-up for this moment might overtake the write, and then find nothing to do."""
     return due_at_ms - now_ms < _SOON_MS

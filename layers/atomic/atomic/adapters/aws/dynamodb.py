@@ -1,6 +1,6 @@
 """The step store of an AWS runtime, in one DynamoDB table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # How many entries of each partition `count` reads and counts.
 _READ_MAX: Final = 100
 _COUNTED_MAX: Final = 1_000
+# Longer than the lease of an attempt that the API function makes, and the way of its watchdog.
+_INLINE_MS: Final = 120_000
 
 
 class DynamoStepStore:
@@ -38,7 +40,13 @@ class DynamoStepStore:
     """
 
     def __init__(
-        self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str, blobs: BlobItems
+        self,
+        calls: AwsCalls,
+        client: "DynamoDBClient",
+        *,
+        table_name: str,
+        blobs: BlobItems,
+        now_ms: Callable[[], int],
     ) -> None:
         self._calls = calls
         self._items = StepItems(client, table_name)
@@ -49,6 +57,7 @@ class DynamoStepStore:
         self._counts = CountItems(calls, client, table_name)
         self._roots = Index.of_roots(calls, client, table_name)
         self._failed = Index.of_failed(calls, client, table_name)
+        self._now_ms = now_ms
 
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken: one write."""
@@ -67,6 +76,11 @@ class DynamoStepStore:
             await self._calls.start(self._ended.note, step)
         return await self._calls.start(self._items.replace, step, expected_version)
 
+    async def list_live(self, step: Step) -> None:
+        """List a root as live that is listed as if it had succeeded: one write; nothing for others."""
+        if step.is_root and table.is_begun_inline(step):
+            await self._calls.start(self._items.list_live, step)
+
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """A page of the run's steps in the order of their ids."""
         return await self._calls.start(self._items.run, run_id, after, limit)
@@ -83,13 +97,22 @@ class DynamoStepStore:
         """A page of the step's children in the order of their ids, whole, eventually consistent."""
         return await self._calls.start(self._items.child_steps, parent_id, after, limit, max_bytes)
 
+    async def at_rest(self, step_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these steps have ended and concern nobody any more. Half a read unit a step."""
+        return await self._calls.start(self._items.at_rest, step_ids)
+
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first. A run that changes its status meanwhile may be left out."""
         statuses = list(Status) if query.status is None else [query.status]
-        partitions = [p for status in statuses for p in table.list_partitions(query.client_id, status)]
+        wanted = Range.of(query)
+        ranges = {p: wanted for status in statuses for p in table.list_partitions(query.client_id, status)}
+        if query.status is Status.RUNNING:
+            # Others are listed as if they had succeeded, but not for longer than their lease.
+            recent = replace(wanted, first=max(wanted.first, table.age(self._now_ms() - _INLINE_MS)))
+            ranges |= dict.fromkeys(table.list_partitions(query.client_id, Status.SUCCEEDED), recent)
         found: dict[str, Step] = {}
         candidates: list[str] = []
-        async for entry in self._roots.merged(partitions, Range.of(query)):
+        async for entry in self._roots.merged(ranges):
             candidates.append(table.id_of(entry["at"]["S"]))
             if len(found) + len(candidates) >= query.limit:
                 found |= await self._fitting(candidates, query)
@@ -102,7 +125,8 @@ class DynamoStepStore:
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
         ids: dict[str, None] = {}
-        async for entry in self._failed.merged(table.failed_partitions(query.client_id), Range.of(query)):
+        ranges = dict.fromkeys(table.failed_partitions(query.client_id), Range.of(query))
+        async for entry in self._failed.merged(ranges):
             ids[table.id_of(entry["at"]["S"])] = None
             if len(ids) == query.limit:
                 break

@@ -81,6 +81,21 @@ class StepItems:
         conflict = self._put(encoded, ConditionExpression="v = :expected", ExpressionAttributeValues=values)
         return None if conflict is None else _winner(conflict, step)
 
+    def list_live(self, root: Step) -> None:
+        """Move the entry of a root in the listing index, unless its row has changed, which moves it too."""
+        conditional(
+            self._client.update_item,
+            TableName=self._table,
+            Key=table.key_of(root.id),
+            UpdateExpression="SET lp = :partition, d = :due",
+            ConditionExpression="v = :version",
+            ExpressionAttributeValues={
+                ":partition": {"S": table.list_partition(root, root.status)},
+                ":due": {"N": str(root.due_at_ms)},
+                ":version": {"N": str(root.version)},
+            },
+        )
+
     def run(self, run_id: str, after: str | None, limit: int) -> list[Step]:
         """A page of the run's steps, strongly consistent."""
         steps: list[Step] = []
@@ -120,10 +135,19 @@ class StepItems:
         """The rows that exist, by id, strongly consistent."""
         steps: dict[str, Step] = {}
         for start in range(0, len(ids), _BATCH_MAX):
-            for item in self._batch([table.key_of(step_id) for step_id in ids[start : start + _BATCH_MAX]]):
+            part = [table.key_of(step_id) for step_id in ids[start : start + _BATCH_MAX]]
+            for item in self._batch(part, ConsistentRead=True):
                 step = rows.decode(item)
                 steps[step.id] = step
         return steps
+
+    def at_rest(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these steps are at rest. The rows may be a moment old; such a step stays at rest."""
+        wanted, found = [table.key_of(step_id) for step_id in dict.fromkeys(ids)], list[Item]()
+        for start in range(0, len(wanted), _BATCH_MAX):
+            found += self._batch(wanted[start : start + _BATCH_MAX], ProjectionExpression="pk, sk, g")
+        resting = (item for item in found if rows.is_at_rest(item))
+        return frozenset(keys.step_id(item["pk"]["S"], item["sk"]["S"]) for item in resting)
 
     def _put(self, encoded: rows.Encoded, **condition: Any) -> ConditionFailed | None:
         return conditional(
@@ -172,9 +196,9 @@ class StepItems:
         for page in pages:
             yield from page["Items"]
 
-    def _batch(self, wanted: list[Item]) -> Iterator[Item]:
+    def _batch(self, wanted: list[Item], **options: Any) -> Iterator[Item]:
         for attempt in range(_BATCH_TRIES):
-            request: Any = {self._table: {"Keys": wanted, "ConsistentRead": True}}
+            request: Any = {self._table: {"Keys": wanted, **options}}
             found: Any = self._client.batch_get_item(RequestItems=request)
             yield from found["Responses"].get(self._table, [])
             wanted = found.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])

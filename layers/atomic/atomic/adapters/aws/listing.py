@@ -5,7 +5,7 @@ matters.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,11 +74,11 @@ class Index:
         """The index of dead letters."""
         return cls(calls, client, table_name=table_name, name=table.FAILED_INDEX, partition="fp")
 
-    async def merged(self, partitions: Sequence[str], wanted: Range) -> AsyncIterator[Item]:
-        """The wanted entries of the partitions in the order of their sort keys."""
-        streams = [_Stream(self, partition, wanted) for partition in partitions]
+    async def merged(self, ranges: Mapping[str, Range]) -> AsyncIterator[Item]:
+        """The wanted entries of the partitions in the order of their sort keys, which is one for all."""
+        streams = [_Stream(self, partition, wanted) for partition, wanted in ranges.items()]
         await side_by_side(*(stream.fill() for stream in streams))
-        choose = max if wanted.newest_first else min
+        choose = max if all(wanted.newest_first for wanted in ranges.values()) else min
         while open_streams := [stream for stream in streams if stream.entries]:
             stream = choose(open_streams, key=lambda stream: str(stream.entries[0]["at"]["S"]))
             yield stream.entries.popleft()

@@ -80,6 +80,13 @@ def decode_outline(item: Item) -> StepOutline:
     )
 
 
+def is_at_rest(item: Item) -> bool:
+    """Whether the step of an item has succeeded and has no waiters, so that a wake-up has no use."""
+    progress = unpack_record(item["g"]["B"])
+    concerns = progress.keys() & {"waiters", "watches", "cancel_by_ms"}
+    return progress["status"] == Status.SUCCEEDED and not concerns
+
+
 def ttl_s(step: Step) -> int | None:
     """When DynamoDB may delete the step's item, in epoch seconds."""
     return None if step.expires_at_ms is None else step.expires_at_ms // 1000 + GRACE_S
@@ -111,9 +118,11 @@ def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:
     is_failed = step.is_dead_letter
     if not step.is_root and not is_failed:
         return dict.fromkeys(("lp", "fp", "at", "w", "k", "d"))
-    due_at_ms = None if step.is_settled else step.due_at_ms
+    is_inline = table.is_begun_inline(step)
+    status = Status.SUCCEEDED if is_inline else step.status
+    due_at_ms = None if step.is_settled or is_inline else step.due_at_ms
     return {
-        "lp": {"S": f"{spec.client_id}#{step.status.value}#{shard}"} if step.is_root else None,
+        "lp": {"S": table.list_partition(step, status)} if step.is_root else None,
         "fp": {"S": f"{spec.client_id}#{shard}"} if is_failed else None,
         "at": {"S": table.age(step.created_at_ms, step.id)},
         "w": {"S": spec.workflow_name},

@@ -1,8 +1,9 @@
 """Wake-ups in the far future as one-time schedules of EventBridge Scheduler."""
 
 import hashlib
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atomic.protocol import keys
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 # A schedule is invoked within the minute that follows its time (User Guide, "Schedule types"); the message
 # comes a minute early instead, and its receiver sends it again with the exact delay.
 _EARLY_MS: Final = 60_000
+# A universal target (User Guide, "Using universal targets"): Scheduler makes this call of the SQS API. The
+# target of a queue itself has a message group for FIFO queues only.
+_SEND_MESSAGE: Final = "scheduler:::aws-sdk:sqs:sendMessage"
 
 
 class WakeupScheduler:
@@ -32,10 +36,14 @@ class WakeupScheduler:
         self._client = client
         self._group_name = group_name
         self._role_arn = role_arn
+        self._partition = role_arn.split(":")[1]
         self._dead_letter_arn = dead_letter_arn
 
-    def schedule(self, step_id: str, at_ms: int, body: str, queue_arn: str) -> None:
-        """Make the schedule, unless it exists: one blocking call."""
+    def schedule(self, step_id: str, at_ms: int, message: dict[str, Any]) -> None:
+        """Make the schedule that sends the message, unless it exists: one blocking call.
+
+        `message` has the parameters of SendMessage.
+        """
         try:
             self._client.create_schedule(
                 Name=schedule_name(step_id, at_ms),
@@ -45,8 +53,8 @@ class WakeupScheduler:
                 FlexibleTimeWindow={"Mode": "OFF"},
                 ActionAfterCompletion="DELETE",
                 Target={
-                    "Arn": queue_arn,
-                    "Input": body,
+                    "Arn": f"arn:{self._partition}:{_SEND_MESSAGE}",
+                    "Input": json.dumps(message),
                     "RoleArn": self._role_arn,
                     "DeadLetterConfig": {"Arn": self._dead_letter_arn},
                 },

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.scheduler import WakeupScheduler
@@ -36,12 +36,13 @@ class SqsWakeupQueue:
     A wake-up within 15 minutes is a delayed message. One within half an hour comes after 15 minutes, and
     its receiver sends it again (`application.process_wakeup`). A later one is a one-time schedule.
 
-    There are two queues. One is for attempts that may take long, and for steps of which that is unknown: a
-    Lambda environment is occupied until its slowest attempt ends, and a queue hides a received message for
-    six times the time-out of its function.
+    There are two queues of due steps. One is for attempts that may take long, and for steps of which that
+    is unknown: a Lambda environment is occupied until its slowest attempt ends, and a queue hides a
+    received message for six times the time-out of its function. A third queue is for watchdogs, which are
+    received in large batches and never occupy an environment for long.
 
-    Messages carry their client as their group, so that one client's backlog does not delay the others'
-    steps (fair queues of standard queues).
+    Messages of due steps carry their client as their group, so that one client's backlog does not delay the
+    others' steps (fair queues of standard queues). Watchdogs have none, since a group costs extra.
 
     The dead-letter queue gets a message for each step that failed, and messages that are no wake-ups.
     """
@@ -53,6 +54,7 @@ class SqsWakeupQueue:
         *,
         queue: StepQueue,
         long_queue: StepQueue,
+        watchdog_queue: StepQueue,
         dead_letter_url: str,
         scheduler: WakeupScheduler,
         clock: Clock,
@@ -61,28 +63,53 @@ class SqsWakeupQueue:
         self._client = client
         self._queue = queue
         self._long_queue = long_queue
+        self._watchdog_queue = watchdog_queue
+        self._urls = {each.arn: each.url for each in (queue, long_queue, watchdog_queue)}
         self._dead_letter_url = dead_letter_url
         self._scheduler = scheduler
         self._clock = clock
 
-    def send(self, step_id: str, at_ms: int, *, client_id: str, attempt_ms: int | None) -> Awaitable[None]:
+    def send(
+        self,
+        step_id: str,
+        at_ms: int,
+        *,
+        client_id: str,
+        attempt_ms: int | None,
+        is_watchdog: bool = False,
+    ) -> Awaitable[None]:
         """Begin sending at once; the awaitable raises StoreUnavailable if SQS did not acknowledge."""
         wait_ms = at_ms - self._clock.now_ms()
         is_soon_over = attempt_ms is not None and attempt_ms <= SHORT_ATTEMPT_MAX_MS
         queue = self._queue if is_soon_over else self._long_queue
-        body = encode_wakeup(step_id, at_ms)
+        body, message = encode_wakeup(step_id, at_ms), {"MessageGroupId": client_id}
         if wait_ms >= SCHEDULED_FROM_MS:
-            return self._calls.start(self._scheduler.schedule, step_id, at_ms, body, queue.arn)
-        return self._calls.start(self._send, queue.url, body, delay_s(wait_ms), client_id)
+            to = {"QueueUrl": queue.url, "MessageBody": body, **message}
+            return self._calls.start(self._scheduler.schedule, step_id, at_ms, to)
+        # One that is due already has been looked at.
+        if is_watchdog and wait_ms > 0:
+            queue, message = self._watchdog_queue, {}
+        return self._calls.start(self._send, queue.url, body, delay_s(wait_ms), message)
 
-    def delay(self, source_arn: str, receipt: str, receives: int) -> Awaitable[None]:
-        """Begin to have a message that could not be processed delivered again, later each time."""
-        queue = self._long_queue if source_arn == self._long_queue.arn else self._queue
-        again_s = min(AGAIN_AFTER_S * 2 ** (receives - 1), DELAY_MAX_S)
-        return self._calls.start(self._hide, queue.url, receipt, again_s)
+    def is_of_watchdogs(self, source_arn: str) -> bool:
+        """Whether messages of this queue are watchdogs."""
+        return source_arn == self._watchdog_queue.arn
+
+    def hide(self, source_arn: str, receipt: str, for_s: int) -> Awaitable[None]:
+        """Begin to have a message that was received delivered again after this time."""
+        return self._calls.start(self._hide, self._urls[source_arn], receipt, for_s)
+
+    def send_again(self, source_arn: str, body: str, delay_s: int, group: str | None) -> Awaitable[None]:
+        """Begin to send a message to the queue that it came from, as one that was never received."""
+        message = {} if group is None else {"MessageGroupId": group}
+        return self._calls.start(self._send, self._urls[source_arn], body, delay_s, message)
 
     def dead_letter(self, step_id: str, reason: str) -> Awaitable[None]:
-        """Begin to send a dead letter; moving the message back redrives the step."""
+        """Begin to send a dead letter; moving the message back redrives the step.
+
+        Others than the client may read the queue. So the reason has only what Atomic says, and nothing of
+        what the endpoint said.
+        """
         return self.quarantine(encode_dead_letter(step_id), reason)
 
     def quarantine(self, body: str, reason: str) -> Awaitable[None]:
@@ -96,11 +123,16 @@ class SqsWakeupQueue:
             MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
         )
 
-    def _send(self, url: str, body: str, delay: int, group: str) -> None:
-        self._client.send_message(QueueUrl=url, MessageBody=body, DelaySeconds=delay, MessageGroupId=group)
+    def _send(self, url: str, body: str, delay: int, more: dict[str, Any]) -> None:
+        self._client.send_message(QueueUrl=url, MessageBody=body, DelaySeconds=delay, **more)
 
     def _hide(self, url: str, receipt: str, for_s: int) -> None:
         self._client.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=for_s)
+
+
+def again_s(receives: int) -> int:
+    """When a message that could not be processed is delivered again: later each time."""
+    return int(min(AGAIN_AFTER_S * 2 ** (receives - 1), DELAY_MAX_S))
 
 
 def delay_s(wait_ms: int) -> int:

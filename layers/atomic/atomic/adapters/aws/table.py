@@ -10,7 +10,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | p, r | steps | payload and text of the response, unless stored apart: a string, or bytes when deflated |
 | x | steps with large texts | when the first of these may be deleted unless it is kept, in epoch s |
 | t | large texts | the text, deflated; pk the run id, sk `~<position>#<digest>` |
-| lp | roots | partition of the listing index: `<client>#<status>#<shard>` |
+| lp | roots | partition of the listing index: `<client>#<status>#<shard>` (see `is_begun_inline`) |
 | fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
@@ -30,6 +30,7 @@ both, and no query reads them. Texts above 64 KiB, deflated, are in the bucket (
 from typing import Any, Final
 
 from atomic.domain.steps import Step
+from atomic.protocol.enums import Status
 
 # Beginnings of the partition keys, by which the roles of the functions say what they may touch
 # (`entrypoints.aws.access`).
@@ -82,6 +83,11 @@ def key_of(step_id: str) -> dict[str, Any]:
     return {"pk": {"S": run_id}, "sk": {"S": position}}
 
 
+def list_partition(root: Step, status: Status) -> str:
+    """The partition of the listing index for a root in this state."""
+    return f"{root.spec.client_id}#{status.value}#{shard_of(root)}"
+
+
 def list_partitions(client_id: str, status: str) -> list[str]:
     """The partitions of the listing index that hold a client's runs in a state."""
     return [f"{client_id}#{status}#{shard}" for shard in range(SHARDS)]
@@ -90,6 +96,15 @@ def list_partitions(client_id: str, status: str) -> list[str]:
 def failed_partitions(client_id: str) -> list[str]:
     """The partitions of the index of dead letters that hold a client's failed steps."""
     return [f"{client_id}#{shard}" for shard in range(SHARDS)]
+
+
+def is_begun_inline(step: Step) -> bool:
+    """Whether the row says no more than that its first attempt was begun when it was created.
+
+    Such a root is in the listing index as if it had succeeded. Most soon have, and then the entry stays as
+    it is: one index write instead of three.
+    """
+    return step.version == 1 and step.status is Status.RUNNING and step.attempt_count == 1
 
 
 def shard_of(step: Step) -> int:

@@ -1,13 +1,14 @@
 """Telemetry as EMF: one log line an invocation, which CloudWatch turns into metrics."""
 
+import json
+import time
 from typing import Final
-
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 
+# The values of a metric in one line (User Guide, "Embedded metric format").
+_VALUES_MAX: Final = 100
 # A custom metric costs $0.30 a month, so no client and no workflow is a dimension (CloudWatch pricing).
 _OUTCOMES: Final = {kind: "Attempts" + kind.value.title().replace("_", "") for kind in OutcomeKind}
 
@@ -16,8 +17,9 @@ class EmfTelemetry:
     """Collects what happens in an invocation; `flush` writes it out."""
 
     def __init__(self, *, namespace: str, service: str) -> None:
-        self._metrics = AmazonCloudWatchEMFProvider(namespace=namespace, service=service)
-        self._is_empty = True
+        self._namespace = namespace
+        self._service = service
+        self._values: dict[str, list[float]] = {}
 
     def started(self, step: Step) -> None:
         """A step was created."""
@@ -38,7 +40,7 @@ class EmfTelemetry:
         if step.finished_at_ms is not None:
             name = "RunSeconds" if step.is_root else "StepSeconds"
             lasted_s = (step.finished_at_ms - step.created_at_ms) / 1000
-            self._add(name, MetricUnit.Seconds, lasted_s)
+            self._add(name, lasted_s)
 
     def reopened(self, step: Step) -> None:
         """A settled step is live again."""
@@ -47,7 +49,7 @@ class EmfTelemetry:
 
     def lagged(self, lag_ms: int) -> None:
         """A due step was picked up late."""
-        self._add("ScheduleLagMs", MetricUnit.Milliseconds, lag_ms)
+        self._add("ScheduleLagMs", lag_ms)
 
     def deferred(self, step: Step) -> None:
         """A due step was deferred."""
@@ -60,18 +62,31 @@ class EmfTelemetry:
 
     def swept(self, live_roots: int, lasted_s: float) -> None:
         """Maintenance has swept a client. The values of all clients add up to the stack's live roots."""
-        self._add("LiveRoots", MetricUnit.Count, live_roots)
-        self._add("SweepSeconds", MetricUnit.Seconds, lasted_s)
+        self._add("LiveRoots", live_roots)
+        self._add("SweepSeconds", lasted_s)
 
     def flush(self) -> None:
-        """Write what was collected since the last time, if anything."""
-        if not self._is_empty:
-            self._metrics.flush_metrics()
-            self._is_empty = True
+        """Write what was collected since the last time, if anything, in as few bytes as CloudWatch takes.
+
+        The form is that of the User Guide, "Embedded metric format". The units are in the names.
+        """
+        values, self._values = self._values, {}
+        if not values:
+            return
+        metrics = [{"Name": name} for name in values]
+        one = {"Namespace": self._namespace, "Dimensions": [["service"]], "Metrics": metrics}
+        line: dict[str, object] = {
+            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [one]}
+        }
+        line |= {"service": self._service}
+        line |= {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+        print(json.dumps(line, separators=(",", ":")), flush=True)
 
     def _count(self, name: str) -> None:
-        self._add(name, MetricUnit.Count, 1)
+        self._add(name, 1)
 
-    def _add(self, name: str, unit: MetricUnit, value: float) -> None:
-        self._metrics.add_metric(name=name, unit=unit, value=value)
-        self._is_empty = False
+    def _add(self, name: str, value: float) -> None:
+        values = self._values.setdefault(name, [])
+        values.append(value)
+        if len(values) == _VALUES_MAX:
+            self.flush()

@@ -19,22 +19,36 @@ class PoisonMessage(ValueError):
 class Wakeup:
     """`at_ms` is the moment it was sent for, None if the message does not have it.
 
-    `dead_letter`: the step failed, and its message was moved back to redrive it.
+    `dead_letter`: the step failed, and its message was moved back to redrive it. `alone`: its receivers may
+    have ended because of it, so it is processed apart from others.
     """
 
     step_id: str
     at_ms: int | None = None
     dead_letter: bool = False
+    alone: bool = False
+
+
+def encode(wakeup: Wakeup) -> str:
+    """The body of a message. The row says when a step is due; `at` shows which wake-ups are outdated."""
+    said: dict[str, Any] = {"v": _VERSION, "stepId": wakeup.step_id}
+    if wakeup.at_ms is not None:
+        said["at"] = wakeup.at_ms
+    if wakeup.dead_letter:
+        said["deadLetter"] = True
+    if wakeup.alone:
+        said["alone"] = True
+    return json.dumps(said, separators=(",", ":"))
 
 
 def encode_wakeup(step_id: str, at_ms: int) -> str:
-    """The body of a wake-up. The row says when the step is due; `at` shows which wake-ups are outdated."""
-    return _encode({"v": _VERSION, "stepId": step_id, "at": at_ms})
+    """The body of a wake-up."""
+    return encode(Wakeup(step_id, at_ms))
 
 
 def encode_dead_letter(step_id: str) -> str:
     """The body of a dead letter."""
-    return _encode({"v": _VERSION, "stepId": step_id, "deadLetter": True})
+    return encode(Wakeup(step_id, dead_letter=True))
 
 
 def parse_wakeup(body: str) -> Wakeup:
@@ -45,6 +59,9 @@ def parse_wakeup(body: str) -> Wakeup:
         said: Any = json.loads(body)
     except (ValueError, RecursionError):
         raise PoisonMessage("the body is not JSON") from None
+    if isinstance(said, dict) and isinstance(said.get("MessageBody"), str):
+        # A call that Scheduler could not make. It is in the dead-letter queue as a whole.
+        return parse_wakeup(said["MessageBody"])
     if not isinstance(said, dict) or type(said.get("v")) is not int or said["v"] != _VERSION:
         raise PoisonMessage(f"the body is no wake-up of version {_VERSION}")
     step_id = said.get("stepId")
@@ -52,9 +69,8 @@ def parse_wakeup(body: str) -> Wakeup:
         raise PoisonMessage("the wake-up names no step")
     at_ms = said.get("at")
     return Wakeup(
-        step_id, at_ms if type(at_ms) is int else None, dead_letter=said.get("deadLetter") is True
+        step_id,
+        at_ms if type(at_ms) is int else None,
+        dead_letter=said.get("deadLetter") is True,
+        alone=said.get("alone") is True,
     )
-
-
-def _encode(said: dict[str, Any]) -> str:
-    return json.dumps(said, separators=(",", ":"))

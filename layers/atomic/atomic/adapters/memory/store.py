@@ -61,6 +61,9 @@ class MemoryStepStore:
         self._rows[step.id] = _row(step)
         return None
 
+    async def list_live(self, step: Step) -> None:
+        """Nothing: every row is found."""
+
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """A page of the run's steps in the order of their ids."""
         steps = [step for step in self._of_run(run_id) if after is None or step.id > after]

@@ -47,6 +47,7 @@ class MemoryWakeupQueue:
         *,
         client_id: str,
         attempt_ms: int | None,  # noqa: ARG002 - attempts of every length have their own tasks here
+        is_watchdog: bool = False,  # noqa: ARG002 - a timer costs nothing
     ) -> Awaitable[None]:
         """Keep the wake-up, unless there is an earlier one for the step."""
         too_far = self._horizon_ms is not None and at_ms > self._clock.now_ms() + self._horizon_ms

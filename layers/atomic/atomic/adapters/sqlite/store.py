@@ -103,8 +103,10 @@ class SqliteStepStore:
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
-        changing = mutable_columns(step)
-        return await self._writer.submit(self._replace, step, expected_version, changing)
+        return await self._writer.submit(self._replace, step, expected_version, mutable_columns(step))
+
+    async def list_live(self, step: Step) -> None:
+        """Nothing: every row is found."""
 
     async def run(self, run_id: str, *, after: str | None, limit: int) -> Sequence[Step]:
         """A page of the run's steps in the order of their ids."""

@@ -46,6 +46,8 @@ class LambdaSettings(ClientStoreSettings):
     queue_arn: str = Field(description="the ARN of this queue")
     long_queue_url: str = Field(description="the queue of long attempts")
     long_queue_arn: str = Field(description="the ARN of this queue")
+    watchdog_queue_url: str = Field(description="the queue of wake-ups for the ends of leases")
+    watchdog_queue_arn: str = Field(description="the ARN of this queue")
     dead_letter_queue_url: str = Field(description="the queue of dead letters")
     dead_letter_queue_arn: str = Field(description="the ARN of this queue")
     schedule_group: str = Field(description="the schedule group for wake-ups that are far in the future")

@@ -89,6 +89,7 @@ class AwsRuntime:
                 settings.bucket,
                 retention_days=settings.retention_days,
             ),
+            now_ms=SystemClock().now_ms,
         )
         self.engine = self._open_engine()
         self._admin = ClientAdmin(
@@ -123,6 +124,7 @@ class AwsRuntime:
             sqs,
             queue=StepQueue(settings.queue_url, settings.queue_arn),
             long_queue=StepQueue(settings.long_queue_url, settings.long_queue_arn),
+            watchdog_queue=StepQueue(settings.watchdog_queue_url, settings.watchdog_queue_arn),
             dead_letter_url=settings.dead_letter_queue_url,
             scheduler=WakeupScheduler(
                 scheduler,
