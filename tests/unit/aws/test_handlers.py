@@ -182,12 +182,14 @@ def at_function_url(event: dict[str, Any], name: str) -> dict[str, Any]:
     """The event of the same request at a function URL (Lambda developer guide, Invoking function URLs)."""
     domain = f"{name}.lambda-url.eu-central-1.on.aws"
     request = {**event["requestContext"], "domainName": domain, "domainPrefix": name, "apiId": name}
+    # Members without a value may be there or not.
+    request |= {"authentication": None, "authorizer": None}
     return {
         **event,
         "routeKey": "$default",
         "cookies": [],
         "headers": {**event["headers"], "host": domain},
-        "requestContext": {**request, "routeKey": "$default", "stage": "$default", "authentication": None},
+        "requestContext": {**request, "routeKey": "$default", "stage": "$default"},
     }
 
 

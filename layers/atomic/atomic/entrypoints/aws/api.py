@@ -73,7 +73,8 @@ def api_request(event: Mapping[str, Any]) -> ApiRequest:
     """The request in an event."""
     body = event.get("body") or ""
     # Only the gateway writes this, on the routes for which it has checked the caller's signature.
-    caller = event["requestContext"].get("authorizer", {}).get("iam", {}).get("userArn") or ""
+    authorizer = event["requestContext"].get("authorizer") or {}
+    caller = (authorizer.get("iam") or {}).get("userArn") or ""
     path = unquote(event["rawPath"])
     return ApiRequest(
         method=event["requestContext"]["http"]["method"],
