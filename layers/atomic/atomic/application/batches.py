@@ -6,7 +6,7 @@ from typing import Final, TypeVar, cast
 
 T = TypeVar("T")
 
-# As many as a commit of the embedded runtime takes. Their payloads are 64 MB at the very most.
+# As many as a commit of the embedded runtime takes.
 AT_ONCE: Final = 250
 
 

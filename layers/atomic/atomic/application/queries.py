@@ -24,7 +24,7 @@ from atomic.protocol.enums import NotRedrivable, Status
 # Lambda answers with 6 MB at most, and writes the document as a JSON string: each quotation mark takes two
 # bytes, and characters outside ASCII take three times their length on runtimes before Python 3.12.
 _PAGE_MAX_BYTES: Final = 2_000_000
-# A hundred of the largest steps are 50 MB.
+# Rows have no large texts, so a hundred are a megabyte or so.
 _READ_AT_ONCE: Final = 100
 _STEP_BYTES: Final = 1_500
 _ATTEMPT_BYTES: Final = 430
