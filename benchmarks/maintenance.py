@@ -30,7 +30,8 @@ ENVIRON: Final = {
     "ATOMIC_MAINTENANCE_QUEUE_URL": "https://sqs/maintenance", "ATOMIC_SCHEDULE_GROUP": "atomic",
     "ATOMIC_SCHEDULE_ROLE_ARN": "arn:role", "ATOMIC_RETENTION_DAYS": "30", "ATOMIC_WAIT_MAX_MS": "25000",
     "ATOMIC_WATCHDOG_QUEUE_URL": "https://sqs/watch", "ATOMIC_WATCHDOG_QUEUE_ARN": "arn:watch",
-    "ATOMIC_BUCKET": "atomic", "ATOMIC_STAGE": "test", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_KEY_PEPPER": "p" * 32,
+    "ATOMIC_BUCKET": "atomic", "ATOMIC_STAGE": "test", "ATOMIC_ALLOW_PRIVATE": "false",
+    "ATOMIC_KEY_PEPPER": "p" * 32,
     "POWERTOOLS_SERVICE_NAME": "atomic", "POWERTOOLS_METRICS_NAMESPACE": "Atomic",
 }  # fmt: skip
 _OVERDUE_ONE_IN: Final = 1_000

@@ -128,7 +128,7 @@ async def scenario_waiting_for_a_step_ends_when_the_time_is_over(runtime: Runtim
 async def scenario_stats_count_runs_and_live_steps(runtime: Runtime) -> None:
     nothing = (await runtime.get("/stats")).json
     assert (nothing["runs"], nothing["live"], nothing["deadLetters"]) == ({}, {}, 0)
-    assert (nothing["window"], nothing["oldestDueAt"]) == (86_400_000, None)
+    assert (nothing["window"], nothing["oldestDueAt"]) == (300_000, None)
     await start_runs(runtime, 2)
     await run_of_steps(runtime, 2)
     await runtime.start(document(runtime.endpoint("/lost", always(410)), key="lost"))
