@@ -6,6 +6,8 @@ from typing import Final
 import pytest
 
 from atomic.domain.events import (
+    AnswerOverdue,
+    AnswersLater,
     Cancelled,
     Claimed,
     Ended,
@@ -130,6 +132,17 @@ def test_a_step_woken_at_the_time_of_its_recheck_gets_a_wakeup() -> None:
     assert (after.status, after.due_at_ms) == (Status.PENDING, waiting.due_at_ms)
     wakeup = SendWakeup(NOW)
     assert effects_of(waiting, after, NOW) == Effects(after=(wakeup,), if_unsure=(wakeup,))
+
+
+def test_an_answer_that_is_overdue_and_retried_at_once_gets_a_wakeup() -> None:
+    policy = RetryPolicy(count=3, back_off_ms=0)
+    late = begin(replace(HTTP, retry=policy), keys.ROOT, NOW, "nonce")
+    late = transition(late, AnswersLater("nonce", 60_000), NOW)
+    assert late.due_at_ms == NOW + 60_000
+    after = transition(late, AnswerOverdue(NOW + 60_000, 0.5), NOW + 60_000)
+    assert (after.status, after.due_at_ms) == (Status.RETRYING, late.due_at_ms)
+    wakeup = SendWakeup(NOW + 60_000)
+    assert effects_of(late, after, NOW + 60_000) == Effects(after=(wakeup,), if_unsure=(wakeup,))
 
 
 @pytest.mark.parametrize("step", [CHILD, succeeded(CHILD)])

@@ -1,9 +1,7 @@
 """`transition`: how an event changes a step. An event that does not fit the state changes nothing.
 
 `effects_of` returns what must follow from the change, as data. `application.commit` runs these effects. An
-effect that other processes depend on may be run twice: a process that finds that it may not have been run,
-runs it. A needless wake-up finds nothing to do, and the row tells whether a dead letter is valid. What a
-process only counts or remembers is lost when the process ends.
+effect that others depend on may be run twice. What a process only counts is lost when it ends.
 """
 
 from dataclasses import dataclass, replace
@@ -389,10 +387,12 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
 
 
 def _needs_wakeup(before: Step, after: Step) -> bool:
-    # A step may be woken at the very time of its recheck. The wake-up for this time may have been taken by
-    # the process that rechecks the step. A cancel may be requested at the very time of an attempt.
+    # The receiver of the wake-up for this very time may be about to change the step: it is woken when it is
+    # rechecked, a cancel is requested when an attempt is due, an answer that is overdue is retried at once.
     is_woken = before.status is Status.WAITING or before.cancelling != after.cancelling
-    return (is_woken and after.status is Status.PENDING) or after.due_at_ms != before.due_at_ms
+    is_retried = before.answer_by_ms is not None and after.status is Status.RETRYING
+    is_again = (is_woken and after.status is Status.PENDING) or is_retried
+    return is_again or after.due_at_ms != before.due_at_ms
 
 
 def is_soon(due_at_ms: int, now_ms: int) -> bool:
