@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -106,6 +107,18 @@ def test_an_answer_is_that_of_a_gateway_or_plain_json(
     else:
         assert answer.body == body
     assert ("x-made" in answer.headers) is (status == 201)
+
+
+@pytest.mark.parametrize(
+    "answered", [{"paid": math.nan}, {"statusCode": 500, "body": "", "took": math.inf}, "\ud800"]
+)
+def test_an_answer_that_is_not_json_is_no_success(aws: tuple[str, FakeLambda], answered: Any) -> None:
+    at, fake = aws
+    # Python's encoder, which Lambda's runtime uses, writes NaN, Infinity and half of a surrogate pair.
+    fake.functions["shop"] = lambda *_: answered
+    outcome = classify(post(at, "lambda:shop"), RetryPolicy(), 0)
+    assert outcome.error is not None
+    assert (outcome.kind, outcome.error.kind) == (OutcomeKind.PERMANENT, ErrorKind.RESPONSE_NOT_STORABLE)
 
 
 def failing(error: BaseException) -> Any:

@@ -137,7 +137,8 @@ def answer_of(answer: EndpointResponse, timeout_ms: int) -> EndpointResponse:
         return _failure(payload if isinstance(payload, dict) else {}, timeout_ms)
     if isinstance(payload, dict) and "statusCode" in payload:
         return _of_gateway(payload)
-    return EndpointResponse(status=200, headers=_JSON, body=b"" if payload is None else answer.body)
+    # Text that is not JSON is kept: whether it can be stored is decided as for any endpoint.
+    return EndpointResponse(status=200, headers=_JSON, body=b"" if answer.body == b"null" else answer.body)
 
 
 def _failure(payload: dict[str, Any], timeout_ms: int) -> EndpointResponse:
