@@ -107,7 +107,7 @@ async def scenario_a_token_reads_only_its_own_runs(runtime: Runtime) -> None:
 
 async def scenario_a_token_that_is_forged_over_or_for_a_revoked_key_is_refused(runtime: Runtime) -> None:
     url = runtime.endpoint("/app/shop", answer_ok)
-    added = (await operate(runtime, "POST", f"/{OPERATED}/keys", {"scopes": ["start"]})).json
+    added = (await operate(runtime, "POST", f"/{OPERATED}/keys", {"scopes": ["start", "read"]})).json
     body = {"workflows": {"shop": url}, "keyPrefix": "k:"}
     asked = [
         (
@@ -148,6 +148,8 @@ async def scenario_a_token_is_asked_for_what_its_key_may(runtime: Runtime) -> No
 
     for field, more in (
         ("steps", {"steps": True}),
+        # Under this prefix others may have started runs, which this key may not read.
+        ("keyPrefix", {"keyPrefix": "user-1:"}),
         ("keyPrefix", {"keyPrefix": "user-1"}),
         ("keyPrefix", {"keyPrefix": "a b:"}),
         ("expiresIn", {"expiresIn": 86_400_001}),

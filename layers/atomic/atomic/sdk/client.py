@@ -250,7 +250,8 @@ class Client(EventsOfClient):
 
         - `workflows`: the URL of each workflow, by name, that the token may start.
         - `key_prefix`: the keys of its runs begin with it, as in "user-42:" (default: a new prefix, which
-          the result shows). It ends with a character that is no letter or digit.
+          the result shows). It ends with a character that is no letter or digit. Giving it takes a key
+          with the scope `read`.
         - `expires_in`: seconds, or a timedelta, until it expires (default 15 minutes; a day at most).
         - `steps`: whether it may also read the steps of its runs (default False: only their outcomes). It
           needs a key for `read`.

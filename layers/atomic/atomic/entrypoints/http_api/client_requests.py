@@ -186,7 +186,8 @@ class StartTokenRequest(WireModel):
     key_prefix: KeyPrefix | None = Field(
         default=None,
         description="Only runs whose idempotencyKey begins like this. It ends with a character that is no "
-        "letter or digit, so that `user-1:` is not `user-12:`; the default is a new one.",
+        "letter or digit, so that `user-1:` is not `user-12:`; the default is a new one. One of "
+        "yours needs a key for `read`.",
     )
     steps: bool = Field(
         default=False,

@@ -143,8 +143,11 @@ async def post_start_token(api: Api, request: ApiRequest, client: Client) -> Api
     wanted = await read(api, client, request, StartTokenRequest)
     for url in wanted.workflows.values():
         check_url(api, client, _parsed(url), "workflows")
-    if wanted.steps and not has_scope(client.scopes, "read"):
-        raise problems.invalid("steps", "only a key with the scope read may give this; leave it out")
+    if not has_scope(client.scopes, "read"):
+        # Under a prefix that is not new, others may have started runs.
+        for field, given in (("steps", wanted.steps), ("keyPrefix", wanted.key_prefix)):
+            if given:
+                raise problems.invalid(field, "only a key with the scope read may give this; leave it out")
     ends_s = (api.engine.clock.now_ms() + wanted.expires_in) // 1000
     token = StartToken(
         client_id=client.id,
