@@ -10,6 +10,7 @@ No web framework is used (decision 0063).
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
@@ -49,6 +50,9 @@ _AUTHORITY: Final = re.compile(
 )
 # Closing a connection with unread bytes resets it, and then the caller never sees the 413.
 _DRAINED_MAX_BYTES: Final = 4 * BODY_MAX_BYTES
+# Larger bodies are received so many at a time. Callers are not known yet, and could fill the memory.
+SMALL_BYTES: Final = 256 * 1024
+LARGE_AT_ONCE: Final = 64
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -309,6 +313,7 @@ class AsgiApp:
         self._api = api
         self._metrics = metrics
         self._browsers = browsers
+        self._large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -318,7 +323,7 @@ class AsgiApp:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
             hosts += name == "host"
-        body = await _read_body(headers.get("content-length", ""), receive)
+        body = await read_body(headers.get("content-length", ""), receive, self._large_bodies)
         request = ApiRequest(
             method=scope["method"],
             path=scope["path"],
@@ -361,25 +366,28 @@ def _wrong_host(scope: Scope, hosts: int) -> Problem | None:
     return invalid("Host", "HTTP/1.1 needs this header once; send the name or address that you connect to")
 
 
-async def _read_body(content_length: str, receive: Receive) -> bytes | None:
+async def read_body(content_length: str, receive: Receive, large: asyncio.Semaphore) -> bytes | None:
     """The whole body; None when it is too large, or when the caller disconnected before its end."""
     if content_length.isdigit() and int(content_length) > _DRAINED_MAX_BYTES:
         return None
     # Joined at the end: otherwise a body that comes byte by byte would be copied for each byte.
     parts: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size <= BODY_MAX_BYTES:
-            parts.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(parts) if size <= BODY_MAX_BYTES else None
-        if size > _DRAINED_MAX_BYTES:
-            return None
+    async with AsyncExitStack() as turn:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size <= BODY_MAX_BYTES:
+                parts.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(parts) if size <= BODY_MAX_BYTES else None
+            if size > _DRAINED_MAX_BYTES:
+                return None
+            if size - len(chunk) <= SMALL_BYTES < size:
+                await turn.enter_async_context(large)
 
 
 async def _send(send: Send, response: ApiResponse, extra: dict[str, str]) -> None:
