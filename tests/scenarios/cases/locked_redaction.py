@@ -58,6 +58,24 @@ async def scenario_readers_are_shown_hashes_of_what_the_endpoint_gets(runtime: R
     assert (await read(runtime, f"/steps/{other.json['id']}"))[0]["payload"] == {"email": hashes[0]}
 
 
+async def scenario_a_payload_that_is_read_alone_is_hidden_as_well(runtime: Runtime) -> None:
+    async def echo(call: EndpointCall) -> EndpointReply:
+        return EndpointReply(json={"got": call.payload})
+
+    url = runtime.endpoint("/app/large", echo)
+    for padding in (0, 5_000, 300_000):
+        payload = {**PAYLOAD, "padding": "x" * padding}
+        started = await start_as(runtime, CLIENT, document(url, key=f"large-{padding}", payload=payload))
+        assert started.json["response"] == {"got": payload}
+        alone, alone_text = await read(runtime, f"/steps/{started.json['id']}/payload")
+        step_text = (await read(runtime, f"/steps/{started.json['id']}"))[1]
+        run_text = (await read(runtime, f"/runs/{started.json['runId']}"))[1]
+        for secret in SECRETS:
+            assert secret not in alone_text + step_text + run_text
+        assert HASH.fullmatch(alone["email"])
+        assert (alone["n"], len(alone["padding"])) == (1, padding)
+
+
 async def scenario_a_handler_reads_the_real_results_of_its_steps(runtime: Runtime) -> None:
     url = runtime.endpoint("/app/remembering", answer_ok)
     root = (await start_as(runtime, CLIENT, document(url, key="private-9"))).json["id"]
