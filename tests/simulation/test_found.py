@@ -150,6 +150,66 @@ def test_an_early_wakeup_is_spare_unless_it_is_for_the_moment_at_which_the_step_
             assert _sent(case, its_own_ms) == [(row.id, due_at_ms)]
 
 
+class SetBack:
+    """A clock that is set back by a millisecond after it was read once, or a few times."""
+
+    def __init__(self, reads: int) -> None:
+        self._left = reads
+
+    def now_ms(self) -> int:
+        self._left -= 1
+        return EPOCH_MS + (0 if self._left >= 0 else -1)
+
+    wall_ms = now_ms
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        running(status=Status.PENDING, nonce=None, attempt_count=0, attempt_log=(), due_at_ms=EPOCH_MS),
+        running(due_at_ms=EPOCH_MS),
+        running(due_at_ms=EPOCH_MS, answer_by_ms=EPOCH_MS),
+        waiting_child(due_at_ms=EPOCH_MS),
+    ],
+    ids=["pending", "lost", "unanswered", "waiting"],
+)
+def test_a_step_that_is_due_has_a_wakeup_after_its_clock_was_set_back(row: Step) -> None:
+    for reads in range(1, 8):
+        case = Case(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), row, replace(running(), id="x"))
+
+        async def take(case: Case = case, reads: int = reads) -> None:
+            await process_wakeup(replace(case.engine(), clock=SetBack(reads)), row.id, row.due_at_ms)
+
+        case.play(take())
+        after = case.row(row.id)
+        assert after.is_settled or after.due_at_ms in {at_ms for _, at_ms in case.wakeups.sent}, reads
+
+
+def test_a_step_that_was_deferred_too_late_has_a_wakeup() -> None:
+    """Other writers hold the write up until the time to which the step is deferred is over."""
+    row = running(status=Status.PENDING, nonce=None, attempt_count=0, attempt_log=(), due_at_ms=EPOCH_MS)
+    case = Case(begin(SPEC, keys.ROOT, EPOCH_MS, "nonce"), row)
+    write = case.store.replace
+
+    async def comes_late(step: Step, expected_version: int) -> Step | None:
+        case.store.replace = write  # type: ignore[method-assign]
+        await asyncio.sleep(600)
+        await write(replace(row, version=row.version + 1, waiters=(ROOT_ID,)), row.version)
+        return await write(step, expected_version)
+
+    async def take() -> None:
+        engine = case.engine()
+        case.store.replace = comes_late  # type: ignore[method-assign]
+        engine.admission.permit = no_permit  # type: ignore[method-assign]
+        await process_wakeup(engine, row.id, row.due_at_ms)
+
+    async def no_permit(_spec: Any) -> None:
+        return None
+
+    case.play(take())
+    assert case.wakeups.sent[-1] == (row.id, row.due_at_ms)
+
+
 def test_after_the_first_attempt_the_wakeup_of_its_lease_is_not_spare() -> None:
     """The process of the first attempt held no wake-up, and may have died before it sent one."""
     row = waiting_child(attempt_count=1)

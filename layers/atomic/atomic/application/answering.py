@@ -59,12 +59,13 @@ async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
     return after
 
 
-async def end_unanswered(engine: Engine, due: Step) -> None:
-    """End the attempt of a step that is due, whose answer was postponed and has not come."""
+async def end_unanswered(engine: Engine, due: Step) -> Step:
+    """End the attempt of a step that is due, whose answer was postponed and has not come; the row."""
     event = AnswerOverdue(due.answer_by_ms or 0, engine.entropy.fraction())
     after, effects = await commit(engine, due, event)
     if effects is not None:
         engine.telemetry.attempt_ended(after, after.attempt_log[-1])
+    return after
 
 
 def _is_under_way(step: Step, attempt: int) -> bool:

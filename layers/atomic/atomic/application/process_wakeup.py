@@ -40,6 +40,7 @@ async def process_wakeup(
         if is_due or not _is_spare(step, wakeup_at_ms):
             await engine.send_wakeup(step, step.due_at_ms)
     elif not await is_over(engine, step):
+        engine.telemetry.lagged(now_ms - step.due_at_ms)
         await _process_due(engine, step, step.due_at_ms, now_ms)
 
 
@@ -53,39 +54,48 @@ async def _process_settled(engine: Engine, step: Step) -> None:
 
 
 async def _process_due(engine: Engine, step: Step, due_at_ms: int, now_ms: int) -> None:
-    engine.telemetry.lagged(now_ms - due_at_ms)
+    after = await _after_due(engine, step, now_ms)
+    if after is not None and after.due_at_ms == due_at_ms:
+        # The clock was set back since the step was found due. Or the time to which it was to be deferred
+        # was over before this was written. The step is as due as before, and this was its wake-up.
+        await engine.send_wakeup(after, due_at_ms)
+
+
+async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
+    """Do what the step is due for; its row afterwards. None when its cancel leaves nothing to be done."""
     if step.cancelling and await go_on_cancelling(engine, step, now_ms):
-        return
+        return None
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is rechecked later.
-        await (recheck_link(engine, step) if step.spec.kind == "run" else recheck(engine, step, again=True))
-        return
+        return await (
+            recheck_link(engine, step) if step.spec.kind == "run" else recheck(engine, step, again=True)
+        )
     if step.answer_by_ms is not None:
-        await end_unanswered(engine, step)
-        return
+        return await end_unanswered(engine, step)
     permit = await engine.admission.permit(step.spec)
     if permit is None:
-        # Read the clock again: a time in the past would leave the step without a wake-up.
+        # Read the clock again: the attempt may have waited for its permit.
         until_ms = engine.admission.defer_until_ms(step.spec, engine.clock.now_ms())
         engine.telemetry.deferred(step)
-        await commit(engine, step, NotAdmitted(until_ms))
-        return
+        return (await commit(engine, step, NotAdmitted(until_ms))).row
     async with permit:
-        claim = await _claim(engine, step, permit)
+        step, claim = await _claim(engine, step, permit)
         if claim is not None:
             await run_attempt(engine, claim)
+    return step
 
 
-async def _claim(engine: Engine, due: Step, permit: Permit) -> Claim | None:
-    """Claim the attempt that is due; None when another process has it, or the step has ended."""
+async def _claim(engine: Engine, due: Step, permit: Permit) -> tuple[Step, Claim | None]:
+    """Claim the attempt that is due. Returns the row, and None when there is nothing to claim."""
     nonce = engine.entropy.token()
     step, effects = await commit(engine, due, Claimed(nonce, due.cancelling))
     if effects is None:
-        return None
+        # Another process has it, or the step has ended, or it is not due any more.
+        return step, None
     if step.consecutive_lost > 0:
         lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])
-    return Claim(step, permit.pass_on()) if step.nonce == nonce else None
+    return step, Claim(step, permit.pass_on()) if step.nonce == nonce else None
 
 
 def _is_spare(step: Step, wakeup_at_ms: int | None) -> bool:
