@@ -35,6 +35,7 @@ FAULTS: Final = (
     10369,  # an end decided before an attempt began, and seen after it: waiting cost the workflow a retry
     646,  # after a clock was set back and right again, the embedded driver slept for that difference
     51691,  # a clock was set back between the look at a wake-up and its claim: the step lost its wake-up
+    74348,  # a redrive ended before its second wake-up, and its first one found the step still failed
 )
 
 # The same with `starts_runs`.

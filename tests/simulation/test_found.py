@@ -116,6 +116,25 @@ def test_attaching_during_the_first_attempt_sends_its_wakeup() -> None:
     assert case.wakeups.sent[-1] == (row.id, row.due_at_ms + 1)
 
 
+def test_attaching_to_a_redriven_step_sends_its_wakeup() -> None:
+    """The redrive's own wake-up overtook its write, and its process ended before it sent another one.
+
+    The process that attaches has a clock that is behind, so the step is not overdue.
+    """
+    failed = Attempt(number=1, generation=1, started_at_ms=EPOCH_MS, outcome=OutcomeKind.PERMANENT)
+    due_at_ms = EPOCH_MS + 3_000
+    row = running(
+        status=Status.PENDING, nonce=None, generation=2, attempt_log=(failed,), due_at_ms=due_at_ms
+    )
+    case = Case(waiting_root(), row)
+
+    async def attach() -> None:
+        await start(case.engine(), CHILD_SPEC, wait_ms=1_000)
+
+    case.play(attach())
+    assert (row.id, due_at_ms) in case.wakeups.sent
+
+
 def test_a_recheck_sends_the_wakeup_of_an_overdue_step() -> None:
     case = Case(waiting_root(), running(due_at_ms=EPOCH_MS - 1))
 

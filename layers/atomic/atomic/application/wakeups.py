@@ -22,9 +22,10 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
     """Make sure that a step has a wake-up before a caller is told of it.
 
     The process that created the step may have ended, or the queue may have failed, before its first
-    wake-up was acknowledged. After a later change, the step has had a wake-up.
+    wake-up was acknowledged. The same goes for the process that redrove it: a wake-up that overtakes the
+    write finds a step that has failed. After a later change, the step has had a wake-up.
     """
-    if (step.attempt_count == 0 or step.has_no_wakeup) and step.due_at_ms is not None:
+    if (_is_unbegun(step) or step.has_no_wakeup) and step.due_at_ms is not None:
         await engine.send_wakeup(step, step.due_at_ms)
     elif _is_first_call(step) and step.due_at_ms is not None:
         # The creator's wake-up, if there is one, is for the same time. This one is spare once it changes.
@@ -32,6 +33,11 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
         await engine.send_wakeup(step, step.due_at_ms + 1)
     else:
         await wake_if_overdue(engine, step)
+
+
+def _is_unbegun(step: Step) -> bool:
+    """Whether no attempt was made since the step was posted, or redriven."""
+    return step.attempt_count == 0 or step.attempt_log[-1].generation != step.generation
 
 
 def _is_first_call(step: Step) -> bool:
