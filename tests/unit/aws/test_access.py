@@ -80,3 +80,9 @@ def test_a_stolen_invoker_reads_clients_and_changes_neither_clients_nor_keys(rol
     # One client after the other, by a name that must be known: it cannot list them.
     index, wanted = f"{TABLE_ARN}/index/list", table.CLIENTS_PARTITION
     assert not allows(role, Request("dynamodb:Query", index, {"dynamodb:LeadingKeys": [wanted]}))
+
+
+@pytest.mark.parametrize("role", ACCESS)
+def test_who_reads_objects_is_told_that_one_is_missing(role: str) -> None:
+    """S3 answers 403 to a role without s3:ListBucket, as if the object were there."""
+    assert allows(role, Request("s3:ListBucket", "arn:aws:s3:::atomic-payloads"))

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from atomic.adapters.aws.blob_items import FOLDER_DAYS, ITEM_MAX_BYTES, BlobItems
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.adapters.aws.table import key_of
 from atomic.application.blobs import stored_apart, with_payload
-from atomic.application.ports import RunQuery
+from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.blobs import Blob, is_at_hand
 from atomic.domain.event_steps import EARLY_KEPT_MS, early
 from atomic.domain.events import ResultPosted
@@ -149,6 +150,48 @@ async def test_texts_of_a_run_that_lives_long_are_kept_on(account: Aws, store: D
         found = await store.get(step.id)
         assert found is not None
         assert is_at_hand((await with_payload(store, found)).spec.payload)
+
+
+@on_table
+async def test_a_missing_object_keeps_the_rest_of_a_run_from_nothing(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    root = root_with(LARGE)
+    child = replace(root_with(MEDIUM), id=a_child("mail", root.spec).id)
+    await put(store, root, child)
+    client("s3").delete_object(Bucket=BUCKET, Key=objects()[0])
+    kept_s = NOW // 1000 + 60 * 86_400
+    await store.keep(root.spec.run_id, kept_s, kept_s)
+    assert {int(item["x"]["N"]) for item in items(account).values() if "x" in item} == {kept_s}
+    found = await store.get(root.id)
+    assert found is not None
+    with pytest.raises(StoreUnavailable, match="is missing"):
+        await with_payload(store, found)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "InternalError"])
+def test_an_object_that_is_not_read_is_not_said_to_be_missing(code: str) -> None:
+    @on_table
+    async def refused(_: Aws, store: DynamoStepStore) -> None:
+        root = await stored_apart(store, root_with(LARGE))
+        await put(store, root)
+        store._blobs._s3 = Refusing
+        found = await store.get(root.id)
+        assert found is not None
+        with pytest.raises(StoreUnavailable) as raised:
+            await with_payload(store, found)
+        assert raised.value.kind == f"GetObject: {code}"
+        with pytest.raises(StoreUnavailable):
+            await store.keep(root.spec.run_id, NOW, NOW)
+
+    class Refusing:
+        def get_object(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": code}}, "GetObject")
+
+        def copy_object(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": code}}, "CopyObject")
+
+    refused()
 
 
 @on_table

@@ -91,7 +91,7 @@ SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.CIRCUIT_OPEN: _NOT_CALLED,
     ErrorKind.TOO_MANY_CONNECTIONS: "not called yet: too many connections are being opened there",
     ErrorKind.RESOURCES_EXHAUSTED: _NOT_CALLED,
-    ErrorKind.STORE_UNAVAILABLE: "not called yet: its client or its run cannot be read",
+    ErrorKind.STORE_UNAVAILABLE: "not called yet: its client, its run or its payload cannot be read",
     ErrorKind.LOST_TOO_OFTEN: "{} attempts in a row ended without a recorded answer",
     ErrorKind.DEADLINE_OVER: "the deadline of {} ms is over",
     ErrorKind.NO_TIME_LEFT: "no time for another attempt within the deadline of {} ms",

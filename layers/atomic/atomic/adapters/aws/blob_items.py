@@ -4,8 +4,9 @@ Both are written once, deflated, and named by their content. A text that is smal
 it is deflated is stored in neither.
 """
 
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -18,6 +19,9 @@ from atomic.protocol import keys
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+
+_log = logging.getLogger("atomic.texts")
+T = TypeVar("T")
 
 # A larger text costs less in the bucket, where a write has one price for every size.
 ITEM_MAX_BYTES: Final = 64 * 1024
@@ -78,29 +82,33 @@ class BlobItems:
     def get(self, step_id: str, digest: str, place: Place) -> bytes | None:
         """The text; None when there is none. One read."""
         if place != "table":
-            try:
-                found = self._s3().get_object(Bucket=self._bucket, Key=_object_key(place, step_id, digest))
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "NoSuchKey":
-                    raise
-                return None
-            return inflate(found["Body"].read())
-        key = _item_key(step_id, digest)
+            key = _object_key(place, step_id, digest)
+            found = _unless_missing(lambda: self._s3().get_object(Bucket=self._bucket, Key=key))
+            return None if found is None else inflate(found["Body"].read())
         # What a row names was written before it, so only a read that is consistent is sure to find it.
-        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        item = self._client.get_item(
+            TableName=self._table, Key=_item_key(step_id, digest), ConsistentRead=True
+        ).get("Item")
         return None if item is None else inflate(item["t"]["B"])
 
     def keep(self, step_id: str, digest: str, place: Place, until_s: int) -> None:
-        """Postpone the time when the text may be deleted."""
+        """Postpone the time when the text may be deleted. A text that is missing stays so.
+
+        Otherwise it would keep maintenance from all runs that come after its own.
+        """
         if place != "table":
             key = _object_key(place, step_id, digest)
             # S3 takes a copy onto itself only when something changes; the copy has a new age.
-            self._s3().copy_object(
-                Bucket=self._bucket,
-                Key=key,
-                CopySource={"Bucket": self._bucket, "Key": key},
-                MetadataDirective="REPLACE",
+            copied = _unless_missing(
+                lambda: self._s3().copy_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    CopySource={"Bucket": self._bucket, "Key": key},
+                    MetadataDirective="REPLACE",
+                )
             )
+            if copied is None:
+                _log.error("a large text of %s is missing in the bucket", step_id)
             return
         conditional(
             self._client.update_item,
@@ -111,6 +119,16 @@ class BlobItems:
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={":until": {"N": str(until_s + 2 * GRACE_S)}},
         )
+
+
+def _unless_missing(call: Callable[[], T]) -> T | None:
+    """What S3 answers; None when there is no such object."""
+    try:
+        return call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return None
 
 
 def _item_key(step_id: str, digest: str) -> Item:
