@@ -483,7 +483,9 @@ def test_a_wakeup_that_ends_its_receivers_is_taken_alone_and_then_not_at_all(sta
     stack.post(document(stack, "third"), prefer="respond-async")
     [third] = stack.aws.received(stack.aws.queue_url)
     ended = stack.invoker(batch(marked[0], marked[1], third), None)
-    assert ended == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert ended == {"batchItemFailures": []}
+    stack.queue_time.late_ms += 1_000
+    assert stack.aws.received(stack.aws.queue_url) == [marked[1]]
     assert stack.endpoint.calls[0]["idempotencyKey"] == "third"
     assert len(stack.endpoint.calls) == 2
     assert stack.invoker({"Records": [record("m", marked[1], receives=6)]}, None) == {
@@ -495,6 +497,36 @@ def test_a_wakeup_that_ends_its_receivers_is_taken_alone_and_then_not_at_all(sta
     )["Messages"]
     assert letter["Body"] == marked[1]
     assert letter["MessageAttributes"]["reason"]["StringValue"] == "it was received 6 times"
+
+
+def test_a_row_that_cannot_be_read_fails_no_other_watchdog(stack: Stack) -> None:
+    stack.post(document(stack, "sound"))
+    stack.post(document(stack, "damaged"))
+    stack.queue_time.late_ms += 60_000
+    sound, damaged = stack.aws.received(stack.aws.watchdog_queue_url)
+    key = key_of(parse_wakeup(damaged).step_id)
+    stack.aws.dynamodb.update_item(
+        TableName=TABLE_NAME,
+        Key=key,
+        UpdateExpression="SET g = :g",
+        ExpressionAttributeValues={":g": {"B": b"?"}},
+    )
+    came = [record("sound", sound, queue="watchdogs"), record("damaged", damaged, queue="watchdogs")]
+    assert stack.invoker({"Records": came}, None) == {"batchItemFailures": [{"itemIdentifier": "damaged"}]}
+
+
+def test_many_marked_wakeups_wait_for_their_turn_and_are_not_given_up(stack: Stack) -> None:
+    """After an outage all watchdogs of a batch may be marked. One an invocation is processed."""
+    marked = [encode(Wakeup(f"run_{n:032x}-root", alone=True)) for n in range(12)]
+    came = [record(f"m{n}", body, queue="watchdogs") for n, body in enumerate(marked)]
+    for _ in range(7):
+        assert stack.invoker({"Records": came}, None) == {"batchItemFailures": []}
+        stack.queue_time.late_ms += 100_000
+        rest = stack.aws.received(stack.aws.watchdog_queue_url)
+        assert len(rest) == len(came) - 1
+        # Each is a new message, which was received once.
+        came = [record(f"m{n}", body, queue="watchdogs") for n, body in enumerate(rest)]
+    assert stack.aws.received(stack.aws.dead_letter_url) == []
 
 
 def test_a_marked_wakeup_begins_anew_when_the_store_fails(stack: Stack) -> None:

@@ -42,10 +42,10 @@ class InvokerFunction:
     async def _take_all(self, batch: Sequence["Received"]) -> dict[str, Any]:
         marked = [each for each in batch if each.wakeup is not None and each.wakeup.alone]
         failed = await self._take_together([each for each in batch if each not in marked])
-        # They come again one after the other.
-        for number, each in enumerate(marked[1:], 1):
-            await self._hide(each, number)
-            failed.append(each)
+        # They come again one after the other, as messages that were never received: otherwise a hundred of
+        # them would go to the dead-letter queue while they wait for their turn.
+        later = (self._postpone(each, number) for number, each in enumerate(marked[1:], 1))
+        failed += [each for each in await asyncio.gather(*later) if each is not None]
         if marked:
             failed += await self._take_alone(marked[0])
         return {"batchItemFailures": [{"itemIdentifier": each.id} for each in failed]}
@@ -62,6 +62,16 @@ class InvokerFunction:
                 # Otherwise SQS hides the record for six times the function's time-out.
                 await self._hide(each, again_s(each.receives))
         return failed
+
+    async def _postpone(self, marked: "Received", for_s: int) -> "Received | None":
+        """Send the marked record again; the record itself if that failed."""
+        assert marked.wakeup is not None
+        try:
+            await self._send_again(marked, marked.wakeup, for_s)
+        except StoreUnavailable:
+            await self._hide(marked, for_s)
+            return marked
+        return None
 
     async def _take_alone(self, marked: "Received") -> list["Received"]:
         """Process the marked record; a list with it if it failed."""
@@ -83,10 +93,13 @@ class InvokerFunction:
         return []
 
     async def _at_rest(self, batch: Sequence["Received"]) -> frozenset[str]:
-        """The steps that watchdogs were for, and that need nothing. A failed read is repeated for each."""
+        """The steps that watchdogs were for, and that need nothing.
+
+        A failed read is repeated for each, so a row that cannot be read fails no other one.
+        """
         of_watchdogs = self.runtime.queue.is_of_watchdogs
         ids = [each.wakeup.step_id for each in batch if each.wakeup and of_watchdogs(each.source)]
-        with suppress(StoreUnavailable):
+        with suppress(Exception):
             return await self.runtime.store.at_rest(ids) if ids else frozenset()
         return frozenset()
 
