@@ -14,6 +14,7 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.database import DatabaseRefused
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.application.blobs import for_all, stored_apart, with_payload
 from atomic.application.ports import RunQuery
 from atomic.domain.steps import Step
 from contract.builders import a_root, a_spec, settled
@@ -123,7 +124,8 @@ async def _writer(store: SqliteStepStore, log: WriteLog, name: str, seed: int) -
     chance = random.Random(seed)
     for number in range(ROUNDS):
         size = chance.choice([2, 200, 6_000])
-        step = a_root(a_spec(key=f"{name}-{number}", payload=b'"' + b"x" * size + b'"'))
+        spec = a_spec(key=f"{name}-{number}", payload=b'"' + b"x" * size + b'"')
+        step = await stored_apart(store, a_root(spec))
         log.written[step.id, step.version] = step
         await store.create(step)
         log.acknowledge(step)
@@ -152,6 +154,8 @@ async def _wrong_rows(directory: Path, log: WriteLog) -> list[str]:
         assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = {step_id: await store.get(step_id) for step_id, _ in log.written}
         listed = await store.list(RunQuery(client_id="acme", limit=10_000))
+        # A row names only texts that are there; a missing or damaged one raises StoreUnavailable.
+        await for_all(store, listed, with_payload)
     finally:
         await store.close()
     found = {row.id: row for row in rows.values() if row is not None}

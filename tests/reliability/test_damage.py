@@ -18,6 +18,7 @@ import pytest
 from atomic.adapters.sqlite.database import DatabaseRefused, Schema, close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.application.blobs import stored_apart, with_payload
 from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.steps import Step
 from contract.builders import a_root, a_spec, settled
@@ -51,7 +52,7 @@ async def a_day(directory: Path, *, killed: bool) -> Data:
     acknowledged = []
     for number in range(ROWS):
         payload = b'"' + b"x" * (10, 500, 3_000, 9_000)[number % 4] + b'"'
-        step = a_root(a_spec(key=f"k{number}", payload=payload))
+        step = await stored_apart(store, a_root(a_spec(key=f"k{number}", payload=payload)))
         await store.create(step)
         acknowledged.append(step)
         if number % 2:
@@ -96,8 +97,11 @@ def expect(message: str, *words: str, then: str) -> str:
 async def row_as_found(store: SqliteStepStore, step: Step, last: Step) -> str:
     try:
         row = await store.get(step.id)
+        if row is not None:
+            await with_payload(store, row)
     except StoreUnavailable as unreadable:
-        return expect(str(unreadable), "is damaged", "Corrupt", "no such", then="unreadable, and said so")
+        said = ("is damaged", "Corrupt", "no such", "a large text of")
+        return expect(str(unreadable), *said, then="unreadable, and said so")
     if row == step:
         return "intact"
     assert step == last, (step.id, row)

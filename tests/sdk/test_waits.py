@@ -11,6 +11,7 @@ import requests
 from fastapi import FastAPI
 from flask import Flask
 
+from atomic.protocol import problems
 from atomic.sdk import AsyncClient, AsyncContext, Client, Context, fastapi, flask
 from atomic.sdk._endpoints.serving import Threads
 from atomic.sdk.aws_lambda import Endpoints as LambdaEndpoints
@@ -22,7 +23,7 @@ from sdk.threads import asgi_server, wsgi_server
 from sdk.world import Route
 
 Serve = Callable[[Callable[..., Any], dict[str, Any]], AbstractContextManager[str]]
-NOT_FINISHED: Any = (504, {"Retry-After": "1"}, {"id": "run_0-1"})
+NOT_FINISHED: Any = (504, {"Retry-After": "1"}, {"type": problems.NOT_FINISHED.uri, "id": "run_0-1"})
 CALL = {"runId": "run_0", "stepId": "run_0-root", "workflowName": "w", "idempotencyKey": "k", "attempt": 1}
 
 
