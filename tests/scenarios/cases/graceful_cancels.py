@@ -164,6 +164,11 @@ async def scenario_a_step_that_is_answered_later_ends_at_once(runtime: Runtime) 
     started = document(runtime.endpoint("/handler", handler), key="asks")
     root_id = (await runtime.start(started, Prefer="respond-async")).json["id"]
     root = await runtime.step_in(root_id, "waiting")
+
+    async def is_asked() -> bool:
+        return bool(calls)
+
+    await runtime.until(is_asked)
     [asked] = calls
     await runtime.step_in(asked.json["stepId"], "running")
 
