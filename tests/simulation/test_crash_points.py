@@ -24,6 +24,7 @@ from atomic.domain.graceful_cancel import cancel_requested
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol.enums import Status
+from atomic.testing.virtual_time import NothingLeftError
 from simulation.crash_points import WORKLOADS, crash, points_of, singles
 from simulation.interleave import LawBroken
 
@@ -117,7 +118,7 @@ async def _never_over(engine: Engine, due: Step, now_ms: int) -> bool:
     [
         ("graceful", transitions, "cancel_requested", _broken_off, "after its undo began"),
         ("graceful", graceful_cancel, "request_cancel_below", _request_nothing, "was cancelled hard"),
-        ("graceful for too long", process_wakeup, "go_on_cancelling", _never_over, "is still|was to end"),
+        ("graceful for too long", process_wakeup, "go_on_cancelling", _never_over, "a hot loop"),
     ],
 )
 def test_a_bug_of_the_graceful_cancel_is_found(
@@ -125,7 +126,8 @@ def test_a_bug_of_the_graceful_cancel_is_found(
 ) -> None:
     monkeypatch.setattr(owner, function, planted)
 
-    with pytest.raises(LawBroken, match=law):
+    # A step that stays as due as it was is processed again at once.
+    with pytest.raises((LawBroken, NothingLeftError), match=law):
         _crash_everywhere(name)
 
 

@@ -342,7 +342,8 @@ async def scenario_an_open_event_takes_the_deadline_of_a_wait(runtime: Runtime) 
 
 async def scenario_a_timer_ends_after_its_delay(runtime: Runtime) -> None:
     loop = asyncio.get_running_loop()
-    root = await runtime.finish(document(runtime.endpoint("/root", answer_ok)))
+    gate = Gate()
+    root = await runtime.start(document(runtime.endpoint("/root", gate)), Prefer="respond-async")
     began_s = loop.time()
 
     reply = await runtime.finish(timer_document("nap", delay=150, parent=root.json["id"]))
@@ -351,6 +352,7 @@ async def scenario_a_timer_ends_after_its_delay(runtime: Runtime) -> None:
     # The server's clock may round milliseconds differently from the test's.
     assert loop.time() - began_s >= 0.149
     assert reply.json["attempts"] == 0
+    gate.open()
 
 
 async def scenario_a_handler_sleeps_longer_than_it_waits(runtime: Runtime) -> None:
