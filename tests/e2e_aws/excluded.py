@@ -35,10 +35,14 @@ EXCLUDED = {
     "a_client_over_its_storage_quota_is_refused_and_others_are_not": "other environments see it after 5 s",
     "64_simultaneous_first_posts_call_once": "its workflow outlasts a wait; see test_many.py",
 }
+OPTIONS = "the emulator answers OPTIONS itself"
 # By the scenario's name: why it cannot hold on the emulator.
 ON_EMULATORS = {
-    "a_wrong_method_is_told_the_right_one": "the emulator answers OPTIONS itself",
-    "a_preflight_of_a_callback_url_changes_nothing": "the emulator answers OPTIONS itself",
+    "a_wrong_method_is_told_the_right_one": OPTIONS,
+    "a_preflight_of_a_callback_url_changes_nothing": OPTIONS,
+    "a_listed_page_calls_and_sees_every_answer": OPTIONS,
+    "a_page_sees_that_a_client_may_start_no_more": OPTIONS,
+    "a_page_that_is_not_listed_sees_nothing": OPTIONS,
     "a_text_that_is_no_utf_8_is_read_in_its_charset_or_kept": "the emulator hands texts on as UTF-8",
     "a_client_over_its_start_rate_waits_and_others_do_not": "the rate is too fast for new environments",
     "100_runs_of_depth_3_that_wait_for_their_steps_all_finish": "300 environments at a time",
