@@ -112,7 +112,8 @@ HOSTILE: dict[str, tuple[Behaviour, str | int]] = {
     "half a trailer": (says(CHUNKED + b"0\r\nA: b", then="stay"), TIMEOUT),
     "endless body": (goes_on(MIB, head=HEAD + b"\r\n"), LARGE),
     "endless chunks": (goes_on(b"100000\r\n" + MIB + b"\r\n", head=CHUNKED), LARGE),
-    "endless tiny chunks": (goes_on(b"1\r\nx\r\n" * 10_000, head=CHUNKED), LARGE),
+    # On a slow machine the time ends before two million chunks are read.
+    "endless tiny chunks": (goes_on(b"1\r\nx\r\n" * 10_000, head=CHUNKED), f"{LARGE}|{TIMEOUT}"),
     "endless chunk extensions": (goes_on(b"1;" + b"e" * 60_000 + b"\r\nx\r\n", head=CHUNKED), REFUSED),
     "one endless chunk extension": (goes_on(MIB, head=CHUNKED + b"1;e="), REFUSED),
     "endless trailers": (goes_on(b"A: b\r\n" * 1000, head=CHUNKED + b"0\r\n"), REFUSED),
