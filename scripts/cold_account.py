@@ -67,7 +67,7 @@ def account(work: Path) -> Iterator[Account]:
         here = {"endpoint_url": environ["AWS_ENDPOINT_URL"], **options}
         session.create_client("dynamodb", **here).create_table(TableName=_TABLE, **table.TABLE)
         sqs = session.create_client("sqs", **here)
-        for name in ("q", "l", "d"):
+        for name in ("q", "l", "w", "d"):
             sqs.create_queue(QueueName=name)
         base_url = f"https://127.0.0.1:{served}/"
         outputs = {"Endpoint": environ["AWS_ENDPOINT_URL"], "TableName": _TABLE}

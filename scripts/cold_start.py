@@ -26,9 +26,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.error import HTTPError
 
 import yaml
 
+from atomic.entrypoints.aws.settings import LambdaSettings
 from aws_local import EMULATOR, REGION, SAM, architecture, aws_environ, built, free_port, runtime
 from cold_account import Account, account
 
@@ -37,6 +39,8 @@ _FUNCTIONS: Final = {
     "InvokerFunction": "invoker",
     "MaintenanceFunction": "maintenance",
 }
+# Names and queues may be any text; roles and queues are read as ARNs.
+_ARN: Final = f"arn:aws:made-up:{REGION}:000000000000:x"
 _FIRST: Final = "first request"
 _REPORT: Final = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 _WITHIN_S: Final = 20
@@ -129,7 +133,10 @@ def _join(session: int, processes: Path | None) -> None:
 def _first(port: int, event: bytes, log: Path, session: int) -> Times:
     """Send the first request that does something; how long its answer took."""
     cpu_ms, began_s = _cpu_ms(session), time.monotonic()
-    answer = json.loads(_invoked(port, event))
+    try:
+        answer = json.loads(_invoked(port, event))
+    except HTTPError as refused:  # the function ended, or raised
+        answer = {"statusCode": refused.code}
     times = Times(1000 * (time.monotonic() - began_s), _cpu_ms(session) - cpu_ms)
     if answer.get("statusCode") != 200:
         raise RuntimeError(f"the first request failed: {answer}\n{log.read_text()[-3000:]}")
@@ -174,14 +181,14 @@ def _template(build: Path) -> dict[str, Any]:
 def _environ(build: Path, folder: Path, account_s: Mapping[str, str]) -> dict[str, str]:
     """The functions' environment as in the template. Values that only a deployed stack has are invented."""
     declared = _template(build)["Globals"]["Function"]["Environment"]["Variables"]
-    made_up = {name: value if isinstance(value, str) else "x" for name, value in declared.items()}
+    required = {each.variable for each in LambdaSettings.settings() if each.field.is_required()}
+    made_up = {name: value for name, value in declared.items() if isinstance(value, str)}
+    made_up |= dict.fromkeys(required & declared.keys() - made_up.keys(), _ARN)
     made_up |= {
         "ATOMIC_RETENTION_DAYS": "30",
         "ATOMIC_WAIT_MAX_MS": "25000",
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "ATOMIC_PUBLIC_URL": "https://atomic.example",
-        "ATOMIC_ALLOW_NETWORK": "",
-        "ATOMIC_PREVIOUS_KEY_PEPPER": "",
         "AWS_REGION": REGION,
         "PYTHONPATH": f"{folder}:{build / 'AtomicLayer' / 'python'}",
     }
