@@ -2,7 +2,10 @@
 
 import os
 
-from atomic.entrypoints.aws.api import ApiFunction
+from atomic.entrypoints.aws.init_phase import init_phase
 
-handler = ApiFunction(os.environ)
-handler.runtime.warm()
+with init_phase():
+    from atomic.entrypoints.aws.api import ApiFunction
+
+    handler = ApiFunction(os.environ)
+    handler.runtime.warm()

@@ -2,7 +2,10 @@
 
 import os
 
-from atomic.entrypoints.aws.invoker import InvokerFunction
+from atomic.entrypoints.aws.init_phase import init_phase
 
-handler = InvokerFunction(os.environ)
-handler.runtime.warm()
+with init_phase():
+    from atomic.entrypoints.aws.invoker import InvokerFunction
+
+    handler = InvokerFunction(os.environ)
+    handler.runtime.warm()

@@ -2,6 +2,9 @@
 
 import os
 
-from atomic.entrypoints.aws.maintenance import MaintenanceFunction
+from atomic.entrypoints.aws.init_phase import init_phase
 
-handler = MaintenanceFunction(os.environ)
+with init_phase():
+    from atomic.entrypoints.aws.maintenance import MaintenanceFunction
+
+    handler = MaintenanceFunction(os.environ)
