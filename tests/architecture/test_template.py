@@ -78,6 +78,16 @@ def test_no_wildcard_where_aws_offers_a_narrower_form() -> None:
     assert found == WILDCARDS
 
 
+def test_the_last_default_route_is_atomics() -> None:
+    """`sam local` knows no conditions and one API only, which takes the last route of each path."""
+    defaults = [
+        route["ApiId"]
+        for route in of_type("AWS::ApiGatewayV2::Route").values()
+        if route["RouteKey"] == "$default"
+    ]
+    assert defaults[-1] == {"Ref": "HttpApi"}
+
+
 def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> None:
     """Clients are written by a transaction of puts, which needs `PutItem` and no further action."""
     granted = {
