@@ -207,3 +207,25 @@ def test_a_full_client_may_start_again_when_its_steps_have_ended() -> None:
         assert isinstance(again, Reservation)
 
     asyncio.run(body())
+
+
+def test_a_client_that_only_seems_to_be_full_is_counted() -> None:
+    """Its steps became more and have ended since. The next count of maintenance may be minutes away."""
+
+    async def body() -> None:
+        store, admission = ManyProcesses(), Admission()
+        client = Client(id="me", quota=Quota(live_steps=10_000))
+
+        async def is_taken(after_s: int) -> bool:
+            spec = a_spec(key=str(after_s), payload=b"1")
+            taken = await admission.reserve(store, client, spec, NOW_MS + after_s * 1000)
+            return isinstance(taken, Reservation)
+
+        store.counted = CountedLive(0, NOW_MS)
+        assert await is_taken(1)
+        store.live, store.counted = 6_000, CountedLive(6_000, NOW_MS + 300_000)
+        assert await is_taken(301)
+        store.live = 0
+        assert [await is_taken(after_s) for after_s in (400, 501, 502, 600)] == [True] * 4
+
+    asyncio.run(body())

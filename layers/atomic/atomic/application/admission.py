@@ -238,9 +238,10 @@ async def _look(new: _NewStep, live: _Live, most: int) -> None:
         if live.counted_at_ms is None or earlier.at_ms > live.counted_at_ms:
             live.know(earlier.number, earlier.at_ms, of_all=True)
         pause_ms = max(_COUNT_MS, live.counted * 1000 // _COUNTED_PER_S)
-        is_far_off = live.counted + _PROCESSES * len(live.begun_ms) < most
+        # A client that only seems to be full is counted: an assumption must not refuse for minutes.
+        may_be = max(live.number(new.now_ms), live.counted + _PROCESSES * len(live.begun_ms))
         here_ms = live.counted_here_at_ms
-        if is_far_off or (here_ms is not None and new.now_ms - here_ms < pause_ms):
+        if may_be < most or (here_ms is not None and new.now_ms - here_ms < pause_ms):
             return
     number = await new.store.count_live_of(new.client.id, most)
     live.know(number, new.now_ms, of_all=earlier is not None)
