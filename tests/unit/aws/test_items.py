@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.aws import packing
+from atomic.adapters.aws import packing, rows, table
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.ports import RunQuery, StoreUnavailable
@@ -190,6 +190,49 @@ async def test_lists_of_more_than_one_page_of_the_index(account: Aws, store: Dyn
         assert await store.count_live_of("acme", 100) == 25
     finally:
         account.dynamodb.meta.events.unregister(event, unique_id="small")
+
+
+@on_table
+async def test_a_run_that_settles_while_it_is_listed_is_there_once(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    """It was read under its old state, and is read again under the new one."""
+    old = keyed("old", at_ms=1_000)
+    newer = [keyed(f"k{n}", at_ms=2_000 + n, status=Status.SUCCEEDED) for n in range(40)]
+    newer = [root for root in newer if table.shard_of(root) == table.shard_of(old)]
+    await put(store, old, *newer)
+
+    def settle(params: dict[str, Any], **_: Any) -> None:
+        if "ExclusiveStartKey" in params:
+            store._items.replace(settled(old, 5_000), 1)
+        params["Limit"] = 1
+
+    event = "provide-client-params.dynamodb.Query"
+    account.dynamodb.meta.events.register(event, settle, unique_id="settle")
+    try:
+        found = await store.list(RunQuery(client_id="acme"))
+    finally:
+        account.dynamodb.meta.events.unregister(event, unique_id="settle")
+    assert found == [*reversed(newer), settled(old, 5_000)]
+
+
+@on_table
+async def test_a_few_runs_among_many_are_found_with_few_calls(account: Aws, store: DynamoStepStore) -> None:
+    """The others are listed in a state that they have left."""
+    roots = [keyed(f"k{n}", at_ms=1_000 + n) for n in range(240)]
+    await put(store, *roots)
+    for root in roots[1:]:
+        store._items._client.update_item(
+            TableName=TABLE_NAME,
+            Key=table.key_of(root.id),
+            UpdateExpression="SET g = :g",
+            ExpressionAttributeValues={":g": rows.encode(settled(root, 2_000)).changing["g"]},
+        )
+    with Recorder(account.dynamodb) as recorder:
+        assert await store.list(RunQuery(client_id="acme", status=Status.PENDING, limit=1)) == [roots[0]]
+    # Pages of 1, 2, 4 … entries in four partitions; rows by 1, 100, 100 and the rest.
+    assert recorder.operations.count("Query") <= 4 * 7
+    assert recorder.operations.count("BatchGetItem") == 4
 
 
 @on_table

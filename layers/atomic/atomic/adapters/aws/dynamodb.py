@@ -28,6 +28,8 @@ _READ_MAX: Final = 100
 _COUNTED_MAX: Final = 1_000
 # Longer than the lease of an attempt that the API function makes, and the way of its watchdog.
 _INLINE_MS: Final = 120_000
+# How many rows a list reads at a time, at least, once some of the newest did not fit.
+_ROWS_AT_ONCE: Final = 100
 
 
 class DynamoStepStore:
@@ -111,15 +113,19 @@ class DynamoStepStore:
             recent = replace(wanted, first=max(wanted.first, table.age(self._now_ms() - _INLINE_MS)))
             ranges |= dict.fromkeys(table.list_partitions(query.client_id, Status.SUCCEEDED), recent)
         found: dict[str, Step] = {}
-        candidates: list[str] = []
+        # A root that changes its state meanwhile may be in two partitions.
+        candidates: dict[str, None] = {}
+        enough = query.limit
         async for entry in self._roots.merged(ranges):
-            candidates.append(table.id_of(entry["at"]["S"]))
-            if len(found) + len(candidates) >= query.limit:
-                found |= await self._fitting(candidates, query)
-                candidates = []
+            candidates[table.id_of(entry["at"]["S"])] = None
+            if len(candidates) < enough:
+                continue
+            found |= await self._fitting([*candidates], query)
             if len(found) >= query.limit:
                 break
-        found |= await self._fitting(candidates, query)
+            candidates, enough = {}, max(query.limit, _ROWS_AT_ONCE)
+        else:
+            found |= await self._fitting([*candidates], query)
         return list(found.values())[: query.limit]
 
     async def failed(self, query: RunQuery) -> Sequence[str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Above every sort key of an index.
 _END: Final = "~"
+# The pages of a list become longer up to this many entries, some 150 KB.
+_PAGE_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,3 +174,6 @@ class _Stream:
             self.entries += [entry for entry in found["Items"] if entry["at"]["S"] != self._wanted.end]
             self._next = found.get("LastEvaluatedKey")
             self._is_done = self._next is None
+            if (page := self._wanted.page) is not None:
+                # The entries so far were not enough, so many may not fit.
+                self._wanted = replace(self._wanted, page=min(2 * page, _PAGE_MAX))
