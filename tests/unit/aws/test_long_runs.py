@@ -16,6 +16,7 @@ from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.maintenance import Walk
 from atomic.domain.events import Redriven, ResultPosted, WaiterAdded
 from atomic.domain.outcomes import StoredBody
+from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol.enums import Status
 from contract.aws import TABLE_NAME, Aws, Recorder
@@ -58,6 +59,12 @@ class Here(AwsCalls):
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         done.set_result(call(*args, **kwargs))
         return done
+
+
+def kept_30_days(step: Step) -> Step:
+    """The step with the usual retention."""
+    expires_at_ms = None if step.finished_at_ms is None else step.finished_at_ms + DAYS_30
+    return replace(step, spec=replace(step.spec, retention_ms=DAYS_30), expires_at_ms=expires_at_ms)
 
 
 class OneRun:
@@ -141,6 +148,27 @@ async def test_the_end_of_a_long_run_is_one_write_more(account: Aws, store: Dyna
     with Recorder(account.dynamodb) as recorder:
         await upkeep.on(end_ms + 3 * DAY_MS)
         assert "UpdateItem" not in recorder.operations
+
+
+@on_table
+async def test_a_run_that_is_redriven_keeps_what_it_has_done(account: Aws, store: DynamoStepStore) -> None:
+    """It failed on its first day. When its period had passed, nothing of it was live."""
+    for redriven_on, writes in ((1, 1), (28, 1), (29, 2), (29.9, 2)):
+        upkeep, root = Upkeep.of(account, store), kept_30_days(keyed(str(redriven_on), at_ms=NOW))
+        failed = settled(root, NOW, Status.FAILED)
+        done = kept_30_days(a_child("mail", root.spec, at_ms=NOW, status=Status.SUCCEEDED))
+        await put(store, failed, done)
+        for day in (1, 28, 29, 30, 31, 33, 57, 58, 60, 87, 89):
+            now_ms = NOW + day * DAY_MS
+            if day - 1 < redriven_on <= day:
+                again = transition(failed, Redriven(1), NOW + int(redriven_on * DAY_MS))
+                with Recorder(account.dynamodb) as recorder:
+                    await store.replace(again, failed.version)
+                assert len(recorder.calls) == writes
+            await upkeep.on(now_ms)
+            if day >= redriven_on:
+                left_s = (ttls(account)[done.position] or 0) - now_ms // 1000
+                assert left_s > 2 * DAY_MS // 1000, (redriven_on, day)
 
 
 @on_table

@@ -11,7 +11,7 @@ from atomic.adapters.aws.client_counts import ClientCounts, CountItems
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.keeping import Keeping
 from atomic.adapters.aws.listing import Counted, Due, Index, Range
-from atomic.adapters.aws.long_runs import EndedRuns, is_long
+from atomic.adapters.aws.long_runs import EndedRuns, noted
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
@@ -74,8 +74,8 @@ class DynamoStepStore:
 
         A step with another `created_at_ms` than the row's is a new one, and all of it is written.
         """
-        if is_long(step):
-            await self._calls.start(self._ended.note, step)
+        if (note := noted(step)) is not None:
+            await self._calls.start(self._ended.note, step, *note)
         return await self._calls.start(self._items.replace, step, expected_version)
 
     async def list_live(self, step: Step) -> None:

@@ -5,7 +5,8 @@ called again gets its outcome, and without it the step would be called again. So
 a long run is postponed, once in each period, which is a day shorter than the retention. This reads the
 run; nothing else tells which of its rows expire.
 
-A run that ends after more than a day leaves a note. Its rows are then kept as long as its root.
+A run that ends after more than a day leaves a note. Its rows are then kept as long as its root. So does
+one that is redriven when the time for its period has passed: its rows are kept until the next one.
 """
 
 from collections.abc import Awaitable, Callable
@@ -35,32 +36,43 @@ _NOTE_KEPT_MS: Final = 14 * DAY_MS
 Keep = Callable[[str, int, int], Awaitable[None]]
 
 
-def is_long(step: Step) -> bool:
-    """Whether the run ends with this write, after more than a day."""
-    return (
-        step.is_root
-        and step.finished_at_ms is not None
-        and step.finished_at_ms - step.created_at_ms > DAY_MS
-    )
+def noted(step: Step) -> tuple[int, int] | None:
+    """What is noted with this write of a root: now, in ms, and until when its rows are kept, in s."""
+    if not step.is_root:
+        return None
+    if step.finished_at_ms is not None:
+        is_long = step.finished_at_ms - step.created_at_ms > DAY_MS
+        return (step.finished_at_ms, rows.ttl_s(step) or 0) if is_long else None
+    if not _is_redriven(step) or step.due_at_ms is None:
+        return None
+    # It is due at once. Its next period begins within a retention.
+    now_ms, retention_ms = step.due_at_ms, step.spec.retention_ms
+    is_old = now_ms - step.created_at_ms >= retention_ms - DAY_MS
+    return (now_ms, (now_ms + retention_ms + 2 * DAY_MS) // 1000 + rows.GRACE_S) if is_old else None
+
+
+def _is_redriven(step: Step) -> bool:
+    """Whether no attempt has begun since the step was redriven."""
+    last = step.attempt_log[-1].generation if step.attempt_log else 1
+    return last < step.generation
 
 
 class EndedRuns:
-    """The notes of long runs that have ended. Methods block, and raise the errors of botocore."""
+    """The notes of runs that have ended, or had. Methods block, and raise the errors of botocore."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
         self._client = client
         self._table = table_name
 
-    def note(self, root: Step) -> None:
-        """Note that a long run ends: one write."""
-        ended_at_ms, until_s = root.finished_at_ms or 0, rows.ttl_s(root) or 0
+    def note(self, root: Step, at_ms: int, until_s: int) -> None:
+        """Note until when the rows of a run are kept: one write."""
         self._client.put_item(
             TableName=self._table,
             Item={
                 "pk": _partition(root.spec.client_id),
-                "sk": {"S": table.age(ended_at_ms, root.spec.run_id)},
+                "sk": {"S": table.age(at_ms, root.spec.run_id)},
                 "b": {"N": str(until_s)},
-                "ttl": {"N": str((ended_at_ms + _NOTE_KEPT_MS) // 1000)},
+                "ttl": {"N": str((at_ms + _NOTE_KEPT_MS) // 1000)},
             },
         )
 
