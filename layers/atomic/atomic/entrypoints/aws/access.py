@@ -35,7 +35,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     ),
     "StepsRole": Access(
         reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT}),
-        writes=frozenset({RUN, RATE, STORED}),
+        writes=frozenset({RUN, RATE, STORED, ENDED}),
         indexes=frozenset({"list"}),
     ),
     "InvokerRole": _INVOKER,
