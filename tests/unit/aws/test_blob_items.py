@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from atomic.adapters.aws.blob_items import FOLDER_DAYS, ITEM_MAX_BYTES, BlobItems
+from atomic.adapters.aws.blob_items import FOLDER_DAYS, ITEM_MAX_BYTES, ROW_MAX_BYTES, BlobItems
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
 from atomic.adapters.aws.table import key_of
 from atomic.application.blobs import stored_apart, with_payload
+from atomic.application.child_steps import first_page
 from atomic.application.ports import RunQuery, StoreUnavailable
 from atomic.domain.blobs import Blob, is_at_hand
 from atomic.domain.event_steps import EARLY_KEPT_MS, early
@@ -78,7 +79,7 @@ async def test_a_text_is_in_the_row_or_an_item_or_the_bucket_by_its_size_when_de
     root = root_with(3_000)
     await put(store, root)
     assert (list(items(account)), objects()) == (["root"], [])
-    packs_well = a_root(a_spec(key="b", payload=b'"' + b"x" * 2_000_000 + b'"'))
+    packs_well = a_root(a_spec(key="b", payload=b'"' + b"x" * (ROW_MAX_BYTES - 2) + b'"'))
     await put(store, packs_well)
     assert (list(items(account)), objects()) == (["root"], [])
     medium = await stored_apart(store, root_with(MEDIUM, key="c"))
@@ -87,6 +88,30 @@ async def test_a_text_is_in_the_row_or_an_item_or_the_bucket_by_its_size_when_de
     assert objects() == []
     large = await stored_apart(store, root_with(LARGE, key="d"))
     assert objects() == [f"64-days/{large.spec.run_id}/root/{blob_of(large).digest}"]
+
+
+@on_table
+async def test_rows_are_read_without_texts_that_are_long_when_inflated(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    """They are 2 KB of the table each. A page of a run, a list or a handler's results has many rows."""
+    root, text = a_root(), b'"' + b"x" * ROW_MAX_BYTES + b'"'
+    steps = [replace(settled(a_child(str(n)), NOW), response=StoredBody(text, "json")) for n in range(3)]
+    await put(store, root, *(replace(s, spec=replace(s.spec, payload=Blob.of(text))) for s in steps))
+    found = [step for step in await store.run(root.spec.run_id, after=None, limit=9) if not step.is_root]
+    assert len(found) == 3
+    for step in found:
+        assert step.response is not None
+        assert not any(map(is_at_hand, (step.spec.payload, step.response.text)))
+        assert (await with_payload(store, step)).spec.payload == text
+    assert objects() == []
+
+
+def test_a_page_of_children_is_bounded_by_the_payloads_that_were_read_with_the_rows() -> None:
+    payload = replace(Blob.of(b"x" * ROW_MAX_BYTES), place="row")
+    steps = [a_child(str(number)) for number in range(9)]
+    steps = [replace(step, spec=replace(step.spec, payload=payload)) for step in steps]
+    assert len(first_page(steps, limit=9, max_bytes=3 * ROW_MAX_BYTES).steps) == 2
 
 
 @on_table

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from atomic.domain.blobs import is_at_hand
 from atomic.domain.outcomes import ESCAPED
 from atomic.domain.steps import Step
 
@@ -35,9 +36,9 @@ def first_page(children: Iterable[Step], *, limit: int, max_bytes: int) -> Child
 
 
 def _read_bytes(step: Step) -> int:
-    """What the page takes of the step. A small payload is read with its row; a large one is not read."""
+    """What the page takes of the step. Only a payload that is in the row is read."""
     payload = step.spec.payload
-    return (len(payload) if isinstance(payload, bytes) else 0) + response_bytes(step)
+    return (len(payload) if is_at_hand(payload) else 0) + response_bytes(step)
 
 
 def response_bytes(step: Step) -> int:

@@ -1,7 +1,7 @@
 """The blocking calls for large texts: items of a run's partition, and objects of the bucket when large.
 
-Both are written once, deflated, and named by their content. A text that is small enough for its row once
-it is deflated is stored in neither.
+Both are written once, deflated, and named by their content. A text of up to 64 KiB that is small enough for
+its row once it is deflated is stored in neither.
 """
 
 import logging
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("atomic.texts")
 T = TypeVar("T")
 
+# Whoever reads rows reads these texts with them: a hundred rows must not become gigabytes when inflated,
+# and a document shows them.
+ROW_MAX_BYTES: Final = 64 * 1024
 # A larger text costs less in the bucket, where a write has one price for every size.
 ITEM_MAX_BYTES: Final = 64 * 1024
 # The ages at which the bucket deletes what is in its folders `64-days` and so on, as in `template.yaml`.
@@ -59,7 +62,7 @@ class BlobItems:
     def put(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
         """Store the text, unless it is small when deflated: one write."""
         packed = deflate(text)
-        if len(packed) <= INLINE_MAX_BYTES:
+        if len(packed) <= INLINE_MAX_BYTES and len(text) <= ROW_MAX_BYTES:
             return "row"
         if len(packed) > ITEM_MAX_BYTES:
             # A repeated write renews the age of the object, by which the bucket deletes it.
