@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 import pytest
 
+from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls, T
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.listing import Index
@@ -16,7 +17,7 @@ from atomic.adapters.aws.rows import GRACE_S
 from atomic.application.maintenance import Walk
 from atomic.domain.events import Redriven, ResultPosted, WaiterAdded
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, changed
 from atomic.domain.transitions import transition
 from atomic.protocol.enums import Status
 from contract.aws import TABLE_NAME, Aws, Recorder
@@ -24,6 +25,7 @@ from contract.builders import a_child, a_root, settled
 from contract.metered import Meter
 from contract.store_suite import keyed, put
 from unit.aws.test_items import NOW, items, on_table, ttls
+from unit.strategies import claimed
 
 DAYS_30: Final = 30 * DAY_MS
 HOUR_MS: Final = 3_600_000
@@ -169,6 +171,43 @@ async def test_a_run_that_is_redriven_keeps_what_it_has_done(account: Aws, store
             if day >= redriven_on:
                 left_s = (ttls(account)[done.position] or 0) - now_ms // 1000
                 assert left_s > 2 * DAY_MS // 1000, (redriven_on, day)
+
+
+@on_table
+async def test_a_run_that_no_walk_finds_keeps_what_it_has_done(
+    account: Aws, store: DynamoStepStore
+) -> None:
+    """Whenever a walk reads the runs in a state, this one has another."""
+    upkeep = Upkeep.of(account, store)
+    root = kept_30_days(keyed("busy", at_ms=NOW, status=Status.WAITING))
+    done = kept_30_days(a_child("mail", root.spec, at_ms=NOW, status=Status.SUCCEEDED))
+    await put(store, root, done)
+    now_ms = NOW
+
+    def move(params: dict[str, Any], **_: Any) -> None:
+        nonlocal root
+        if params["ExpressionAttributeValues"].get(":partition") != {
+            "S": table.list_partition(root, root.status)
+        }:
+            return
+        after = changed(root, status=Status.WAITING, due_at_ms=now_ms)
+        if root.status is Status.WAITING:
+            after = claimed(replace(root, status=Status.PENDING, due_at_ms=now_ms))
+        written = asyncio.run_coroutine_threadsafe(store.replace(after, root.version), loop)
+        assert written.result(5) is None
+        root = after
+
+    loop, event = asyncio.get_running_loop(), "provide-client-params.dynamodb.Query"
+    account.dynamodb.meta.events.register(event, move, unique_id="move")
+    try:
+        for day in (1, 28, 29, 30, 31, 33, 57, 58, 59, 60, 87, 88, 89):
+            now_ms = NOW + day * DAY_MS
+            await upkeep.on(now_ms)
+            left_s = (ttls(account)[done.position] or 0) - now_ms // 1000
+            assert left_s > 2 * DAY_MS // 1000, day
+    finally:
+        account.dynamodb.meta.events.unregister(event, unique_id="move")
+    assert root.attempt_count > 10
 
 
 @on_table

@@ -6,7 +6,8 @@ a long run is postponed, once in each period, which is a day shorter than the re
 run; nothing else tells which of its rows expire.
 
 A run that ends after more than a day leaves a note. Its rows are then kept as long as its root. So does
-one that is redriven when the time for its period has passed: its rows are kept until the next one.
+one that is called, or redriven, for the first time in a period: its rows are kept until the next one. The
+daily walk may not find it, since it moves from one part to another while it is called.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ from atomic.adapters.aws.live_roots import DynamoLiveRoots
 from atomic.application.batches import for_each
 from atomic.application.maintenance import Walk
 from atomic.domain.steps import Step
-from atomic.protocol.enums import LIVE
+from atomic.protocol.enums import LIVE, Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,12 +44,16 @@ def noted(step: Step) -> tuple[int, int] | None:
     if step.finished_at_ms is not None:
         is_long = step.finished_at_ms - step.created_at_ms > DAY_MS
         return (step.finished_at_ms, rows.ttl_s(step) or 0) if is_long else None
-    if not _is_redriven(step) or step.due_at_ms is None:
+    times_ms = [step.created_at_ms, *(made.started_at_ms for made in step.attempt_log[-2:])]
+    if _is_redriven(step):
+        # It is due at once.
+        times_ms.append(step.due_at_ms or 0)
+    elif step.status is not Status.RUNNING:
         return None
-    # It is due at once. Its next period begins within a retention.
-    now_ms, retention_ms = step.due_at_ms, step.spec.retention_ms
-    is_old = now_ms - step.created_at_ms >= retention_ms - DAY_MS
-    return (now_ms, (now_ms + retention_ms + 2 * DAY_MS) // 1000 + rows.GRACE_S) if is_old else None
+    before_ms, now_ms = times_ms[-2:]
+    if not _has_new_period(step.created_at_ms, before_ms, now_ms, _period_ms(step.spec.retention_ms)):
+        return None
+    return now_ms, (now_ms + step.spec.retention_ms + 2 * DAY_MS) // 1000 + rows.GRACE_S
 
 
 def _is_redriven(step: Step) -> bool:
@@ -57,8 +62,17 @@ def _is_redriven(step: Step) -> bool:
     return last < step.generation
 
 
+def _period_ms(retention_ms: int) -> int:
+    return max(retention_ms - DAY_MS, DAY_MS)
+
+
+def _has_new_period(created_ms: int, before_ms: int, now_ms: int, period_ms: int) -> bool:
+    """Whether another period of a run has begun since a moment before, however long ago that was."""
+    return (now_ms - created_ms) // period_ms > (before_ms - created_ms) // period_ms
+
+
 class EndedRuns:
-    """The notes of runs that have ended, or had. Methods block, and raise the errors of botocore."""
+    """The notes of runs that have ended, or that go on. Methods block, and raise the errors of botocore."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
         self._client = client
@@ -104,7 +118,7 @@ class LongRuns:
 
     async def extend(self, walk: Walk, retention_ms: int, may_go_on: Callable[[], bool]) -> None:
         """Walk on. `retention_ms` is the shortest retention that was ever in force."""
-        period_ms = max(retention_ms - DAY_MS, DAY_MS)
+        period_ms = _period_ms(retention_ms)
 
         async def read(part: str, after: str) -> str | None:
             if part == ENDED:
@@ -117,7 +131,8 @@ class LongRuns:
         found, ended = await self._roots.old_runs(
             walk.client_id, part, after=after, before_ms=walk.began_ms - period_ms + 1, limit=_PAGE
         )
-        due = [run_id for created_ms, run_id in found if _is_due(walk, created_ms, period_ms)]
+        last_ms, now_ms = walk.last_began_ms, walk.began_ms
+        due = [run_id for at_ms, run_id in found if _has_new_period(at_ms, last_ms, now_ms, period_ms)]
         # The next walk but one comes in two days at the latest, unless several fail.
         before_s = (walk.began_ms + period_ms + 2 * DAY_MS) // 1000 + rows.GRACE_S
         await for_each(due, lambda run_id: self._keep(run_id, before_s, before_s))
@@ -129,12 +144,6 @@ class LongRuns:
         until_s = {run_id: kept_s for _, run_id, kept_s in notes}
         await for_each([*until_s], lambda run_id: self._keep(run_id, until_s[run_id], until_s[run_id]))
         return notes[-1][0] if len(notes) == _PAGE else None
-
-
-def _is_due(walk: Walk, created_ms: int, period_ms: int) -> bool:
-    """Whether another period of the run has passed since the last walk, however long ago that was."""
-    periods = (walk.began_ms - created_ms) // period_ms
-    return periods > (walk.last_began_ms - created_ms) // period_ms
 
 
 def _partition(client_id: str) -> dict[str, Any]:

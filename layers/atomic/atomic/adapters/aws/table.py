@@ -15,7 +15,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
 | b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
-| b | notes of runs, when they end or are redriven | until when rows stay; pk `ended#<client>`, sk as `at` |
+| b | notes of runs that end or are called | until when rows are kept; pk `ended#<client>`, sk as `at` |
 | h, u, i, z | leases | holder, until when, runs inside, until when the destination is slow (see `leases`) |
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
