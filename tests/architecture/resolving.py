@@ -16,12 +16,12 @@ NO_VALUE = object()
 class Resolved:
     """The resources and outputs of a stack with these parameters."""
 
-    def __init__(self, **parameters: str) -> None:
+    def __init__(self, **parameters: str | int) -> None:
         defaults = {name: each.get("Default", "x" * 32) for name, each in TEMPLATE["Parameters"].items()}
         assert parameters.keys() <= defaults.keys()
         told: dict[str, Any] = {**defaults, **parameters}
         lists = [name for name, each in TEMPLATE["Parameters"].items() if "List" in each["Type"]]
-        self._refs = PSEUDO | told | {name: told[name].split(",") for name in lists}
+        self._refs = PSEUDO | told | {name: str(told[name]).split(",") for name in lists}
         self.conditions = {name: bool(self._value(each)) for name, each in TEMPLATE["Conditions"].items()}
         self.resources = self._section("Resources")
         self.outputs = {name: each["Value"] for name, each in self._section("Outputs").items()}

@@ -3,6 +3,8 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 from architecture.resolving import Resolved
@@ -22,6 +24,69 @@ def test_no_resource_of_an_option_is_made_by_default() -> None:
         "AWS::ApiGatewayV2::DomainName", "AWS::ApiGatewayV2::ApiMapping", "AWS::Route53::RecordSet",
     }  # fmt: skip
     assert Resolved().refusals() == []
+
+
+# Each parameter that makes something, with what its rules ask for.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "a domain": {"DomainName": "a.example", "CertificateArn": CERTIFICATE},
+    "its record": {"DomainName": "a.example", "CertificateArn": CERTIFICATE, "HostedZoneId": "Z1"},
+    "a VPC": {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"},
+    "a demo": {"Demo": "true"},
+    "traces": {"Tracing": "Active"},
+    "function URLs": {"FunctionUrl": "true"},
+    "reservations": {"ReservedRoots": 5, "ReservedSteps": 5, "ReservedInvokers": 50},
+    "a table": {"ExistingTable": "kept"},
+    "a boundary": {"PermissionsBoundary": "arn:aws:iam::1:policy/boundary"},
+    "signed callers": {"IamRoutes": "true"},
+    "functions": {"LambdaTargets": "arn:aws:lambda:r:1:function:shop"},
+    "a key": {"KmsKeyArn": "arn:aws:kms:r:1:key/k"},
+    "mails": {"AlarmEmail": "ops@example.com"},
+    "an emulator": {"LocalEndpoint": "http://127.0.0.1:4566"},
+}
+
+
+def stacks() -> Iterator[tuple[tuple[str, ...], Resolved]]:
+    """A stack without options, with each, with each two, and with all."""
+    for number in (0, 1, 2, len(OPTIONS)):
+        for chosen in combinations(OPTIONS, number):
+            told: dict[str, Any] = {}
+            for option in chosen:
+                told |= OPTIONS[option]
+            yield chosen, Resolved(**told)
+
+
+def test_no_combination_of_options_refers_to_what_it_does_not_make() -> None:
+    for chosen, stack in stacks():
+        assert stack.refusals() == [], chosen
+        text = json.dumps([stack.resources, list(stack.outputs.values()), stack.variables])
+        named = set(re.findall(r"<(\w+)(?:\.\w+)?>", text))
+        assert named <= stack.resources.keys(), chosen
+
+
+def actions_of(stack: Resolved, function: str) -> set[str]:
+    """What the role of a function allows, by its own policies and by those attached to it."""
+    role = stack.resources[stack.resources[function]["Properties"]["Role"].strip("<>").partition(".")[0]]
+    attached = [
+        stack.resources[each.strip("<>")] for each in role["Properties"].get("ManagedPolicyArns", [])
+    ]
+    allowed = (each for each in statements([role, attached]) if each["Effect"] == "Allow")
+    return {action for each in allowed for action in several(each["Action"])}
+
+
+def test_every_function_may_do_what_lambda_does_in_its_name() -> None:
+    """Lambda refuses to make a function whose role lacks these."""
+    for chosen, stack in stacks():
+        for name, each in stack.resources.items():
+            if each["Type"] != "AWS::Serverless::Function":
+                continue
+            needed = {"logs:CreateLogStream", "logs:PutLogEvents"}
+            if "traces" in chosen:
+                needed |= {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+            if "a key" in chosen:
+                needed |= {"kms:Decrypt"}
+            if "VpcConfig" in each["Properties"]:
+                needed |= {"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"}
+            assert needed <= actions_of(stack, name), (chosen, name)
 
 
 # --- a domain name of its own
@@ -108,7 +173,10 @@ def test_the_demo_is_the_only_thing_that_its_client_may_call() -> None:
 
 def test_the_application_of_the_demo_may_only_log() -> None:
     actions = {action for each in statements(RESOURCES["DemoRole"]) for action in several(each["Action"])}
-    assert actions == {"logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "sts:AssumeRole"}
+    assert actions == {
+        "logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords",
+        "kms:Decrypt", "sts:AssumeRole",
+    }  # fmt: skip
 
 
 def test_who_makes_the_client_of_the_demo_may_write_no_other() -> None:
