@@ -149,6 +149,16 @@ def test_a_function_that_runs_out_of_time_has_timed_out(aws: tuple[str, FakeLamb
     assert post(at, "lambda:shop") == EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, "3000"))
 
 
+@pytest.mark.parametrize(
+    "said", ["Task timed out after 5 seconds", f"Task timed out after {'9' * 400} seconds"]
+)
+def test_an_error_that_speaks_of_a_time_out_is_an_error(aws: tuple[str, FakeLambda], said: str) -> None:
+    at, fake = aws
+    fake.functions["shop"] = failing(RuntimeError(said))
+    answer = post(at, "lambda:shop")
+    assert (answer.status, answer.headers["atomic-error-type"]) == (502, "RuntimeError")
+
+
 @pytest.mark.parametrize(("given", "again_ms"), [({"Retry-After": "7"}, 7_000), ({}, 1_000)])
 def test_a_throttled_function_was_not_called(
     aws: tuple[str, FakeLambda], given: dict[str, str], again_ms: int

@@ -20,8 +20,9 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.urls import is_function, parse_url
 
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):lambda:([a-z0-9-]+):")
-# How Lambda says that the function ran out of its own time.
-_TIMED_OUT: Final = re.compile(r"Task timed out after ([0-9]+(?:\.[0-9]+)?) seconds")
+# How Lambda says that the function ran out of its own time: by these types, or none.
+_TIMED_OUT: Final = re.compile(r"Task timed out after ([0-9]{1,6}(?:\.[0-9]+)?) seconds")
+_TYPES_OF_TIME_OUTS: Final = ("", "Sandbox.Timedout")
 _JSON: Final = {headers.CONTENT_TYPE: "application/json"}
 # What API Gateway answers for a function that failed.
 _BAD_GATEWAY: Final = 502
@@ -145,7 +146,8 @@ def _failure(payload: dict[str, Any], timeout_ms: int) -> EndpointResponse:
     """The answer of a function that raised an error, ended its process, or ran out of time."""
     message, error_type = str(payload.get("errorMessage", "")), str(payload.get("errorType", ""))
     late = _TIMED_OUT.search(message)
-    if late is not None:
+    # An error that the function raised has its own type, and may have any message.
+    if late is not None and error_type in _TYPES_OF_TIME_OUTS:
         took_ms = min(timeout_ms, round(1000 * float(late[1])))
         return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(took_ms)))
     named = re.sub(r"[^0-9A-Za-z_]", "_", error_type)
