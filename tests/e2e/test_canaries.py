@@ -15,7 +15,7 @@ import requests
 from botocore.exceptions import EndpointConnectionError
 
 from atomic.application.client_admin import ClientAdmin
-from atomic.entrypoints.aws.wiring import InvocationFailed
+from atomic.entrypoints.aws.logs import InvocationFailed
 from atomic.entrypoints.log_policy import FIELDS
 from atomic.protocol.enums import SCOPES
 from both_runtimes import RUNTIMES, Functions, LockedRuntime

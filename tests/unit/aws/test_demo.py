@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from atomic.demo.on_lambda import DemoFunction
 from atomic.domain.clients.records import ClientRecord, is_live
 from atomic.entrypoints.aws.demo_client import CLIENT_ID, DemoClientFunction
+from atomic.entrypoints.aws.logs import InvocationFailed
 from both_runtimes import embedded
 from contract.aws import PEPPER, TABLE_NAME
 from gateway import served
@@ -21,6 +22,12 @@ from stack_template import GLOBALS, RESOURCES, TEMPLATE
 from unit.aws.test_handlers import Stack, stack
 
 __all__ = ["stack"]
+
+
+ENVIRON = {
+    "ATOMIC_TABLE": TABLE_NAME, "ATOMIC_KEY_PEPPER": PEPPER.decode(), "ATOMIC_STAGE": "test",
+    "POWERTOOLS_SERVICE_NAME": "atomic",
+}  # fmt: skip
 
 
 class CloudFormation:
@@ -74,7 +81,7 @@ def cloudformation() -> Iterator[CloudFormation]:
 @pytest.fixture
 def maker(stack: Stack) -> Iterator[DemoClientFunction]:
     del stack  # the account
-    function = DemoClientFunction({"ATOMIC_TABLE": TABLE_NAME, "ATOMIC_KEY_PEPPER": PEPPER.decode()})
+    function = DemoClientFunction(ENVIRON)
     yield function
     function.close()
 
@@ -143,6 +150,22 @@ def test_cloudformation_is_always_answered(
     assert "Data" not in failed
     # A stack can be deleted also when its table is gone.
     assert cloudformation.asks(maker, "Delete")["Status"] == "SUCCESS"
+
+
+@pytest.mark.usefixtures("stack")
+def test_no_line_says_how_cloudformation_is_answered(
+    cloudformation: CloudFormation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker = DemoClientFunction(ENVIRON)
+    cloudformation.close()
+    with pytest.raises(InvocationFailed) as failed:
+        cloudformation.asks(maker, "Create")
+    maker.close()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines[-1]["message"] == "CloudFormation did not take the answer"
+    # urllib3 tells of each try, with the path and its signature.
+    assert len(lines) > 1
+    assert "Signature" not in f"{lines} {failed.value}"
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from atomic.adapters.aws.client_store import DynamoClientStore
 from atomic.adapters.system import SystemClock, SystemEntropy
 from atomic.application.client_admin import ClientAdmin
 from atomic.domain.clients.quota import Quota
-from atomic.entrypoints.aws.settings import ClientStoreSettings
+from atomic.entrypoints.aws.logs import InvocationFailed, log_as_json
+from atomic.entrypoints.aws.settings import DemoClientSettings
 
 _log: Final = logging.getLogger("atomic.demo")
 
@@ -25,7 +26,8 @@ class DemoClientFunction:
     """The Lambda handler of the custom resource. It always answers CloudFormation, which waits for it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        settings = ClientStoreSettings.of_environment(environ)
+        settings = DemoClientSettings.of_environment(environ)
+        log_as_json(settings)
         self._dynamodb = config.dynamodb_client()
         self._admin = ClientAdmin(
             store=DynamoClientStore(self._dynamodb, settings.table),
@@ -35,7 +37,7 @@ class DemoClientFunction:
         )
 
     def __call__(self, event: Mapping[str, Any], _context: Any) -> None:
-        """Make the client with a new key, or end its keys."""
+        """Make the client with a new key, or end its keys. Raises InvocationFailed and nothing else."""
         answer: dict[str, Any] = {
             "PhysicalResourceId": CLIENT_ID,
             **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
@@ -51,8 +53,13 @@ class DemoClientFunction:
             # The keys of a demo that could not be ended must not keep a stack from being deleted.
             done = event["RequestType"] == "Delete"
             answer |= {"Status": "SUCCESS" if done else "FAILED", "Reason": type(error).__name__}
-        body = json.dumps(answer).encode()
-        urllib3.request("PUT", event["ResponseURL"], body=body, timeout=10, retries=3)
+        try:
+            body = json.dumps(answer).encode()
+            urllib3.request("PUT", event["ResponseURL"], body=body, timeout=10, retries=3)
+        except urllib3.exceptions.HTTPError as error:
+            # Its text has the URL, by which anybody can answer CloudFormation.
+            _log.exception("CloudFormation did not take the answer")
+            raise InvocationFailed(type(error).__name__) from None
 
     def close(self) -> None:
         """Close the connections. Lambda never calls this; tests do."""

@@ -38,7 +38,23 @@ class ClientStoreSettings(PepperSettings):
     table: str = Field(description="the table")
 
 
-class LambdaSettings(ClientStoreSettings):
+class LogSettings(SettingsModel):
+    """The settings of log lines."""
+
+    stage: str = Field(description="name of the installation in logs")
+    service: str = Field(
+        validation_alias="POWERTOOLS_SERVICE_NAME", description="name of the stack in logs and metrics"
+    )
+    log_level: str = Field(
+        "INFO", validation_alias="POWERTOOLS_LOG_LEVEL", description="which lines are logged"
+    )
+
+
+class DemoClientSettings(LogSettings, ClientStoreSettings):
+    """The settings of the function that makes the client of a demo."""
+
+
+class LambdaSettings(LogSettings, ClientStoreSettings):
     """The settings of every function of a stack. `invoker` and `invokers_max` are for invokers only."""
 
     bucket: str = Field(description="the bucket of payloads and answers above 64 KiB")
@@ -54,7 +70,6 @@ class LambdaSettings(ClientStoreSettings):
     schedule_role_arn: str = Field(description="the role that sends these wake-ups")
     public_url: str = Field("", description="where endpoints reach the API")
     steps_url: str = Field("", description="where handlers post their steps, if not at the API")
-    stage: str = Field(description="name of the installation in logs")
     lambda_targets: bool = Field(False, description="steps may call Lambda functions")
     allow_private: bool = Field(description="steps may call private networks")
     allow_network: tuple[str, ...] = Field((), description="private networks that steps may call")
@@ -65,12 +80,8 @@ class LambdaSettings(ClientStoreSettings):
     invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
     invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
     maintenance_queue_url: str = Field("", description="the queue of maintenance's own messages")
-    service: str = Field(validation_alias="POWERTOOLS_SERVICE_NAME", description="the dimension of metrics")
     namespace: str = Field(
         validation_alias="POWERTOOLS_METRICS_NAMESPACE", description="the namespace of metrics"
-    )
-    log_level: str = Field(
-        "INFO", validation_alias="POWERTOOLS_LOG_LEVEL", description="which lines are logged"
     )
 
     @field_validator("public_url", "steps_url")

@@ -7,8 +7,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-
 from atomic.adapters.aws import config
 from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
@@ -30,8 +28,8 @@ from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
 from atomic.application.ports import Destinations, EndpointInvoker, StoreUnavailable
+from atomic.entrypoints.aws.logs import InvocationFailed, log_as_json
 from atomic.entrypoints.aws.settings import LambdaSettings
-from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol import keys
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several
@@ -46,17 +44,13 @@ _WARM_WITHIN_S: Final = 1.0
 _FAILURES_MAX: Final = 4
 
 
-class InvocationFailed(Exception):
-    """An invocation failed; the log says why. Lambda logs the texts of exceptions, so this one has none."""
-
-
 class AwsRuntime:
     """One Lambda environment: its engine and the event loop that all of its invocations share."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         settings = LambdaSettings.of_environment(environ)
         self.settings = settings
-        _log_as_json(settings)
+        log_as_json(settings)
         self._loop = asyncio.new_event_loop()
         self._began_s = 0.0
         self.calls = AwsCalls()
@@ -208,11 +202,3 @@ class AwsRuntime:
     def elapsed_s(self) -> float:
         """Seconds since the invocation began."""
         return time.monotonic() - self._began_s
-
-
-def _log_as_json(settings: LambdaSettings) -> None:
-    """Log every record of the process as one JSON line; Lambda's own handler would write plain text."""
-    handler = AllowedLines()
-    handler.setFormatter(LambdaPowertoolsFormatter(service=settings.service, stage=settings.stage))
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
