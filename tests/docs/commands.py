@@ -14,7 +14,7 @@ from atomic.cli.main import main
 from docs.pages import blocks_of
 
 # Options of the AWS CLI itself, and commands of it that are no single operation of a service.
-_GLOBAL: Final = {"endpoint-url", "output", "profile", "query", "region"}
+_GLOBAL: Final = {"cli-binary-format", "endpoint-url", "output", "profile", "query", "region"}
 _OF_THE_CLI: Final = {"configure", "sso", "cloudformation deploy", "s3 rb", "s3 sync"}
 _ENDS: Final = re.compile(r"[;|&(){}<>]+|do|done")
 _SESSION: Final = botocore.session.get_session()
@@ -94,8 +94,18 @@ def _of_aws(words: list[str]) -> str | None:
         if operation not in by_name:
             return f"{service} has no operation {operation}"
         called = by_name[operation]
-    shape = model.operation_model(called).input_shape
-    members = {xform_name(name, "-") for name in (shape.members if shape else {})} | _GLOBAL
+    asked = model.operation_model(called)
+    shape = asked.input_shape
+    types = {
+        xform_name(name, "-"): each.type_name for name, each in (shape.members if shape else {}).items()
+    }
+    members = types.keys() | _GLOBAL
     used = {option.removeprefix("--") for option in options if option.startswith("--")}
     unknown = {name for name in used if name not in members and name.removeprefix("no-") not in members}
-    return f"{service} {operation} has no {', '.join(sorted(unknown))}" if unknown else None
+    if unknown:
+        return f"{service} {operation} has no {', '.join(sorted(unknown))}"
+    if any(types.get(name) == "blob" for name in used) and "cli-binary-format" not in used:
+        return f"{service} {operation} takes base64 without --cli-binary-format raw-in-base64-out"
+    if asked.has_streaming_output and any(each.startswith("--") for each in options[-2:]):
+        return f"{service} {operation} needs a file for what it answers"
+    return None

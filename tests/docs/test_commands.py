@@ -38,6 +38,8 @@ def test_the_commands_that_doctor_names_are_known_too() -> None:
         ("aws dynamodb restore-tables", "no operation restore-tables"),
         ("aws sqs purge-queue --queue $(aws sqs list-queue)", "no operation list-queue"),
         ("aws sqs purge-queue --queue x", "has no queue"),
+        ("aws lambda invoke --function-name f --payload '{}' out", "takes base64"),
+        ("aws lambda invoke --function-name f", "needs a file"),
         ("aws dynamodb wait table-there --table-name t", "no waiter table-there"),
     ],
 )
