@@ -116,7 +116,7 @@ def test_base_urls_take_the_place_of_those_before(tmp_path: Path) -> None:
 def test_a_key_beside_another_is_rotated_by_its_name(tmp_path: Path) -> None:
     first = made(tmp_path, "create", "acme", *BASE)["apiKey"].split("_")[1]
     beside = made(tmp_path, "add-key", "acme", "--scope", "admin")["apiKey"].split("_")[1]
-    assert "several keys" in atomic_clients(tmp_path, "rotate", "acme").output
+    assert "name one by --key" in atomic_clients(tmp_path, "rotate", "acme").output
     third = made(tmp_path, "rotate", "acme", "--key", beside)["apiKey"].split("_")[1]
     [listed] = made(tmp_path, "list")
     assert [(key["id"], key["scopes"]) for key in listed["keys"]] == [

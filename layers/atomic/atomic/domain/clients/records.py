@@ -140,7 +140,7 @@ def key_to_replace(record: ClientRecord, key_id: str | None, now_ms: int) -> Sto
     newest = [key for key in live if key.id not in succeeded]
     if len(newest) > 1:
         ids = ", ".join(f"{key.id} ({' '.join(key.scopes)})" for key in newest)
-        raise ClientConflictError(f"{_name(record)} has several keys, {ids}; name the one to replace")
+        raise ClientConflictError(f"{_name(record)} has several keys, {ids}; name one by --key")
     return newest[0] if newest else None
 
 
