@@ -44,12 +44,19 @@ def test_without_any_the_engine_gets_what_it_has_by_itself(served: list[ServerSe
     assert (served[0].host, served[0].port, served[0].data_dir) == ("127.0.0.1", 8787, Path(".atomic"))
 
 
+# As text and as parsed.
+OTHERS: dict[str, tuple[str, Any]] = {
+    "allow_origin": ("http://a.example http://b.example", ("http://a.example", "http://b.example")),
+    "allow_network": ("10.1.2.0/24 fd12::/64", ("10.1.2.0/24", "fd12::/64")),
+    "public_url": ("https://atomic.example/base", "https://atomic.example/base"),
+    "virtual_time": ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
+}
+
+
 def another(setting: Setting) -> tuple[str, Any]:
     """A value other than the default, as text and as parsed."""
-    if setting.name == "allow_origin":
-        return "http://a.example http://b.example", ("http://a.example", "http://b.example")
-    if setting.name == "allow_network":
-        return "10.1.2.0/24 fd12::/64", ("10.1.2.0/24", "fd12::/64")
+    if setting.name in OTHERS:
+        return OTHERS[setting.name]
     if setting.is_list:
         return "a.example b.example", ("a.example", "b.example")
     if setting.kind is bool:
@@ -59,8 +66,6 @@ def another(setting: Setting) -> tuple[str, Any]:
     if get_origin(setting.kind) is Literal:
         choice = next(value for value in get_args(setting.kind) if value != setting.field.default)
         return choice, choice
-    if setting.name == "public_url":
-        return "https://atomic.example/base", "https://atomic.example/base"
     return "another", setting.kind("another")
 
 

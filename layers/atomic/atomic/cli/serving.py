@@ -25,6 +25,8 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
         shown |= {"multiple": True}
     else:
         shown |= {"default": str(default), "show_default": True, "metavar": setting.metavar}
+        if setting.alone is not None:
+            shown |= {"is_flag": False, "flag_value": setting.alone, "metavar": "[START]"}
     return click.option(setting.flag, envvar=setting.variable, **shown)
 
 

@@ -84,6 +84,12 @@ class Setting:
         return get_origin(self.field.annotation) is tuple
 
     @property
+    def alone(self) -> str | None:
+        """The value of its flag where no value follows it; None where one must."""
+        extra = self.field.json_schema_extra
+        return str(extra["alone"]) if isinstance(extra, dict) and "alone" in extra else None
+
+    @property
     def metavar(self) -> str:
         """The placeholder for its value in the help."""
         return "|".join(map(str, get_args(self.kind))) or self.kind.__name__.upper()

@@ -310,8 +310,8 @@ class AsgiApp:
     """Serves `Api` over ASGI, and `/metrics`, which only this runtime has."""
 
     def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
-        self._api = api
-        self._metrics = metrics
+        # With --dev, an engine may take the place of another, and `answer` has more routes.
+        self.api, self.metrics, self.answer = api, metrics, handle
         self._browsers = browsers
         self._large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
 
@@ -337,10 +337,10 @@ class AsgiApp:
         if refusal is not None:
             await _send(send, refusal, extra)
         elif scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
-            metrics = ApiResponse(status=200, body=self._metrics.exposition())
+            metrics = ApiResponse(status=200, body=self.metrics.exposition())
             await _send(send, metrics, {"content-type": CONTENT_TYPE})
         else:
-            await _send(send, await handle(self._api, request), extra)
+            await _send(send, await self.answer(self.api, request), extra)
 
     async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
         """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""
@@ -351,7 +351,7 @@ class AsgiApp:
         try:
             if problem is None or (
                 problem.type is FOREIGN_ORIGIN
-                and await allowed_origin(self._api.engine.clients, request) is not None
+                and await allowed_origin(self.api.engine.clients, request) is not None
             ):
                 return None
         except StoreUnavailable:

@@ -11,6 +11,7 @@ from typing import Final
 import uvloop
 
 from atomic.entrypoints.embedded.backends import open_backend
+from atomic.entrypoints.embedded.development import Development
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.embedded.wiring import (
@@ -53,6 +54,8 @@ async def _serve(settings: ServerSettings) -> int:
         url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         listens_at = url if is_one_address(host) else ""
         server = await opened.enter_async_context(wired(settings, backend, listens_at=listens_at))
+        if settings.dev:
+            Development(server)
         recovered = await server.recover()
         # From here on, callers can connect, and are accepted once the server runs: callers that read the
         # line about listening, and handlers that are called now and post steps.

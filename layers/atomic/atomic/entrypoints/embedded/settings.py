@@ -9,6 +9,7 @@ from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.rules import check_origins
 from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
+from atomic.protocol.wire import from_rfc3339, to_rfc3339
 from atomic.runtime.driver import Pace
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -24,6 +25,12 @@ class ServerSettings(SettingsModel):
     port: int = Field(8787, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     data_dir: Path = Field(Path(".atomic"), description="Where the embedded server keeps its data.")
     dev: bool = Field(False, description="Loopback only; any client without a key; any URL.")
+    virtual_time: str = Field(
+        "",
+        description="With --dev: time stands still, and moves when it is told to. START is a time such as "
+        "2026-01-01T00:00:00Z, or `now`.",
+        json_schema_extra={"alone": "now"},
+    )
     allow_private: bool = Field(False, description="Steps may call this machine and private networks.")
     allow_network: tuple[str, ...] = Field(
         (), description="A private network that steps may call, as 10.1.2.0/24. May be given several times."
@@ -102,6 +109,20 @@ class ServerSettings(SettingsModel):
                 f"({self.attempt_timeout_max_ms}); lower the one or raise the other"
             )
         return self
+
+    @model_validator(mode="after")
+    def _develops(self) -> Self:
+        if self.virtual_time and not self.dev:
+            raise ValueError("--virtual-time needs --dev: it is for tests")
+        return self
+
+    @field_validator("virtual_time")
+    @classmethod
+    def _is_a_start(cls, start: str) -> str:
+        try:
+            return start if start in {"", "now"} else to_rfc3339(from_rfc3339(start))
+        except ValueError:
+            raise ValueError("use a time as in 2026-01-01T00:00:00Z, or now") from None
 
     @field_validator("allow_origin")
     @classmethod

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_bytes
@@ -28,9 +29,11 @@ from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.protocol.signatures import decode_secret, encode_secret
+from atomic.protocol.wire import from_rfc3339
 from atomic.runtime.driver import HORIZON_MS, Driver, Pace
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several, only_process
+from atomic.runtime.virtual_time import VirtualClock
 
 _log = logging.getLogger("atomic.server")
 
@@ -82,7 +85,10 @@ class Server:
         invoker: EndpointInvoker,
         clients: _Clients,
         listens_at: str,
+        virtual_clock: VirtualClock | None = None,
     ) -> None:
+        self.again = partial(Server, settings, backend, invoker, clients, listens_at, virtual_clock)
+        self.virtual_clock = virtual_clock
         self.tasks = Tasks()
         self.metrics = PrometheusTelemetry()
         self._processes = (
@@ -90,7 +96,8 @@ class Server:
             if backend.shared is None
             else one_of_several(self.tasks, backend.shared)
         )
-        queue = MemoryWakeupQueue(self._processes.clock, horizon_ms=HORIZON_MS)
+        clock = virtual_clock or self._processes.clock
+        queue = MemoryWakeupQueue(clock, horizon_ms=HORIZON_MS)
         self.engine = Engine(
             store=backend.steps,
             queue=queue,
@@ -98,7 +105,7 @@ class Server:
             notifier=self._processes.notifier,
             clients=clients.registry,
             telemetry=LoggedTelemetry(self.metrics),
-            clock=self._processes.clock,
+            clock=clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=settings.engine(listens_at),
@@ -106,19 +113,15 @@ class Server:
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
-        self._store = backend.steps
+        self.store = backend.steps
         self._drain_s = settings.drain_s
-        api = Api(
-            engine=self.engine,
-            admits=self.tasks.admits,
-            manage=clients.manage,
-        )
-        self.app = AsgiApp(api, self.metrics, _browser_check(settings))
+        self.api = Api(engine=self.engine, admits=self.tasks.admits, manage=clients.manage)
+        self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
 
     async def recover(self) -> int:
         """Take over the steps that earlier processes left; their number. Raises ServeRefusedError."""
         try:
-            return await self._processes.recover(self.engine, self._store)
+            return await self._processes.recover(self.engine, self.store)
         except StoreUnavailable as error:
             raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
 
@@ -154,9 +157,15 @@ async def wired(
         opened.push_async_callback(invoker.close)
         clients = _clients(settings, backend, opened)
         reached = _with_functions(invoker, opened) if settings.lambda_targets else invoker
-        server = Server(settings, backend, reached, clients, listens_at)
+        server = Server(settings, backend, reached, clients, listens_at, _virtual_clock(settings))
         server.metrics.found_live(await backend.steps.count_live())
         yield server
+
+
+def _virtual_clock(settings: ServerSettings) -> VirtualClock | None:
+    if not settings.virtual_time:
+        return None
+    return VirtualClock(None if settings.virtual_time == "now" else from_rfc3339(settings.virtual_time))
 
 
 def _with_functions(invoker: HttpInvoker, opened: AsyncExitStack) -> EndpointInvoker:
