@@ -30,12 +30,17 @@ class AtomicServer:
     """An `atomic serve` process on a data directory; it can be stopped, killed and started again."""
 
     def __init__(
-        self, data_dir: Path, *, dev: bool = True, port: int | None = None, log_level: str = "info"
+        self,
+        data_dir: Path,
+        *options: str,
+        dev: bool = True,
+        port: int | None = None,
+        log_level: str = "info",
     ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._dev = dev
+        self._options = ["--dev" if dev else "--allow-private", *options]
         self._log_level = log_level
         self._log = data_dir.parent / f"{data_dir.name}.log"
 
@@ -44,7 +49,7 @@ class AtomicServer:
         began = time.monotonic()
         command = [sys.executable, "-m", "atomic.cli", "serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), "--log-level", self._log_level]
-        command += ["--dev" if self._dev else "--allow-private"]
+        command += self._options
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         while not self._is_healthy():

@@ -52,6 +52,10 @@ class ServerStore(StepStore, LiveSteps, Protocol):
         """Ids of steps in a state, in the order of their ids, beginning after the given id."""
         ...
 
+    async def clear(self) -> None:
+        """Delete everything that is stored, after the writes that wait."""
+        ...
+
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose run has no live or unexpired root; how many were deleted.
 

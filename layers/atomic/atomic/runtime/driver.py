@@ -62,12 +62,16 @@ class Driver:
 
     def start(self) -> None:
         """Begin."""
-        self._loops = [
-            asyncio.create_task(self._deliver()),
+        self.deliver()
+        self._loops += [
             asyncio.create_task(self._again_and_again(self._sweep)),
             asyncio.create_task(self._again_and_again(self._look_through)),
             asyncio.create_task(self._again_and_again(self._purge)),
         ]
+
+    def deliver(self) -> None:
+        """Process what the queue has, and nothing else."""
+        self._loops.append(asyncio.create_task(self._deliver()))
 
     async def stop(self) -> None:
         """Begin nothing new; steps that have begun go on."""
@@ -77,8 +81,9 @@ class Driver:
 
     async def _deliver(self) -> None:
         while True:
-            step_id = await self._queue.receive()
+            # In this order, a step is at any moment either in the queue or in a task.
             await self._slots.acquire()
+            step_id = await self._queue.receive()
             self._engine.spawn(self._drive(step_id), step_id=step_id)
 
     async def _drive(self, step_id: str) -> None:
@@ -90,8 +95,18 @@ class Driver:
             timer.cancel()
             slot.release()
 
+    async def sweep(self) -> int:
+        """Give the queue what is due within its horizon; the number of steps."""
+        return await sweep(self._engine, self._store, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
+
+    async def keep_house(self) -> None:
+        """Check all live steps and delete what has expired, once and at full speed."""
+        async for _ in look_through(self._engine, self._store):
+            pass
+        await purge(self._engine, self._store)
+
     async def _sweep(self) -> float:
-        found = await sweep(self._engine, self._store, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
+        found = await self.sweep()
         return _BACKLOG_PAUSE_S if found == _SWEEP_LIMIT else SWEEP_EVERY_MS / 1000
 
     async def _look_through(self) -> float:

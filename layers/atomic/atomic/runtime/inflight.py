@@ -27,6 +27,11 @@ class Tasks:
         self._busy[run_id] += 1
         task.add_done_callback(partial(self._ended, run_id))
 
+    @property
+    def step_ids(self) -> list[str]:
+        """The steps for which work is under way."""
+        return [task.get_name() for task in self._running]
+
     def is_busy(self, run_id: str) -> bool:
         """Whether any attempt of the run is under way."""
         return run_id in self._busy

@@ -161,6 +161,11 @@ class MemoryStepStore:
                 del self._blobs[step_id, digest]
         return len(forgotten)
 
+    async def clear(self) -> None:
+        """Delete everything."""
+        for kept in (self._rows, self._blobs, self._stored):
+            kept.clear()
+
     async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
         """Keep a large text."""
         before = self._blobs.get((step_id, digest))

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Generator, Iterator
 from contextlib import contextmanager
 
-from atomic.application.ports import Clock
+from atomic.application.ports import Clock, Subscription
 from atomic.domain.steps import Step
 
 
@@ -63,6 +63,19 @@ class MemoryWakeupQueue:
         del step_id, reason
         return self._ACKNOWLEDGED
 
+    def next_at_ms(self) -> int | None:
+        """When the earliest wake-up is due that is held."""
+        return min(self._at.values(), default=None)
+
+    def due_ids(self) -> list[str]:
+        """The steps that are due now."""
+        now_ms = self._clock.now_ms()
+        return [step_id for step_id, at_ms in self._at.items() if at_ms <= now_ms]
+
+    def clock_moved(self) -> None:
+        """Look at once at what is due."""
+        self._changed.set()
+
     async def receive(self) -> str:
         """The id of the next step that is due; waits for it."""
         while True:
@@ -107,13 +120,13 @@ class MemoryNotifier:
 
     def __init__(self) -> None:
         # In order of arrival, so that runs in virtual time are repeatable.
-        self._listeners: dict[str, dict[_Subscription, None]] = {}
+        self._listeners: dict[str, dict[MemorySubscription, None]] = {}
         self._is_open = True
 
     @contextmanager
-    def subscribe(self, step_id: str) -> Iterator["_Subscription"]:
+    def subscribe(self, step_id: str) -> Iterator[Subscription]:
         """Listen for one step."""
-        subscription = _Subscription(is_open=self._is_open)
+        subscription = MemorySubscription(is_open=self._is_open)
         listeners = self._listeners.setdefault(step_id, {})
         listeners[subscription] = None
         try:
@@ -136,7 +149,9 @@ class MemoryNotifier:
                 subscription.close()
 
 
-class _Subscription:
+class MemorySubscription:
+    """One caller's wait."""
+
     def __init__(self, *, is_open: bool) -> None:
         self.is_open = is_open
         self._settled: Step | None = None
@@ -155,10 +170,12 @@ class _Subscription:
         return self._settled
 
     def deliver(self, step: Step) -> None:
+        """The step has settled."""
         self._settled = step
         self._wake()
 
     def close(self) -> None:
+        """End the wait."""
         self.is_open = False
         self._wake()
 

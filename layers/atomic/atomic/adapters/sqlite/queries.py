@@ -140,6 +140,7 @@ _IS_SPENT: Final = "until_ms <= :now_ms AND NOT EXISTS (SELECT 1 FROM steps WHER
 SPENT_BLOBS: Final = f"""
 SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIMIT :limit
 """
+CLEAR: Final = tuple(f"DELETE FROM {table}" for table in ("steps", "blobs", "stored"))
 DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (
     "INSERT INTO stored (client_id, day, bytes) VALUES (?, ?, ?) "

@@ -15,6 +15,7 @@ import apsw
 import orjson
 
 from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite.counts import counts, live
 from atomic.adapters.sqlite.database import (
     close_database,
     is_checked_at_start,
@@ -180,7 +181,7 @@ class SqliteStepStore:
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
         """How many of the client's steps are in which state; states without any are left out."""
-        return await self._long(self._lists, lambda lists: _counts(lists, client_id, created_from_ms))
+        return await self._long(self._lists, lambda lists: counts(lists, client_id, created_from_ms))
 
     async def counted_live(self, client_id: str) -> CountedLive | None:  # noqa: ARG002 - the port has it
         """None: it counts at once."""
@@ -188,7 +189,7 @@ class SqliteStepStore:
 
     async def count_live_of(self, client_id: str, enough: int) -> int:  # noqa: ARG002 - the port has it
         """The number of the client's live steps."""
-        return await self._long(self._lists, lambda lists: sum(_live(lists, client_id).values()))
+        return await self._long(self._lists, lambda lists: sum(live(lists, client_id).values()))
 
     async def count_live(self) -> int:
         """The number of live steps of all clients."""
@@ -209,6 +210,10 @@ class SqliteStepStore:
         for (row,) in spent:
             await self._writer.submit(self._delete_blob, row, now_ms)
         return deleted
+
+    async def clear(self) -> None:
+        """Delete everything."""
+        await self._writer.submit(self._clear)
 
     async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
         """Store a large text."""
@@ -253,6 +258,10 @@ class SqliteStepStore:
             deleted += self._connection.changes()
         return deleted
 
+    def _clear(self) -> None:
+        for sql in queries.CLEAR:
+            self._execute(sql)
+
     def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:
         self._execute(queries.PUT_BLOB, values)
 
@@ -291,24 +300,6 @@ def _due(timers: apsw.Connection, before_ms: int, limit: int) -> list[DueStep]:
     finally:
         for line in lines:
             line.close()
-
-
-def _live(lists: apsw.Connection, client_id: str) -> dict[Status, int]:
-    return {state: lists.execute(queries.COUNT_LIVE, (state.value, client_id)).get for state in LIVE}
-
-
-def _counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Counts:
-    def number(sql: str, *values: Any) -> Any:
-        return lists.execute(sql, values).get
-
-    live = _live(lists, client_id)
-    runs = {state: number(queries.COUNT_RUNS, state.value, client_id, created_from_ms) for state in Status}
-    return Counts(
-        live={state: found for state, found in live.items() if found},
-        runs={state: found for state, found in runs.items() if found},
-        dead_letters=number(queries.COUNT_FAILED, client_id),
-        oldest_due_at_ms=number(queries.OLDEST_DUE, client_id) if any(live.values()) else None,
-    )
 
 
 def _outlines(rows: _Rows) -> list[StepOutline]:

@@ -3,31 +3,269 @@
 They need no client and no key. Elsewhere these paths do not exist.
 """
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Final
 
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from atomic.entrypoints.embedded.http_server import HttpServer
 from atomic.entrypoints.embedded.wiring import Server
 from atomic.entrypoints.http_api.api import Api, Table, answer
-from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, read_moment, refuse_body
 from atomic.entrypoints.http_api.route import Routes
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.entrypoints.http_api.views import json_response
-from atomic.protocol.wire import to_rfc3339
+from atomic.protocol import headers, keys, problems
+from atomic.protocol.enums import SETTLED, Status, StatusName
+from atomic.protocol.problems import Problem, ProblemType, invalid
+from atomic.protocol.requests import StepId, read_message
+from atomic.protocol.wire import Duration, WireModel, to_rfc3339
+from atomic.runtime.virtual_time import LATEST_MS, EndedMeanwhile, NotReached, VirtualTime
+
+_log = logging.getLogger("atomic.server")
+
+PATH: Final = "/_dev/"
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# Of these routes alone, so the API's description does not have them.
+TIME_IS_REAL: Final = ProblemType("time-is-real", 409, "The time of this server is real")
+TIME_NOT_REACHED: Final = ProblemType("time-not-reached", 408, "Virtual time could not be moved so far")
+
+
+def _run_id(text: str) -> str:
+    if not keys.is_run_id(text):
+        raise PydanticCustomError("run_id", "use the id of a run, the `runId` of an answer")
+    return text
+
+
+RunId = Annotated[str, AfterValidator(_run_id)]
+
+
+class AutoRequest(WireModel):
+    """`PUT /_dev/time`."""
+
+    auto: bool
+
+
+class AdvanceRequest(WireModel):
+    """`POST /_dev/time/advance`: how far to move, or to which time."""
+
+    by: Duration | None = None
+    to: Annotated[str, Field(max_length=40)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> "AdvanceRequest":
+        if (self.by is None) is (self.to is None):
+            raise PydanticCustomError(
+                "one_target", "give `by` (milliseconds) or `to` (a time), and not both"
+            )
+        return self
+
+
+class UntilRequest(WireModel):
+    """`POST /_dev/time/until`: the run or the step that is to have one of the states."""
+
+    run_id: RunId | None = None
+    step_id: StepId | None = None
+    status: Annotated[list[StatusName], Field(min_length=1)] = Field(
+        default_factory=lambda: [status.value for status in sorted(SETTLED)]
+    )
+    max: Duration | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> "UntilRequest":
+        if (self.run_id is None) is (self.step_id is None):
+            raise PydanticCustomError("one_subject", "give `runId` or `stepId`, and not both")
+        return self
 
 
 class Development:
-    """Adds the routes to a server."""
+    """A server with these routes. Its engine may end and begin anew, while its sockets stay open."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, http: HttpServer) -> None:
         self._server = server
+        self._app = server.app
+        self._http = http
+        self._renewals = asyncio.Lock()
+        self._is_up = asyncio.Event()
+        self._asking: set[asyncio.Task[Any]] = set()
         routes = Routes()
-        routes.add("GET", "/_dev/time", None)(self.get_time)
-        server.app.answer = partial(answer, Table((*ROUTES, *routes)))
+        for method, name, handler in (
+            ("GET", "time", self._get_time),
+            ("PUT", "time", self._put_time),
+            ("POST", "time/advance", self._post_advance),
+            ("POST", "time/until", self._post_until),
+            ("POST", "reset", self._post_reset),
+            ("POST", "crash", self._post_crash),
+        ):
+            routes.add(method, PATH + name, None)(self._asked(handler))
+        self._table = Table((*ROUTES, *routes))
+        self._serve(server)
 
-    async def get_time(self, _api: Api, _request: ApiRequest) -> ApiResponse:
-        """What time it is for the engine."""
-        return json_response(200, self._time())
+    async def stop(self) -> None:
+        """Begin nothing new; attempts go on."""
+        await self._server.stop()
 
-    def _time(self) -> dict[str, Any]:
-        is_virtual = self._server.virtual_clock is not None
-        return {"virtual": is_virtual, "now": to_rfc3339(self._server.engine.clock.now_ms())}
+    async def drain(self) -> None:
+        """See `Server.drain`."""
+        await self._server.drain()
+
+    def send_away(self) -> None:
+        """See `Server.send_away`."""
+        self._server.send_away()
+
+    def _serve(self, server: Server) -> None:
+        self._server = server
+        self._app.api, self._app.metrics = server.api, server.metrics
+        self._app.answer = partial(answer, self._table) if server.time is None else self._counted
+        self._is_up.set()
+
+    async def _counted(self, api: Api, request: ApiRequest) -> ApiResponse:
+        """Answer; time stands still while something may be changed."""
+        if request.method in _READING or request.path.startswith(PATH):
+            return await answer(self._table, api, request)
+        with self._server.activity_of(f"{request.method} {request.path}"):
+            return await answer(self._table, api, request)
+
+    async def _later(self, _api: Api, request: ApiRequest) -> ApiResponse:
+        """Answer when the engine is up again."""
+        await self._is_up.wait()
+        return await self._app.answer(self._app.api, request)
+
+    def _asked(
+        self, handler: Callable[[ApiRequest], Awaitable[ApiResponse]]
+    ) -> Callable[[Api, ApiRequest], Awaitable[ApiResponse]]:
+        async def asked(_api: Api, request: ApiRequest) -> ApiResponse:
+            task = asyncio.current_task()
+            assert task is not None
+            self._asking.add(task)
+            try:
+                return await handler(request)
+            finally:
+                self._asking.discard(task)
+
+        return asked
+
+    async def _get_time(self, request: ApiRequest) -> ApiResponse:
+        del request
+        return json_response(200, await self._time())
+
+    async def _put_time(self, request: ApiRequest) -> ApiResponse:
+        time = self._virtual_time()
+        time.auto = read_message(AutoRequest, request.body or b"{}").auto
+        return json_response(200, await self._time())
+
+    async def _post_advance(self, request: ApiRequest) -> ApiResponse:
+        time = self._virtual_time()
+        wanted = read_message(AdvanceRequest, request.body or b"{}")
+        to_ms = read_moment("to", wanted.to)
+
+        def target(now_ms: int) -> int:
+            at_ms = now_ms + (wanted.by or 0) if to_ms is None else to_ms
+            if at_ms < now_ms:
+                raise invalid("to", f"time never goes back, and it is {to_rfc3339(now_ms)}")
+            if at_ms > LATEST_MS:
+                raise invalid(
+                    "to" if wanted.by is None else "by", f"use a time before {to_rfc3339(LATEST_MS)}"
+                )
+            return at_ms
+
+        try:
+            await time.advance(target)
+        except NotReached as reason:
+            raise await self._not_reached(f"The time was not reached: {reason}.") from None
+        except EndedMeanwhile:
+            raise _ended_meanwhile() from None
+        return json_response(200, await self._time())
+
+    async def _post_until(self, request: ApiRequest) -> ApiResponse:
+        time = self._virtual_time()
+        wanted = read_message(UntilRequest, request.body or b"{}")
+        step_id = wanted.step_id or keys.root_of(wanted.run_id or "")
+        client_id = ""
+        status = Status.PENDING
+
+        async def is_there() -> bool:
+            nonlocal client_id, status
+            step = await self._server.engine.store.get(step_id)
+            if step is None:
+                name, what = ("runId", "run") if wanted.step_id is None else ("stepId", "step")
+                raise Problem(problems.NOT_FOUND, f"{name}: this server has no such {what}.")
+            client_id, status = step.spec.client_id, step.status
+            return status in wanted.status
+
+        try:
+            await time.until(is_there, wanted.max)
+        except NotReached as reason:
+            if not await is_there():
+                detail = f"The {'step' if wanted.step_id else 'run'} is {status}, and did not become "
+                detail += f"{' or '.join(wanted.status)}: {reason}."
+                raise await self._not_reached(detail, status=status.value) from None
+        except EndedMeanwhile:
+            raise _ended_meanwhile() from None
+        path = f"/steps/{step_id}" if wanted.step_id else f"/runs/{wanted.run_id}"
+        return await answer(
+            self._table, self._app.api, ApiRequest(method="GET", path=f"/{client_id}{path}")
+        )
+
+    async def _post_reset(self, request: ApiRequest) -> ApiResponse:
+        refuse_body(request)
+        await self._renew(is_reset=True)
+        return ApiResponse(status=204)
+
+    async def _post_crash(self, request: ApiRequest) -> ApiResponse:
+        refuse_body(request)
+        await self._renew(is_reset=False)
+        return ApiResponse(status=204)
+
+    async def _renew(self, *, is_reset: bool) -> None:
+        """End the engine as the end of its process would, and start another one on the same store."""
+        async with self._renewals:
+            self._is_up.clear()
+            self._app.answer = self._later
+            await self._http.drop_callers(PATH, keep=self._asking)
+            await self._server.kill()
+            if is_reset:
+                await self._server.store.clear()
+                if self._server.time is not None:
+                    self._server.time.reset()
+            server = self._server.again()
+            server.metrics.found_live(await server.store.count_live())
+            recovered = await server.recover()
+            server.start()
+            self._serve(server)
+            _log.info("reset" if is_reset else "crashed and started again", extra={"recovered": recovered})
+
+    def _virtual_time(self) -> VirtualTime:
+        """What moves the time. Raises Problem 409."""
+        if self._server.time is None:
+            raise Problem(TIME_IS_REAL, "Time cannot be moved: start the server with --virtual-time.")
+        return self._server.time
+
+    async def _time(self) -> dict[str, Any]:
+        time = self._server.time
+        if time is None:
+            return {"virtual": False, "now": to_rfc3339(self._server.engine.clock.now_ms())}
+        next_ms = await time.next_due_ms()
+        return {
+            "virtual": True,
+            "now": to_rfc3339(time.clock.now_ms()),
+            "nextDue": None if next_ms is None else to_rfc3339(next_ms),
+            "inFlight": time.in_flight(),
+            "auto": time.auto,
+        }
+
+    async def _not_reached(self, detail: str, **members: str) -> Problem:
+        return Problem(TIME_NOT_REACHED, detail, {**members, **await self._time()})
+
+
+def _ended_meanwhile() -> Problem:
+    return Problem(
+        problems.UNAVAILABLE,
+        "The server was reset, or began to shut down, while the time moved.",
+        headers={headers.RETRY_AFTER: "1"},
+    )

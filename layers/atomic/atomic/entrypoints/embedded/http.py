@@ -310,8 +310,8 @@ class AsgiApp:
     """Serves `Api` over ASGI, and `/metrics`, which only this runtime has."""
 
     def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
-        # With --dev, an engine may take the place of another, and `answer` has more routes.
-        self.api, self.metrics, self.answer = api, metrics, handle
+        self.api, self.metrics = api, metrics
+        self.answer: Callable[[Api, ApiRequest], Awaitable[ApiResponse]] = handle
         self._browsers = browsers
         self._large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
 

@@ -1,12 +1,14 @@
 """uvicorn as `atomic serve` runs it: its settings, its signals, and its end."""
 
 import asyncio
+import logging
 import resource
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
@@ -24,10 +26,12 @@ _KEEP_ALIVE_S: Final = 75
 class HttpServer(uvicorn.Server):
     """Serves until it is told to stop: the first signal drains it first, the second ends it at once.
 
-    `drain` waits for attempts under way. Create this object on the running event loop.
+    Create this object on the running event loop.
     """
 
-    def __init__(self, app: AsgiApp, drain: Callable[[], Awaitable[None]]) -> None:
+    _drain: Callable[[], Awaitable[None]]
+
+    def __init__(self, app: AsgiApp) -> None:
         config = uvicorn.Config(
             app,
             loop="none",
@@ -46,13 +50,35 @@ class HttpServer(uvicorn.Server):
             limit_concurrency=_callers_max(),
         )
         super().__init__(config)
-        self._drain = drain
         self._loop = asyncio.get_running_loop()
         self._draining: asyncio.Task[None] | None = None
+
+    async def serve_until_drained(
+        self, drain: Callable[[], Awaitable[None]], listeners: list[socket.socket]
+    ) -> None:
+        """Serve at these sockets; `drain` waits for attempts under way."""
+        self._drain = drain
+        await self.serve(sockets=listeners)
 
     def stop(self) -> None:
         """End now."""
         self.should_exit = True
+
+    async def drop_callers(self, path: str, *, keep: Collection[asyncio.Task[Any]]) -> None:
+        """Close all connections and end what answers them, as the end of the process would.
+
+        The connections of requests below `path`, and the tasks to `keep`, are left alone.
+        """
+        for connection in list(self.server_state.connections):
+            _drop(cast("BoundedHttp", connection), path)
+        dropped = [task for task in self.server_state.tasks if task not in keep]
+        for task in dropped:
+            task.cancel()
+        # Uvicorn would log each of them as a fault of the application.
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(_is_no_cancel)
+        await asyncio.gather(*dropped, return_exceptions=True)
+        log.removeFilter(_is_no_cancel)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -82,6 +108,20 @@ class HttpServer(uvicorn.Server):
     async def _drain_and_stop(self) -> None:
         await self._drain()
         self.stop()
+
+
+def _drop(connection: BoundedHttp, unless: str) -> None:
+    cycle = connection.cycle
+    if cycle is not None and not cycle.response_complete:
+        if cycle.scope["path"].startswith(unless):
+            return
+        cycle.disconnected = True
+    connection.pipeline.clear()
+    connection.transport.abort()
+
+
+def _is_no_cancel(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or record.exc_info[0] is not asyncio.CancelledError
 
 
 def _callers_max() -> int | None:

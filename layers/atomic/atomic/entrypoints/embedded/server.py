@@ -54,14 +54,13 @@ async def _serve(settings: ServerSettings) -> int:
         url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         listens_at = url if is_one_address(host) else ""
         server = await opened.enter_async_context(wired(settings, backend, listens_at=listens_at))
-        if settings.dev:
-            Development(server)
         recovered = await server.recover()
         # From here on, callers can connect, and are accepted once the server runs: callers that read the
         # line about listening, and handlers that are called now and post steps.
         listeners[0].listen(BACKLOG)
-        server.driver.start()
-        http = HttpServer(server.app, server.drain)
+        server.start()
+        http = HttpServer(server.app)
+        running = Development(server, http) if settings.dev else server
         _log.info(
             "listening",
             extra={
@@ -77,10 +76,10 @@ async def _serve(settings: ServerSettings) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 20, 20)
-        stopper = asyncio.create_task(_stop_when(broken, server, http))
-        await http.serve(sockets=listeners)
+        stopper = asyncio.create_task(_stop_when(broken, running, http))
+        await http.serve_until_drained(running.drain, listeners)
         stopper.cancel()
-        await server.driver.stop()
+        await running.stop()
     return _EXIT_STORE_BROKEN if broken.is_set() else 0
 
 
@@ -90,7 +89,7 @@ def _break(broken: asyncio.Event, message: str) -> None:
     broken.set()
 
 
-async def _stop_when(broken: asyncio.Event, server: Server, http: HttpServer) -> None:
+async def _stop_when(broken: asyncio.Event, server: Server | Development, http: HttpServer) -> None:
     await broken.wait()
     # After a failed fsync, the content of the disk is unknown until the next start. Waiting callers are
     # answered now.

@@ -4,8 +4,8 @@ import hmac
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,18 +22,20 @@ from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
 from atomic.application.backend import Backend
 from atomic.application.engine import Engine
-from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnavailable
+from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnavailable, Telemetry
 from atomic.domain.clients.client import OpenRegistry
 from atomic.entrypoints.embedded.client_admin import ManagedClients, peppers_of_keys
 from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api, ManageClients
+from atomic.protocol.enums import FEATURES
 from atomic.protocol.signatures import decode_secret, encode_secret
 from atomic.protocol.wire import from_rfc3339
+from atomic.runtime.activity import Activity
 from atomic.runtime.driver import HORIZON_MS, Driver, Pace
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several, only_process
-from atomic.runtime.virtual_time import VirtualClock
+from atomic.runtime.virtual_time import Driven, FullDelays, RealDurations, VirtualClock, VirtualTime
 
 _log = logging.getLogger("atomic.server")
 
@@ -85,28 +87,34 @@ class Server:
         invoker: EndpointInvoker,
         clients: _Clients,
         listens_at: str,
-        virtual_clock: VirtualClock | None = None,
+        time: VirtualTime | None = None,
     ) -> None:
-        self.again = partial(Server, settings, backend, invoker, clients, listens_at, virtual_clock)
-        self.virtual_clock = virtual_clock
-        self.tasks = Tasks()
+        self.again = partial(Server, settings, backend, invoker, clients, listens_at, time)
+        self.time = time
+        self._activity = None if time is None else Activity(time.clock, time.changes)
+        self.tasks = Tasks() if self._activity is None else self._activity.tasks
         self.metrics = PrometheusTelemetry()
         self._processes = (
             only_process(destination_runs=settings.destination_runs)
             if backend.shared is None
             else one_of_several(self.tasks, backend.shared)
         )
-        clock = virtual_clock or self._processes.clock
-        queue = MemoryWakeupQueue(clock, horizon_ms=HORIZON_MS)
+        queue = MemoryWakeupQueue(self._processes.clock, horizon_ms=HORIZON_MS)
+        telemetry: Telemetry = self.metrics
+        entropy = SystemEntropy()
+        if time is not None and self._activity is not None:
+            self._processes = replace(self._processes, clock=time.clock, notifier=self._activity.notifier)
+            queue = self._activity.queue
+            telemetry, entropy = RealDurations(self.metrics, time.clock), FullDelays()
         self.engine = Engine(
             store=backend.steps,
             queue=queue,
             invoker=invoker,
             notifier=self._processes.notifier,
             clients=clients.registry,
-            telemetry=LoggedTelemetry(self.metrics),
-            clock=clock,
-            entropy=SystemEntropy(),
+            telemetry=LoggedTelemetry(telemetry),
+            clock=self._processes.clock,
+            entropy=entropy,
             spawn=self.tasks.spawn,
             settings=settings.engine(listens_at),
             admission=Admission(destinations=self._processes.destinations, rates=self._processes.starts),
@@ -115,7 +123,10 @@ class Server:
         self.driver = Driver(self.engine, queue, backend.steps, pace)
         self.store = backend.steps
         self._drain_s = settings.drain_s
-        self.api = Api(engine=self.engine, admits=self.tasks.admits, manage=clients.manage)
+        features = FEATURES if time is None else (*FEATURES, "virtual-time")
+        self.api = Api(
+            engine=self.engine, admits=self.tasks.admits, manage=clients.manage, features=features
+        )
         self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
 
     async def recover(self) -> int:
@@ -125,10 +136,34 @@ class Server:
         except StoreUnavailable as error:
             raise ServeRefusedError(f"cannot take over the steps of the last server: {error}") from None
 
+    def start(self) -> None:
+        """Begin to process what is due."""
+        if self.time is None or self._activity is None:
+            self.driver.start()
+        else:
+            self.time.drive(Driven(self._activity, self.driver, self.store))
+
+    async def stop(self) -> None:
+        """Begin nothing new; attempts go on."""
+        if self.time is not None:
+            await self.time.leave()
+        await self.driver.stop()
+
+    async def kill(self) -> None:
+        """End all work, with the effect that the end of the process would have."""
+        await self.stop()
+        await self.tasks.cancel()
+
+    def activity_of(self, name: str) -> AbstractContextManager[None]:
+        """Count a request that may change something while it is answered."""
+        return nullcontext() if self._activity is None else self._activity.request(name)
+
     async def drain(self) -> None:
         """Begin nothing new and let attempts end; then answer the callers that still wait."""
         _log.info("draining")
         self.tasks.refuse_new_runs()
+        if self.time is not None:
+            self.time.close()
         await self.driver.stop()
         grace_s = min(_GRACE_S, self._drain_s)
         quiet = await self.tasks.quiet(grace_s)
@@ -157,15 +192,16 @@ async def wired(
         opened.push_async_callback(invoker.close)
         clients = _clients(settings, backend, opened)
         reached = _with_functions(invoker, opened) if settings.lambda_targets else invoker
-        server = Server(settings, backend, reached, clients, listens_at, _virtual_clock(settings))
+        server = Server(settings, backend, reached, clients, listens_at, _virtual_time(settings))
         server.metrics.found_live(await backend.steps.count_live())
         yield server
 
 
-def _virtual_clock(settings: ServerSettings) -> VirtualClock | None:
-    if not settings.virtual_time:
+def _virtual_time(settings: ServerSettings) -> VirtualTime | None:
+    start = settings.virtual_time
+    if not start:
         return None
-    return VirtualClock(None if settings.virtual_time == "now" else from_rfc3339(settings.virtual_time))
+    return VirtualTime(VirtualClock(None if start == "now" else from_rfc3339(start)))
 
 
 def _with_functions(invoker: HttpInvoker, opened: AsyncExitStack) -> EndpointInvoker:

@@ -29,6 +29,7 @@ from atomic.entrypoints.http_api.start_tokens import TOKEN_SCOPE, holder_of_toke
 from atomic.entrypoints.http_api.views import json_response, outcome_view, problem_response
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
+from atomic.protocol.enums import FEATURES
 from atomic.protocol.problems import (
     NOT_FOUND,
     STORAGE_FULL,
@@ -67,14 +68,16 @@ class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
-    steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `rehash_after_s`:
-    when a key, by its id, may be hashed under the current pepper again, in the loop's time.
+    steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `features` are
+    what `GET /health` lists. `rehash_after_s`: when a key, by its id, may be hashed under the current
+    pepper again, in the loop's time.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     manage: ManageClients | None = None
+    features: Sequence[str] = FEATURES
     rehash_after_s: dict[str, float] = field(default_factory=dict)
 
 

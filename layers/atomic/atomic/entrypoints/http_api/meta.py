@@ -13,7 +13,6 @@ from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.route import Operation, Routes
 from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import ed25519, keys, problems
-from atomic.protocol.enums import FEATURES
 from atomic.protocol.problems import not_found
 
 routes = Routes()
@@ -77,7 +76,7 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     except StoreUnavailable:
         healthy = False
     status = "ok" if healthy else "unavailable"
-    document = {"status": status, "version": __version__, "build": build(), "features": FEATURES}
+    document = {"status": status, "version": __version__, "build": build(), "features": api.features}
     return json_response(200 if healthy else 503, document)
 
 
