@@ -93,3 +93,13 @@ class RatesContract:
             assert (await at(1).take("acme", 1000.0, NOW_MS)).wait_ms in {0, 1}
 
         self.on_runtime(body)
+
+    @pytest.mark.parametrize("old_per_s", [5e-324, 0.001])
+    def test_who_had_a_low_rate_does_not_wait_for_it_under_a_higher_one(self, old_per_s: float) -> None:
+        async def body(at: At) -> None:
+            refused = [await at(number).take("acme", old_per_s, NOW_MS) for number in range(3)]
+            assert [bool(start.wait_ms) for start in refused] == [False, True, True]
+            took = [await at(number).take("acme", 4.0, NOW_MS) for number in range(5)]
+            assert [start.wait_ms for start in took] == [0, 0, 0, 0, 250]
+
+        self.on_runtime(body)

@@ -14,6 +14,8 @@ from atomic.protocol.constants import DURATION_MAX_MS
 _BURST_MAX: Final = 1_000_000
 # Upper bound for the wait that a refused start is told.
 _WAIT_MAX_MS: Final = 24 * 3600 * 1000
+# Clocks of processes differ by less.
+_CLOCKS_APART_US: Final = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class RateLimit:
     def tolerance_us(self) -> int:
         """How far in the future the time may be when one more start is allowed."""
         return (self.burst - 1) * self.interval_us
+
+    def stale_us(self, now_us: int) -> int:
+        """The latest time that this rate can have written. A later one is of a lower rate, and is void."""
+        return now_us + self.tolerance_us + self.interval_us + _CLOCKS_APART_US
 
     def started(self, full_at_us: int, now_us: int) -> RateDecision:
         """The decision for an allowed start, after which the bucket will be full at `full_at_us`."""
@@ -55,6 +61,8 @@ class CountedStarts:
         """Take one start, if one is left."""
         rate, now_us = RateLimit.of(per_s), now_ms * 1000
         full_at_us = max(self._full_at_us.get(client_id, 0), now_us)
+        if full_at_us > rate.stale_us(now_us):
+            full_at_us = now_us
         if full_at_us > now_us + rate.tolerance_us:
             return rate.refused(full_at_us, now_us)
         self._full_at_us[client_id] = full_at_us + rate.interval_us

@@ -31,7 +31,7 @@ class SharedStarts:
         """Take one start, if there is one."""
         rate, now_us = RateLimit.of(per_s), now_ms * 1000
         seen_us = self._full_at_us.get(client_id, 0)
-        if seen_us > now_us + rate.tolerance_us:
+        if now_us + rate.tolerance_us < seen_us <= rate.stale_us(now_us):
             return rate.refused(seen_us, now_us)
         try:
             start, seen_us = await self._calls.start(self._take, client_id, rate, seen_us, now_us)
@@ -57,7 +57,7 @@ class SharedStarts:
         """The start, and the moment at which the bucket is full again."""
         latest_us = now_us + rate.tolerance_us
         for _ in range(_TRIES):
-            if seen_us > latest_us:
+            if latest_us < seen_us <= rate.stale_us(now_us):
                 return rate.refused(seen_us, now_us), seen_us
             answer = answered(
                 self._client.update_item,
@@ -76,15 +76,19 @@ class SharedStarts:
 
 
 def _change(rate: RateLimit, seen_us: int, now_us: int) -> dict[str, Any]:
-    """Take a start from a bucket whose last known state is given: full by now, or not yet."""
+    """Take a start from a bucket whose last known state is given: full by now or void, or not full yet."""
     latest_us = now_us + rate.tolerance_us
     forgotten_s = (latest_us + rate.interval_us) // 1_000_000 + _KEPT_S
     values = {":now": _number(now_us), ":ttl": _number(forgotten_s)}
-    if seen_us < now_us:
+    if not now_us <= seen_us <= rate.stale_us(now_us):
         return {
             "UpdateExpression": "SET f = :next, #ttl = :ttl",
-            "ConditionExpression": "attribute_not_exists(f) OR f < :now",
-            "ExpressionAttributeValues": {**values, ":next": _number(now_us + rate.interval_us)},
+            "ConditionExpression": "attribute_not_exists(f) OR NOT f BETWEEN :now AND :stale",
+            "ExpressionAttributeValues": {
+                **values,
+                ":next": _number(now_us + rate.interval_us),
+                ":stale": _number(rate.stale_us(now_us)),
+            },
         }
     return {
         "UpdateExpression": "SET f = f + :interval, #ttl = :ttl",
