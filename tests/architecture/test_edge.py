@@ -29,7 +29,7 @@ def test_every_request_reaches_the_api_as_it_was_sent() -> None:
     assert {route.method for route in ROUTES} | {"HEAD", "OPTIONS"} <= set(behavior["AllowedMethods"])
 
 
-def test_no_rule_refuses_a_payload() -> None:
+def test_no_rule_refuses_a_payload_or_a_name() -> None:
     groups: dict[str, Any] = {
         group["Name"]: group
         for rule in FIREWALL["Rules"]
@@ -43,10 +43,14 @@ def test_no_rule_refuses_a_payload() -> None:
         }
         for name, group in groups.items()
     }
-    # The rules of these groups that judge bodies (AWS WAF developer guide, baseline rule groups).
+    # The rules of these groups that judge bodies, and what is asked for in queries: `workflowName` and
+    # `keyPrefix` may be any text (AWS WAF developer guide, baseline rule groups).
     assert counted["AWSManagedRulesCommonRuleSet"] >= {
         "SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericLFI_BODY", "GenericRFI_BODY",
         "EC2MetaDataSSRF_BODY",
+        "SizeRestrictions_QUERYSTRING", "CrossSiteScripting_QUERYARGUMENTS", "GenericLFI_QUERYARGUMENTS",
+        "GenericRFI_QUERYARGUMENTS", "EC2MetaDataSSRF_QUERYARGUMENTS",
+        "RestrictedExtensions_QUERYARGUMENTS",
     }  # fmt: skip
     assert counted["AWSManagedRulesKnownBadInputsRuleSet"] >= {
         "Log4JRCE_BODY",
@@ -69,3 +73,13 @@ def test_no_key_and_no_token_is_logged() -> None:
     assert {"UriPath": {}} in redacted
     headers = {each["SingleHeader"]["Name"] for each in redacted if "SingleHeader" in each}
     assert headers == {"authorization", "atomic-attempt-token"}
+
+
+def test_half_a_domain_name_is_refused() -> None:
+    """A certificate alone would be passed over without a word."""
+    [rule] = loaded(PATH.with_name("template-edge.yaml"))["Rules"].values()
+    given = [
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]} for name in ("DomainName", "CertificateArn")
+    ]
+    assert rule["RuleCondition"] == {"Fn::Or": given}
+    assert [each["Assert"] for each in rule["Assertions"]] == [{"Fn::And": given}]
