@@ -17,7 +17,7 @@ _ACCOUNT: Final = "eu-central-1:123456789012"
 # What resources are called on moto; others by their logical ids.
 _CALLED: Final = {
     "Table": "atomic", "Bucket": "atomic-payloads", "ScheduleGroup": "atomic", "ScheduleRole": "scheduler",
-    "StepQueue": "steps", "LongStepQueue": "long-steps", "WatchdogQueue": "watchdogs",
+    "StepQueue": "steps", "LongStepQueue": "steps-long", "WatchdogQueue": "watchdogs",
     "DeadLetterQueue": "dead-letters",
     "MaintenanceQueue": "maintenance",
 }  # fmt: skip

@@ -294,6 +294,14 @@ def test_a_message_is_tried_often_before_it_is_dead() -> None:
         assert target_of(redrive["deadLetterTargetArn"]) == "DeadLetterQueue"
 
 
+def test_no_two_stacks_give_queues_the_same_name() -> None:
+    """Whatever their names are: `a` with `-long-steps` and `a-long` with `-steps` would."""
+    names = [queue["QueueName"]["Fn::Sub"] for queue in QUEUES.values() if "QueueName" in queue]
+    endings = [name.removeprefix("${AWS::StackName}") for name in names]
+    assert len(endings) == 4
+    assert [one for one in endings for other in endings if one != other and other.endswith(one)] == []
+
+
 def test_dead_letters_are_kept_for_two_weeks() -> None:
     kept_s = {name: queue["MessageRetentionPeriod"] for name, queue in QUEUES.items()}
     # Each tick of maintenance asks for the same again, so its queue need not keep anything for long.

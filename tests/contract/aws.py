@@ -162,7 +162,7 @@ def aws() -> Iterator[Aws]:
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         scheduler.create_schedule_group(Name=GROUP)
-        names = ("steps", "long-steps", "watchdogs", "dead-letters", "maintenance")
+        names = ("steps", "steps-long", "watchdogs", "dead-letters", "maintenance")
         urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
         yield Aws(calls, dynamodb, sqs, scheduler, *urls)
     calls.close()

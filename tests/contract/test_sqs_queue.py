@@ -164,7 +164,7 @@ def test_messages_are_grouped_by_client() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt_ms", "name"), [(1, "steps"), (30_000, "steps"), (30_001, "long-steps"), (None, "long-steps")]
+    ("attempt_ms", "name"), [(1, "steps"), (30_000, "steps"), (30_001, "steps-long"), (None, "steps-long")]
 )
 def test_attempts_that_may_take_long_have_a_queue_of_their_own(attempt_ms: int | None, name: str) -> None:
     assert sent(0, attempt_ms=attempt_ms)[1]["QueueUrl"].endswith("/" + name)

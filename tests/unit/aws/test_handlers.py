@@ -147,7 +147,7 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_QUEUE_URL": account.queue_url,
         "ATOMIC_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:steps",
         "ATOMIC_LONG_QUEUE_URL": account.long_queue_url,
-        "ATOMIC_LONG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:long-steps",
+        "ATOMIC_LONG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:steps-long",
         "ATOMIC_WATCHDOG_QUEUE_URL": account.watchdog_queue_url,
         "ATOMIC_WATCHDOG_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:watchdogs",
         "ATOMIC_DEAD_LETTER_QUEUE_URL": account.dead_letter_url,
