@@ -19,6 +19,9 @@ from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
+from atomic.protocol.headers import FAULT
+from atomic.runtime.faults import Faults, asking, read_faults
+from atomic.runtime.faulty_ports import with_faults
 from atomic.runtime.inflight import Tasks
 from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
 from atomic.testing.virtual_time import LoopClock
@@ -94,12 +97,13 @@ class LocalAtomic:
         settings: Settings | None = None,
         manage: ManageClients | None = None,
         destinations: Destinations | None = None,
+        faults: Faults | None = None,
     ) -> None:
         clock = LoopClock()
         self._tasks = Tasks()
         self._invoker = FunctionInvoker()
         self._queue = MemoryWakeupQueue(clock)
-        self.engine = Engine(
+        engine = Engine(
             store=store or MemoryStepStore(),
             queue=self._queue,
             invoker=self._invoker,
@@ -112,6 +116,7 @@ class LocalAtomic:
             settings=settings or Settings(),
             admission=Admission(destinations=destinations),
         )
+        self.engine = with_faults(engine, faults or Faults())
         self._api = Api(engine=self.engine, manage=manage)
 
     async def __aenter__(self) -> Self:
@@ -143,7 +148,8 @@ class LocalAtomic:
         path, _, query = target.partition("?")
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         request = ApiRequest(method=method, path=path, query=query, headers=lower, body=body)
-        response = await handle(self._api, request)
+        with asking(read_faults(lower.get(FAULT, ""))):
+            response = await handle(self._api, request)
         answered = b"" if method == "HEAD" else response.body
         return ApiReply(status=response.status, headers=response.headers, body=answered)
 
