@@ -28,8 +28,10 @@ from atomic.adapters.aws.table import age, key_of
 from atomic.adapters.aws.wakeups import Wakeup, encode, encode_wakeup, parse_wakeup
 from atomic.adapters.system import SystemClock
 from atomic.application import admission
+from atomic.application.commit import commit
 from atomic.cli.main import main
 from atomic.domain.clients.quota import Quota
+from atomic.domain.events import Claimed
 from atomic.domain.transitions import begin
 from atomic.entrypoints.aws import api, prices
 from atomic.entrypoints.aws.access import ACCESS, Access
@@ -774,6 +776,14 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     stack.deliver()
     old = stack.post(document(stack, "old"), "/limited", prefer="respond-async")
     made_old(stack, json.loads(old["body"])["runId"])
+    # The handler of an old run is called, and told that a step is unfinished.
+    called = json.loads(stack.post(document(stack, "aged"), "/limited", prefer="respond-async")["body"])
+    made_old(stack, called["runId"], c={"N": str(SystemClock().now_ms() - 40 * 24 * 3600 * 1000)})
+    root = stack.invoker.runtime.run(engine.store.get(called["id"]))
+    assert root is not None
+    stack.invoker.runtime.run(commit(engine, root, Claimed("n")))
+    step = document(stack, "step", parent=root.id, delay=60_000, timeout=1)
+    assert stack.post(step, "/limited/steps")["statusCode"] == 504
     for work in ("sweep", "purge"):
         stack.maintain(work)
     stack.post(document(stack, "last"), "/limited")
