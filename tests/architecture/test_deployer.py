@@ -7,15 +7,18 @@ from typing import Any
 
 from architecture.test_template import REPO, RESOURCES, several
 from atomic.cli.aws.account import DEPLOYS
+from stack_template import loaded
 
 POLICY: dict[str, Any] = json.loads((REPO / "docs/deployer-policy.json").read_text())
 SERVICES = {"ApiGatewayV2": "apigateway", "Serverless": "lambda"}
 # What these actions work on has a generated id, or is the account.
 UNNAMED = {"WithoutNamesOfTheirOwn", "Gateway", "FirstApiOfTheAccount"}
+NAMES = ("atomic", "aws-waf-logs-atomic", "aws-sam-cli-managed-default", "Serverless-")
 
 
-def test_it_covers_the_services_of_the_template() -> None:
-    types = [resource["Type"].split("::") for resource in RESOURCES.values()]
+def test_it_covers_the_services_of_both_templates() -> None:
+    edge = loaded(REPO / "template-edge.yaml")["Resources"]
+    types = [resource["Type"].split("::") for resource in (*RESOURCES.values(), *edge.values())]
     kinds = {service for vendor, service, *_ in types if vendor == "AWS"}
     needed = {SERVICES.get(kind, kind.lower()) for kind in kinds}
     granted = {
@@ -32,7 +35,7 @@ def test_it_is_bound_to_names() -> None:
             continue
         for resource in several(statement["Resource"]):
             name = re.split(r":|/", resource.removesuffix("/*"))[-1]
-            assert name.startswith(("atomic", "aws-sam-cli-managed-default", "Serverless-")), resource
+            assert name.startswith(NAMES), resource
 
 
 def test_it_grants_what_the_doctor_asks_for() -> None:
