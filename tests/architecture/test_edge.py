@@ -76,7 +76,7 @@ def test_no_key_and_no_token_is_logged() -> None:
 
 
 def test_half_a_domain_name_is_refused() -> None:
-    """A certificate alone would be passed over without a word."""
+    """A certificate alone would have no effect, and nothing would say so."""
     [rule] = loaded(PATH.with_name("template-edge.yaml"))["Rules"].values()
     given = [
         {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, ""]}]} for name in ("DomainName", "CertificateArn")
