@@ -632,6 +632,25 @@ def test_the_lines_of_the_table_add_up() -> None:
     assert abs(sum(lines) - 1e6 * a_run_usd()) < 0.03
 
 
+def test_the_quotas_of_a_deployment_follow_from_the_table() -> None:
+    """How many such runs a second each quota allows, rounded down to hundreds."""
+    cost, page = COST_PAGE.read_text(), (REPO / "docs/deploy.md").read_text()
+    [requests] = re.findall(r"HTTP API requests \| (\d+) \|", cost)
+    [(root_ms, step_ms)] = re.findall(r"root (\d+) ms, steps (\d+) ms each", cost)
+    [writes] = re.findall(r"rows of ordinary size \(one unit each\) \| (\d+) \|", cost)
+    seconds = (int(root_ms) + 3 * int(step_ms)) / 1000
+    for quota, used, row in (
+        (1_000, seconds, "Lambda concurrency"),
+        (2_000, int(requests), "the stack's own"),
+        (10_000, int(requests), "API Gateway requests"),
+        (40_000, int(writes), "DynamoDB write units"),
+        (4_000, int(writes), "DynamoDB write units"),
+    ):
+        [line] = [each for each in page.splitlines() if each.startswith(f"| {row}")]
+        assert f"{int(quota / used) // 100 * 100:,} W" in line, line
+    assert f"{seconds:.2f} s of environments" in page
+
+
 def test_an_invocation_logs_no_more_than_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry = EmfTelemetry(namespace="Atomic", service="atomic")
     step = settled_step("a" * 32, b"1")
