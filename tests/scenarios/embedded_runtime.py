@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -21,7 +22,7 @@ from aiohttp import web
 from atomic.entrypoints.embedded import client_admin
 from atomic.testing import ApiReply, EndpointCall
 from scenarios.locked_clients import create_locked
-from scenarios.runtime import Handler, Runtime
+from scenarios.runtime import Handler, Runtime, Send
 
 _serial = itertools.count(1)
 
@@ -160,8 +161,13 @@ async def runtime_on(
     client: str | None = None,
     keys: Mapping[str, str] | None = None,
     endpoint_port: int | None = None,
+    around: Callable[[Send], Send] = lambda send: send,
+    **more: Any,
 ) -> AsyncIterator[Runtime]:
-    """The runtime of a scenario on a running server; by default with a new client."""
+    """The runtime of a scenario on a running server; by default with a new client.
+
+    `around` is put around each request; `more` goes to the runtime.
+    """
     connector = aiohttp.TCPConnector(limit=0)
     async with (
         EndpointServer(endpoint_port or free_port()).running() as endpoints,
@@ -179,10 +185,11 @@ async def runtime_on(
 
         yield Runtime(
             client=client or f"t{os.getpid()}-{next(_serial)}",
-            send=send,
+            send=around(send),
             serve=endpoints.serve,
             keys=keys,
             pace=3,
+            **more,
         )
 
 

@@ -70,7 +70,7 @@ class MemoryClients:
 async def open_runtime() -> AsyncIterator[Runtime]:
     """A runtime that requires no key."""
     async with LocalAtomic() as atomic:
-        yield Runtime(client="me", send=atomic.request, serve=atomic.endpoint)
+        yield Runtime(client="me", send=atomic.request, serve=atomic.endpoint, is_virtual=True)
 
 
 @asynccontextmanager
@@ -79,4 +79,6 @@ async def locked_runtime() -> AsyncIterator[Runtime]:
     clients = MemoryClients()
     keys = create_locked(clients.admin, ["https://app.test/app"])
     async with LocalAtomic(clients=clients, manage=clients.manage) as atomic:
-        yield Runtime(client="alpha", send=atomic.request, serve=atomic.endpoint, keys=keys)
+        yield Runtime(
+            client="alpha", send=atomic.request, serve=atomic.endpoint, keys=keys, is_virtual=True
+        )

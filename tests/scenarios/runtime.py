@@ -1,8 +1,8 @@
 """The interface of a scenario to its runtime: the API, endpoints of its own, and time.
 
 A scenario is `async def scenario_x(runtime: Runtime)` in `cases/`. It is written once: `test_memory.py`
-runs it in virtual time, `test_embedded.py` on a real server over HTTP, and tests/e2e_aws on a deployed
-stack.
+runs it in virtual time, `test_embedded.py` on a server over HTTP, in virtual or in real time, and
+tests/e2e_aws on a deployed stack.
 """
 
 import asyncio
@@ -18,14 +18,18 @@ Handler = Callable[[EndpointCall], Awaitable[EndpointReply]]
 Send = Callable[..., Awaitable[ApiReply]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """A call that an endpoint received, and its answer (`status` 0: it did not answer)."""
+    """A call that an endpoint received, and its answer (`status` 0: it did not answer).
+
+    It began and ended in the endpoint's time; `server_s` is when it began in the server's time.
+    """
 
     url: str
     call: EndpointCall
     began_s: float
     ended_s: float
+    server_s: float
     status: int
 
 
@@ -35,11 +39,17 @@ class Serve(Protocol):
     def __call__(self, path: str, handler: Handler) -> str: ...
 
 
+async def _a_moment() -> None:
+    await asyncio.sleep(0.01)
+
+
 class Runtime:
     """The runtime of one scenario. `keys` holds API keys by client id; it is empty if no key is required.
 
     `pace` is the factor by which this runtime is slower than the one in memory. A scenario in which one
-    thing happens during another takes its durations from `ms`.
+    thing happens during another takes its durations from `ms`. `pause` waits before something is asked
+    again. `now_s` is the server's time in seconds; `is_virtual`: it moves by itself when nothing is to be
+    done, so that hours cost nothing.
     """
 
     def __init__(
@@ -50,11 +60,17 @@ class Runtime:
         serve: Serve,
         keys: Mapping[str, str] | None = None,
         pace: int = 1,
+        pause: Callable[[], Awaitable[None]] = _a_moment,
+        now_s: Callable[[], float] | None = None,
+        is_virtual: bool = False,
     ) -> None:
         self.client = client
         self.keys = keys or {}
         self.seen: list[Seen] = []
         self._pace = pace
+        self._pause = pause
+        self.now_s = now_s or asyncio.get_running_loop().time
+        self.is_virtual = is_virtual
         self._send = send
         self._serve = serve
 
@@ -126,7 +142,7 @@ class Runtime:
         deadline = loop.time() + within_s
         while not (result := await condition()):
             assert loop.time() < deadline, f"still not true after {within_s} s"
-            await asyncio.sleep(0.01)
+            await self._pause()
         return result
 
     async def step_in(self, step_id: str, *statuses: str, within_s: float = 30) -> dict[str, Any]:
@@ -142,7 +158,7 @@ class Runtime:
     def _watched(self, handler: Handler) -> Handler:
         async def watched(call: EndpointCall) -> EndpointReply:
             loop = asyncio.get_running_loop()
-            began_s, status = loop.time(), 0
+            began_s, server_s, status = loop.time(), self.now_s(), 0
             try:
                 reply = await handler(call)
                 status = reply.status
@@ -151,8 +167,8 @@ class Runtime:
                 status = 500
                 raise
             finally:
-                seen = Seen(url=call.url, call=call, began_s=began_s, ended_s=loop.time(), status=status)
-                self.seen.append(seen)
+                ended_s = loop.time()
+                self.seen.append(Seen(call.url, call, began_s, ended_s, server_s, status))
 
         return watched
 

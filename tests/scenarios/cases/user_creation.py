@@ -5,12 +5,11 @@ status but 200. Mail and analytics are awaited inside the list of `Promise.all`,
 other.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from atomic.testing import EndpointCall, EndpointReply, VirtualTimeLoop
+from atomic.testing import EndpointCall, EndpointReply
 from scenarios.runtime import Runtime
 
 RETRY = {"count": 10, "backOff": 1000}
@@ -41,7 +40,7 @@ class Application:
         self.posts_of_the_user = 0
         self._runtime = runtime
         self._refusals = refusals
-        self._up_at_s = asyncio.get_running_loop().time() + down_s
+        self._up_at_s = runtime.now_s() + down_s
         self._retry = {"createUser": RETRY, "sendEmail": RETRY, "sendAnalytics": analytics_retry}
         self.index = runtime.endpoint(f"{BASE}/index", self._create_user_workflow)
         handlers = {
@@ -81,7 +80,7 @@ class Application:
 
     async def _create_user_analytics_step(self, call: EndpointCall) -> EndpointReply:
         self._refusals -= 1
-        is_down = self._refusals >= 0 or asyncio.get_running_loop().time() < self._up_at_s
+        is_down = self._refusals >= 0 or self._runtime.now_s() < self._up_at_s
         return self._returned("sendAnalytics", 404 if is_down else 200)
 
     def _returned(self, name: str, status: int) -> EndpointReply:
@@ -135,7 +134,7 @@ async def scenario_user_creation_is_played_as_it_was_drawn(runtime: Runtime) -> 
     assert (root["status"], root["attempts"], root["retriesUsed"]) == ("succeeded", 1, 0)
     assert (root["payload"], root["response"]) == (ADA, None)
     # Three delays of at most one, two and four seconds: less than the eight seconds that the user waits.
-    assert app.posts_of_the_user == 1 or not is_virtual()
+    assert app.posts_of_the_user == 1 or not runtime.is_virtual
 
 
 async def scenario_the_workflow_uses_no_retry_while_analytics_is_down(runtime: Runtime) -> None:
@@ -144,15 +143,14 @@ async def scenario_the_workflow_uses_no_retry_while_analytics_is_down(runtime: R
     Ten retries of a second last nine minutes, so the analytics step has more. The workflow has the default
     policy.
     """
-    down_s = 3600 if is_virtual() else 18
-    policy = {"count": 1000, "backOff": 1000, "maxBackOff": 60_000 if is_virtual() else 1000}
+    down_s = 3600 if runtime.is_virtual else 18
+    policy = {"count": 1000, "backOff": 1000, "maxBackOff": 60_000 if runtime.is_virtual else 1000}
     app = Application(runtime, down_s=down_s, analytics_retry=policy)
-    clock = asyncio.get_running_loop()
-    began_s = clock.time()
+    began_s = runtime.now_s()
 
     answer = await app.create_user("k-1")
 
-    assert clock.time() - began_s >= down_s
+    assert runtime.now_s() - began_s >= down_s
     root = await root_of(runtime, answer)
     assert (root["status"], root["retriesUsed"]) == ("succeeded", 0)
     # The handler got 504 and raised. It is called again only when analytics is done.
@@ -161,8 +159,3 @@ async def scenario_the_workflow_uses_no_retry_while_analytics_is_down(runtime: R
     assert said["sendAnalytics answers 404"] > 5
     assert {said[f"{name} answers 200"] for name in ("index", *app.steps)} == {1}
     assert app.drawn[-1] == "index answers 200"
-
-
-def is_virtual() -> bool:
-    """Whether the runtime has virtual time."""
-    return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)

@@ -2,7 +2,7 @@
 
 These are attempts, steps that are due now, and requests that may change something. A request that only
 waits for a step is not under way. If a handler waits, its attempt is; so its wait ends as soon as nothing
-below the step that it waits for is under way, and the handler can be suspended.
+of the step that it waits for is under way, and the handler can be suspended.
 """
 
 import asyncio
@@ -66,6 +66,7 @@ class Activity:
         self.queue = MemoryWakeupQueue(clock, horizon_ms=HORIZON_MS)
         self.notifier = _Notifier(self)
         self._requests: dict[Request, None] = {}
+        self.callers = 0
         self._handlers: dict[_Subscription, None] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
 
@@ -100,20 +101,19 @@ class Activity:
 
     @contextmanager
     def waiting(self, subscription: "_Subscription") -> Iterator[None]:
-        """The current request only waits meanwhile. One that only reads is not counted in any case."""
-        request = _CURRENT.get()
-        if request is None:
-            yield
-            return
+        """The current request only waits meanwhile."""
+        # One that only reads is not counted in any case.
+        request = _CURRENT.get() or Request("")
         request.waits = True
-        if keys.position_of(subscription.step_id) != keys.ROOT:
-            # Only handlers post steps.
+        self.callers += 1
+        if request.name and keys.position_of(subscription.step_id) != keys.ROOT:
             self._handlers[subscription] = None
         self._changes.note()
         try:
             yield
         finally:
             request.waits = False
+            self.callers -= 1
             self._handlers.pop(subscription, None)
             self._changes.note()
 
@@ -122,10 +122,16 @@ class Activity:
         while self._handlers:
             seen = self._changes.count
             busy = {above for step_id in self.steps for above in await self._line(store, step_id)}
+            attempts = set(self.tasks.step_ids)
+            idle = [
+                subscription
+                for subscription in list(self._handlers)
+                if subscription.step_id not in busy
+                and not attempts.isdisjoint(await self._line(store, subscription.step_id))
+            ]
             if seen == self._changes.count:
-                for subscription in self._handlers:
-                    if subscription.step_id not in busy:
-                        subscription.end()
+                for subscription in idle:
+                    subscription.end()
                 return
 
     async def _line(self, store: StepStore, step_id: str) -> tuple[str, ...]:

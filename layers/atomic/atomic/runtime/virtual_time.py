@@ -163,6 +163,10 @@ class VirtualTime:
         """How much is under way."""
         return 0 if self._driven is None else self._driven.activity.in_flight
 
+    def waiting(self) -> int:
+        """How many requests only wait."""
+        return 0 if self._driven is None else self._driven.activity.callers
+
     async def advance(self, target: Callable[[int], int]) -> None:
         """Move to the time that `target` makes of the present, and do all that is due until then.
 

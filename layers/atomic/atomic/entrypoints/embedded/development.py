@@ -256,6 +256,7 @@ class Development:
             "now": to_rfc3339(time.clock.now_ms()),
             "nextDue": None if next_ms is None else to_rfc3339(next_ms),
             "inFlight": time.in_flight(),
+            "waiting": time.waiting(),
             "auto": time.auto,
         }
 
