@@ -17,7 +17,9 @@ END: Final = "<!-- The end of the table. -->\n"
 def row(setting: Setting) -> str:
     """A setting as a row of the table."""
     default = setting.field.default
-    shown = "" if default == () else str(default).lower() if setting.kind is bool else f"`{default}`"
+    shown = (
+        "" if default in ((), None) else str(default).lower() if setting.kind is bool else f"`{default}`"
+    )
     what = setting.field.description or ""
     cells = (f"`{setting.flag}`", f"`{setting.variable}`", shown, setting.allowed, what)
     return f"| {' | '.join(cells)} |\n"

@@ -12,6 +12,9 @@ from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES, LambdaInvoker
 from atomic.adapters.functions.signing import lambda_invoker
 from atomic.adapters.http.addresses import is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
+from atomic.runtime.faults import Faults
+from atomic.runtime.faulty_ports import FaultyInvoker
+from atomic.testing import LocalAtomic
 from atomic.testing.endpoints import EndpointCall, EndpointHandler, FunctionInvoker
 from contract.invoker_contract import InvokerContract, InvokerRuntime
 from fake_lambda import ENVIRONMENT, Handler, fake_lambda
@@ -81,3 +84,20 @@ class TestFunctionInvoker(InvokerContract):
             return url
 
         yield InvokerRuntime(invoker, serve, "https://nowhere.test/")
+
+
+class TestFaultyInvoker(InvokerContract):
+    """Without a row to which a fault could happen, it is the invoker that it is around."""
+
+    @asynccontextmanager
+    async def runtime(self) -> AsyncIterator[InvokerRuntime]:
+        async with LocalAtomic(faults=Faults("hostile")) as atomic:
+            invoker = atomic.engine.invoker
+            assert isinstance(invoker, FaultyInvoker)
+            served: list[str] = []
+
+            def serve(handler: EndpointHandler) -> str:
+                served.append(atomic.endpoint(f"/{len(served)}", handler))
+                return served[-1]
+
+            yield InvokerRuntime(invoker, serve, "https://nowhere.test/")

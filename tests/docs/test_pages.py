@@ -20,6 +20,7 @@ PLAYED = (
     "protocol.md",
     "python.md",
     "quickstart.md",
+    "testing.md",
     "without-sdk.md",
 )
 

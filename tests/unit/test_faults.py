@@ -132,7 +132,7 @@ def test_what_may_be_called_once_is() -> None:
 def test_another_step_has_none_of_them() -> None:
     async def scenario() -> list[int]:
         shop = Shop()
-        async with LocalAtomic() as atomic:
+        async with LocalAtomic(faults=Faults()) as atomic:
             url = atomic.endpoint("/charge", shop.charge)
             for key, asked in (("1", ""), ("2", "reset"), ("2", "reset"), ("3", "")):
                 await atomic.request(

@@ -24,7 +24,9 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
     elif setting.is_list:
         shown |= {"multiple": True}
     else:
-        shown |= {"default": str(default), "show_default": True, "metavar": setting.metavar}
+        shown |= {"metavar": setting.metavar}
+        if default is not None:
+            shown |= {"default": str(default), "show_default": True}
         if setting.alone is not None:
             shown |= {"is_flag": False, "flag_value": setting.alone, "metavar": "[START]"}
     return click.option(setting.flag, envvar=setting.variable, **shown)

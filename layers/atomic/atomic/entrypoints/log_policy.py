@@ -15,8 +15,8 @@ from atomic.application.ports import StoreUnavailable
 FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
-        "frames", "keyId", "leftOut", "messageId", "method", "outcome", "recovered", "runId", "status",
-        "stepId", "stepStatus", "steps", "storeError", "url", "dashboard",
+        "fault", "frames", "keyId", "leftOut", "messageId", "method", "outcome", "profile", "recovered",
+        "runId", "seed", "status", "stepId", "stepStatus", "steps", "storeError", "url", "dashboard",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"

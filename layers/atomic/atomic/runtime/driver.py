@@ -51,7 +51,7 @@ class Driver:
     def __init__(
         self, engine: Engine, queue: MemoryWakeupQueue, store: ServerStore, pace: Pace = _USUAL
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._queue = queue
         self._store = store
         # The first pass is at full speed: a cancel may have been interrupted, or the clock was set back.
@@ -84,39 +84,39 @@ class Driver:
             # In this order, a step is at any moment either in the queue or in a task.
             await self._slots.acquire()
             step_id = await self._queue.receive()
-            self._engine.spawn(self._drive(step_id), step_id=step_id)
+            self.engine.spawn(self._drive(step_id), step_id=step_id)
 
     async def _drive(self, step_id: str) -> None:
         slot = _Slot(self._slots)
         timer = asyncio.get_running_loop().call_later(self._slot_held_s, slot.release)
         try:
-            await process_wakeup(self._engine, step_id)
+            await process_wakeup(self.engine, step_id)
         finally:
             timer.cancel()
             slot.release()
 
     async def sweep(self) -> int:
         """Give the queue what is due within its horizon; the number of steps."""
-        return await sweep(self._engine, self._store, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
+        return await sweep(self.engine, self._store, ahead_ms=HORIZON_MS, limit=_SWEEP_LIMIT)
 
     async def keep_house(self) -> None:
         """Check all live steps and delete what has expired, once and at full speed."""
-        async for _ in look_through(self._engine, self._store):
+        async for _ in look_through(self.engine, self._store):
             pass
-        await purge(self._engine, self._store)
+        await purge(self.engine, self._store)
 
     async def _sweep(self) -> float:
         found = await self.sweep()
         return _BACKLOG_PAUSE_S if found == _SWEEP_LIMIT else SWEEP_EVERY_MS / 1000
 
     async def _look_through(self) -> float:
-        async for _ in look_through(self._engine, self._store):
+        async for _ in look_through(self.engine, self._store):
             await asyncio.sleep(self._page_pause_s)
         self._page_pause_s = _PAGE_PAUSE_S
         return _LOOK_EVERY_S
 
     async def _purge(self) -> float:
-        deleted = await purge(self._engine, self._store)
+        deleted = await purge(self.engine, self._store)
         if deleted:
             _log.info("purged", extra={"steps": deleted})
         return _PURGE_EVERY_S

@@ -79,6 +79,7 @@ _DELAYING: Final[frozenset[Fault]] = frozenset({*COUNTED, "slow"})
 # Drawn faults of one kind for one step: after them, each run goes on.
 _ENDING_MAX: Final = 3
 _REPLAYS_MAX: Final = 10
+SEED_MAX: Final = 2**32 - 1
 _STEPS_MAX: Final = 100_000
 
 # What the start asks for that is answered just now; its first new step takes it out.
@@ -99,6 +100,7 @@ def read_faults(text: str) -> frozenset[Fault]:
 
 
 def _known(name: str) -> Fault:
+    """The fault of this name. Raises UnknownFault."""
     for fault in FAULTS:
         if name == fault:
             return fault

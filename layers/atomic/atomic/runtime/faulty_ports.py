@@ -120,7 +120,9 @@ class FaultyInvoker:
         """Make one attempt."""
         if self._faults.is_idle:
             return await self._invoker.post(request)
-        step = await self._under_way(request.headers["Atomic-Step-Id"], request.headers["Atomic-Attempt"])
+        step = await self._under_way(
+            request.headers.get("Atomic-Step-Id", ""), request.headers.get("Atomic-Attempt", "")
+        )
         if step is None:
             return await self._invoker.post(request)
         answer = await self._made(step, request, self._faults.of_attempt(step))

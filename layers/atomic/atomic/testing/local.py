@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -116,7 +117,7 @@ class LocalAtomic:
             settings=settings or Settings(),
             admission=Admission(destinations=destinations),
         )
-        self.engine = with_faults(engine, faults or Faults())
+        self.engine = engine if faults is None else with_faults(engine, faults)
         self._api = Api(engine=self.engine, manage=manage)
 
     async def __aenter__(self) -> Self:
@@ -148,7 +149,7 @@ class LocalAtomic:
         path, _, query = target.partition("?")
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         request = ApiRequest(method=method, path=path, query=query, headers=lower, body=body)
-        with asking(read_faults(lower.get(FAULT, ""))):
+        with asking(read_faults(lower[FAULT])) if FAULT in lower else nullcontext():
             response = await handle(self._api, request)
         answered = b"" if method == "HEAD" else response.body
         return ApiReply(status=response.status, headers=response.headers, body=answered)

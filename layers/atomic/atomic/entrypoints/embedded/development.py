@@ -6,7 +6,6 @@ They need no client and no key. Elsewhere these paths do not exist.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,12 +17,22 @@ from atomic.entrypoints.http_api.api import Api, Table, answer
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, read_moment, refuse_body
 from atomic.entrypoints.http_api.route import Routes
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.entrypoints.http_api.views import json_response
+from atomic.entrypoints.http_api.views import json_response, problem_response
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.enums import SETTLED, Status, StatusName
 from atomic.protocol.problems import Problem, ProblemType, invalid
 from atomic.protocol.requests import StepId, read_message
 from atomic.protocol.wire import Duration, WireModel, to_rfc3339
+from atomic.runtime.faults import (
+    FAULTS,
+    SEED_MAX,
+    Fault,
+    Faults,
+    Profile,
+    UnknownFault,
+    asking,
+    read_faults,
+)
 from atomic.runtime.virtual_time import LATEST_MS, EndedMeanwhile, NotReached, VirtualTime
 
 _log = logging.getLogger("atomic.server")
@@ -83,6 +92,20 @@ class UntilRequest(WireModel):
         return self
 
 
+class FaultsRequest(WireModel):
+    """`PUT /_dev/faults`: a profile, or the probability of each fault; by default, with the first seed."""
+
+    profile: Profile | None = None
+    probabilities: dict[Fault, Annotated[float, Field(ge=0, le=1)]] | None = None
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> "FaultsRequest":
+        if (self.profile is None) is (self.probabilities is None):
+            raise PydanticCustomError("one_of_faults", "give `profile` or `probabilities`, and not both")
+        return self
+
+
 class Development:
     """A server with these routes. Its engine may end and begin anew, while its sockets stay open."""
 
@@ -90,6 +113,8 @@ class Development:
         self._server = server
         self._app = server.app
         self._http = http
+        # It outlives the engine. `--dev` always has it.
+        self._faults = server.faults or Faults()
         self._renewals = asyncio.Lock()
         self._is_up = asyncio.Event()
         self._asking: set[asyncio.Task[Any]] = set()
@@ -99,10 +124,14 @@ class Development:
             ("PUT", "time", self._put_time),
             ("POST", "time/advance", self._post_advance),
             ("POST", "time/until", self._post_until),
+            ("GET", "faults", self._get_faults),
+            ("PUT", "faults", self._put_faults),
             ("POST", "reset", self._post_reset),
             ("POST", "crash", self._post_crash),
         ):
             routes.add(method, PATH + name, None)(self._asked(handler))
+        if self._faults.profile != "calm":
+            _log.info("faults", extra={"profile": self._faults.profile, "seed": self._faults.seed})
         self._table = Table((*ROUTES, *routes))
         self._serve(server)
 
@@ -121,15 +150,35 @@ class Development:
     def _serve(self, server: Server) -> None:
         self._server = server
         self._app.api, self._app.metrics = server.api, server.metrics
-        self._app.answer = partial(answer, self._table) if server.time is None else self._counted
+        self._misbehaves = not self._faults.is_idle
+        self._app.answer = self._answer if server.time is None else self._counted
         self._is_up.set()
 
     async def _counted(self, api: Api, request: ApiRequest) -> ApiResponse:
         """Answer; time stands still while something may be changed."""
         if request.method in _READING or request.path.startswith(PATH):
-            return await answer(self._table, api, request)
+            return await self._answer(api, request)
         with self._server.activity_of(f"{request.method} {request.path}"):
+            return await self._answer(api, request)
+
+    async def _answer(self, api: Api, request: ApiRequest) -> ApiResponse:
+        """Answer; the step that a start creates has the faults that the start asks for."""
+        if headers.FAULT not in request.headers:
             return await answer(self._table, api, request)
+        try:
+            asked = read_faults(request.headers[headers.FAULT])
+        except UnknownFault as unknown:
+            return problem_response(invalid("Atomic-Fault", str(unknown)))
+        self._misbehave()
+        with asking(asked):
+            return await answer(self._table, self._app.api, request)
+
+    def _misbehave(self) -> None:
+        """Put the faults around the engine, unless they are already."""
+        if not self._misbehaves:
+            self._misbehaves = True
+            self._server.misbehave(self._faults)
+            self._app.api = self._server.api
 
     async def _later(self, _api: Api, request: ApiRequest) -> ApiResponse:
         """Answer when the engine is up again."""
@@ -212,6 +261,29 @@ class Development:
             self._table, self._app.api, ApiRequest(method="GET", path=f"/{client_id}{path}")
         )
 
+    async def _get_faults(self, request: ApiRequest) -> ApiResponse:
+        del request
+        return json_response(200, self._faults_view())
+
+    async def _put_faults(self, request: ApiRequest) -> ApiResponse:
+        wanted = read_message(FaultsRequest, request.body or b"{}")
+        if wanted.profile is not None:
+            self._faults.follow(wanted.profile, wanted.seed)
+        else:
+            self._faults.make(wanted.probabilities or {}, wanted.seed)
+        self._misbehave()
+        _log.info("faults", extra={"profile": self._faults.profile, "seed": self._faults.seed})
+        return json_response(200, self._faults_view())
+
+    def _faults_view(self) -> dict[str, Any]:
+        faults = self._faults
+        return {
+            "profile": faults.profile,
+            "seed": faults.seed,
+            "probabilities": faults.probabilities,
+            "made": {name: faults.made[name] for name in FAULTS},
+        }
+
     async def _post_reset(self, request: ApiRequest) -> ApiResponse:
         refuse_body(request)
         await self._renew(is_reset=True)
@@ -231,6 +303,7 @@ class Development:
             await self._server.kill()
             if is_reset:
                 await self._server.store.clear()
+                self._faults.reset()
                 if self._server.time is not None:
                     self._server.time.reset()
             server = self._server.again()

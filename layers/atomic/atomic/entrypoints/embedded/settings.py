@@ -11,6 +11,7 @@ from atomic.domain.clients.rules import check_origins
 from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
 from atomic.protocol.wire import from_rfc3339, to_rfc3339
 from atomic.runtime.driver import Pace
+from atomic.runtime.faults import SEED_MAX, Profile
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _HOUR_MS: Final = 3600 * 1000
@@ -30,6 +31,17 @@ class ServerSettings(SettingsModel):
         description="With --dev: time stands still, and moves when it is told to. START is a time such as "
         "2026-01-01T00:00:00Z, or `now`.",
         json_schema_extra={"alone": "now"},
+    )
+    faults: Profile = Field(
+        "calm",
+        description="With --dev: how often networks and crashes misbehave, to show whether what is called "
+        "twice acts once.",
+    )
+    faults_seed: int | None = Field(
+        None,
+        ge=0,
+        le=SEED_MAX,
+        description="The same seed and the same keys make the same faults; without it, one is drawn.",
     )
     allow_private: bool = Field(False, description="Steps may call this machine and private networks.")
     allow_network: tuple[str, ...] = Field(
@@ -114,6 +126,8 @@ class ServerSettings(SettingsModel):
     def _develops(self) -> Self:
         if self.virtual_time and not self.dev:
             raise ValueError("--virtual-time needs --dev: it is for tests")
+        if (self.faults != "calm" or self.faults_seed is not None) and not self.dev:
+            raise ValueError("--faults and --faults-seed need --dev: they are for tests")
         return self
 
     @field_validator("virtual_time")

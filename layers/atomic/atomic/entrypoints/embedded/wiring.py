@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from secrets import token_bytes
+from secrets import randbelow, token_bytes
 from typing import Final
 
 from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
@@ -33,6 +33,8 @@ from atomic.protocol.signatures import decode_secret, encode_secret
 from atomic.protocol.wire import from_rfc3339
 from atomic.runtime.activity import Activity
 from atomic.runtime.driver import HORIZON_MS, Driver, Pace
+from atomic.runtime.faults import SEED_MAX, Faults
+from atomic.runtime.faulty_ports import with_faults
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several, only_process
 from atomic.runtime.virtual_time import Driven, FullDelays, RealDurations, VirtualClock, VirtualTime
@@ -88,9 +90,11 @@ class Server:
         clients: _Clients,
         listens_at: str,
         time: VirtualTime | None = None,
+        faults: Faults | None = None,
     ) -> None:
-        self.again = partial(Server, settings, backend, invoker, clients, listens_at, time)
+        self.again = partial(Server, settings, backend, invoker, clients, listens_at, time, faults)
         self.time = time
+        self.faults = faults
         self._activity = None if time is None else Activity(time.clock, time.changes)
         self.tasks = Tasks() if self._activity is None else self._activity.tasks
         self.metrics = PrometheusTelemetry()
@@ -127,7 +131,14 @@ class Server:
         self.api = Api(
             engine=self.engine, admits=self.tasks.admits, manage=clients.manage, features=features
         )
+        if faults is not None and not faults.is_idle:
+            self.misbehave(faults)
         self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
+
+    def misbehave(self, faults: Faults) -> None:
+        """From now on, these faults may happen. Before, nothing is between the engine and its ports."""
+        self.engine = self.driver.engine = with_faults(self.engine, faults)
+        self.api = replace(self.api, engine=self.engine)
 
     async def recover(self) -> int:
         """Take over the steps that earlier processes left; their number. Raises ServeRefusedError."""
@@ -192,7 +203,8 @@ async def wired(
         opened.push_async_callback(invoker.close)
         clients = _clients(settings, backend, opened)
         reached = _with_functions(invoker, opened) if settings.lambda_targets else invoker
-        server = Server(settings, backend, reached, clients, listens_at, _virtual_time(settings))
+        time, faults = _virtual_time(settings), _faults(settings)
+        server = Server(settings, backend, reached, clients, listens_at, time, faults)
         server.metrics.found_live(await backend.steps.count_live())
         yield server
 
@@ -202,6 +214,13 @@ def _virtual_time(settings: ServerSettings) -> VirtualTime | None:
     if not start:
         return None
     return VirtualTime(VirtualClock(None if start == "now" else from_rfc3339(start)))
+
+
+def _faults(settings: ServerSettings) -> Faults | None:
+    if not settings.dev:
+        return None
+    seed = randbelow(SEED_MAX + 1) if settings.faults_seed is None else settings.faults_seed
+    return Faults(settings.faults, seed)
 
 
 def _with_functions(invoker: HttpInvoker, opened: AsyncExitStack) -> EndpointInvoker:
