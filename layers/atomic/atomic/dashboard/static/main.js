@@ -25,10 +25,13 @@ const THEMES = ["auto", "light", "dark"];
 const NOTE_MS = 6000;
 const TICK_MS = 500;
 
+const app = document.getElementById("app");
 const keyName = (client) => `atomic.key.${client}`;
 const store = createStore({
   route: parseRoute(location.hash),
   data: null,
+  // Of a server in development: the bar, and what it shows.
+  development: null,
   // The number of dead letters, once the server has answered.
   deadLetters: null,
   error: null,
@@ -42,6 +45,8 @@ const store = createStore({
   theme: localStorage.getItem("atomic.theme") ?? "auto",
 });
 let polling;
+// The time by the server's clock. In virtual time it may stand still, far from ours.
+let serverNow = () => Date.now();
 let shown = "";
 let noteId = 0;
 const scrolls = new Map();
@@ -81,6 +86,12 @@ const actions = {
     }
   },
   dismiss: (id) => store.set({ notes: store.get().notes.filter((each) => each.id !== id) }),
+  /** Show a server in development. `now()` is the time by its clock. */
+  develop(development, now) {
+    serverNow = now;
+    store.set({ development, now: now() });
+  },
+  note,
   nextTheme() {
     const theme = THEMES[(THEMES.indexOf(store.get().theme) + 1) % THEMES.length];
     localStorage.setItem("atomic.theme", theme);
@@ -157,21 +168,21 @@ function watch(view, route, samePage) {
   // While filters change, the previous list stays until the next one is loaded.
   const data = samePage && route.page !== "overview" ? store.get().data : null;
   const deadLetters = route.client === store.get().route.client ? store.get().deadLetters : null;
-  store.set({ route, data, deadLetters, error: null, locked: false, now: Date.now() });
+  store.set({ route, data, deadLetters, error: null, locked: false, now: serverNow() });
   const everyMs = () => view.everyMs(store.get().data);
   polling = view && poll((signal) => load(view, signal), everyMs, failed);
 }
 
 async function load(view, signal) {
   const { route, data: before } = store.get();
-  const data = await view.load({ api: api(), route, signal, now: Date.now(), before });
+  const data = await view.load({ api: api(), route, signal, now: serverNow(), before });
   if (signal.aborted) return;
   // The page of a run does not read the number of dead letters, so the last number stays.
   const heard = data.stats?.deadLetters ?? store.get().deadLetters;
   const deadLetters = heard ?? (await api().stats(signal)).deadLetters;
   if (signal.aborted) return;
   const needsKey = actions.hasKey();
-  store.set({ data, deadLetters, needsKey, error: null, locked: false, now: Date.now() });
+  store.set({ data, deadLetters, needsKey, error: null, locked: false, now: serverNow() });
   const hash = linkTo(route);
   // After the list is drawn, because before that there is nothing to scroll.
   if (!before && scrolls.has(hash)) requestAnimationFrame(() => scrollTo(0, scrolls.get(hash)));
@@ -192,7 +203,7 @@ function draw(state) {
       <${View} key=${place} state=${state} actions=${actions} />
     <//>
   `;
-  render(page, document.getElementById("app"));
+  render(page, app);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -208,6 +219,10 @@ document.addEventListener("keydown", (event) => {
   }
 });
 window.addEventListener("hashchange", follow);
-setInterval(() => document.hidden || store.set({ now: Date.now() }), TICK_MS);
+setInterval(() => document.hidden || store.set({ now: serverNow() }), TICK_MS);
 store.subscribe(draw);
 follow();
+// Only the page of a server in development asks for this module.
+if ("development" in app.dataset) {
+  import("./components/development.js").then(({ develop }) => develop(actions));
+}

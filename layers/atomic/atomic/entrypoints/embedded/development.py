@@ -6,6 +6,7 @@ They need no client and no key. Elsewhere these paths do not exist.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,7 @@ from atomic.entrypoints.embedded.http_server import HttpServer
 from atomic.entrypoints.embedded.wiring import Server
 from atomic.entrypoints.http_api.api import Api, Table, answer
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, read_moment, refuse_body
+from atomic.entrypoints.http_api.meta import get_dashboard
 from atomic.entrypoints.http_api.route import Routes
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.entrypoints.http_api.views import json_response, problem_response
@@ -132,7 +134,9 @@ class Development:
             routes.add(method, PATH + name, None)(self._asked(handler))
         if self._faults.profile != "calm":
             _log.info("faults", extra={"profile": self._faults.profile, "seed": self._faults.seed})
-        self._table = Table((*ROUTES, *routes))
+        routes.add("GET", "/dashboard", None)(_get_dashboard)
+        # The first route of a path answers.
+        self._table = Table((*routes, *ROUTES))
         self._serve(server)
 
     async def stop(self) -> None:
@@ -335,6 +339,12 @@ class Development:
 
     async def _not_reached(self, detail: str, **members: str) -> Problem:
         return Problem(TIME_NOT_REACHED, detail, {**members, **await self._time()})
+
+
+async def _get_dashboard(api: Api, request: ApiRequest) -> ApiResponse:
+    """The dashboard's page, which shows the bar of a server in development."""
+    page = await get_dashboard(api, request)
+    return replace(page, body=page.body.replace(b'<div id="app"', b'<div id="app" data-development', 1))
 
 
 def _ended_meanwhile() -> Problem:

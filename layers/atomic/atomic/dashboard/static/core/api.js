@@ -15,32 +15,42 @@ export class ApiError extends Error {
   }
 }
 
+async function send(method, path, { signal, body, key } = {}) {
+  const headers = { accept: "application/json" };
+  if (key) headers.authorization = `Bearer ${key}`;
+  if (body !== undefined) headers["content-type"] = "application/json";
+  let reply;
+  try {
+    reply = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(
+      0,
+      "The server cannot be reached",
+      "Is it still running? This page tries again by itself.",
+    );
+  }
+  const answer = await reply
+    .text()
+    .then(parse)
+    .catch(() => ({}));
+  if (reply.ok) return answer;
+  throw new ApiError(reply.status, answer.title ?? `Answer ${reply.status}`, answer.detail ?? "");
+}
+
+/** Requests that only a server in development answers: its time, and the faults that it makes. */
+export const development = {
+  time: (signal) => send("GET", "/_dev/time", { signal }),
+  faults: (signal) => send("GET", "/_dev/faults", { signal }),
+  moveTo: (to) => send("POST", "/_dev/time/advance", { body: { to } }),
+  moveByItself: (auto) => send("PUT", "/_dev/time", { body: { auto } }),
+  makeFaults: (profile) => send("PUT", "/_dev/faults", { body: { profile } }),
+};
+
 /** Requests of one client; `key` is empty where none is needed. */
 export function createApi(client, key) {
   const base = `/${encodeURIComponent(client)}`;
-
-  async function request(method, path, { signal, body } = {}) {
-    const headers = { accept: "application/json" };
-    if (key) headers.authorization = `Bearer ${key}`;
-    if (body !== undefined) headers["content-type"] = "application/json";
-    let reply;
-    try {
-      reply = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) });
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      throw new ApiError(
-        0,
-        "The server cannot be reached",
-        "Is it still running? This page tries again by itself.",
-      );
-    }
-    const answer = await reply
-      .text()
-      .then(parse)
-      .catch(() => ({}));
-    if (reply.ok) return answer;
-    throw new ApiError(reply.status, answer.title ?? `Answer ${reply.status}`, answer.detail ?? "");
-  }
+  const request = (method, path, more) => send(method, path, { ...more, key });
 
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
   const post = (path, body) => request("POST", `${base}${path}`, { body });

@@ -16,6 +16,7 @@ export function Shell({ state, actions, children }) {
   return html`
     <a class="skip" href="#main" onClick=${toMain}>Skip to the content</a>
     <${Header} state=${state} actions=${actions} />
+    ${state.development && html`<${state.development.Bar} ...${state.development} />`}
     <main id="main" tabindex="-1"><${Stale} ...${state} />${children}</main>
     <${Notes} list=${state.notes} actions=${actions} />
     ${state.question && html`<${Dialog} question=${state.question} actions=${actions} />`}

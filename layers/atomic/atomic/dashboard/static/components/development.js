@@ -1,0 +1,86 @@
+// The bar of a server in development: its clock, what is due next, and the faults that it makes.
+
+import { development } from "../core/api.js";
+import { count, duration, fullTime, ms, plural } from "../core/format.js";
+import { poll } from "../core/poll.js";
+import { html } from "../vendor/preact-htm.js";
+import { Select } from "./filters.js";
+import { Button } from "./widgets.js";
+
+const EVERY_MS = 1000;
+const EVERY_MS_IN_REAL_TIME = 5000;
+const PROFILES = ["calm", "flaky", "hostile"];
+
+/** Ask the server again and again, and show what it says. */
+export function develop(actions) {
+  let everyMs = EVERY_MS;
+  const show = async (signal) => {
+    const [time, faults] = await Promise.all([development.time(signal), development.faults(signal)]);
+    if (signal.aborted) return;
+    const at = ms(time.now);
+    everyMs = time.virtual ? EVERY_MS : EVERY_MS_IN_REAL_TIME;
+    actions.develop({ Bar, time, faults, act }, time.virtual ? () => at : () => Date.now());
+  };
+  const polling = poll(
+    show,
+    () => everyMs,
+    () => {},
+  );
+  const act = async (change) => {
+    try {
+      await change();
+    } catch (error) {
+      actions.note(`${error.message}. ${error.detail}`, true);
+    }
+    polling.now();
+    actions.refresh();
+  };
+}
+
+function Bar({ time, faults, act }) {
+  return html`
+    <section class="development" aria-label="Development">
+      <${Clock} time=${time} act=${act} />
+      <${Faults} faults=${faults} act=${act} />
+    </section>
+  `;
+}
+
+function Clock({ time: { virtual, now, nextDue, inFlight, auto }, act }) {
+  if (!virtual) return html`<p class="soft">Real time; <code>--virtual-time</code> lets you move it</p>`;
+  const move = () => act(() => development.moveTo(nextDue));
+  const change = ({ target }) => act(() => development.moveByItself(target.checked));
+  return html`
+    <p>
+      <time class="virtual-now" datetime=${now}>${fullTime(ms(now))}</time>${" · "}
+      <span class="soft">${inFlight ? `${count(inFlight)} in flight` : due(now, nextDue)}</span>
+    </p>
+    <${Button} small disabled=${!nextDue} title=${nextDue ? fullTime(ms(nextDue)) : ""} onClick=${move}>
+      Advance to next
+    <//>
+    <label><input type="checkbox" checked=${auto} onChange=${change} />Moves by itself</label>
+  `;
+}
+
+function due(now, nextDue) {
+  if (!nextDue) return "nothing is due";
+  const wait = ms(nextDue) - ms(now);
+  return wait > 0 ? `next due in ${duration(wait)}` : "due now";
+}
+
+function Faults({ faults: { profile, seed, made }, act }) {
+  const options = PROFILES.map((name) => [name, name]);
+  if (!profile) options.unshift(["", "own probabilities"]);
+  const happened = Object.entries(made).filter(([, number]) => number > 0);
+  const all = happened.map(([name, number]) => `${name}: ${count(number)}`).join(", ");
+  const sum = happened.reduce((before, [, number]) => before + number, 0);
+  return html`
+    <${Select}
+      label="Faults"
+      value=${profile ?? ""}
+      options=${options}
+      change=${(name) => name && act(() => development.makeFaults(name))}
+    />
+    <p class="soft" title=${all}>${plural(sum, "fault")}, seed ${String(seed)}</p>
+  `;
+}
