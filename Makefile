@@ -99,6 +99,11 @@ simulate: install  ## Run simulations with random faults: SEEDS=0..100000
 programs: install  ## Run random programs as plain Python and through Atomic, and compare: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign sdk --seeds $(SEEDS)
 
+HOSTILE ?= 0..100
+.PHONY: hostile
+hostile: install  ## Run the ten stories of the examples under faults, each seed once: HOSTILE=0..100
+	HOSTILE=$(HOSTILE) $(BIN)/pytest -q -n 0 tests/examples/test_hostile.py --durations=0
+
 ROUNDS ?= 4
 admission: install  ## Let callers need more environments than an AWS account has, also one of 1,000: ROUNDS=4
 	ROUNDS=$(ROUNDS) $(BIN)/pytest -q -n 0 -rP tests/unit/aws/test_admission.py

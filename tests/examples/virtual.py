@@ -20,6 +20,7 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
+from atomic.runtime.faults import Faults
 from atomic.sdk import AsyncClient
 from atomic.sdk._endpoints import endpoint as endpoints
 from atomic.sdk._wire.transport import HttpRequest, HttpResponse
@@ -185,11 +186,12 @@ def play(
     story: Callable[[World], Coroutine[Any, Any, Done]],
     *,
     dies_at: int = 0,
+    faults: Faults | None = None,
 ) -> tuple[Done, int]:
     """Play a story with an example and its outside service; its result, and how many moments it had."""
 
     async def scenario() -> tuple[Done, int]:
-        async with LocalAtomic() as atomic:
+        async with LocalAtomic(faults=faults) as atomic:
             example = load(name)
             for scheme in ("http://", "https://"):
                 example.http.mount(scheme, Offline(service))
