@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("atomic.texts")
 T = TypeVar("T")
 
-<<<<<<< HEAD
 # These texts are read with each row: a hundred rows must not become gigabytes when they are inflated,
-=======
-# These texts are read with their rows: a hundred rows must not become gigabytes when inflated,
->>>>>>> 35f9ced (Take two retired phrases out of comments)
 # and a document shows them.
 ROW_MAX_BYTES: Final = 64 * 1024
 # A larger text costs less in the bucket, where a write has one price for every size.
