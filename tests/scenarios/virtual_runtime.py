@@ -18,7 +18,7 @@ from scenarios.runtime import Runtime, Send
 
 START: Final = "2026-01-01T00:00:00Z"
 _TICK_S: Final = 0.005
-# A caller who waits for less than this wants to see the time of its wait end, which is real.
+# A caller that waits for less than this wants to see the time of its wait end, which is real.
 _BRIEF_MS: Final = 1_000
 
 
