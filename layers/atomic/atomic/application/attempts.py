@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Final, TypeVar
 
 import orjson
 
 from atomic.application.blobs import with_payload
 from atomic.application.cancel import cancel_below, cancel_run
-from atomic.application.commit import Committed, commit
+from atomic.application.commit import Committed, commit, send_again
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
 from atomic.application.graceful_cancel import finish_cancel, held_back
@@ -170,8 +171,21 @@ async def _defer(engine: Engine, step: Step, not_made: NotMade) -> None:
 
 
 async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Deferred) -> Committed:
-    """Commit the event."""
-    return await _while_leased(engine, step, lambda: commit(engine, step, event))
+    """Commit the event, again while the store fails.
+
+    A try may have written the row and told nobody. If the row has changed since, a later try finds nothing
+    to do: the wake-up of the row as it now stands is sent then.
+    """
+    tries = count()
+
+    async def once() -> Committed:
+        is_repeat = next(tries) > 0
+        committed = await commit(engine, step, event)
+        if is_repeat and committed.effects is None:
+            await send_again(engine, committed.row)
+        return committed
+
+    return await _while_leased(engine, step, once)
 
 
 async def _while_leased(engine: Engine, step: Step, work: Callable[[], Awaitable[Done]]) -> Done:

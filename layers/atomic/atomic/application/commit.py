@@ -115,6 +115,16 @@ async def run_effects(  # noqa: C901 - one arm an effect
                 assert_never(effect)
 
 
+async def send_again(engine: Engine, row: Step) -> None:
+    """Send the wake-up of a row of which it is not known whether its writer sent one.
+
+    Of a settled row, this is a look at who waits for it.
+    """
+    at_ms = engine.clock.now_ms() + LOOK_AGAIN_MS if row.is_settled else row.due_at_ms
+    if at_ms is not None:
+        await engine.send_wakeup(row, at_ms)
+
+
 async def wake_waiters(
     engine: Engine, settled: Step, still_waits: Callable[[Step], bool] = lambda _waiter: True
 ) -> list[Step]:

@@ -14,6 +14,7 @@ from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.outcomes import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
+from atomic.domain.transitions import LOOK_AGAIN_MS
 from atomic.protocol.enums import OutcomeKind, Status
 
 
@@ -57,8 +58,10 @@ async def _process_due(engine: Engine, step: Step, due_at_ms: int, now_ms: int) 
     after = await _after_due(engine, step, now_ms)
     if after is not None and after.due_at_ms == due_at_ms:
         # The clock was set back since the step was found due. Or the time to which it was to be deferred
-        # was over before this was written. The step is as due as before, and this was its wake-up.
-        await engine.send_wakeup(after, due_at_ms)
+        # was over before this was written. The step is as due as before, and this was its wake-up. The
+        # pause bounds what a step costs that nothing changes.
+        again_ms = max(due_at_ms, engine.clock.now_ms() + LOOK_AGAIN_MS)
+        await engine.send_wakeup(after, again_ms)
 
 
 async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
