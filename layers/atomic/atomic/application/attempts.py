@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import count
 from typing import Final, TypeVar
 
 import orjson
 
 from atomic.application.blobs import with_payload
 from atomic.application.cancel import cancel_below, cancel_run
-from atomic.application.commit import Committed, commit, send_again
+from atomic.application.commit import Committed, Untold, commit, send_again
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
 from atomic.application.graceful_cancel import finish_cancel, held_back
@@ -176,12 +175,16 @@ async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Defe
     A try may have written the row and told nobody. If the row has changed since, a later try finds nothing
     to do: the wake-up of the row as it now stands is sent then.
     """
-    tries = count()
+    is_untold = False
 
     async def once() -> Committed:
-        is_repeat = next(tries) > 0
-        committed = await commit(engine, step, event)
-        if is_repeat and committed.effects is None:
+        nonlocal is_untold
+        try:
+            committed = await commit(engine, step, event)
+        except Untold:
+            is_untold = True
+            raise
+        if is_untold and committed.effects is None:
             await send_again(engine, committed.row)
         return committed
 

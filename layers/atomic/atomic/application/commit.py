@@ -16,6 +16,10 @@ from atomic.domain.transitions import LOOK_AGAIN_MS, Effect, Effects, SendWakeup
 from atomic.protocol.enums import Status
 
 
+class Untold(StoreUnavailable):
+    """The row may have changed, and its wake-up could not be sent."""
+
+
 class Committed(NamedTuple):
     """The row as it now stands, and the effects of the change; None when the event changed nothing."""
 
@@ -27,7 +31,8 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
     """Apply the event to the step, write the row and run the effects.
 
     When another writer was first, the event is applied again to the row that writer wrote. Raises
-    StoreUnavailable when the store or the queue fails; whether the row changed is then unknown.
+    StoreUnavailable when the store or the queue fails; whether the row changed is then unknown. If not even
+    the wake-up for this case could be sent, that is Untold.
     """
     has_told = False
     while True:
@@ -51,10 +56,17 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
                 await run_effects(engine, after, effects.after)
                 return Committed(after, effects)
         except StoreUnavailable:
-            await run_effects(engine, after, effects.if_unsure)
+            await _tell_of_unsure(engine, after, effects)
             raise
         assert existing is not None
         step = existing
+
+
+async def _tell_of_unsure(engine: Engine, after: Step, effects: Effects) -> None:
+    try:
+        await run_effects(engine, after, effects.if_unsure)
+    except StoreUnavailable as refused:
+        raise Untold(str(refused)) from refused
 
 
 async def _newer_row(engine: Engine, judged: Step) -> Step | None:
@@ -118,7 +130,7 @@ async def run_effects(  # noqa: C901 - one arm an effect
 async def send_again(engine: Engine, row: Step) -> None:
     """Send the wake-up of a row of which it is not known whether its writer sent one.
 
-    Of a settled row, this is a look at who waits for it.
+    Of a settled row, this is a look at those that wait for it.
     """
     at_ms = engine.clock.now_ms() + LOOK_AGAIN_MS if row.is_settled else row.due_at_ms
     if at_ms is not None:
