@@ -56,10 +56,14 @@ class Program:
         return "\n".join([*lines, ""])
 
     def smaller(self) -> Iterator["Program"]:
-        """The programs with one part of this one left out, largest parts first."""
+        """The programs with one part of this one left out, largest parts first.
+
+        A function stays as long as another one names it: otherwise the program fails with a NameError.
+        """
         for number, function in enumerate(self.functions):
             others = (*self.functions[:number], *self.functions[number + 1 :])
-            if function.name != ENTRY:
+            is_named = any(function.name in line for other in others for line in other.lines())
+            if function.name != ENTRY and not is_named:
                 yield replace(self, functions=others)
         for number, function in enumerate(self.functions):
             for body in _smaller(function.body):
