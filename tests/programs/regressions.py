@@ -6,4 +6,7 @@ not change. When they change, other seeds find the same faults: see test_planted
 
 from typing import Final
 
-FOUND: Final[tuple[int, ...]] = ()
+FOUND: Final[tuple[int, ...]] = (
+    # A late 504 of the attempt before counted for the next one.
+    20583,
+)

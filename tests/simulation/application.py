@@ -245,9 +245,9 @@ class Application:
         if self._world.scenario.at_most_once and node.kind == "http" and not node.stages:
             spec = replace(spec, fails_if_lost=True)
         # A handler that names its parent sends its attempt's token, too.
-        is_repeated = self._world.scenario.remembers and parent is not None and attempt > 1
+        token = attempt if self._world.scenario.remembers and parent is not None else None
         first = begin_run if node.starts else None
-        starting = start(process.engine, spec, wait_ms=wait_ms, is_repeated=is_repeated, first=first)
+        starting = start(process.engine, spec, wait_ms=wait_ms, attempt=token, first=first)
         started = await process.serve(starting, patience_s=patience_s)
         step, late_s = started.step, self._loop.time() - began_s - wait_ms / 1000
         if late_s > _SLOW_S:

@@ -37,7 +37,7 @@ class Memory:
         self._observed.values[value_id].add(canonical_json(payload))
         try:
             process = self._world.any_process()
-            starting = start(process.engine, spec, wait_ms=None, is_repeated=self._attempt > 1)
+            starting = start(process.engine, spec, wait_ms=None, attempt=self._attempt)
             started = await process.serve(starting)
         except (*_UNLUCKY, Refusal):
             return False

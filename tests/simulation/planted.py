@@ -192,10 +192,12 @@ async def _register_before_waiting(engine: Engine, step: Step, event: Ended) -> 
     return await _record(engine, step, event)
 
 
-async def _mark_before_the_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def _mark_before_the_waiter(
+    engine: Engine, step: Step, asked_at_ms: int, attempt: int | None = None
+) -> Step:
     handler = await engine.store.get(step.spec.parent or step.id)
     if handler is not None:
-        await _apply(engine, handler, ToldUnfinished(step.id, asked_at_ms))
+        await _apply(engine, handler, ToldUnfinished(step.id, asked_at_ms, attempt))
     return await _leave_no_mark(engine, step, asked_at_ms)
 
 
@@ -231,12 +233,12 @@ async def _do_nothing(engine: Engine, step: Step) -> None:
     return
 
 
-async def leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def leave_no_waiter(engine: Engine, step: Step, asked_at_ms: int, attempt: int | None = None) -> Step:
     """Register nobody as a waiter of this step."""
     return step
 
 
-async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int, attempt: int | None = None) -> Step:
     after, _ = await _apply(engine, step, WaiterAdded(step.spec.parent or step.id))
     return after
 

@@ -39,7 +39,7 @@ def test_seeds_that_once_failed_pass(seed: int) -> None:
     simulate(seed)
 
 
-async def _leave_no_mark(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def _leave_no_mark(engine: Engine, step: Step, *_: object) -> Step:
     after, _ = await commit(engine, step, WaiterAdded(step.spec.parent or ""))
     return after
 

@@ -88,15 +88,15 @@ def test_a_repeated_post_is_one_read_and_a_new_one_is_written_as_ever() -> None:
         done, new = settled(a_child("done"), NOW), a_child("new").spec
         await put(store, a_root(at_ms=NOW), done)
         store.calls.clear()
-        found = await start(engine, done.spec, wait_ms=1_000, is_repeated=True)
+        found = await start(engine, done.spec, wait_ms=1_000, attempt=2)
         assert (found.step, found.replayed, store.calls) == (done, True, ["get"])
         store.calls.clear()
-        begun = await start(engine, new, wait_ms=0, is_repeated=True)
+        begun = await start(engine, new, wait_ms=0, attempt=2)
         assert begun.created
         assert store.calls[:3] == ["get", "get root", "create"]
         # A step that is live is found, too; whether it may go on is told by its root, which was seen.
         store.calls.clear()
-        again = await start(engine, new, wait_ms=0, is_repeated=True)
+        again = await start(engine, new, wait_ms=0, attempt=2)
         assert (again.created, again.replayed, store.calls[0]) == (False, False, "get")
         assert "create" not in store.calls
 
@@ -114,7 +114,7 @@ def test_a_run_that_was_cancelled_takes_no_repeated_post_either(status: Status) 
             assert await posted_before(engine, step.spec) == step
             engine.runs.remember(root, NOW)
         with pytest.raises(RunCancelled):
-            await start(engine, step.spec, wait_ms=0, is_repeated=True)
+            await start(engine, step.spec, wait_ms=0, attempt=2)
 
     on_engine(body)
 

@@ -220,7 +220,7 @@ def test_a_later_attempt_reads_before_it_writes() -> None:
                 assert (await runtime.call(spec)).created
             for spec in (step, value):
                 recorder.calls.clear()
-                again = await start(elsewhere.engine, spec, wait_ms=20_000, is_repeated=True)
+                again = await start(elsewhere.engine, spec, wait_ms=20_000, attempt=2)
                 assert (again.replayed, again.step.status) == (True, Status.SUCCEEDED)
                 # No look at the root, no failed put, no wake-up.
                 assert recorder.operations == ["GetItem"]
@@ -289,7 +289,7 @@ def test_an_early_event_is_one_write_and_its_asking_another() -> None:
             # The refused write returns the row, which is now kept as long as its run; a look at the run.
             assert Counter(recorder.operations) == Counter({"GetItem": 1, "PutItem": 1, "UpdateItem": 1})
             recorder.calls.clear()
-            again = await start(runtime.engine, event, wait_ms=0, is_repeated=True)
+            again = await start(runtime.engine, event, wait_ms=0, attempt=2)
             assert (again.replayed, recorder.operations) == (True, ["GetItem"])
 
     asyncio.run(body())

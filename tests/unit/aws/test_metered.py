@@ -147,7 +147,7 @@ def test_a_step_that_is_posted_again_is_read_and_not_written() -> None:
         runtime.invoker.handlers[spec.url] = answer({"id": 7})
         await runtime.call(spec)
         meter.forget()
-        again = await start(runtime.engine, spec, wait_ms=0, is_repeated=True)
+        again = await start(runtime.engine, spec, wait_ms=0, attempt=2)
         assert again.replayed
         assert (dict(meter.calls), meter.read_units, meter.write_units) == ({"GetItem": 1}, 1, 0)
 

@@ -43,7 +43,9 @@ others = st.one_of(
     st.builds(events.WaitOver, st.integers(0, 4)),
     st.builds(events.WatchAdded, st.builds(Watch, ids, st.integers(0, 4), ids)),
     st.builds(events.Rechecked, st.integers(0, 4), st.sampled_from([(), ("a",), ("b", "c")]), st.just(0.5)),
-    st.builds(events.ToldUnfinished, ids, st.sampled_from([NOW, NOW + 10**9])),
+    st.builds(
+        events.ToldUnfinished, ids, st.sampled_from([NOW, NOW + 10**9]), st.none() | st.integers(1, 3)
+    ),
     st.builds(
         events.Deferred,
         st.sampled_from(["held", "stale"]),

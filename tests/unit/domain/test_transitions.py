@@ -655,6 +655,13 @@ class TestWaiting:
         # The clocks of processes differ.
         assert transition(step, ToldUnfinished(OTHER, began_ms - 1_000), LATER).told == OTHER
 
+    def test_a_token_tells_which_attempt_was_told(self) -> None:
+        """A late answer to the attempt before comes at any time; the clocks of processes differ by any."""
+        step = claimed(lost())
+        began_ms = step.attempt_log[-1].started_at_ms
+        assert transition(step, ToldUnfinished(OTHER, began_ms, attempt=1), LATER) is step
+        assert transition(step, ToldUnfinished(OTHER, began_ms - HOUR, attempt=2), LATER).told == OTHER
+
     def test_a_wakeup_does_not_start_what_waits(self) -> None:
         step = waiting()
         assert transition(step, Claimed("n2"), NOW + HOUR) is step

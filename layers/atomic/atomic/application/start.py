@@ -73,7 +73,7 @@ async def ask_to_wake(engine: Engine, step: Step) -> Step:
     return after
 
 
-async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
+async def register_waiter(engine: Engine, step: Step, asked_at_ms: int, attempt: int | None = None) -> Step:
     """Make sure that a handler is called again, before it is told that the step is not finished.
 
     A root is found by the sweep from now on. Any other step is marked to wake its parent, and has a wake-up
@@ -89,7 +89,7 @@ async def register_waiter(engine: Engine, step: Step, asked_at_ms: int) -> Step:
     if not after.is_settled:
         handler = await engine.store.get(step.spec.parent)
         if handler is not None:
-            await commit(engine, handler, ToldUnfinished(step.id, asked_at_ms))
+            await commit(engine, handler, ToldUnfinished(step.id, asked_at_ms, attempt))
     return after
 
 
@@ -104,10 +104,14 @@ class StartResult:
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """When a caller posted, and until when it waits: `until_s` by `now_s`, None if it does not wait."""
+    """When a caller posted, and until when it waits: `until_s` by `now_s`, None if it does not wait.
+
+    `attempt`: the parent's attempt that posts, if its token says so.
+    """
 
     asked_at_ms: int
     until_s: float | None
+    attempt: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +150,13 @@ async def start(
     spec: StepSpec,
     *,
     wait_ms: int | None,
-    is_repeated: bool = False,
+    attempt: int | None = None,
     first: First | None = None,
 ) -> StartResult:
     """Create the step, or attach to the one of the same identity; wait up to `wait_ms` for its outcome.
 
-    None waits by default, which is longer for a root than for a step that a handler posts. `is_repeated`:
-    the parent is called again, and has probably posted this step before.
+    None waits by default, which is longer for a root than for a step that a handler posts. `attempt`: which
+    attempt of the parent posts this, by its token; a later one has probably posted this step before.
     Raises PayloadMismatch when the identity is known with another payload, RunCancelled when the run was
     cancelled, StepCancelled when `parent` was, NotFound when `parent` names no run of this client, and
     TooDeep when its run may not start another one.
@@ -160,13 +164,13 @@ async def start(
     began_s, asked_at_ms = now_s(), engine.clock.now_ms()
     permit, claim = await _permit(engine, spec, wait_ms), None
     async with permit or nullcontext():
-        post = Post(spec, awaited=wait_ms != 0, permit=permit, is_repeated=is_repeated)
+        post = Post(spec, awaited=wait_ms != 0, permit=permit, is_repeated=(attempt or 0) > 1)
         inserted = await create_or_find(engine, post)
         step = inserted.step
         if permit is not None and isinstance(inserted, Created) and step.status is Status.RUNNING:
             claim = Claim(step, permit.pass_on())
     waits_ms = engine.settings.wait_ms(wait_ms, is_root=step.is_root)
-    caller = _Caller(asked_at_ms, began_s + waits_ms / 1000 if waits_ms > 0 else None)
+    caller = _Caller(asked_at_ms, began_s + waits_ms / 1000 if waits_ms > 0 else None, attempt)
     if isinstance(inserted, Created):
         if first is not None:
             step = await first(engine, step)
@@ -209,7 +213,9 @@ async def _begin(engine: Engine, step: Step, claim: Claim | None, caller: _Calle
         if caller.until_s is None:
             return StartResult(step, created=True)
         step = await until_settled(engine, subscription, step, caller.until_s)
-    return StartResult(await register_waiter(engine, step, caller.asked_at_ms), created=True)
+    return StartResult(
+        await register_waiter(engine, step, caller.asked_at_ms, caller.attempt), created=True
+    )
 
 
 async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -> StartResult:
@@ -232,7 +238,7 @@ async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -
         return StartResult(step)
     step = await ask_to_wake(engine, step)
     step = await wait(engine, step, caller.until_s)
-    return StartResult(await register_waiter(engine, step, caller.asked_at_ms))
+    return StartResult(await register_waiter(engine, step, caller.asked_at_ms, caller.attempt))
 
 
 async def create_or_find(engine: Engine, post: Post) -> Created | Found:

@@ -43,7 +43,7 @@ _RECHECK_MAX_MS: Final = 24 * 3_600_000
 _RECHECKS_DOUBLED: Final = 11
 _DEFERRED_FIRST_MS: Final = 1_000
 _DEFERRED_MAX_MS: Final = 60_000
-# A question of an earlier attempt does not count for this one. Clocks of processes differ by less.
+# Without a token, a question of an earlier attempt is known by its time. Clocks differ by less.
 _CLOCKS_APART_MS: Final = 1_000
 
 
@@ -170,12 +170,17 @@ def _is_over_by(step: Step, failed_id: str) -> bool:
 
 
 def told(step: Step, event: events.ToldUnfinished) -> Step:
-    """The step after its running attempt was told of an unfinished step. Only the first one is kept."""
+    """The step after its running attempt was told of an unfinished step. Only the first one is kept.
+
+    What an earlier attempt was told does not count for this one.
+    """
     if step.status is not Status.RUNNING or step.told is not None:
         return step
-    if event.asked_at_ms + _CLOCKS_APART_MS < step.attempt_log[-1].started_at_ms:
-        return step
-    return changed(step, told=event.step_id)
+    if event.attempt is not None:
+        is_earlier = event.attempt != step.attempt_count
+    else:
+        is_earlier = event.asked_at_ms + _CLOCKS_APART_MS < step.attempt_log[-1].started_at_ms
+    return step if is_earlier else changed(step, told=event.step_id)
 
 
 def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:

@@ -37,10 +37,14 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class ToldUnfinished:
-    """The running attempt asked for a step at `asked_at_ms` and was told that it is unfinished."""
+    """An attempt asked for a step at `asked_at_ms` and was told that it is unfinished.
+
+    `attempt`: which attempt asked, by its token; None without a token.
+    """
 
     step_id: str
     asked_at_ms: int
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ async def _post(
                     api.engine,
                     spec,
                     wait_ms=_asked_wait_ms(message, preferences),
-                    is_repeated=_is_repeated(request, client, spec),
+                    attempt=None if spec.parent is None else attempt_of(request, client, spec.parent),
                     first=begin_run if spec.kind == "run" else None,
                 )
             if started.created:
@@ -384,11 +384,6 @@ def _asked_wait_ms(message: StartRequest, preferences: Preferences) -> int | Non
     # A handler that is told 504 must be called again when the step settles. Only a post that waits makes a
     # note for this.
     return min(asked) if preferences.respond_async else max(1, min(asked))
-
-
-def _is_repeated(request: ApiRequest, client: Client, spec: StepSpec) -> bool:
-    """Whether the handler that posts this has been called before: its attempt token says so."""
-    return spec.parent is not None and (attempt_of(request, client, spec.parent) or 0) > 1
 
 
 # Nearly every start has these options; pydantic gives each message the same object.
