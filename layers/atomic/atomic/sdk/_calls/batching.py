@@ -249,7 +249,9 @@ class BatchingContext(ConditionalContext, ABC):
         """The ids of the live steps that an earlier attempt of the batch started, and did not wait for."""
         units = [batch.unit(at) for at in run.progress.left_before(any_started=results.unused > 0)]
         ids = [unit.id for unit in units if isinstance(unit, StepCall)]
-        return [step_id for step_id in (*ids, *run.progress.left_steps) if results.is_live(step_id)]
+        # These were posted: each may be live until the results show its end.
+        recorded = filter(results.may_be_live, run.progress.left_steps)
+        return [*filter(results.is_live, ids), *recorded]
 
     def _leaving(self, step_id: str, until_s: float) -> Flow[None]:
         """Cancel a step that lost its race. Raises Suspended if that must be tried again later.

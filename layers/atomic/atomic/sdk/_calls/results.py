@@ -166,6 +166,10 @@ class Results:
         known = self._steps.get(step_id)
         return known is not None and known.status in LIVE
 
+    def may_be_live(self, step_id: str) -> bool:
+        """Whether a step that an earlier attempt posted is not known to have ended: the results may lag."""
+        return self.is_live(step_id) or step_id not in self._steps
+
     def learn(self, step_id: str, value: Outcome) -> None:
         """Add a value that was stored after the results were read. Later calls need no request for it."""
         self._steps[step_id] = _Result("value", "succeeded", "", value.ended_at, value.response)
