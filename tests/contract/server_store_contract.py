@@ -116,6 +116,23 @@ class ServerStoreContract(StoreSuite):
         for status, both in steps.items():
             assert await store.with_status(status, after="", limit=5) == sorted(step.id for step in both)
 
+    # --- everything away ---
+
+    @on_store
+    async def test_after_a_clear_nothing_is_there(self, store: ServerStore) -> None:
+        root, child = a_root(), a_child("mail", status=Status.SUCCEEDED)
+        await put(store, root, child)
+        await store.put_blob(root.id, "d", b"text", 10**15)
+        assert await store.add_stored_bytes("me", 5, day=1, since_day=0) == 5
+
+        await store.clear()
+
+        assert [await store.get(step.id) for step in (root, child)] == [None, None]
+        assert await store.get_blob(root.id, "d", "table") is None
+        assert await store.add_stored_bytes("me", 7, day=1, since_day=0) == 7
+        assert await store.count_live() == 0
+        assert await store.create(root) is None
+
     # --- purge ---
 
     @on_store

@@ -17,7 +17,7 @@ from atomic.testing import ApiReply
 _DOCUMENT = "urn:atomic:openapi"
 _JSON = frozenset({"application/json", "application/problem+json"})
 # Served, but not part of the API: the files of the pages, and routes of the embedded server alone.
-_UNDESCRIBED = re.compile(r"/static/.+|/metrics")
+_UNDESCRIBED = re.compile(r"/static/.+|/metrics|/_dev/.+")
 
 Answers = Mapping[int, Mapping[str, Draft202012Validator]]
 

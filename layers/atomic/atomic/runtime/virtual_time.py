@@ -25,8 +25,9 @@ LIMIT_S: Final = 60.0
 _KEEP_HOUSE_EVERY_MS: Final = 10_000
 # 9000-01-01: what the wire can write, with room for every retention.
 LATEST_MS: Final = 221_845_392_000_000
-_EVER_MS: Final = 2**53
-_AGAIN_AFTER_S: Final = 0.05
+FOREVER_MS: Final = 2**53
+# How long to wait after the store failed, or could not be swept of what is overdue.
+AGAIN_AFTER_S: Final = 0.2
 
 
 class VirtualClock(SystemClock):
@@ -155,7 +156,7 @@ class VirtualTime:
         driven = self._driven
         if driven is None:
             return None
-        found = [step.due_at_ms for step in await driven.store.due(_EVER_MS, 1)]
+        found = [step.due_at_ms for step in await driven.store.due(FOREVER_MS, 1)]
         held_ms = driven.activity.queue.next_at_ms()
         return min(found if held_ms is None else [*found, held_ms], default=None)
 
@@ -186,7 +187,7 @@ class VirtualTime:
         Raises NotReached, EndedMeanwhile, and what the condition raises.
         """
         async with self._turn() as resets:
-            end_ms = _EVER_MS if max_ms is None else self.clock.now_ms() + max_ms
+            end_ms = FOREVER_MS if max_ms is None else self.clock.now_ms() + max_ms
             while True:
                 next_ms = await self._rest(resets)
                 if await is_there():
@@ -237,7 +238,7 @@ class VirtualTime:
             # Rows beyond the horizon of the queue, or whose wake-up was lost.
             await self._driven.driver.sweep()
             if self.changes.count == seen and not self.in_flight():
-                await asyncio.sleep(_AGAIN_AFTER_S)
+                await asyncio.sleep(AGAIN_AFTER_S)
 
     def _move(self, at_ms: int) -> None:
         self.clock.move_to(at_ms)
@@ -257,7 +258,7 @@ class VirtualTime:
                 continue
             except StoreUnavailable:
                 _log.exception("the store is not available; trying again")
-                await asyncio.sleep(1)
+                await asyncio.sleep(AGAIN_AFTER_S)
                 continue
             seen = self.changes.count
             async with self._turns:

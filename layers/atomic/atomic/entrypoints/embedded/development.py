@@ -5,7 +5,6 @@ They need no client and no key. Elsewhere these paths do not exist.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -19,7 +18,7 @@ from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, read_momen
 from atomic.entrypoints.http_api.meta import get_dashboard
 from atomic.entrypoints.http_api.route import Routes
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.entrypoints.http_api.views import json_response, problem_response
+from atomic.entrypoints.http_api.views import NO_GUESSING, json_response, problem_response
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.enums import SETTLED, Status, StatusName
 from atomic.protocol.problems import Problem, ProblemType, invalid
@@ -35,7 +34,7 @@ from atomic.runtime.faults import (
     asking,
     read_faults,
 )
-from atomic.runtime.virtual_time import LATEST_MS, EndedMeanwhile, NotReached, VirtualTime
+from atomic.runtime.virtual_time import FOREVER_MS, LATEST_MS, EndedMeanwhile, NotReached, VirtualTime
 
 _log = logging.getLogger("atomic.server")
 
@@ -119,7 +118,6 @@ class Development:
         self._faults = server.faults or Faults()
         self._renewals = asyncio.Lock()
         self._is_up = asyncio.Event()
-        self._asking: set[asyncio.Task[Any]] = set()
         routes = Routes()
         for method, name, handler in (
             ("GET", "time", self._get_time),
@@ -131,7 +129,7 @@ class Development:
             ("POST", "reset", self._post_reset),
             ("POST", "crash", self._post_crash),
         ):
-            routes.add(method, PATH + name, None)(self._asked(handler))
+            routes.add(method, PATH + name, None)(handler)
         if self._faults.profile != "calm":
             _log.info("faults", extra={"profile": self._faults.profile, "seed": self._faults.seed})
         routes.add("GET", "/dashboard", None)(_get_dashboard)
@@ -189,30 +187,15 @@ class Development:
         await self._is_up.wait()
         return await self._app.answer(self._app.api, request)
 
-    def _asked(
-        self, handler: Callable[[ApiRequest], Awaitable[ApiResponse]]
-    ) -> Callable[[Api, ApiRequest], Awaitable[ApiResponse]]:
-        async def asked(_api: Api, request: ApiRequest) -> ApiResponse:
-            task = asyncio.current_task()
-            assert task is not None
-            self._asking.add(task)
-            try:
-                return await handler(request)
-            finally:
-                self._asking.discard(task)
-
-        return asked
-
-    async def _get_time(self, request: ApiRequest) -> ApiResponse:
-        del request
+    async def _get_time(self, _api: Api, _request: ApiRequest) -> ApiResponse:
         return json_response(200, await self._time())
 
-    async def _put_time(self, request: ApiRequest) -> ApiResponse:
+    async def _put_time(self, _api: Api, request: ApiRequest) -> ApiResponse:
         time = self._virtual_time()
         time.auto = read_message(AutoRequest, request.body or b"{}").auto
         return json_response(200, await self._time())
 
-    async def _post_advance(self, request: ApiRequest) -> ApiResponse:
+    async def _post_advance(self, _api: Api, request: ApiRequest) -> ApiResponse:
         time = self._virtual_time()
         wanted = read_message(AdvanceRequest, request.body or b"{}")
         to_ms = read_moment("to", wanted.to)
@@ -235,7 +218,7 @@ class Development:
             raise _ended_meanwhile() from None
         return json_response(200, await self._time())
 
-    async def _post_until(self, request: ApiRequest) -> ApiResponse:
+    async def _post_until(self, _api: Api, request: ApiRequest) -> ApiResponse:
         time = self._virtual_time()
         wanted = read_message(UntilRequest, request.body or b"{}")
         step_id = wanted.step_id or keys.root_of(wanted.run_id or "")
@@ -257,7 +240,7 @@ class Development:
             if not await is_there():
                 detail = f"The {'step' if wanted.step_id else 'run'} is {status}, and did not become "
                 detail += f"{' or '.join(wanted.status)}: {reason}."
-                raise await self._not_reached(detail, status=status.value) from None
+                raise await self._not_reached(detail, stepStatus=status.value) from None
         except EndedMeanwhile:
             raise _ended_meanwhile() from None
         path = f"/steps/{step_id}" if wanted.step_id else f"/runs/{wanted.run_id}"
@@ -265,11 +248,10 @@ class Development:
             self._table, self._app.api, ApiRequest(method="GET", path=f"/{client_id}{path}")
         )
 
-    async def _get_faults(self, request: ApiRequest) -> ApiResponse:
-        del request
+    async def _get_faults(self, _api: Api, _request: ApiRequest) -> ApiResponse:
         return json_response(200, self._faults_view())
 
-    async def _put_faults(self, request: ApiRequest) -> ApiResponse:
+    async def _put_faults(self, _api: Api, request: ApiRequest) -> ApiResponse:
         wanted = read_message(FaultsRequest, request.body or b"{}")
         if wanted.profile is not None:
             self._faults.follow(wanted.profile, wanted.seed)
@@ -288,22 +270,22 @@ class Development:
             "made": {name: faults.made[name] for name in FAULTS},
         }
 
-    async def _post_reset(self, request: ApiRequest) -> ApiResponse:
+    async def _post_reset(self, _api: Api, request: ApiRequest) -> ApiResponse:
         refuse_body(request)
         await self._renew(is_reset=True)
-        return ApiResponse(status=204)
+        return ApiResponse(status=204, headers=NO_GUESSING)
 
-    async def _post_crash(self, request: ApiRequest) -> ApiResponse:
+    async def _post_crash(self, _api: Api, request: ApiRequest) -> ApiResponse:
         refuse_body(request)
         await self._renew(is_reset=False)
-        return ApiResponse(status=204)
+        return ApiResponse(status=204, headers=NO_GUESSING)
 
     async def _renew(self, *, is_reset: bool) -> None:
         """End the engine as the end of its process would, and start another one on the same store."""
         async with self._renewals:
             self._is_up.clear()
             self._app.answer = self._later
-            await self._http.drop_callers(PATH, keep=self._asking)
+            await self._http.drop_callers(unless=PATH)
             await self._server.kill()
             if is_reset:
                 await self._server.store.clear()
@@ -326,15 +308,17 @@ class Development:
     async def _time(self) -> dict[str, Any]:
         time = self._server.time
         if time is None:
-            return {"virtual": False, "now": to_rfc3339(self._server.engine.clock.now_ms())}
-        next_ms = await time.next_due_ms()
+            due = await self._server.store.due(FOREVER_MS, 1)
+            next_ms, in_flight = due[0].due_at_ms if due else None, len(self._server.tasks.step_ids)
+        else:
+            next_ms, in_flight = await time.next_due_ms(), time.in_flight()
         return {
-            "virtual": True,
-            "now": to_rfc3339(time.clock.now_ms()),
+            "virtual": time is not None,
+            "now": to_rfc3339(self._server.engine.clock.now_ms()),
             "nextDue": None if next_ms is None else to_rfc3339(next_ms),
-            "inFlight": time.in_flight(),
-            "waiting": time.waiting(),
-            "auto": time.auto,
+            "inFlight": in_flight,
+            "waiting": 0 if time is None else time.waiting(),
+            "auto": time is not None and time.auto,
         }
 
     async def _not_reached(self, detail: str, **members: str) -> Problem:

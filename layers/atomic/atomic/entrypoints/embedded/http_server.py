@@ -1,13 +1,14 @@
 """uvicorn as `atomic serve` runs it: its settings, its signals, and its end."""
 
 import asyncio
+import inspect
 import logging
 import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CoroutineType, FrameType
 from typing import Any, Final, cast
 
 import uvicorn
@@ -64,14 +65,14 @@ class HttpServer(uvicorn.Server):
         """End now."""
         self.should_exit = True
 
-    async def drop_callers(self, path: str, *, keep: Collection[asyncio.Task[Any]]) -> None:
-        """Close all connections and end what answers them, as the end of the process would.
+    async def drop_callers(self, unless: str) -> None:
+        """End all requests without an answer and close their connections, as the end of the process would.
 
-        The connections of requests below `path`, and the tasks to `keep`, are left alone.
+        Requests whose path begins with `unless` are left alone, and so are connections without a request.
         """
         for connection in list(self.server_state.connections):
-            _drop(cast("BoundedHttp", connection), path)
-        dropped = [task for task in self.server_state.tasks if task not in keep]
+            _drop(cast("BoundedHttp", connection), unless)
+        dropped = [task for task in self.server_state.tasks if not _path(task).startswith(unless)]
         for task in dropped:
             task.cancel()
         # Uvicorn would log each of them as a fault of the application.
@@ -112,12 +113,17 @@ class HttpServer(uvicorn.Server):
 
 def _drop(connection: BoundedHttp, unless: str) -> None:
     cycle = connection.cycle
-    if cycle is not None and not cycle.response_complete:
-        if cycle.scope["path"].startswith(unless):
-            return
+    is_answering = cycle is not None and not cycle.response_complete
+    if is_answering and not cycle.scope["path"].startswith(unless):
         cycle.disconnected = True
-    connection.pipeline.clear()
-    connection.transport.abort()
+        connection.pipeline.clear()
+        connection.transport.abort()
+
+
+def _path(task: asyncio.Task[Any]) -> str:
+    """The path of the request that one of uvicorn's tasks answers; empty when it has ended."""
+    answering = inspect.getcoroutinelocals(cast("CoroutineType[Any, Any, Any]", task.get_coro()))
+    return str(answering["self"].scope["path"]) if answering else ""
 
 
 def _is_no_cancel(record: logging.LogRecord) -> bool:
