@@ -32,7 +32,13 @@ serve: install  ## Run the embedded server for development
 # Coverage is measured where the tracer does not change the behaviour under test (decision 0095).
 MEASURED := $(filter-out tests/unit/http tests/unit/strategies.py,$(wildcard tests/unit/[a-z]*)) tests/contract \
   tests/scenarios/test_memory.py
-test: install  ## Run all tests, including import rules, lint and types, and measure coverage
+# Without Node, the tests of the TypeScript package are skipped, and say so.
+TYPESCRIPT := $(if $(shell command -v npm),typescript/node_modules/installed)
+typescript/node_modules/installed: typescript/package-lock.json
+	cd typescript && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: install $(TYPESCRIPT)  ## Run all tests, including import rules, lint and types, and measure coverage
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(MEASURED) --cov; measured=$$?; \
 	  $(BIN)/pytest -n $(WORKERS) --dist worksteal $(MEASURED:%=--ignore %) && test $$measured = 0
 
@@ -115,12 +121,13 @@ crash-pairs: install  ## Run each small workload with a crash at every pair of i
 bench-peers: install  ## Compare Atomic with the baseline, Restate and DBOS (installs them)
 	@PYTHONPATH=benchmarks $(BIN)/python -m peers.run $(OPTIONS)
 
-check: install  ## Check format, lint, types, import rules and security before a commit
+check: install $(TYPESCRIPT)  ## Check format, lint, types, import rules and security before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive layers functions
+	$(if $(TYPESCRIPT),cd typescript && npm run --silent check)
 
 hooks: install  ## Install git hooks that run the checks at each commit and push
 	$(BIN)/pre-commit install
@@ -228,4 +235,4 @@ sam-local: install .venv-aws/installed .venv-sam/installed  ## Run the functions
 	@$(BIN)/python scripts/sam_local.py
 
 clean:  ## Remove everything that the targets created
-	rm -rf .venv .venv-* .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist
+	rm -rf typescript/node_modules typescript/dist .venv .venv-* .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist

@@ -1,0 +1,126 @@
+"""The TypeScript package: its checks, its tests on the embedded server, and what `npm pack` makes of it."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from docs.pages import DOCS, blocks_of, play
+from docs.terminal import terminal
+
+PACKAGE: Final = Path(__file__).parents[2] / "typescript"
+TOOLS: Final = PACKAGE / "node_modules"
+pytestmark = [
+    pytest.mark.skipif(shutil.which("npm") is None, reason="no Node here: install Node 20.9 or newer"),
+    pytest.mark.skipif(
+        not TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
+    ),
+]
+# Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
+NODE: Final = """#!/bin/sh
+case "$1" in
+*.ts)
+  "{tools}/.bin/esbuild" --log-level=warning --format=esm "--outfile=${{1%.ts}}.mjs" "$1"
+  exec "{node}" "${{1%.ts}}.mjs" ;;
+esac
+exec "{node}" "$@"
+"""
+
+
+def run(*command: str, folder: Path = PACKAGE) -> str:
+    """The output of a command, which must succeed."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Path]:
+    """A copy of the package that is built. Each process of the tests has its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "typescript")
+        shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
+        (folder / "node_modules").symlink_to(TOOLS)
+        run("npm", "run", "--silent", "build", folder=folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path) -> Path:
+    """A folder in which the packed package is installed."""
+    folder = built.parent / "application"
+    folder.mkdir()
+    [packed] = json.loads(run("npm", "pack", "--json", "--pack-destination", str(folder), folder=built))
+    names = {file["path"] for file in packed["files"]}
+    assert {"package.json", "README.md", "dist/esm/index.js", "dist/cjs/index.js"} <= names
+    assert not {each for each in names if each.startswith(("src/", "test/", "node_modules/"))}
+    (folder / "package.json").write_text('{"type": "module"}')
+    options = ("--silent", "--offline", "--no-audit", "--no-fund")
+    run("npm", "install", *options, packed["filename"], folder=folder)
+    found = {each.name for each in (folder / "node_modules").iterdir() if not each.name.startswith(".")}
+    assert found == {"atomic-workflows"}, "the package has no dependencies"
+    return folder
+
+
+def test_format_lint_and_types() -> None:
+    run("npm", "run", "--silent", "check")
+
+
+def test_its_own_tests_on_the_embedded_server() -> None:
+    run("npm", "test")
+
+
+def test_what_is_packed_is_typed_and_small(built: Path) -> None:
+    run("npm", "run", "--silent", "gates", folder=built)
+
+
+@pytest.mark.parametrize("code", ['import("{name}")', 'Promise.resolve(require("{name}"))'])
+@pytest.mark.parametrize(
+    ("name", "export"),
+    [
+        ("atomic-workflows", "Atomic"),
+        ("atomic-workflows/bigint", "parseWithBigint"),
+        ("atomic-workflows/protocol", "verify"),
+    ],
+)
+def test_it_is_imported_and_required(installed: Path, code: str, name: str, export: str) -> None:
+    (installed / "uses.cjs").write_text(
+        f"{code.format(name=name)}.then((m) => console.log(typeof m.{export}))"
+    )
+    assert run("node", "uses.cjs", folder=installed).strip() == "function"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
+def test_the_guide_runs_as_shown(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = tmp_path / "bin" / "node"
+    shim.parent.mkdir()
+    shim.write_text(NODE.format(tools=TOOLS, node=shutil.which("node")))
+    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    page = tmp_path / "page"
+    shutil.copytree(installed, page)
+    with terminal(page) as opened:
+        assert play(DOCS / "typescript.md", opened) > 0
+
+
+def test_the_guide_is_typed(installed: Path, tmp_path: Path) -> None:
+    for block in blocks_of(DOCS / "typescript.md"):
+        if block.language == "ts":
+            head, _, _ = block.text.partition("\n")
+            name = head.removeprefix("// ").removesuffix(", continued")
+            with (tmp_path / name).open("a") as file:
+                file.write(block.text)
+    shutil.copytree(installed / "node_modules", tmp_path / "node_modules")
+    (tmp_path / "node_modules" / "@types").symlink_to(TOOLS / "@types")
+    (tmp_path / "node_modules" / "undici-types").symlink_to(TOOLS / "undici-types")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--types", "node"]
+    files = sorted(str(file) for file in tmp_path.glob("*.ts"))
+    run(str(TOOLS / ".bin" / "tsc"), *options, *files, folder=tmp_path)

@@ -1,0 +1,26 @@
+/** The TypeScript SDK of Atomic: durable workflows made of plain HTTP endpoints. */
+
+export {
+  Atomic,
+  type EventAddress,
+  type EventOutcome,
+  type RetryPolicy,
+  type RunFilter,
+  type StartOptions,
+  type StepOptions,
+  type WaitOptions,
+  type WorkflowReference,
+} from "./client.ts";
+export type { AttemptRecord, RunDocument, RunSummary, Status, StepDocument, StepOutcome } from "./documents.ts";
+export type { Duration } from "./durations.ts";
+export {
+  AtomicError,
+  CancelledError,
+  NoAnswerError,
+  NotFinishedError,
+  RefusedError,
+  SerializationError,
+  StepFailedError,
+  type StepFailure,
+} from "./errors.ts";
+export type { ConnectionOptions } from "./http.ts";

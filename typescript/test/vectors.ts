@@ -1,0 +1,31 @@
+/** The vectors that Python and TypeScript both run. */
+
+import { readFileSync } from "node:fs";
+
+export interface CanonicalVectors {
+  values: { json: string; canonical: string; fingerprint: string }[];
+  malformed: string[];
+}
+
+export interface IdentityVectors {
+  runs: {
+    clientId: string;
+    workflowName: string;
+    idempotencyKey: string;
+    runId: string;
+    steps: { parent: string; called: string; stepName: string; idempotencyKey: string; id: string }[];
+  }[];
+  positions: { runKey: string; path: string[]; key: string | null; number: number; stepKey: string }[];
+}
+
+export interface SignatureVectors {
+  secrets: string[];
+  publicKeys: string[];
+  calls: { headers: Record<string, string>; body: string }[];
+}
+
+/** Read one of the files in `tests/vectors` of the repository. */
+export function vectors<Vectors>(name: string): Vectors {
+  const file = new URL(`../../tests/vectors/${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, "utf8")) as Vectors;
+}
