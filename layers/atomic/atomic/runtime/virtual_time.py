@@ -67,7 +67,6 @@ class RealDurations:
         self._clock = clock
         self._began_ms: dict[str, int] = {}
         self.attempt_ended = metrics.attempt_ended
-        self.reopened = metrics.reopened
         self.lagged = metrics.lagged
         self.deferred = metrics.deferred
 
@@ -75,6 +74,11 @@ class RealDurations:
         """A step was created."""
         self._began_ms[step.id] = self._clock.wall_ms()
         self._metrics.started(step)
+
+    def reopened(self, step: Step) -> None:
+        """A settled step is live again."""
+        self._began_ms[step.id] = self._clock.wall_ms()
+        self._metrics.reopened(step)
 
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
@@ -111,7 +115,7 @@ class VirtualTime:
         self._turns = asyncio.Lock()
         self._resets = 0
         self._is_closed = False
-        self._kept_house_ms = clock.now_ms()
+        self._kept_house_ms = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -127,6 +131,8 @@ class VirtualTime:
     def drive(self, driven: Driven) -> None:
         """Begin to drive an engine that has recovered; the only one, since the last was left."""
         self._driven = driven
+        # At once: a cancel may have been interrupted, or rows were written at a later time than this.
+        self._kept_house_ms = 0
         driven.driver.deliver()
         self._tasks = [asyncio.create_task(self._release()), asyncio.create_task(self._move_by_itself())]
         self.changes.note()
@@ -147,7 +153,6 @@ class VirtualTime:
         """Begin anew at the start. What moves the time just now ends."""
         self._auto = False
         self.clock.reset()
-        self._kept_house_ms = self.clock.now_ms()
         self._resets += 1
         self.changes.note()
 

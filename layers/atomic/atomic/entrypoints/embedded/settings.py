@@ -12,6 +12,7 @@ from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_p
 from atomic.protocol.wire import from_rfc3339, to_rfc3339
 from atomic.runtime.driver import Pace
 from atomic.runtime.faults import SEED_MAX, Profile
+from atomic.runtime.virtual_time import LATEST_MS
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _HOUR_MS: Final = 3600 * 1000
@@ -134,9 +135,12 @@ class ServerSettings(SettingsModel):
     @classmethod
     def _is_a_start(cls, start: str) -> str:
         try:
-            return start if start in {"", "now"} else to_rfc3339(from_rfc3339(start))
+            start_ms = 0 if start in {"", "now"} else from_rfc3339(start)
         except ValueError:
             raise ValueError("use a time as in 2026-01-01T00:00:00Z, or now") from None
+        if not 0 <= start_ms < LATEST_MS:
+            raise ValueError(f"use a time from 1970 to {to_rfc3339(LATEST_MS)}")
+        return to_rfc3339(start_ms) if start_ms else start
 
     @field_validator("allow_origin")
     @classmethod
