@@ -160,9 +160,8 @@ def opened_application(example: Application, folder: Path) -> Iterator[Opened]:
         for command in applications:
             typed.type(command)
         told(typed, "time", {"auto": True})
-        port = "8000" if "8000" in applications[-1] or "runserver" in applications[-1] else "9000"
         with client_of(typed) as client:
-            yield Opened(typed, client, typed.moved(f"http://127.0.0.1:{port}"))
+            yield Opened(typed, client, typed.moved("http://127.0.0.1:9000"))
 
 
 def told(typed: Terminal, what: str, document: Any) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from atomic.runtime.faults import Faults
 from programs.generator import program_of
 from programs.language import Program
 from programs.outcome import Outcome
@@ -72,14 +73,32 @@ def check_cancelled(seed: int) -> Played | None:
     return played
 
 
-def play(program: Program, seed: int, *, calm: bool = False, cancels: bool = False) -> Played:
+def check_under(faults: Faults, seed: int) -> Played | None:
+    """Run the program of a seed while Atomic makes faults. Raises Unequal."""
+    try:
+        played = play(program_of(seed), seed, calm=True, faults=faults)
+    except NotPlayed:
+        return None
+    if played.differences:
+        raise Unequal(f"seed {seed}, under faults: {played.report()}")
+    return played
+
+
+def play(
+    program: Program,
+    seed: int,
+    *,
+    calm: bool = False,
+    cancels: bool = False,
+    faults: Faults | None = None,
+) -> Played:
     """Run the program both ways. If the run is cancelled, it may end otherwise. Raises NotPlayed."""
     plain, waits_s = run_plainly(program)
     dice = Schedule(seed, calm=calm)
     players: list[Player] = []
 
     async def through_atomic() -> Outcome:
-        players.append(Player(program, dice, workers(), seed=seed, cancels=cancels))
+        players.append(Player(program, dice, workers(), seed=seed, cancels=cancels, faults=faults))
         return await players[0].play(waits_s)
 
     try:

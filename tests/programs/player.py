@@ -10,6 +10,7 @@ from typing import Any, Final
 from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.runtime.faults import Faults
 from atomic.testing import LocalAtomic
 from atomic.testing.local import ApiReply
 from programs import schedule, wire
@@ -58,16 +59,23 @@ class Player:
     """Create it inside the loop; call `play` once."""
 
     def __init__(
-        self, program: Program, dice: Schedule, workers: list[Worker], *, seed: int, cancels: bool = False
+        self,
+        program: Program,
+        dice: Schedule,
+        workers: list[Worker],
+        *,
+        seed: int,
+        cancels: bool = False,
+        faults: Faults | None = None,
     ) -> None:
         self._program = program
         self._dice = dice
         self._workers = workers
         self._seed = seed
         self._loop = asyncio.get_running_loop()
-        self._atomic = LocalAtomic(seed=seed)
+        self._atomic = LocalAtomic(seed=seed, faults=faults)
         self.journal = Journal(self._atomic.engine.store._rows)  # type: ignore[attr-defined]
-        self._atomic.engine.invoker.post = self._called  # type: ignore[method-assign]
+        self._atomic._invoker.post = self._called  # type: ignore[method-assign]
         self._calls: dict[int, _Call] = {}
         self._ticks: dict[Worker, asyncio.TimerHandle] = {}
         self._loaded: set[Worker] = set()

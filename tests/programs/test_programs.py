@@ -5,14 +5,16 @@ from typing import Final
 
 import pytest
 
+from atomic.runtime.faults import FAULTS, Faults
 from programs.generator import program_of
-from programs.oracle import check, check_cancelled
+from programs.oracle import check, check_cancelled, check_under
 from programs.plain import NotPlayed, run_plainly
 from programs.regressions import FOUND
 
 PROGRAMS: Final = 2_000
 CANCELLED: Final = 300
 SLICE: Final = 100
+UNDER_FAULTS: Final = 40
 # The constructs of programs, as written in the source, and in how many of 100 programs each occurs at
 # least.
 WRITTEN: Final = {
@@ -133,6 +135,15 @@ def test_programs_that_are_cancelled_undo_what_they_did(first: int) -> None:
     played = [check_cancelled(seed) for seed in range(first, first + SLICE)]
     stories = ["\n".join(one.story) for one in played if one is not None]
     assert sum("the run is cancelled: 200" in story for story in stories) > 0.5 * SLICE
+
+
+def test_programs_do_the_same_under_faults_on_demand() -> None:
+    made: Counter[str] = Counter()
+    for seed in range(UNDER_FAULTS):
+        faults = Faults("hostile", seed)
+        check_under(faults, seed)
+        made += Counter({str(name): number for name, number in faults.made.items()})
+    assert set(made) == set(FAULTS)
 
 
 @pytest.mark.parametrize("seed", FOUND)
