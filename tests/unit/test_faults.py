@@ -100,6 +100,13 @@ def test_a_late_answer_is_noted() -> None:
     assert step["attemptLog"][0]["late"] == "succeeded 200"
 
 
+def test_each_of_several_late_answers_comes_after_the_next_attempt() -> None:
+    faults = Faults()
+    faults.make({"late-answer": 1.0}, 1)
+    step = run(charged("", Shop(), faults))
+    assert [made["late"] for made in step["attemptLog"]] == ["succeeded 200"] * 3 + [None]
+
+
 def test_a_start_asks_for_all_that_an_attempt_can_have() -> None:
     faults, shop = Faults(), Shop()
     step = run(charged(", ".join(CASES).upper(), shop, faults, retry={"count": 3}))

@@ -125,10 +125,7 @@ class FaultyInvoker:
         )
         if step is None:
             return await self._invoker.post(request)
-        answer = await self._made(step, request, self._faults.of_attempt(step))
-        if (held := self._held.get(step.id)) is not None:
-            held.set()
-        return answer
+        return await self._made(step, request, self._faults.of_attempt(step))
 
     async def _under_way(self, step_id: str, attempt: str) -> Step | None:
         """The row of the attempt; None where there is none, or where it cannot be read."""
@@ -152,6 +149,9 @@ class FaultyInvoker:
         if "reset" in happens:
             return _broken("the connection was reset", "reset")
         answer = await self._called(step, request, happens)
+        # The answer of an earlier attempt is late by now.
+        if (held := self._held.pop(step.id, None)) is not None:
+            held.set()
         if "lost-answer" in happens:
             return _broken("the answer was lost", "lost-answer")
         if "late-answer" in happens:
@@ -185,7 +185,8 @@ class FaultyInvoker:
         held = self._held[step.id] = asyncio.Event()
         with suppress(TimeoutError):
             await asyncio.wait_for(held.wait(), _LATE_MAX_S)
-        self._held.pop(step.id, None)
+        if self._held.get(step.id) is held:
+            del self._held[step.id]
 
     async def _given_back(self, step: Step, answer: EndpointResponse) -> EndpointResponse:
         """The answer. A failure is not counted if it would be the last, and a fault has used a retry."""
