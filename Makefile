@@ -1,6 +1,10 @@
 # `make demo` and `make test` need nothing but Python >= 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+CHECK_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Atomic needs Python 3.11 or newer")'
+# What only runs needs few packages (70 MB, ten seconds): the developers' tools are taken where they are there.
+RUNS := $(if $(wildcard .venv/installed),.venv,.venv-server)
+ATOMIC := PYTHONPATH=$(CURDIR)/layers/atomic $(RUNS)/bin/python -m atomic.cli
 PORT ?= 8787
 # Tests wait more than they compute: three at a time keep two cores busy.
 WORKERS ?= 3
@@ -13,21 +17,23 @@ help:  ## Show the targets
 install: .venv/installed  ## Create .venv with the packages that requirements.lock pins
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Atomic needs Python 3.11 or newer")'
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## Pin the newest versions in requirements.lock (needs uv)
+lock:  ## Pin the newest versions in requirements.lock and requirements-server.lock (needs uv)
 	uv pip compile pyproject.toml --extra server --extra aws --group dev --universal --generate-hashes --no-header \
 	  --python-version 3.11 --upgrade --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra server --universal --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 --constraints requirements.lock --quiet -o requirements-server.lock
 
-demo: install  ## Run the user-creation workflow and show every call
-	@$(BIN)/atomic demo
+demo: $(RUNS)/installed  ## Run the user-creation workflow and show every call
+	@$(ATOMIC) demo
 
-serve: install  ## Run the embedded server for development
-	$(BIN)/atomic serve --dev --port $(PORT)
+serve: $(RUNS)/installed  ## Run the embedded server for development
+	@$(ATOMIC) serve --dev --port $(PORT)
 
 # Coverage is measured where the tracer does not change the behaviour under test (decision 0095).
 MEASURED := $(filter-out tests/unit/http tests/unit/strategies.py,$(wildcard tests/unit/[a-z]*)) tests/contract \
@@ -156,6 +162,7 @@ LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate -
 SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 
 .venv-%/installed: requirements-%.lock
+	@$(CHECK_PYTHON)
 	$(if $(filter aws,$*),$$(scripts/runtime-python),$(PYTHON)) -m venv --clear .venv-$*
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@

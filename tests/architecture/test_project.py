@@ -138,3 +138,15 @@ def test_make_test_measures_a_part_and_runs_every_test_once() -> None:
 def test_make_installs_the_hooks() -> None:
     makefile = (REPO / "Makefile").read_text()
     assert re.search(r"^hooks: install  ##.*\n\t\$\(BIN\)/pre-commit install\n", makefile, re.MULTILINE)
+
+
+def test_who_only_runs_the_server_gets_what_is_tested() -> None:
+    pinned = {
+        name: set(re.findall(r"^([\w.-]+==[^ ;]+)", (REPO / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-server.lock")
+    }
+    assert pinned["requirements-server.lock"] < pinned["requirements.lock"]
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["server"]]
+    names = {each.partition("==")[0] for each in pinned["requirements-server.lock"]}
+    assert {re.split(r"[^\w.-]", each)[0] for each in wanted} <= names
+    assert len(names) < 25, "each package lengthens `make demo`"
