@@ -133,8 +133,9 @@ class Development:
         if self._faults.profile != "calm":
             _log.info("faults", extra={"profile": self._faults.profile, "seed": self._faults.seed})
         routes.add("GET", "/dashboard", None)(_get_dashboard)
-        # The first route of a path answers.
-        self._table = Table((*routes, *ROUTES))
+        own = {(route.method, route.template) for route in routes}
+        others = (route for route in ROUTES if (route.method, route.template) not in own)
+        self._table = Table((*routes, *others))
         self._serve(server)
 
     async def stop(self) -> None:
