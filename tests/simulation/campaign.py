@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from programs.oracle import Unequal, check, check_cancelled, smallest
+from atomic.runtime.faults import Faults
+from programs.oracle import Unequal, check, check_cancelled, check_under, smallest
 from simulation.crash_points import WORKLOADS, crash, pairs
 from simulation.interleave import LawBroken
 from simulation.programs import play_program
@@ -51,7 +52,7 @@ class Tally:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign; return 1 if a law was broken."""
     parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
-    parser.add_argument("what", choices=("seeds", "programs", "sdk", "cancelled", "pairs"))
+    parser.add_argument("what", choices=("seeds", "programs", "sdk", "hostile", "cancelled", "pairs"))
     parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args(arguments)
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.seeds = "all"
     else:
         first, last = (int(end) for end in options.seeds.split(".."))
-        work = {"seeds": _seeds, "programs": _programs, "sdk": _sdk, "cancelled": _cancelled}[options.what]
+        work = _WORKS[options.what]
         pieces = [partial(work, n, min(n + _PIECE, last)) for n in range(first, last, _PIECE)]
     began_s = time.monotonic()
     total = _run(pieces, options.processes)
@@ -117,6 +118,17 @@ def _sdk(first: int, last: int) -> Tally:
     return _tally(one, range(first, last))
 
 
+def _hostile(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        faults = Faults("hostile", seed)
+        played = check_under(faults, seed)
+        if played is not None:
+            tally.faults += Counter({str(name): number for name, number in faults.made.items()})
+            tally.sums["effects"] += played.plain.done.effects.total()
+
+    return _tally(one, range(first, last))
+
+
 def _cancelled(first: int, last: int) -> Tally:
     def one(tally: Tally, seed: int) -> None:
         played = check_cancelled(seed)
@@ -142,6 +154,15 @@ def _tally(one: Callable[[Tally, Any], None], items: Sequence[Any]) -> Tally:
             tally.failures.append(str(failure))
     tally.cpu_s = time.process_time() - began_s
     return tally
+
+
+_WORKS: Final = {
+    "seeds": _seeds,
+    "programs": _programs,
+    "sdk": _sdk,
+    "hostile": _hostile,
+    "cancelled": _cancelled,
+}
 
 
 def _write_down(what: str, seeds: str, total: Tally, wall_s: float) -> None:

@@ -150,6 +150,38 @@ def test_another_step_has_none_of_them() -> None:
     assert run(scenario()) == [1, 2, 1]
 
 
+def test_a_link_asks_for_the_root_of_its_run() -> None:
+    async def scenario() -> tuple[list[int], Counter[str]]:
+        faults, shop = Faults(), Shop()
+        async with LocalAtomic(faults=faults) as atomic:
+            charge = atomic.endpoint("/charge", shop.charge)
+
+            async def handler(call: EndpointCall) -> EndpointReply:
+                link = {
+                    "kind": "run",
+                    "workflowName": "w",
+                    "idempotencyKey": "link",
+                    "parent": call.json["stepId"],
+                    "stepInvokeUrl": charge,
+                    "run": {"workflowName": "child", "idempotencyKey": "1"},
+                }
+                headers = {"Atomic-Fault": "reset", "Prefer": "wait=60"}
+                posted = await atomic.request(
+                    "POST", "/c/steps", body=json.dumps(link).encode(), headers=headers
+                )
+                return EndpointReply(status=posted.status)
+
+            await atomic.request(
+                "POST",
+                "/c",
+                body=start(atomic.endpoint("/handler", handler)),
+                headers={"Prefer": "wait=60"},
+            )
+        return shop.calls, Counter({str(name): number for name, number in faults.made.items()})
+
+    assert run(scenario()) == ([2], {"reset": 1})
+
+
 def test_unknown_names() -> None:
     with pytest.raises(UnknownFault, match=r"'lost' is not a fault; use lost-answer, double-call, "):
         read_faults("slow, lost")

@@ -76,7 +76,7 @@ COUNTED: Final[frozenset[Fault]] = frozenset({"503-retry-after", "reset", "lost-
 _LOSING: Final[frozenset[Fault]] = frozenset({"kill-after-claim", "late-answer", "lost-answer"})
 # These make a step take longer, which its deadline may not allow.
 _DELAYING: Final[frozenset[Fault]] = frozenset({*COUNTED, "slow"})
-# Drawn faults of one kind for one step: after them, each run goes on.
+# A profile ends so many attempts of a step, and so many waits for it, so that every run goes on.
 _ENDING_MAX: Final = 3
 _REPLAYS_MAX: Final = 10
 SEED_MAX: Final = 2**32 - 1
@@ -109,7 +109,7 @@ def _known(name: str) -> Fault:
 
 @contextmanager
 def asking(faults: frozenset[Fault]) -> Iterator[None]:
-    """Meanwhile, the first step that this task creates is asked to have these faults."""
+    """Meanwhile, the first step with an endpoint that this task creates is asked to have these faults."""
     token = _asked.set([faults] if faults else None)
     try:
         yield
@@ -157,9 +157,9 @@ class Faults:
         return self._is_calm and not self._asked_of
 
     def note_created(self, step: Step) -> None:
-        """A step is new. If its start asks for faults, they are its own."""
+        """A step is new. If its start asks for faults, they are its own; those of a link are its run's."""
         asked = _asked.get()
-        if asked:
+        if asked and step.spec.kind == "http":
             if len(self._asked_of) >= _STEPS_MAX:
                 del self._asked_of[next(iter(self._asked_of))]
             self._asked_of[step.id] = set(asked.pop())
