@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),
     "demo": ("atomic.cli.demo", "demo"),
+    "dev": ("atomic.cli.dev", "dev"),
     "doctor": ("atomic.cli.doctor", "doctor"),
     "events": ("atomic.cli.events", "events"),
     "operator": ("atomic.cli.operator", "operator"),
