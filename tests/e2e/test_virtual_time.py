@@ -130,6 +130,8 @@ def test_a_handler_that_waits_for_days_is_suspended_at_once(virtual: AtomicServe
         run_id = await runtime.in_background(document(runtime.endpoint("/w", approval), key="k"))
         waiting = await runtime.until(runId=run_id, status=["waiting"])
         assert (waiting.json["run"]["status"], told, await runtime.now_ms()) == ("waiting", [504], 0)
+        # It is also rechecked after a minute, but nothing happens then.
+        assert after_ms((await runtime.dev("GET", "time")).json, "nextDue") == 3 * DAY_MS
         # A handler's post waits for 25 s by itself.
         assert time.monotonic() - began_s < 15
 
@@ -137,6 +139,38 @@ def test_a_handler_that_waits_for_days_is_suspended_at_once(virtual: AtomicServe
 
         assert (done.json["run"]["status"], told) == ("succeeded", [504, 424])
         assert after_ms(done.json["run"], "finishedAt") == 3 * DAY_MS
+
+    played(virtual, play)
+
+
+def test_nothing_is_due_while_a_run_waits_for_somebody(virtual: AtomicServer) -> None:
+    async def play(runtime: Timed) -> None:
+        async def approval(call: EndpointCall) -> EndpointReply:
+            event = {"workflowName": "w", "idempotencyKey": "k", "kind": "event", "stepName": "approval"}
+            reply = await runtime.start({**event, "parent": call.json["stepId"]})
+            return EndpointReply(status=200 if reply.status == 200 else 503)
+
+        async def parent(call: EndpointCall) -> EndpointReply:
+            run = {"workflowName": "w", "idempotencyKey": "k"}
+            posted = document(url, key="link", parent=call.json["stepId"], kind="run", run=run)
+            return EndpointReply(status=(await runtime.start(posted)).status)
+
+        url = runtime.endpoint("/w", approval)
+        run_id = await runtime.in_background(document(runtime.endpoint("/parent", parent), key="p"))
+        for _ in range(2):
+            stuck = await runtime.until(runId=run_id)
+            assert_problem(stuck, 408, "time-not-reached")
+            assert "The run is waiting" in stuck.json["detail"]
+            assert "needs something from outside" in stuck.json["detail"]
+            # A link is looked after once, a minute after it was posted.
+            assert (stuck.json["nextDue"], await runtime.now_ms()) == (None, 60_000)
+        # It is not in flight, so time may be moved; and what was only rechecked is woken at its time.
+        await runtime.advance(by=40 * DAY_MS)
+        assert (await runtime.get(f"/runs/{run_id}")).json["run"]["status"] == "waiting"
+        event = {"workflowName": "w", "idempotencyKey": "k", "name": "approval", "result": "yes"}
+        assert (await runtime.post("/events", event)).status == 200
+        assert (await runtime.until(runId=run_id)).json["run"]["status"] == "succeeded"
+        assert await runtime.now_ms() == 40 * DAY_MS + 60_000
 
     played(virtual, play)
 

@@ -18,6 +18,8 @@ from scenarios.runtime import Runtime, Send
 
 START: Final = "2026-01-01T00:00:00Z"
 _TICK_S: Final = 0.005
+# A pause of the scenario that is longer than what lies between two requests.
+_NAP_S: Final = 0.008
 # A caller that waits for less than this wants to see the time of its wait end, which is real.
 _BRIEF_MS: Final = 1_000
 
@@ -30,6 +32,7 @@ class _Pump:
         self._now_ms = from_rfc3339(START)
         self._open = self._begun = self._brief = self._polls = 0
         self._has_asked_at_rest = False
+        self._idle_s = self._followed_s = self._loop.time()
 
     def now_s(self) -> float:
         """The server's time."""
@@ -41,6 +44,8 @@ class _Pump:
 
         async def counted(method: str, target: str, **more: Any) -> ApiReply:
             is_brief = _is_brief(more.get("body", b""), more.get("headers") or {})
+            if not self._open and self._loop.time() - self._idle_s > _NAP_S:
+                await self._follow()
             self._open += 1
             self._brief += is_brief
             self._begun += 1
@@ -50,6 +55,7 @@ class _Pump:
             finally:
                 self._open -= 1
                 self._brief -= is_brief
+                self._idle_s = self._loop.time()
 
         return counted
 
@@ -71,20 +77,25 @@ class _Pump:
 
     async def run(self) -> None:
         """Move the time while the scenario lasts."""
-        then_s = self._loop.time()
         while True:
             await self._tick()
-            now_s = self._loop.time()
-            passed_ms, then_s = round(1000 * (now_s - then_s)), now_s
             if self._polls or not (self._open or self._sleeps()):
                 continue
             begun, time = self._begun, await self._time()
             if time["inFlight"] or self._polls or self._begun != begun:
                 continue
             if self._brief or self._sleeps():
-                await self._move(self._now_ms + passed_ms)
+                await self._follow()
             elif 0 < self._open == time["waiting"]:
                 await self._let_happen(time)
+
+    async def _follow(self) -> None:
+        """Let as much time pass as has passed here since the last request or the last time."""
+        now_s = self._loop.time()
+        passed_ms = round(1000 * (now_s - max(self._idle_s, self._followed_s)))
+        self._followed_s = now_s
+        if not (await self._time())["inFlight"]:
+            await self._move(self._now_ms + passed_ms)
 
     def _sleeps(self) -> bool:
         """Whether the scenario or one of its endpoints sleeps."""

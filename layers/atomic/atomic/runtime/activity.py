@@ -6,7 +6,7 @@ of the step that it waits for is under way, and the handler can be suspended.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from atomic.protocol import keys
 from atomic.runtime.driver import HORIZON_MS
 from atomic.runtime.inflight import Tasks
 
-_LINES_MAX: Final = 10_000
+_PARENTS_MAX: Final = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +68,7 @@ class Activity:
         self._requests: dict[Request, None] = {}
         self.callers = 0
         self._handlers: dict[_Subscription, None] = {}
-        self._lines: dict[str, tuple[str, ...]] = {}
+        self._parents: dict[str, tuple[str, ...]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -121,40 +121,44 @@ class Activity:
         """End the waits of handlers for steps of which nothing is under way. May raise StoreUnavailable."""
         while self._handlers:
             seen = self._changes.count
-            busy = {above for step_id in self.steps for above in await self._line(store, step_id)}
+            busy = await self._with_those_above(store, self.steps)
             attempts = set(self.tasks.step_ids)
             idle = [
                 subscription
                 for subscription in list(self._handlers)
                 if subscription.step_id not in busy
-                and not attempts.isdisjoint(await self._line(store, subscription.step_id))
+                and not attempts.isdisjoint(await self._with_those_above(store, [subscription.step_id]))
             ]
             if seen == self._changes.count:
                 for subscription in idle:
                     subscription.end()
                 return
 
-    async def _line(self, store: StepStore, step_id: str) -> tuple[str, ...]:
-        """A step and those above it, also beyond its run. They never change."""
-        if step_id not in self._lines:
-            if len(self._lines) >= _LINES_MAX:
-                self._lines.clear()
-            line: list[str] = []
-            above: str | None = step_id
-            while above is not None and above not in line:
-                line.append(above)
-                step = await store.get(above)
-                above = None if step is None else _above(step)
-            self._lines[step_id] = tuple(line)
-        return self._lines[step_id]
+    async def _with_those_above(self, store: StepStore, step_ids: Iterable[str]) -> set[str]:
+        """These steps, and all that wait for them: their handlers, and the links to their runs."""
+        found: set[str] = set()
+        left = list(step_ids)
+        while left:
+            step_id = left.pop()
+            if step_id not in found:
+                found.add(step_id)
+                left += await self._above(store, step_id)
+        return found
 
-
-def _above(step: Step) -> str | None:
-    """What waits for a step: its handler; for a root the link that has started it."""
-    spec = step.spec
-    if step.is_root:
-        return spec.started_by or spec.continued_from
-    return spec.parent or keys.root_of(spec.run_id)
+    async def _above(self, store: StepStore, step_id: str) -> tuple[str, ...]:
+        if step_id in self._parents:
+            return self._parents[step_id]
+        step = await store.get(step_id)
+        if step is None:
+            return ()
+        if step.is_root:
+            causes = (step.spec.started_by, step.spec.continued_from)
+            return (*filter(None, causes), *step.waiters)
+        if len(self._parents) >= _PARENTS_MAX:
+            self._parents.clear()
+        # A step never changes its parent.
+        self._parents[step_id] = (step.spec.parent or keys.root_of(step.spec.run_id),)
+        return self._parents[step_id]
 
 
 class _Tasks(Tasks):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from atomic.adapters.system import SystemClock, SystemEntropy
-from atomic.application.ports import Clock, StoreUnavailable, Telemetry
+from atomic.application.ports import Clock, DueStep, StoreUnavailable, Telemetry
 from atomic.application.server_store import ServerStore
+from atomic.domain.rechecks import acts_at_ms
 from atomic.domain.steps import Step
 from atomic.runtime.activity import Activity, Changes
 from atomic.runtime.driver import Driver
@@ -26,6 +27,9 @@ _KEEP_HOUSE_EVERY_MS: Final = 10_000
 # 9000-01-01: what the wire can write, with room for every retention.
 LATEST_MS: Final = 221_845_392_000_000
 FOREVER_MS: Final = 2**53
+_ALL: Final = 10**9
+_BURST_S: Final = 0.001
+_KNOWN_MAX: Final = 100_000
 # How long to wait after the store failed, or could not be swept of what is overdue.
 AGAIN_AFTER_S: Final = 0.2
 
@@ -117,6 +121,8 @@ class VirtualTime:
         self._is_closed = False
         self._kept_house_ms = 0
         self._tasks: list[asyncio.Task[None]] = []
+        # By the id of a step that is due: when it is due, and when something happens to it.
+        self._known: dict[str, tuple[int, int | None]] = {}
 
     @property
     def auto(self) -> bool:
@@ -131,6 +137,7 @@ class VirtualTime:
     def drive(self, driven: Driven) -> None:
         """Begin to drive an engine that has recovered; the only one, since the last was left."""
         self._driven = driven
+        self._known = {}
         # At once: a cancel may have been interrupted, or rows were written at a later time than this.
         self._kept_house_ms = 0
         driven.driver.deliver()
@@ -158,12 +165,31 @@ class VirtualTime:
 
     async def next_due_ms(self) -> int | None:
         """When the engine is next due. May raise StoreUnavailable."""
-        driven = self._driven
-        if driven is None:
-            return None
-        found = [step.due_at_ms for step in await driven.store.due(FOREVER_MS, 1)]
-        held_ms = driven.activity.queue.next_at_ms()
-        return min(found if held_ms is None else [*found, held_ms], default=None)
+        return None if self._driven is None else await self._next_ms(self._driven.store)
+
+    async def _next_ms(self, store: ServerStore) -> int | None:
+        """When something is next due; a time that is over if there is anything overdue.
+
+        Time does not stop for steps that are only rechecked. Those that were passed are overdue then.
+        """
+        now_ms = self.clock.now_ms()
+        for limit in (1, _ALL):
+            due = await store.due(FOREVER_MS, limit)
+            if due and due[0].due_at_ms <= now_ms:
+                return due[0].due_at_ms
+            times = [await self._acts_at_ms(store, step) for step in due]
+            if not due or times[0] == due[0].due_at_ms:
+                return times[0] if due else None
+        return min((at_ms for at_ms in times if at_ms is not None), default=None)
+
+    async def _acts_at_ms(self, store: ServerStore, due: DueStep) -> int | None:
+        known = self._known.get(due.id)
+        if known is None or known[0] != due.due_at_ms:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            row = await store.get(due.id)
+            known = self._known[due.id] = (due.due_at_ms, None if row is None else acts_at_ms(row))
+        return known[1]
 
     def in_flight(self) -> int:
         """How much is under way."""
@@ -235,7 +261,7 @@ class VirtualTime:
                 self._kept_house_ms = now_ms
                 await self._driven.driver.keep_house()
                 continue
-            next_ms = await self.next_due_ms()
+            next_ms = await self._next_ms(self._driven.store)
             if self.changes.count != seen or self._driven is None or self.in_flight():
                 continue
             if next_ms is None or next_ms > now_ms:
@@ -279,3 +305,5 @@ class VirtualTime:
                 with suppress(StoreUnavailable):
                     await self._driven.activity.release_handlers(self._driven.store)
             await self.changes.after(seen)
+            # Changes come in bursts.
+            await asyncio.sleep(_BURST_S)

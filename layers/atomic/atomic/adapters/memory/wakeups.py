@@ -63,10 +63,6 @@ class MemoryWakeupQueue:
         del step_id, reason
         return self._ACKNOWLEDGED
 
-    def next_at_ms(self) -> int | None:
-        """When the earliest wake-up is due that is held."""
-        return min(self._at.values(), default=None)
-
     def due_ids(self) -> list[str]:
         """The steps that are due now."""
         now_ms = self._clock.now_ms()
