@@ -11,7 +11,7 @@ import pytest
 TESTING: Final = Path(__file__).parents[2] / "examples" / "testing"
 
 
-def tested(folder: Path, *command: str) -> str:
+def run_tests(folder: Path, *command: str) -> str:
     """The output of the command, which must succeed."""
     copied = folder / "testing"
     shutil.copytree(TESTING, copied, ignore=shutil.ignore_patterns("__pycache__"))
@@ -28,12 +28,12 @@ def tested(folder: Path, *command: str) -> str:
 
 
 def test_with_pytest_on_fastapi_flask_and_django(tmp_path: Path) -> None:
-    said = tested(tmp_path, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    said = run_tests(tmp_path, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert "4 passed" in said
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node here: install Node 20.9 or newer")
 def test_with_node_and_plain_fetch(tmp_path: Path) -> None:
-    said = tested(tmp_path, "node", "--test")
+    said = run_tests(tmp_path, "node", "--test")
     assert "# pass 2" in said
     assert "# fail 0" in said
