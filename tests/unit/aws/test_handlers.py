@@ -199,6 +199,7 @@ def test_a_function_url_serves_the_api(stack: Stack) -> None:
     posted = gateway_event("POST", "/acme", base64.b64encode(json.dumps(document(stack)).encode()).decode())
     posted["headers"] |= {"authorization": f"Bearer {stack.key}"}
     answer = stack.api(at_function_url(posted | {"isBase64Encoded": True}, "abc"), None)
+    assert "response" in json.loads(answer["body"]), answer
     assert (answer["statusCode"], json.loads(answer["body"])["response"]) == (200, {"ok": True})
     read = gateway_event("GET", f"/acme/steps/{json.loads(answer['body'])['id']}", "")
     read["headers"] |= {"authorization": f"Bearer {stack.key}"}
