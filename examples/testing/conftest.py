@@ -71,7 +71,7 @@ def serve_wsgi() -> Iterator[Callable[[Any], str]]:
 
     def serve(application: Any) -> str:
         server = make_server("127.0.0.1", 0, application, Threads, Quiet)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -91,9 +92,9 @@ class Dev:
         return self.said
 
     def close(self) -> None:
-        """End it, if it has not ended."""
-        self.process.kill()
-        self.process.wait()
+        """End it and what it started, if it has not ended."""
+        self.process.terminate()
+        self.process.wait(WITHIN_S)
         if self._master != -1:
             os.close(self._master)
         elif self.process.stdout is not None:
@@ -132,9 +133,7 @@ def test_the_application_knows_the_server_and_both_end_on_an_interrupt(dev: Dev)
     assert len(ports) == 2
     dev.process.send_signal(signal.SIGINT)
     assert dev.process.wait(WITHIN_S) == 0
-    for port in ports:
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert not any(map(listening, ports))
 
 
 def test_on_a_terminal_runs_are_told_in_words(tmp_path: Path, application: Path) -> None:
@@ -155,6 +154,51 @@ def test_an_application_that_dies_ends_it_with_its_code(tmp_path: Path, applicat
         assert dev.process.wait(WITHIN_S) == 3
     finally:
         dev.close()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, other than one that has ended and is not reaped."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+SAYS: Final = """
+import os, time
+print("pid", os.getpid(), os.environ["ATOMIC_URL"], flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("arguments", [("--port", "0", "--data-dir", "data"), ("test",)])
+def test_a_signal_ends_what_it_started(
+    tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals
+) -> None:
+    command = [*ATOMIC, "dev", *arguments, "--", sys.executable, "-c", SAYS]
+    given = environment() | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=tmp_path, env=given, stdout=subprocess.PIPE, text=True) as dev:
+        assert dev.stdout is not None
+        said = next(line for line in dev.stdout if line.startswith("pid"))
+        _, pid, url = said.split()
+        dev.send_signal(number)
+        assert dev.wait(WITHIN_S) == 128 + number
+    assert not is_alive(int(pid))
+    assert not listening(int(url.rpartition(":")[2]))
+    assert list(tmp_path.glob("atomic-*")) == []
+
+
+def test_what_an_application_has_left_running_ends_with_it(tmp_path: Path) -> None:
+    done = run("--port", "0", "--", "sh", "-c", "sleep 100 & echo pid $!; exit 3", folder=tmp_path)
+    assert done.returncode == 3
+    pid = re.search(r"^pid (\d+)$", done.stdout, re.MULTILINE)
+    assert pid is not None
+    assert not is_alive(int(pid[1]))
 
 
 def run(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":

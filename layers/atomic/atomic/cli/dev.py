@@ -53,6 +53,7 @@ def dev(
     runs COMMAND against a server of its own, in virtual time, on a free port, with a data directory that is
     deleted afterwards. The exit code is that of COMMAND.
     """
+    _end_in_order()
     options = () if faults is None else ("--faults", faults)
     try:
         if command[:1] == (_TEST,):
@@ -62,6 +63,18 @@ def dev(
     except Ended as ended:
         raise click.ClickException(str(ended)) from None
     raise SystemExit(code)
+
+
+def _end_in_order() -> None:
+    """When somebody ends this command or closes its terminal, let it end what it started."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    sys.exit(128 + number)
 
 
 def _without_dashes(command: tuple[str, ...]) -> tuple[str, ...]:
@@ -87,7 +100,6 @@ def _test(command: Sequence[str], client_id: str, options: Sequence[str]) -> int
 def _develop(
     command: Sequence[str], client_id: str, options: Sequence[str], data_dir: Path, *, as_json: bool
 ) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as opened:
         server = opened.enter_context(served(data_dir, options))
         lines = RunLines(server.url, client_id, as_json=as_json or not sys.stdout.isatty())

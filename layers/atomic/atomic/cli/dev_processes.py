@@ -73,17 +73,20 @@ class Program:
         return "\n".join(self._said)
 
     def end(self) -> None:
-        """Ask it to end; kill it when it does not."""
+        """Ask it to end; kill it when it does not, or when Ctrl-C is pressed meanwhile.
+
+        What it started in its own group is asked as well, also when it has itself ended before.
+        """
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is not None:
-                return
-            with suppress(ProcessLookupError):
+            # PermissionError: what macOS says of a group that has ended.
+            with suppress(ProcessLookupError, PermissionError):
                 if self._is_own_group:
                     os.killpg(self.pid, number)
                 else:
                     self._process.send_signal(number)
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
                 self._process.wait(_ENDS_WITHIN_S)
+                return
 
 
 class Served(Program):
