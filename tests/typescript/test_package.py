@@ -88,6 +88,7 @@ def test_what_is_packed_is_typed_and_small(built: Path) -> None:
         ("atomic-workflows", "Atomic"),
         ("atomic-workflows/bigint", "parseWithBigint"),
         ("atomic-workflows/protocol", "verify"),
+        ("atomic-workflows/node", "node"),
     ],
 )
 def test_it_is_imported_and_required(installed: Path, code: str, name: str, export: str) -> None:

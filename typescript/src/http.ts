@@ -29,6 +29,8 @@ export interface ApiRequest {
   readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly waitMs?: number;
+  /** In place of that of the connection. */
+  readonly patienceMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -80,7 +82,7 @@ export class Connection {
       const nowMs = performance.now();
       firstMs = failures === 1 ? nowMs : firstMs;
       const pauseMs = pauseAfter(answer, failures);
-      if (nowMs + pauseMs > firstMs + this.patienceMs) {
+      if (nowMs + pauseMs > firstMs + (request.patienceMs ?? this.patienceMs)) {
         throw answer instanceof Error ? answer : this.errorOf(answer);
       }
       await pause(pauseMs, request.signal);

@@ -10,7 +10,6 @@ export class SignatureRefusedError extends Error {
   override readonly name = "SignatureRefusedError";
 }
 
-const SECRET_PREFIX = "whsec_";
 const PUBLIC_PREFIX = "whpk_";
 const TOLERANCE_S = 300;
 // Only one spelling of a moment: with `+1` for `1` the same call would look like another one.
@@ -25,7 +24,20 @@ export type Verifier = (message: Uint8Array, offered: readonly string[]) => Prom
  * and the base64 of 32 bytes. Throws TypeError for any other text.
  */
 export function verifier(text: string): Verifier {
-  return text.startsWith(PUBLIC_PREFIX) ? ofPublicKey(text) : ofSecret(text);
+  const bytes = decoded(text.replace(/^wh(sec|pk)_/, ""));
+  if (text.startsWith(PUBLIC_PREFIX)) {
+    return bytes?.length === 32
+      ? keyed(bytes, { name: "Ed25519" }, "v1a")
+      : refuse("a public key is whpk_ and the base64 of 32 bytes");
+  }
+  // Anybody could sign with an empty secret, and the standard wants no short one.
+  return bytes && bytes.length >= 24 && bytes.length <= 64
+    ? keyed(bytes, { name: "HMAC", hash: "SHA-256" }, "v1")
+    : refuse("a signing secret is whsec_ and the base64 of 24 to 64 bytes");
+}
+
+function refuse(why: string): never {
+  throw new TypeError(why);
 }
 
 /** A call as it came: headers by their names in lower case, and the body as it was sent. */
@@ -80,8 +92,7 @@ async function target(
 
 /** The path of a URL, decoded. Those of `lambda:NAME/path` begin after the function. */
 function pathOf(url: string): string {
-  const [plain = ""] = url.split(/[?#]/);
-  const path = /^[a-z]+:\/\/[^/]*(\/.*)?$/i.exec(plain)?.[1] ?? /^lambda:[^/]*(\/.*)$/i.exec(plain)?.[1] ?? "/";
+  const path = /^[a-z]+:(?:\/\/)?[^/?#]*(\/[^?#]*)/i.exec(url)?.[1] ?? "/";
   try {
     return decodeURIComponent(path);
   } catch {
@@ -103,30 +114,11 @@ async function isKnown(verifiers: readonly Verifier[], message: Uint8Array, sign
   return matches.includes(true);
 }
 
-function ofSecret(text: string): Verifier {
-  const secret = decoded(text.startsWith(SECRET_PREFIX) ? text.slice(SECRET_PREFIX.length) : text);
-  // Anybody could sign with an empty secret, and the standard wants no short one.
-  if (secret === null || secret.length < 24 || secret.length > 64) {
-    throw new TypeError("a signing secret is whsec_ and the base64 of 24 to 64 bytes");
-  }
-  const key = crypto.subtle.importKey("raw", secret as BufferSource, { name: "HMAC", hash: "SHA-256" }, false, [
-    "verify",
-  ]);
+function keyed(bytes: Uint8Array, algorithm: HmacImportParams | Algorithm, version: string): Verifier {
+  const key = crypto.subtle.importKey("raw", bytes as BufferSource, algorithm, false, ["verify"]);
   return (message, offered) =>
-    anyOf(offered, "v1", async (signature) =>
-      crypto.subtle.verify("HMAC", await key, signature, message as BufferSource),
-    );
-}
-
-function ofPublicKey(text: string): Verifier {
-  const bytes = decoded(text.slice(PUBLIC_PREFIX.length));
-  if (bytes?.length !== 32) {
-    throw new TypeError("a public key is whpk_ and the base64 of 32 bytes");
-  }
-  const key = crypto.subtle.importKey("raw", bytes as BufferSource, { name: "Ed25519" }, false, ["verify"]);
-  return (message, offered) =>
-    anyOf(offered, "v1a", async (signature) =>
-      crypto.subtle.verify({ name: "Ed25519" }, await key, signature, message as BufferSource),
+    anyOf(offered, version, async (signature) =>
+      crypto.subtle.verify(algorithm.name, await key, signature, message as BufferSource),
     );
 }
 

@@ -1,0 +1,130 @@
+/** The answer of an endpoint: a result, an error, or the steps that it waits for. */
+
+import { UnreadableError } from "./call.ts";
+import {
+  AtomicError,
+  CancelledError,
+  NoAnswerError,
+  NotFinishedError,
+  RefusedError,
+  StepFailedError,
+} from "./errors.ts";
+import { writeJson } from "./json.ts";
+
+/** Throw it in an endpoint when another attempt would be useless: the step fails at once. */
+export class NonRetryable extends Error {
+  override readonly name = "NonRetryable";
+}
+
+/** Throw it in an endpoint to be called again after so many seconds at the earliest, a day at most. */
+export class RetryAfter extends Error {
+  override readonly name = "RetryAfter";
+
+  constructor(
+    readonly seconds: number,
+    message = "not yet",
+  ) {
+    super(message);
+  }
+}
+
+const NO_RETRY = { "atomic-no-retry": "true" };
+const ERROR_TYPE = /^[A-Za-z0-9_]{1,100}$/;
+const ERROR_TYPES_MAX = 20;
+// Proxies accept about 4 KiB of headers. One of the steps is enough for the handler to be called again.
+const NAMED_MAX = 40;
+const BUSY: ReadonlySet<string> = new Set(["too-many-requests", "unavailable", "storage-full"]);
+
+/** 200 with a result. Throws SerializationError. */
+export function success(result: unknown, what: string): Response {
+  return new Response(writeJson(result ?? null, what), { headers: { "content-type": "application/json" } });
+}
+
+/** 202: the endpoint is called again when any of these steps has settled, or all of them. */
+export function suspension(stepIds: readonly string[], wake: "any" | "all"): Response {
+  const headers: Record<string, string> = { "atomic-waiting-for": stepIds.slice(0, NAMED_MAX).join(", ") };
+  if (wake === "all") {
+    headers["atomic-wake"] = wake;
+  }
+  return new Response(null, { status: 202, headers });
+}
+
+/** Whether an error is no outcome of a step: a replay may not meet it. */
+export function isTransient(error: unknown): boolean {
+  return (
+    error instanceof NoAnswerError ||
+    error instanceof NotFinishedError ||
+    (error instanceof RefusedError && BUSY.has(error.code))
+  );
+}
+
+/** The answer for an error of an endpoint. */
+export function failure(error: unknown): Response {
+  if (error instanceof UnreadableError) {
+    return problem(error.status, error.message, error.status === 400 ? NO_RETRY : {});
+  }
+  if (error instanceof NonRetryable) {
+    return problem(500, error.message || "The endpoint failed.", NO_RETRY);
+  }
+  if (error instanceof RetryAfter) {
+    return problem(503, error.message, { "retry-after": `${Math.ceil(Math.max(error.seconds, 0))}` });
+  }
+  if (isTransient(error)) {
+    return problem(503, messageOf(error), { "atomic-refused": "true" });
+  }
+  if (error instanceof StepFailedError) {
+    const { id, stepName, stepInvokeUrl, attempts, lastError, lastErrorKind, lastErrorType, lastStatus, response } =
+      error.failure;
+    const step = {
+      id,
+      stepName,
+      stepInvokeUrl,
+      attempts,
+      lastError,
+      lastErrorKind,
+      lastErrorType,
+      lastStatus,
+      response,
+    };
+    return problem(500, error.message, NO_RETRY, { ...step, type: "urn:atomic:problem:step-failed" });
+  }
+  if (error instanceof CancelledError || error instanceof AtomicError) {
+    return problem(500, error.message, NO_RETRY);
+  }
+  const types = typesOf(error).slice(0, ERROR_TYPES_MAX).join(", ");
+  return problem(
+    500,
+    `${types.split(",")[0] || "Error"}: ${messageOf(error)}`,
+    types === "" ? {} : { "atomic-error-type": types },
+  );
+}
+
+/** The names of an error's classes, its own first, that a retry policy may name. */
+function typesOf(error: unknown): string[] {
+  const names: string[] = [];
+  if (error instanceof Error) {
+    names.push(error.name);
+    for (let kind: unknown = error.constructor; typeof kind === "function"; kind = Object.getPrototypeOf(kind)) {
+      names.push(kind.name);
+    }
+  }
+  return [...new Set(names)].filter((name) => ERROR_TYPE.test(name));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function problem(
+  status: number,
+  detail: string,
+  headers: Record<string, string>,
+  members: Record<string, unknown> = {},
+): Response {
+  const title = status === 503 ? "The endpoint asks for a later call" : "The endpoint failed";
+  const document = { ...members, title, status, detail: detail.replaceAll(/\p{Surrogate}/gu, "\ufffd") };
+  return new Response(JSON.stringify(document), {
+    status,
+    headers: { "content-type": "application/problem+json", ...headers },
+  });
+}

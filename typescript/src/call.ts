@@ -1,0 +1,90 @@
+/** One call of an endpoint by Atomic. */
+
+import { SerializationError } from "./errors.ts";
+import { SignatureRefusedError, type Verifier, verify } from "./signatures.ts";
+
+/** What an endpoint is told of its call. */
+export interface Call {
+  readonly runId: string;
+  readonly stepId: string;
+  readonly workflowName: string;
+  /** The same in each attempt: give it to what must happen once. */
+  readonly idempotencyKey: string;
+  /** From 1. */
+  readonly attempt: number;
+  /** The URL that was called, without its query. */
+  readonly url: string;
+  /** What was sent with it; a handler sends these with what it posts. */
+  readonly attemptToken: string;
+  readonly traceparent: string;
+  readonly stepsUrl: string;
+}
+
+/** The request is no call of Atomic; answer it with `status`. */
+export class UnreadableError extends Error {
+  constructor(
+    readonly status: 400 | 401,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What reads a request: the verifiers of signatures (none: no check), the base URL if it is known, and the clock. */
+export interface Reading {
+  readonly verifiers: readonly Verifier[];
+  readonly baseUrl: string;
+  readonly parse: (json: string) => unknown;
+}
+
+/** The call and its payload. Throws UnreadableError. */
+export async function readCall(request: Request, { verifiers, baseUrl, parse }: Reading): Promise<[Call, unknown]> {
+  if (request.bodyUsed) {
+    const cure = "let it pass the body on as it came (in Express: before express.json())";
+    throw new UnreadableError(400, `A parser has read the body, and its signature cannot be checked: ${cure}.`);
+  }
+  const body = new Uint8Array(await request.arrayBuffer());
+  const sent = new URL(request.url);
+  let signedUrl = "";
+  if (verifiers.length > 0) {
+    try {
+      const call = { headers: request.headers, body };
+      signedUrl = await verify(verifiers, call, decodeURIComponent(sent.pathname), Date.now() / 1000);
+    } catch (error) {
+      throw error instanceof SignatureRefusedError ? new UnreadableError(401, error.message) : error;
+    }
+  }
+  const envelope = document(body, parse);
+  const header = (name: string): string => request.headers.get(name) ?? "";
+  const { runId, stepId, workflowName, idempotencyKey, attempt } = envelope;
+  const call: Call = {
+    runId: text(runId),
+    stepId: text(stepId),
+    workflowName: text(workflowName),
+    idempotencyKey: text(idempotencyKey),
+    attempt: typeof attempt === "number" ? attempt : foreign(),
+    url: baseUrl === "" ? signedUrl.split("?")[0] || sent.origin + sent.pathname : baseUrl + sent.pathname,
+    attemptToken: header("atomic-attempt-token"),
+    traceparent: header("traceparent"),
+    stepsUrl: header("atomic-steps-url"),
+  };
+  return [call, envelope.payload];
+}
+
+function document(body: Uint8Array, parse: (json: string) => unknown): Record<string, unknown> {
+  let read: unknown;
+  try {
+    read = parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (error) {
+    throw error instanceof SerializationError ? new UnreadableError(400, error.message) : foreign();
+  }
+  return typeof read === "object" && read !== null ? (read as Record<string, unknown>) : foreign();
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : foreign();
+}
+
+function foreign(): never {
+  throw new UnreadableError(400, "This is an endpoint for Atomic: start it through Atomic.");
+}
