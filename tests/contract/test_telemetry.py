@@ -9,7 +9,7 @@ from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.system import LoggedTelemetry
 from atomic.application.ports import Telemetry
-from atomic.testing.local import SilentTelemetry
+from atomic.testing.watching import SilentTelemetry
 from contract.telemetry_contract import CountingContract, TelemetryContract
 from unit.test_prometheus import shown
 

@@ -11,8 +11,7 @@ from atomic.application.ports import EndpointRequest
 from atomic.domain.outcomes import EndpointResponse, StepError
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.runtime.faults import Faults
-from atomic.testing import LocalAtomic
-from atomic.testing.local import ApiReply
+from atomic.testing import ApiReply, LocalAtomic
 from programs import schedule, wire
 from programs.journal import WITHIN_MS, Journal
 from programs.language import ENTRY, Program

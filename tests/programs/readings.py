@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from atomic.testing.local import ApiReply
+from atomic.testing import ApiReply
 from programs import schedule
 from programs.schedule import Schedule
 

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from atomic.domain.steps import Step
 from atomic.protocol import keys
-from atomic.testing import LocalAtomic
-from atomic.testing.local import ApiReply
+from atomic.testing import ApiReply, LocalAtomic
 from programs.journal import Journal
 from programs.script import (
     ANSWERED_AFTER_S,

@@ -31,8 +31,9 @@ from atomic.sdk._wire.transport import TRANSIENT, HttpRequest, HttpResponse
 from atomic.sdk.errors import StepFailedError
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
-from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
+from atomic.testing.local import SeededEntropy, open_registry
 from atomic.testing.virtual_time import LoopClock
+from atomic.testing.watching import SilentTelemetry
 
 Done = TypeVar("Done")
 HOST: Final = "https://app.test"

@@ -30,8 +30,9 @@ from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
-from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
+from atomic.testing.local import SeededEntropy, open_registry
 from atomic.testing.virtual_time import LoopClock
+from atomic.testing.watching import SilentTelemetry
 from contract.aws import TABLE_NAME, Aws, LateCalls, Recorder, aws
 from contract.builders import a_spec
 from contract.destinations_contract import long_step

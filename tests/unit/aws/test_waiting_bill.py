@@ -42,8 +42,9 @@ from atomic.protocol.enums import Status
 from atomic.runtime.inflight import Tasks
 from atomic.testing import EndpointCall, EndpointReply, run
 from atomic.testing.endpoints import FunctionInvoker
-from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
+from atomic.testing.local import SeededEntropy, open_registry
 from atomic.testing.virtual_time import EPOCH_MS, LoopClock
+from atomic.testing.watching import SilentTelemetry
 from contract.builders import a_spec
 
 COST_PAGE = Path(__file__).parents[3] / "docs" / "cost.md"

@@ -16,6 +16,7 @@ from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
+from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
@@ -308,6 +309,9 @@ class AsyncClient(EventsOfAsyncClient):
         """Send the requests that a `flow` of the SDK yields; the result of the flow. Internal."""
         from asyncio import sleep
 
+        current = CURRENT.get()
+        if current is not None:
+            return await current.join(driven(current, flow))
         return await drive_async(flow, self._send, sleep)
 
     async def _send(self, request: HttpRequest) -> HttpResponse:

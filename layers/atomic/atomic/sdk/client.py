@@ -18,6 +18,7 @@ from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.iam import signable
+from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -310,6 +311,9 @@ class Client(EventsOfClient):
 
     def run_flow(self, flow: Flow[Result]) -> Result:
         """Send the requests that a `flow` of the SDK yields, and return its result. Internal."""
+        current = CURRENT.get()
+        if current is not None:
+            return current.block(driven(current, flow))
         return drive(flow, self._connections.send, time.sleep)
 
     def __enter__(self) -> Self:

@@ -31,6 +31,7 @@ from atomic.sdk._calls.sagas import BlockingSagas
 from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.codecs import PLAIN, Coder
+from atomic.sdk._wire.in_process import pause
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -302,7 +303,7 @@ class Context(BlockingBatches, BlockingChildRuns, BlockingEvents, BlockingSagas)
         return function()
 
     async def _pause(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - no event loop runs it
+        pause(seconds)
 
     @contextmanager
     def _suspending(self) -> Iterator[None]:

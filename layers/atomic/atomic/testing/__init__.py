@@ -4,14 +4,36 @@ from atomic.testing import LocalAtomic, run
 
 async def main() -> None:
     async with LocalAtomic() as atomic:
-        url = atomic.endpoint("/mail", send_mail)
-        reply = await atomic.post("/me", {"workflowName": "mail", "stepInvokeUrl": url, ...})
+        atomic.serve(app)                                # FastAPI, Flask, Django, Lambda, ...
+        atomic.answer("mail", {"sent": True})            # in place of a step
+        order = await atomic.run("order", {"total": 7})  # three days of sleep take no time
+        assert order.steps["mail"].attempts == 1
 
-run(main())     # a retry in six hours takes no time at all
+run(main())
+
+For pytest there are fixtures: `pytest_plugins = ["atomic.testing.pytest_plugin"]`.
 """
 
-from atomic.testing.endpoints import EndpointCall, EndpointReply
-from atomic.testing.local import ApiReply, LocalAtomic
-from atomic.testing.virtual_time import VirtualTimeLoop, run
+from atomic.testing.endpoints import ApiReply, EndpointCall, EndpointReply
+from atomic.testing.fakes import Answers
+from atomic.testing.local import LocalAtomic
+from atomic.testing.runs import Run, Steps
+from atomic.testing.stories import NotReachedError
+from atomic.testing.virtual_time import NothingLeftError, VirtualTimeLoop, run
+from atomic.testing.watching import DifferentReplayError, NoProgressError
 
-__all__ = ["ApiReply", "EndpointCall", "EndpointReply", "LocalAtomic", "VirtualTimeLoop", "run"]
+__all__ = [
+    "Answers",
+    "ApiReply",
+    "DifferentReplayError",
+    "EndpointCall",
+    "EndpointReply",
+    "LocalAtomic",
+    "NoProgressError",
+    "NotReachedError",
+    "NothingLeftError",
+    "Run",
+    "Steps",
+    "VirtualTimeLoop",
+    "run",
+]

@@ -5,7 +5,6 @@ import json
 import random
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +15,6 @@ from atomic.application.engine import Engine, Settings
 from atomic.application.ports import ClientRegistry, Destinations, StepStore
 from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.clients.client import OpenRegistry
-from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.entrypoints.http_api.http import ApiRequest
 from atomic.entrypoints.http_api.routes import handle
@@ -24,24 +22,10 @@ from atomic.protocol.headers import FAULT
 from atomic.runtime.faults import Faults, asking, read_faults
 from atomic.runtime.faulty_ports import with_faults
 from atomic.runtime.inflight import Tasks
-from atomic.testing.endpoints import EndpointHandler, FunctionInvoker
+from atomic.testing.endpoints import ApiReply, EndpointHandler, FunctionInvoker
+from atomic.testing.stories import HOST, Stories
 from atomic.testing.virtual_time import LoopClock
-
-_HOST = "https://app.test"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiReply:
-    """The answer of the API; header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @property
-    def json(self) -> Any:
-        """The body, parsed."""
-        return json.loads(self.body)
+from atomic.testing.watching import Watch
 
 
 def open_registry() -> OpenRegistry:
@@ -64,30 +48,17 @@ class SeededEntropy:
         return self._random.random()
 
 
-class SilentTelemetry:
-    """Telemetry without an output."""
+class LocalAtomic(Stories):
+    """Use it as an async context manager inside `atomic.testing.run`.
 
-    def started(self, step: Step) -> None:
-        """A step was created."""
-
-    def attempt_ended(self, step: Step, attempt: Attempt) -> None:
-        """An attempt is over."""
-
-    def settled(self, step: Step) -> None:
-        """A step has its outcome."""
-
-    def reopened(self, step: Step) -> None:
-        """A settled step is live again."""
-
-    def lagged(self, lag_ms: int) -> None:
-        """A due step was picked up late."""
-
-    def deferred(self, step: Step) -> None:
-        """A due step was deferred."""
-
-
-class LocalAtomic:
-    """Use it as an async context manager inside `atomic.testing.run`."""
+    - `seed`: of the random ids of attempts and of the jitter of retries (default 0).
+    - `store`, `clients`, `settings`, `manage`, `destinations`: parts of the engine (default: those of a
+      server in development, in memory).
+    - `faults`: what goes wrong on purpose (default: nothing).
+    - `always_replay`: whether every wait of a workflow ends at once, so that the workflow is called again
+      after each of its calls. A workflow that then makes other calls than before fails the test with a
+      `DifferentReplayError` (default False).
+    """
 
     def __init__(
         self,
@@ -99,8 +70,13 @@ class LocalAtomic:
         manage: ManageClients | None = None,
         destinations: Destinations | None = None,
         faults: Faults | None = None,
+        always_replay: bool = False,
     ) -> None:
         clock = LoopClock()
+        self._watch = Watch(differs=always_replay)
+        if always_replay and faults is None:
+            faults = Faults()
+            faults.make({"always-replay": 1.0})
         self._tasks = Tasks()
         self._invoker = FunctionInvoker()
         self._queue = MemoryWakeupQueue(clock)
@@ -110,7 +86,7 @@ class LocalAtomic:
             invoker=self._invoker,
             notifier=MemoryNotifier(),
             clients=clients or open_registry(),
-            telemetry=SilentTelemetry(),
+            telemetry=self._watch.progress,
             clock=clock,
             entropy=SeededEntropy(seed),
             spawn=self._tasks.spawn,
@@ -122,6 +98,7 @@ class LocalAtomic:
 
     async def __aenter__(self) -> Self:
         self._driver = asyncio.create_task(self._drive())
+        self._open(self._invoker, self._watch)
         return self
 
     async def __aexit__(
@@ -130,10 +107,13 @@ class LocalAtomic:
         self._driver.cancel()
         await asyncio.gather(self._driver, return_exceptions=True)
         await self._tasks.cancel()
+        self._close()
+        if error is None:
+            self._watch.check()
 
     def endpoint(self, path: str, handler: EndpointHandler) -> str:
         """Serve a function at a path; its URL."""
-        url = _HOST + path
+        url = HOST + path
         self._invoker.handlers[url] = handler
         return url
 

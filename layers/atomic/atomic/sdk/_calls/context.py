@@ -3,7 +3,6 @@
 import logging
 import math
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from atomic.sdk._calls.results import Results, ResultsQuery, read_results, steps
 from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._wire import api
 from atomic.sdk._wire.codecs import PLAIN, Coder
+from atomic.sdk._wire.in_process import clock
 from atomic.sdk._wire.transport import Flow, HttpResponse
 from atomic.sdk._wire.values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -177,7 +177,7 @@ class BaseContext(ABC):
         # Whether the handler has done something that no earlier attempt did.
         self._is_past = call.attempt == 1
         self._wait_s = wait_s
-        self._wait_by(time.monotonic)
+        self._wait_by(clock())
         self._root = Scope()
         # The handler may have threads.
         self._lock = threading.RLock()

@@ -30,6 +30,7 @@ from atomic.sdk._endpoints.serving import (
 from atomic.sdk._wire.answers import HandlerResponse, Unreadable, failure, marked, success
 from atomic.sdk._wire.api import unknown_options
 from atomic.sdk._wire.codecs import Codec, Coder
+from atomic.sdk._wire.in_process import CURRENT
 from atomic.sdk._wire.sessions import require_aiohttp
 from atomic.sdk._wire.transport import checked, has_api_key
 from atomic.sdk.async_client import AsyncClient
@@ -166,12 +167,11 @@ class Endpoint:
             return self._failure(request, error, ended)
 
     def _starts(self, call: Call) -> HasEnd:
-        if not self._observers:
+        observers = self._watching
+        if not observers:
             return unobserved
         name = name_of(self.function)
-        return self._observers.starts(
-            "call", HandlerCall(call=call, function=name, is_workflow=self.is_workflow)
-        )
+        return observers.starts("call", HandlerCall(call=call, function=name, is_workflow=self.is_workflow))
 
     def _success(self, context: Call | BaseContext, result: Any, ended: HasEnd) -> HandlerResponse:
         if isinstance(result, HandlerResponse):
@@ -225,10 +225,18 @@ class Endpoint:
         if not self.is_workflow:
             return call
         wait_s = seconds(self._options.get("wait", wait_s))
-        about = (self._names, self._build, self._observers, self._coder)
+        about = (self._names, self._build, self._watching, self._coder)
         if isinstance(self._client, AsyncClient):
             return AsyncContext(call, self._client, wait_s, *about)
         return Context(call, self._client, wait_s, *about)
+
+    @property
+    def _watching(self) -> Observers:
+        """The hooks of this endpoint, and those of a test in this process."""
+        current = CURRENT.get()
+        if current is None:
+            return self._observers
+        return Observers((*self._options.get("hooks", ()), *current.hooks))
 
     @cached_property
     def _client(self) -> Client | AsyncClient:

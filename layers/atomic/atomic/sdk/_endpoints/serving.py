@@ -13,10 +13,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
@@ -235,27 +235,36 @@ class Threads:
 THREADS: Final = Threads()
 
 
+class _OwnThreads(Executor):
+    """A new thread for each piece of work; the process does not wait for it at its end."""
+
+    def submit(self, work: Callable[..., Done], /, *given: Any, **named: Any) -> Future[Done]:
+        """Begin the work."""
+        done: Future[Done] = Future()
+
+        def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
+            try:
+                result = work(*given, **named)
+            except BaseException as raised:
+                done.set_exception(raised)
+            else:
+                done.set_result(result)
+
+        threading.Thread(target=run, name="atomic-handler", daemon=True).start()
+        return done
+
+
+_OWN_THREADS: Final = _OwnThreads()
+
+
 async def in_thread(context: Context, work: Callable[[], Done]) -> Done:
     """Do the work in a new thread: in a shared pool, workflows would keep their steps from running.
 
     It runs in `context`, which the thread has left when the result is there.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Done] = loop.create_future()
-
-    def settle(outcome: Callable[[], None]) -> None:
-        if not done.cancelled():
-            outcome()
-
-    def run() -> None:
-        try:
-            outcome = partial(done.set_result, context.run(work))
-        except BaseException as raised:
-            outcome = partial(done.set_exception, raised)
-        loop.call_soon_threadsafe(settle, outcome)
-
-    threading.Thread(target=run, name="atomic-handler", daemon=True).start()
-    return await done
+    return await asyncio.get_running_loop().run_in_executor(_OWN_THREADS, context.run, work)
 
 
 def build_of(given: str | None) -> str:

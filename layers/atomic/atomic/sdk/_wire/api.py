@@ -1,7 +1,6 @@
 """Atomic's API as flows: they turn arguments into requests, and decide which to repeat, for how long."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypedDict
@@ -22,6 +21,7 @@ from atomic.protocol.documents import (
     StepOutcome,
 )
 from atomic.protocol.enums import LIVE, OnLost
+from atomic.sdk._wire.in_process import clock
 from atomic.sdk._wire.repeats import REFUSED_S, between_waits_s, exchange
 from atomic.sdk._wire.transport import (
     Flow,
@@ -137,7 +137,7 @@ class Deadline:
     @classmethod
     def from_now(cls, timeout: Seconds | None, patience_s: float) -> "Deadline":
         """The limits of a call that begins now."""
-        return cls(time.monotonic(), None if timeout is None else seconds(timeout), patience_s)
+        return cls(clock()(), None if timeout is None else seconds(timeout), patience_s)
 
     @property
     def until_s(self) -> float:
