@@ -24,8 +24,9 @@ from atomic.application.sweep import recover
 from atomic.protocol import keys
 from atomic.runtime.driver import HORIZON_MS, Driver
 from atomic.runtime.polling import PollingNotifier
-from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
+from atomic.testing.local import SeededEntropy, open_registry
 from atomic.testing.virtual_time import EPOCH_MS
+from atomic.testing.watching import SilentTelemetry
 from simulation.network import (
     Crowds,
     EmbeddedWakeups,

@@ -50,7 +50,8 @@ from atomic.entrypoints.http_api.routes import handle
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.testing.endpoints import EndpointCall, EndpointReply, FunctionInvoker
-from atomic.testing.local import SeededEntropy, SilentTelemetry, open_registry
+from atomic.testing.local import SeededEntropy, open_registry
+from atomic.testing.watching import SilentTelemetry
 from contract.aws import TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_root, a_spec, incompressible
 from unit.strategies import ended
