@@ -11,8 +11,19 @@ from fastapi import FastAPI
 from flask import Flask
 from starlette.applications import Starlette
 
-from atomic.sdk import AsyncContext, Client, Context, NonRetryable, aws_lambda, fastapi, flask, starlette
+from atomic.sdk import (
+    AsyncContext,
+    Client,
+    Context,
+    NonRetryable,
+    aws_lambda,
+    django,
+    fastapi,
+    flask,
+    starlette,
+)
 from atomic.testing import DifferentReplayError, LocalAtomic, NoProgressError, NotReachedError, run
+from sdk import django_sites
 
 
 def in_local(story: Callable[[LocalAtomic], Awaitable[Any]], **options: Any) -> Any:
@@ -80,6 +91,41 @@ def test_an_application_of_each_framework_runs_in_virtual_time(
     began_s = time.monotonic()
     in_local(story, always_replay=always_replay)
     assert time.monotonic() - began_s < 30
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("site", [django_sites.Wsgi, django_sites.Asgi])
+def test_django_runs_in_virtual_time(site: Callable[[tuple[Any, ...]], Any], is_async: bool) -> None:
+    """Under ASGI, Django has one thread for what is called in the context of one request."""
+    endpoints = django.Endpoints("shop")
+    charged: list[int] = []
+
+    @endpoints.step
+    def charge(total: int) -> int:
+        charged.append(total)
+        return total
+
+    if is_async:
+
+        @endpoints.workflow
+        async def order(ctx: AsyncContext, total: int) -> int:
+            paid: int = await ctx.step(charge, total)
+            await ctx.sleep(timedelta(days=3))
+            return paid
+    else:
+
+        @endpoints.workflow
+        def order(ctx: Context, total: int) -> int:
+            paid: int = ctx.step(charge, total)
+            ctx.sleep(timedelta(days=3))
+            return paid
+
+    async def story(local: LocalAtomic) -> None:
+        local.serve(site(tuple(endpoints.urlpatterns)), base_url="http://127.0.0.1/shop")
+        run = await local.run("order", 7)
+        assert (run.status, run.result, charged) == ("succeeded", 7, [7])
+
+    in_local(story)
 
 
 def test_answers_come_in_order_and_errors_fail_attempts_or_steps() -> None:

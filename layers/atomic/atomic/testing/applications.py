@@ -3,16 +3,18 @@
 import asyncio
 import inspect
 import io
-from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any, Final, Literal
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from atomic.sdk._endpoints.endpoints import MountedEndpoints
+from atomic.sdk._wire.in_process import CURRENT
 from atomic.testing.endpoints import EndpointCall, EndpointReply
+from atomic.testing.virtual_time import CALL
 
 ApplicationKind = Literal["asgi", "wsgi", "lambda"]
-Application = Callable[[EndpointCall], Awaitable[EndpointReply]]
+Application = Callable[[EndpointCall], Coroutine[Any, Any, EndpointReply]]
 
 
 def application_of(served: Any, kind: ApplicationKind | None = None) -> Application:
@@ -29,7 +31,13 @@ def application_of(served: Any, kind: ApplicationKind | None = None) -> Applicat
     kind = kind or _kind_of(app)
 
     async def call(attempt: EndpointCall) -> EndpointReply:
-        return await _CALLS[kind](app, attempt)
+        # As under a server, a call has nothing of the context of the handler that posted it. (Django would
+        # run both in one thread, and the handler would wait for its own step.)
+        context = Context()
+        context.run(CURRENT.set, CURRENT.get())
+        context.run(CALL.set, CALL.get())
+        work = _CALLS[kind](app, attempt)
+        return await asyncio.get_running_loop().create_task(work, context=context)
 
     return call
 
