@@ -158,7 +158,8 @@ def environment(account: Aws) -> dict[str, str]:
         "ATOMIC_SCHEDULE_GROUP": GROUP,
         "ATOMIC_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "ATOMIC_RETENTION_DAYS": "30",
-        "ATOMIC_WAIT_MAX_MS": "300",
+        # The first request of a process takes most of a second beside other load.
+        "ATOMIC_WAIT_MAX_MS": "2000",
         "ATOMIC_STAGE": "test",
         "ATOMIC_PUBLIC_URL": "https://atomic.example",
         "ATOMIC_ALLOW_PRIVATE": "true",
@@ -199,7 +200,6 @@ def test_a_function_url_serves_the_api(stack: Stack) -> None:
     posted = gateway_event("POST", "/acme", base64.b64encode(json.dumps(document(stack)).encode()).decode())
     posted["headers"] |= {"authorization": f"Bearer {stack.key}"}
     answer = stack.api(at_function_url(posted | {"isBase64Encoded": True}, "abc"), None)
-    assert "response" in json.loads(answer["body"]), answer
     assert (answer["statusCode"], json.loads(answer["body"])["response"]) == (200, {"ok": True})
     read = gateway_event("GET", f"/acme/steps/{json.loads(answer['body'])['id']}", "")
     read["headers"] |= {"authorization": f"Bearer {stack.key}"}
