@@ -265,6 +265,28 @@ def test_always_replay_names_the_first_call_that_differs_between_replays() -> No
     assert "+step mail" in said
 
 
+def test_a_replay_that_ends_without_a_call_is_told() -> None:
+    endpoints = fastapi.Endpoints(FastAPI())
+    calls: list[int] = []
+
+    @endpoints.workflow
+    async def order(ctx: AsyncContext) -> str:
+        calls.append(1)
+        await ctx.step("charge")
+        if len(calls) < 3:
+            await ctx.step("mail")
+        return "done"
+
+    async def story(local: LocalAtomic) -> None:
+        local.serve(endpoints)
+        local.answer("charge", 1)
+        local.answer("mail", 1)
+        await local.run("order")
+
+    with pytest.raises(DifferentReplayError, match="call 3 ended without 'step mail', which call 2 had"):
+        in_local(story, always_replay=True)
+
+
 def test_what_is_no_application_is_refused_by_name() -> None:
     async def story(local: LocalAtomic) -> None:
         with pytest.raises(TypeError, match="dict cannot be called"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from atomic.domain.steps import Attempt, Step
-from atomic.sdk import HandlerCall, Hooks, Operation
+from atomic.sdk import Call, End, HandlerCall, Hooks, Operation
 
 Result = TypeVar("Result")
 # How many calls of one handler at one moment of virtual time change nothing, before the test fails.
@@ -132,6 +132,19 @@ class Replays(Hooks):
                 return
         self._differs(DifferentReplayError(_difference(operation, before, now, len(calls))))
 
+    def call_ended(self, call: HandlerCall, end: End) -> None:
+        """A call of a function has ended: one that succeeds has made all calls of the one before."""
+        with self._lock:
+            calls = self._calls.get(call.call.step_id, [])
+            if self._differs is None or len(calls) < 2 or end.outcome != "succeeded":
+                return
+            before, made = calls[-2], dict(calls[-1])
+            left = next((words for step_id, words in before if step_id not in made), None)
+            number = len(calls)
+        if left is not None:
+            what = f"Its call {number} ended without {left!r}, which call {number - 1} had called."
+            self._differs(DifferentReplayError(f"{_told(call.call)} {what}"))
+
 
 def _difference(
     operation: Operation, before: list[tuple[str, str]], now: list[tuple[str, str]], number: int
@@ -148,9 +161,13 @@ def _difference(
     was, became = before[place][1], now[place][1]
     what = f"{became!r} in place of {was!r}" if became != was else f"another {became!r} than before"
     return (
-        f"run {operation.call.run_id}: the workflow {operation.call.workflow_name!r} is not deterministic. "
-        f"Its call {number} made {what} as its call {place + 1} of the context:\n" + "\n".join(lines)
+        f"{_told(operation.call)} Its call {number} made {what} as its call {place + 1} of the context:\n"
+        + "\n".join(lines)
     )
+
+
+def _told(call: Call) -> str:
+    return f"run {call.run_id}: the workflow {call.workflow_name!r} is not deterministic."
 
 
 class Watch:
