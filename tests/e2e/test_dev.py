@@ -46,6 +46,17 @@ server.serve_forever()
 """
 
 
+@pytest.fixture(autouse=True)
+def _signals_are_heard() -> Iterator[None]:
+    """`nohup` and the `&` of a shell let a program ignore signals, and with it all that it starts."""
+    ignored = [each for each in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture
 def application(tmp_path: Path) -> Path:
     file = tmp_path / "application.py"
