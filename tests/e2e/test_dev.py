@@ -72,10 +72,7 @@ class Dev:
     """`atomic dev` with an application, and the lines that it has printed."""
 
     def __init__(self, folder: Path, *command: str, on_terminal: bool = False) -> None:
-        theirs = subprocess.PIPE
-        self._master = -1
-        if on_terminal:
-            self._master, theirs = pty.openpty()
+        self._output, theirs = pty.openpty() if on_terminal else os.pipe()
         self.process = subprocess.Popen(
             [*ATOMIC, "dev", "--port", "0", "--data-dir", str(folder / "data"), "--", *command],
             stdout=theirs,
@@ -83,10 +80,7 @@ class Dev:
             cwd=folder,
             env=environment(),
         )
-        if on_terminal:
-            os.close(theirs)
-        assert on_terminal or self.process.stdout is not None
-        self._output = self._master if on_terminal else self.process.stdout.fileno()  # type: ignore[union-attr]
+        os.close(theirs)
         self.said = ""
 
     def until(self, pattern: str) -> str:
@@ -106,10 +100,7 @@ class Dev:
         """End it and what it started, if it has not ended."""
         self.process.terminate()
         self.process.wait(WITHIN_S)
-        if self._master != -1:
-            os.close(self._master)
-        elif self.process.stdout is not None:
-            self.process.stdout.close()
+        os.close(self._output)
 
 
 @pytest.fixture

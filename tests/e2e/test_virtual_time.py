@@ -42,7 +42,7 @@ class Timed(Runtime):
         """Move the time."""
         return await self.dev("POST", "time/advance", target)
 
-    async def until(self, **wanted: Any) -> ApiReply:  # type: ignore[override]
+    async def until_state(self, **wanted: Any) -> ApiReply:
         """Move the time until a run has a state."""
         return await self.dev("POST", "time/until", wanted)
 
@@ -106,7 +106,7 @@ def test_retries_of_hours_come_at_times_that_are_known(virtual: AtomicServer) ->
         retry = {"count": 5, "backOff": 6 * HOUR_MS, "maxBackOff": DAY_MS}
         run_id = await runtime.in_background(document(url, retry=retry))
 
-        reply = await runtime.until(stepId=f"{run_id}-root")
+        reply = await runtime.until_state(stepId=f"{run_id}-root")
 
         assert (reply.status, reply.json["status"]) == (200, "succeeded")
         log = reply.json["attemptLog"]
@@ -128,14 +128,14 @@ def test_a_handler_that_waits_for_days_is_suspended_at_once(virtual: AtomicServe
 
         began_s = time.monotonic()
         run_id = await runtime.in_background(document(runtime.endpoint("/w", approval), key="k"))
-        waiting = await runtime.until(runId=run_id, status=["waiting"])
+        waiting = await runtime.until_state(runId=run_id, status=["waiting"])
         assert (waiting.json["run"]["status"], told, await runtime.now_ms()) == ("waiting", [504], 0)
         # It is also rechecked after a minute, but nothing happens then.
         assert after_ms((await runtime.dev("GET", "time")).json, "nextDue") == 3 * DAY_MS
         # A handler's post waits for 25 s by itself.
         assert time.monotonic() - began_s < 15
 
-        done = await runtime.until(runId=run_id, max=4 * DAY_MS)
+        done = await runtime.until_state(runId=run_id, max=4 * DAY_MS)
 
         assert (done.json["run"]["status"], told) == ("succeeded", [504, 424])
         assert after_ms(done.json["run"], "finishedAt") == 3 * DAY_MS
@@ -158,7 +158,7 @@ def test_nothing_is_due_while_a_run_waits_for_somebody(virtual: AtomicServer) ->
         url = runtime.endpoint("/w", approval)
         run_id = await runtime.in_background(document(runtime.endpoint("/parent", parent), key="p"))
         for _ in range(2):
-            stuck = await runtime.until(runId=run_id)
+            stuck = await runtime.until_state(runId=run_id)
             assert_problem(stuck, 408, "time-not-reached")
             assert "The run is waiting" in stuck.json["detail"]
             assert "needs something from outside" in stuck.json["detail"]
@@ -169,7 +169,7 @@ def test_nothing_is_due_while_a_run_waits_for_somebody(virtual: AtomicServer) ->
         assert (await runtime.get(f"/runs/{run_id}")).json["run"]["status"] == "waiting"
         event = {"workflowName": "w", "idempotencyKey": "k", "name": "approval", "result": "yes"}
         assert (await runtime.post("/events", event)).status == 200
-        assert (await runtime.until(runId=run_id)).json["run"]["status"] == "succeeded"
+        assert (await runtime.until_state(runId=run_id)).json["run"]["status"] == "succeeded"
         assert await runtime.now_ms() == 40 * DAY_MS + 60_000
 
     played(virtual, play)
@@ -313,7 +313,7 @@ def test_many_runs_are_moved_together(virtual: AtomicServer) -> None:
             await runtime.in_background(document(url, key=f"k{number}", retry=retry, delay=number))
             for number in range(30)
         ]
-        ended = await asyncio.gather(*(runtime.until(runId=run_id) for run_id in runs))
+        ended = await asyncio.gather(*(runtime.until_state(runId=run_id) for run_id in runs))
         assert {reply.json["run"]["status"] for reply in ended} == {"succeeded"}
         took = [after_ms(reply.json["run"], "finishedAt") for reply in ended]
         assert took == [number + (number % 3) * HOUR_MS for number in range(30)]
@@ -347,7 +347,7 @@ def test_signatures_and_metrics_are_of_real_time(virtual: AtomicServer) -> None:
         run_id = await runtime.in_background(
             document(url, key="k", retry={**retry, "maxBackOff": 20 * DAY_MS})
         )
-        reply = await runtime.until(runId=run_id)
+        reply = await runtime.until_state(runId=run_id)
         assert (reply.json["run"]["status"], len(verified)) == ("succeeded", 3)
         assert after_ms(reply.json["run"], "finishedAt") == 30 * DAY_MS
         text = (await runtime.request("GET", "/metrics")).body.decode()
@@ -396,20 +396,20 @@ def test_bad_input_is_named_with_the_cure(
 
 def test_what_is_not_reached_is_said_with_the_reason(virtual: AtomicServer) -> None:
     async def play(runtime: Timed) -> None:
-        unknown = await runtime.until(runId=f"run_{'0' * 32}")
+        unknown = await runtime.until_state(runId=f"run_{'0' * 32}")
         assert_problem(unknown, 404, "not-found")
         assert unknown.json["detail"] == "runId: this server has no such run."
         url = runtime.endpoint("/later", answer_ok)
         run_id = await runtime.in_background(document(url, key="k", delay=2 * HOUR_MS))
 
-        early = await runtime.until(runId=run_id, max=HOUR_MS)
+        early = await runtime.until_state(runId=run_id, max=HOUR_MS)
         assert_problem(early, 408, "time-not-reached")
         assert "`max` is over" in early.json["detail"]
         assert (early.json["status"], early.json["stepStatus"]) == (408, "pending")
         assert after_ms(early.json, "now") == HOUR_MS
         assert after_ms(early.json, "nextDue") == 2 * HOUR_MS
 
-        never = await runtime.until(runId=run_id, status=["waiting"])
+        never = await runtime.until_state(runId=run_id, status=["waiting"])
         assert_problem(never, 408, "time-not-reached")
         assert "The run is succeeded" in never.json["detail"]
         assert "nothing is due any more" in never.json["detail"]

@@ -12,8 +12,9 @@ from typing import Final
 
 import click
 
-from atomic.cli.dev_processes import Ended, Program, listening_port, served
+from atomic.cli.dev_ports import listening_port
 from atomic.cli.dev_runs import RunLines
+from atomic.entrypoints.embedded.child import Ended, Program, served
 from atomic.entrypoints.embedded.wiring import dev_signing_secret
 
 _TEST: Final = "test"
@@ -65,6 +66,10 @@ def dev(
     raise SystemExit(code)
 
 
+def _warn(warning: str) -> None:
+    click.echo(warning, err=True)
+
+
 def _end_in_order() -> None:
     """When somebody ends this command or closes its terminal, let it end what it started."""
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -87,7 +92,7 @@ def _without_dashes(command: tuple[str, ...]) -> tuple[str, ...]:
 def _test(command: Sequence[str], client_id: str, options: Sequence[str]) -> int:
     with ExitStack() as opened:
         folder = Path(opened.enter_context(TemporaryDirectory(prefix="atomic-")))
-        server = opened.enter_context(served(folder, ("--port", "0", "--virtual-time", *options)))
+        server = opened.enter_context(served(folder, ("--port", "0", "--virtual-time", *options), _warn))
         tests = opened.enter_context(Program.started(command, _environment(server.url, client_id, folder)))
         # Ctrl-C reaches the command as well, which ends in its own way.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -101,7 +106,7 @@ def _develop(
     command: Sequence[str], client_id: str, options: Sequence[str], data_dir: Path, *, as_json: bool
 ) -> int:
     with ExitStack() as opened:
-        server = opened.enter_context(served(data_dir, options))
+        server = opened.enter_context(served(data_dir, options, _warn))
         lines = RunLines(server.url, client_id, as_json=as_json or not sys.stdout.isatty())
         lines.say(f"Atomic listens on {server.url}; dashboard: {server.url}/dashboard#/{client_id}")
         application = None

@@ -1,7 +1,7 @@
 """Answers that a test gives in place of endpoints."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from atomic.sdk.errors import NonRetryable
@@ -28,7 +28,7 @@ class Answers:
         """Answer an attempt."""
         self.calls.append(call)
         answer = self._answers[min(len(self.calls), len(self._answers)) - 1]
-        if isinstance(answer, Callable):  # type: ignore[arg-type] # typed as a special form
+        if callable(answer):
             answer = answer(call)
         if isinstance(answer, EndpointReply):
             return answer

@@ -1,21 +1,19 @@
 """A server of its own process, in virtual time, that a test leads over HTTP."""
 
 import json
-import subprocess
-import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import IO, Any, Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from atomic.entrypoints.embedded.child import served
 
 # Longer than the server's own limit for moving the time.
 _ANSWER_WITHIN_S: Final = 120.0
-_START_WITHIN_S: Final = 30.0
-_END_WITHIN_S: Final = 20.0
 # The server is on this machine, so no proxy is asked.
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -86,32 +84,8 @@ def server_in_time(*options: str) -> Iterator[ServerInTime]:
 
     `options` are further ones of `atomic serve`. Raises RuntimeError with its log, if it does not start.
     """
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
-        command = [sys.executable, "-m", "atomic.cli", "serve", "--dev", "--virtual-time", "--port", "0"]
-        # To a file: a pipe that nobody reads fills, and then the server waits.
-        with subprocess.Popen(  # noqa: S603 - this interpreter
-            [*command, "--data-dir", folder, *options], stderr=log
-        ) as process:
-            try:
-                yield ServerInTime(_address(process, log))
-            finally:
-                process.terminate()
-                try:
-                    process.wait(_END_WITHIN_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-
-
-def _address(process: "subprocess.Popen[bytes]", log: IO[str]) -> str:
-    """The URL in the server's log."""
-    until_s = time.monotonic() + _START_WITHIN_S
-    while process.poll() is None and time.monotonic() < until_s:
-        log.seek(0)
-        for line in log.read().splitlines():
-            with suppress(ValueError):
-                record = json.loads(line)
-                if record.get("message") == "listening":
-                    return str(record["url"])
-        time.sleep(0.02)
-    log.seek(0)
-    raise RuntimeError(f"the server did not start:\n{log.read()}")
+    with (
+        TemporaryDirectory() as folder,
+        served(Path(folder), ("--virtual-time", "--port", "0", *options)) as server,
+    ):
+        yield ServerInTime(server.url)

@@ -1,4 +1,4 @@
-"""The processes of `atomic dev`: a server, and the command beside it. They end with it, in order."""
+"""Programs beside this one: a server of Atomic, or any command. They end with it, in order."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,10 @@ from typing import Any, Final
 _ENDS_WITHIN_S: Final = 10.0
 _READY_WITHIN_S: Final = 30.0
 _SAID_LINES: Final = 20
-# State of a listening socket in /proc/net/tcp (include/net/tcp_states.h of Linux).
-_LISTEN: Final = "0A"
 _LOWER_LEVELS: Final = {"DEBUG", "INFO"}
 
 
-class Ended(Exception):
+class Ended(RuntimeError):
     """A process did not start, or ended too early; the text says why."""
 
 
@@ -90,10 +88,11 @@ class Program:
 
 
 class Served(Program):
-    """A server of Atomic that listens. Its warnings are passed on."""
+    """A server of Atomic at `url`. `warn` gets its warnings, in words."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], warn: Callable[[str], None]) -> None:
         super().__init__(process, is_own_group=True)
+        self._warn = warn
         self.url = ""
         self._is_ready = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -118,54 +117,27 @@ class Served(Program):
             elif record.get("level") not in _LOWER_LEVELS:
                 self._said.append(text.removeprefix("Error: "))
                 if self.url:
-                    sys.stderr.write(f"{_in_words(record) or text}\n")
+                    self._warn(_in_words(record) or text)
         self._is_ready.set()
 
 
+def _say_nothing(_warning: str) -> None:
+    pass
+
+
 @contextmanager
-def served(data_dir: Path, options: Sequence[str]) -> Iterator[Served]:
+def served(
+    data_dir: Path, options: Sequence[str], warn: Callable[[str], None] = _say_nothing
+) -> Iterator[Served]:
     """A server for development that listens. Raises Ended."""
     command = [sys.executable, "-m", "atomic.cli", "serve", "--dev", "--data-dir", str(data_dir), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    server = Served(process)
+    server = Served(process, warn)
     try:
         server.await_ready()
         yield server
     finally:
         server.end()
-
-
-def listening_port(pid: int) -> int | None:
-    """A TCP port on which the process, or one that it started, listens; None while there is none.
-
-    0 where that cannot be found out: it needs the files of Linux in /proc.
-    """
-    if not Path("/proc/net/tcp").exists():
-        return 0
-    sockets = {link for each in _family(pid) for link in _sockets(each)}
-    ports = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTEN and f"socket:[{fields[9]}]" in sockets:
-                    ports.append(int(fields[1].rpartition(":")[2], 16))
-    return min(ports, default=None)
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _family(int(child))
-
-
-def _sockets(pid: int) -> Iterator[str]:
-    with suppress(OSError):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                yield os.readlink(link)
 
 
 def _record(line: str) -> dict[str, Any]:
