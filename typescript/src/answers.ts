@@ -1,14 +1,7 @@
 /** The answer of an endpoint: a result, an error, or the steps that it waits for. */
 
 import { UnreadableError } from "./call.ts";
-import {
-  AtomicError,
-  CancelledError,
-  NoAnswerError,
-  NotFinishedError,
-  RefusedError,
-  StepFailedError,
-} from "./errors.ts";
+import { AtomicError, NoAnswerError, NotFinishedError, RefusedError, StepFailedError } from "./errors.ts";
 import { writeJson } from "./json.ts";
 
 /** Throw it in an endpoint when another attempt would be useless: the step fails at once. */
@@ -88,7 +81,7 @@ export function failure(error: unknown): Response {
     };
     return problem(500, error.message, NO_RETRY, { ...step, type: "urn:atomic:problem:step-failed" });
   }
-  if (error instanceof CancelledError || error instanceof AtomicError) {
+  if (error instanceof AtomicError) {
     return problem(500, error.message, NO_RETRY);
   }
   const types = typesOf(error).slice(0, ERROR_TYPES_MAX).join(", ");

@@ -10,7 +10,7 @@ import type { Call } from "./call.ts";
 import { canonicalJson } from "./canonical.ts";
 import { type StepOptions, stepMembers } from "./client.ts";
 import { type Duration, milliseconds } from "./durations.ts";
-import { AtomicError, CancelledError, RefusedError, StepFailedError } from "./errors.ts";
+import { AtomicError, CancelledError, NotFinishedError, RefusedError, StepFailedError } from "./errors.ts";
 import type { ApiAnswer, Connection } from "./http.ts";
 import { sha256, stepId, stepKey } from "./identity.ts";
 
@@ -266,9 +266,10 @@ export class Context {
       outcome = { error };
     } finally {
       this.#active--;
+      // Also after an outcome: the handler may have nothing left to do but to wait for other steps.
+      this.#hangSoon();
     }
     if (outcome === undefined) {
-      this.#hangSoon();
       return new Promise(() => undefined);
     }
     this.#resolved(planned);
@@ -325,11 +326,13 @@ export class Context {
     if (answer.status === 200) {
       return { response: (answer.document as { response: unknown }).response };
     }
-    if (answer.status === 504 || answer.status === 202) {
+    const error = this.#connection.errorOf(answer);
+    // A gateway's own 504 names no step: the server may never have got the post.
+    if (error instanceof NotFinishedError && error.stepId !== undefined) {
       this.#parked.add(id);
       return undefined;
     }
-    throw this.#connection.errorOf(answer);
+    throw error;
   }
 
   #headers(): Record<string, string> {

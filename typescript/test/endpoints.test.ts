@@ -78,6 +78,16 @@ describe("a workflow whose server does not answer", () => {
   });
 });
 
+describe("a workflow behind a gateway that gives up", () => {
+  it("is called again, and waits for no step that the server may not know", async () => {
+    const gateway = async (): Promise<Response> => new Response("Gateway Timeout", { status: 504 });
+    const behind = endpoints({ atomic: { url: "http://a.example", fetch: gateway } });
+    behind.workflow("order", async (ctx) => ctx.step("greet"));
+    const response = await behind.fetch(called("order"));
+    expect([response.status, response.headers.get("atomic-refused")]).toEqual([503, "true"]);
+  });
+});
+
 describe("what is no call of Atomic", () => {
   it.each<[string, Request, number]>([
     ["an unknown path", called("other"), 404],

@@ -114,6 +114,24 @@ describe("a workflow", () => {
     });
   });
 
+  const branching = app.workflow("branching", async (ctx, key: string) => {
+    counted(`branching ${key}`);
+    const branch = async (): Promise<number> => {
+      await ctx.step(flaky, key, { retry: { backOff: 300, jitter: "none" } });
+      return ctx.step(add, { a: 1, b: 1 });
+    };
+    const [, sum] = await Promise.all([ctx.sleep(1500), branch()]);
+    return sum;
+  });
+
+  it("is suspended again when a branch ends while another one still waits", async () => {
+    const key = randomUUID();
+    const outcome = await atomic.start(branching.at(url), key, { key, timeout: "10s" });
+    expect(outcome.response).toBe(2);
+    const { root } = await atomic.get(outcome.runId);
+    expect(root.attemptLog.map((attempt) => attempt.outcome)).toEqual(["suspended", "suspended", "succeeded"]);
+  });
+
   const kept = app.workflow("kept", async (ctx, key: string) => {
     const id = await ctx.uuid();
     const at = await ctx.now();
