@@ -24,8 +24,8 @@ PLAYED = (
     "without-sdk.md",
 )
 
-# Its programs need Node: tests/typescript plays it.
-PLAYED_ELSEWHERE = ("typescript.md",)
+# Their programs need Node: tests/typescript plays them.
+PLAYED_ELSEWHERE = ("quickstart-typescript.md", "typescript.md")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")

@@ -16,6 +16,7 @@ from docs.pages import DOCS, blocks_of, play
 from docs.terminal import terminal
 
 PACKAGE: Final = Path(__file__).parents[2] / "typescript"
+README: Final = DOCS.parent / "README.md"
 TOOLS: Final = PACKAGE / "node_modules"
 pytestmark = [
     pytest.mark.skipif(shutil.which("npm") is None, reason="no Node here: install Node 20.9 or newer"),
@@ -23,6 +24,7 @@ pytestmark = [
         not TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
     ),
 ]
+PAGES: Final = ("quickstart-typescript.md", "typescript.md")
 # Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
 NODE: Final = """#!/bin/sh
 case "$1" in
@@ -39,6 +41,15 @@ def run(*command: str, folder: Path = PACKAGE) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def use_typescript(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `node x.ts` run in this test, whatever the version of Node."""
+    shim = folder / "bin" / "node"
+    shim.parent.mkdir()
+    shim.write_text(NODE.format(tools=TOOLS, node=shutil.which("node")))
+    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="module")
@@ -99,24 +110,42 @@ def test_it_is_imported_and_required(installed: Path, code: str, name: str, expo
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
-def test_the_guide_runs_as_shown(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shim = tmp_path / "bin" / "node"
-    shim.parent.mkdir()
-    shim.write_text(NODE.format(tools=TOOLS, node=shutil.which("node")))
-    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_runs_as_shown(
+    name: str, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_typescript(tmp_path, monkeypatch)
     page = tmp_path / "page"
     shutil.copytree(installed, page)
     with terminal(page) as opened:
-        assert play(DOCS / "typescript.md", opened) > 0
+        assert play(DOCS / name, opened) > 0
 
 
-def test_the_guide_is_typed(installed: Path, tmp_path: Path) -> None:
-    for block in blocks_of(DOCS / "typescript.md"):
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the terminal uses curl")
+def test_the_program_of_the_readme_runs(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_typescript(tmp_path, monkeypatch)
+    [program] = [block.text for block in blocks_of(README) if block.language == "ts"]
+    page = tmp_path / "page"
+    shutil.copytree(installed, page)
+    with terminal(page) as opened:
+        opened.save("users.ts", program, appended=False)
+        opened.type("atomic serve --dev")
+        opened.type("node users.ts")
+        started = opened.type(
+            "atomic start create http://127.0.0.1:9000/users/create --key ada-1 --payload '\"ada\"'"
+        )
+    assert json.loads(started) == {"user": {"id": "ada-1", "name": "ada"}, "mail": "Welcome, ada"}
+
+
+@pytest.mark.parametrize("name", [*PAGES, "../README.md"])
+def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
+    for block in blocks_of(DOCS / name):
         if block.language == "ts":
             head, _, _ = block.text.partition("\n")
-            name = head.removeprefix("// ").removesuffix(", continued")
-            with (tmp_path / name).open("a") as file:
+            shown = head.removeprefix("// ").removesuffix(", continued")
+            with (tmp_path / shown).open("a") as file:
                 file.write(block.text)
     shutil.copytree(installed / "node_modules", tmp_path / "node_modules")
     (tmp_path / "node_modules" / "@types").symlink_to(TOOLS / "@types")
