@@ -1,7 +1,14 @@
 /** The answer of an endpoint: a result, an error, or the steps that it waits for. */
 
 import { UnreadableError } from "./call.ts";
-import { AtomicError, NoAnswerError, NotFinishedError, RefusedError, StepFailedError } from "./errors.ts";
+import {
+  AtomicError,
+  CancelledError,
+  NoAnswerError,
+  NotFinishedError,
+  RefusedError,
+  StepFailedError,
+} from "./errors.ts";
 import { writeJson } from "./json.ts";
 
 /** Throw it in an endpoint when another attempt would be useless: the step fails at once. */
@@ -24,8 +31,10 @@ export class RetryAfter extends Error {
 const NO_RETRY = { "atomic-no-retry": "true" };
 const ERROR_TYPE = /^[A-Za-z0-9_]{1,100}$/;
 const ERROR_TYPES_MAX = 20;
+// What the answer for a step that failed says of it.
+const TOLD = /^(id|step|attempts$|last|response$)/;
 // Proxies accept about 4 KiB of headers. One of the steps is enough for the handler to be called again.
-const NAMED_MAX = 40;
+export const NAMED_MAX = 40;
 const BUSY: ReadonlySet<string> = new Set(["too-many-requests", "unavailable", "storage-full"]);
 
 /** 200 with a result. Throws SerializationError. */
@@ -33,13 +42,12 @@ export function success(result: unknown, what: string): Response {
   return new Response(writeJson(result ?? null, what), { headers: { "content-type": "application/json" } });
 }
 
-/** 202: the endpoint is called again when any of these steps has settled, or all of them. */
-export function suspension(stepIds: readonly string[], wake: "any" | "all"): Response {
-  const headers: Record<string, string> = { "atomic-waiting-for": stepIds.slice(0, NAMED_MAX).join(", ") };
-  if (wake === "all") {
-    headers["atomic-wake"] = wake;
-  }
-  return new Response(null, { status: 202, headers });
+/** 202: the endpoint is called again when these steps have ended as `wake` says (default: any of them). */
+export function suspension(stepIds: readonly string[], wake: Readonly<Record<string, string>> = {}): Response {
+  return new Response(null, {
+    status: 202,
+    headers: { "atomic-waiting-for": stepIds.slice(0, NAMED_MAX).join(", "), ...wake },
+  });
 }
 
 /** Whether an error is no outcome of a step: a replay may not meet it. */
@@ -51,8 +59,14 @@ export function isTransient(error: unknown): boolean {
   );
 }
 
-/** The answer for an error of an endpoint. */
-export function failure(error: unknown): Response {
+/** The answer for an error of an endpoint. `isCancelled`: it was called because its run is cancelled. */
+export function failure(error: unknown, isCancelled = false): Response {
+  if (error instanceof Response) {
+    return error;
+  }
+  if (isCancelled && error instanceof CancelledError && error.code === "run-cancelled") {
+    return problem(409, error.message, { "atomic-cancelled": "true" });
+  }
   if (error instanceof UnreadableError) {
     return problem(error.status, error.message, error.status === 400 ? NO_RETRY : {});
   }
@@ -66,19 +80,8 @@ export function failure(error: unknown): Response {
     return problem(503, messageOf(error), { "atomic-refused": "true" });
   }
   if (error instanceof StepFailedError) {
-    const { id, stepName, stepInvokeUrl, attempts, lastError, lastErrorKind, lastErrorType, lastStatus, response } =
-      error.failure;
-    const step = {
-      id,
-      stepName,
-      stepInvokeUrl,
-      attempts,
-      lastError,
-      lastErrorKind,
-      lastErrorType,
-      lastStatus,
-      response,
-    };
+    const members = Object.entries(error.failure).filter(([name]) => TOLD.test(name));
+    const step = Object.fromEntries(members);
     return problem(500, error.message, NO_RETRY, { ...step, type: "urn:atomic:problem:step-failed" });
   }
   if (error instanceof AtomicError) {

@@ -1,7 +1,7 @@
 /** One call of an endpoint by Atomic. */
 
 import { SerializationError } from "./errors.ts";
-import { SignatureRefusedError, type Verifier, verify } from "./signatures.ts";
+import type { SignatureRefusedError, SignedCall } from "./signatures.ts";
 
 /** What an endpoint is told of its call. */
 export interface Call {
@@ -12,6 +12,10 @@ export interface Call {
   readonly idempotencyKey: string;
   /** From 1. */
   readonly attempt: number;
+  /** Whether the run is being cancelled, and this call of its workflow may undo what earlier ones did. */
+  readonly isCancelled: boolean;
+  /** The root of the run that goes on as this one. */
+  readonly continuedFrom: string | undefined;
   /** The URL that was called, without its query. */
   readonly url: string;
   /** What was sent with it; a handler sends these with what it posts. */
@@ -30,15 +34,18 @@ export class UnreadableError extends Error {
   }
 }
 
-/** What reads a request: the verifiers of signatures (none: no check), the base URL if it is known, and the clock. */
+/** Accepts a call, and resolves to the URL for which it was signed. Rejects with SignatureRefusedError. */
+export type Check = (call: SignedCall, path: string) => Promise<string>;
+
+/** What reads a request: the check of its signature, if there is one, and the base URL, if it is known. */
 export interface Reading {
-  readonly verifiers: readonly Verifier[];
+  readonly check: Check | undefined;
   readonly baseUrl: string;
   readonly parse: (json: string) => unknown;
 }
 
 /** The call and its payload. Throws UnreadableError. */
-export async function readCall(request: Request, { verifiers, baseUrl, parse }: Reading): Promise<[Call, unknown]> {
+export async function readCall(request: Request, { check, baseUrl, parse }: Reading): Promise<[Call, unknown]> {
   if (request.bodyUsed) {
     const cure = "let it pass the body on as it came (in Express: before express.json())";
     throw new UnreadableError(400, `A parser has read the body, and its signature cannot be checked: ${cure}.`);
@@ -46,13 +53,11 @@ export async function readCall(request: Request, { verifiers, baseUrl, parse }: 
   const body = new Uint8Array(await request.arrayBuffer());
   const sent = new URL(request.url);
   let signedUrl = "";
-  if (verifiers.length > 0) {
-    try {
-      const call = { headers: request.headers, body };
-      signedUrl = await verify(verifiers, call, decodeURIComponent(sent.pathname), Date.now() / 1000);
-    } catch (error) {
-      throw error instanceof SignatureRefusedError ? new UnreadableError(401, error.message) : error;
-    }
+  try {
+    signedUrl = (await check?.({ headers: request.headers, body }, decodeURIComponent(sent.pathname))) ?? "";
+  } catch (error) {
+    const isRefused = (error as Partial<SignatureRefusedError>).code === "signature-refused";
+    throw isRefused ? new UnreadableError(401, (error as Error).message) : error;
   }
   const envelope = document(body, parse);
   const header = (name: string): string => request.headers.get(name) ?? "";
@@ -63,6 +68,8 @@ export async function readCall(request: Request, { verifiers, baseUrl, parse }: 
     workflowName: text(workflowName),
     idempotencyKey: text(idempotencyKey),
     attempt: typeof attempt === "number" ? attempt : foreign(),
+    isCancelled: envelope.cancelled === true,
+    continuedFrom: typeof envelope.continuedFrom === "string" ? envelope.continuedFrom : undefined,
     url: baseUrl === "" ? signedUrl.split("?")[0] || sent.origin + sent.pathname : baseUrl + sent.pathname,
     attemptToken: header("atomic-attempt-token"),
     traceparent: header("traceparent"),

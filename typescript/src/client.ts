@@ -3,7 +3,7 @@
 import type { RunDocument, RunSummary, Status, StepDocument, StepOutcome } from "./documents.ts";
 import { type Duration, milliseconds } from "./durations.ts";
 import { checkSucceeded, NotFinishedError } from "./errors.ts";
-import { type ApiAnswer, Connection, type ConnectionOptions, pause, spread } from "./http.ts";
+import { type ApiAnswer, Connection, type ConnectionOptions, documentOf, pause, read, spread } from "./http.ts";
 import { writeJson } from "./json.ts";
 
 /** A workflow as a client sees it: the name of its runs, and the URL of its endpoint. */
@@ -142,7 +142,7 @@ export class Atomic {
         signal: options.signal,
       });
       if (answer.status === 200 || (answer.status === 202 && limit.isNone)) {
-        const outcome = this.#connection.read<StepOutcome<Output>>(answer);
+        const outcome = read<StepOutcome<Output>>(this.#connection, answer);
         const next = outcome.continuedAs;
         return next == null || limit.isNone ? outcome : this.#wait<Output>(next, limit);
       }
@@ -164,7 +164,7 @@ export class Atomic {
     let last: (RunDocument & { next: string | null }) | undefined;
     const steps: StepDocument[] = [];
     while (path !== null) {
-      last = await this.#connection.document<RunDocument & { next: string | null }>({ method: "GET", path });
+      last = await documentOf<RunDocument & { next: string | null }>(this.#connection, { method: "GET", path });
       steps.push(...last.steps);
       path = last.next;
     }
@@ -174,7 +174,7 @@ export class Atomic {
 
   /** Read a step with its attempts, whatever its state. */
   step(stepId: string): Promise<StepDocument> {
-    return this.#connection.document({ method: "GET", path: this.#connection.path("steps", stepId) });
+    return documentOf(this.#connection, { method: "GET", path: this.#connection.path("steps", stepId) });
   }
 
   /** List runs, newest first. A filter that is left out selects all. */
@@ -183,7 +183,7 @@ export class Atomic {
     const query = new URLSearchParams({ ...wanted, limit: `${Math.min(limit, 100)}` });
     let path: string | null = `${this.#connection.path("runs")}?${query}`;
     while (path !== null && found.length < limit) {
-      const page: { runs: RunSummary[]; next: string | null } = await this.#connection.document({
+      const page: { runs: RunSummary[]; next: string | null } = await documentOf(this.#connection, {
         method: "GET",
         path,
       });
@@ -226,11 +226,11 @@ export class Atomic {
   #event({ workflowName, key, name, number = 1 }: EventAddress, outcome: string): Promise<EventOutcome> {
     const address = { workflowName, idempotencyKey: key, name: number === 1 ? name : `${name}#${number}` };
     const body = `${JSON.stringify(address).slice(0, -1)},${outcome}}`;
-    return this.#connection.document({ method: "POST", path: this.#connection.path("events"), body });
+    return documentOf(this.#connection, { method: "POST", path: this.#connection.path("events"), body });
   }
 
   #act<Document>(what: "runs" | "steps", id: string, action: string, body = "{}"): Promise<Document> {
-    return this.#connection.document({ method: "POST", path: this.#connection.path(what, id, action), body });
+    return documentOf(this.#connection, { method: "POST", path: this.#connection.path(what, id, action), body });
   }
 
   async #wait<Output>(stepId: string, limit: Limit): Promise<StepDocument<Output>> {
@@ -238,7 +238,7 @@ export class Atomic {
       const waitMs = Math.round(Math.min(limit.leftMs(), WAIT_MAX_MS));
       const sentMs = performance.now();
       const path = `${this.#connection.path("steps", id)}?wait=${waitMs}`;
-      const step = await this.#connection.document<StepDocument<Output>>({
+      const step = await documentOf<StepDocument<Output>>(this.#connection, {
         method: "GET",
         path,
         waitMs,

@@ -1,13 +1,14 @@
 /** Functions as endpoints, on the web's own Request and Response. */
 
-import { failure, NonRetryable, RetryAfter, success, suspension } from "./answers.ts";
-import { type Call, readCall, UnreadableError } from "./call.ts";
+import { failure, NonRetryable, RetryAfter, success } from "./answers.ts";
+import { type Call, type Check, readCall, UnreadableError } from "./call.ts";
+import { Calls, type Logger } from "./calls.ts";
 import type { WorkflowReference } from "./client.ts";
-import { Context, type Jsonify, type Served } from "./context.ts";
-import { AtomicError } from "./errors.ts";
+import type { CoreContext, Jsonify, Served } from "./core_context.ts";
+import { AtomicError, CancelledError } from "./errors.ts";
 import { Connection, type ConnectionOptions, variable } from "./http.ts";
 import { parseJson } from "./json.ts";
-import { type Verifier, verifier } from "./signatures.ts";
+import type { Scope } from "./scope.ts";
 
 /** Options of endpoints. What is left out comes from the environment. */
 export interface EndpointsOptions {
@@ -24,6 +25,8 @@ export interface EndpointsOptions {
   readonly waitMs?: number;
   /** Which build of the application this is (default: `ATOMIC_BUILD`). Each answer tells it to Atomic. */
   readonly build?: string;
+  /** Where `ctx.logger` writes (default: `console`). */
+  readonly logger?: Logger;
 }
 
 /** A served function; `at(url)` is what a client starts: `url` is that of the folder in which it is served. */
@@ -31,15 +34,28 @@ export interface Endpoint<Input, Output> extends Served<Input, Output> {
   readonly at: (url: string) => WorkflowReference<Input, Jsonify<Output>>;
 }
 
+interface Prepared {
+  readonly check: Promise<Check> | undefined;
+  readonly connection: Connection;
+  readonly baseUrl: string;
+  readonly build: string;
+}
+
 type Handler = (call: Call, payload: unknown) => Promise<Response>;
 
-/** Functions that are served below one URL, each under its name. */
-export class Endpoints {
-  readonly #handlers = new Map<string, Handler>();
-  readonly #options: EndpointsOptions;
-  #prepared: { verifiers: Verifier[]; connection: Connection; baseUrl: string; build: string } | undefined;
+/** What the workflows of an application are called with. */
+export type ContextOf<Context extends CoreContext> = new (calls: Calls, scope: Scope) => Context;
 
-  constructor(options: EndpointsOptions = {}) {
+/** Functions that are served below one URL, each under its name. */
+export class Endpoints<Context extends CoreContext = CoreContext> {
+  readonly #handlers = new Map<string, Handler>();
+  readonly #context: ContextOf<Context>;
+  readonly #options: EndpointsOptions;
+  #prepared: Prepared | undefined;
+
+  /** @internal */
+  constructor(context: ContextOf<Context>, options: EndpointsOptions) {
+    this.#context = context;
     this.#options = options;
   }
 
@@ -58,9 +74,12 @@ export class Endpoints {
     name: string,
     handler: (payload: Input, call: Call) => Output | Promise<Output>,
   ): Endpoint<Input, Output> {
-    return this.#serve(name, async (call, payload) =>
-      success(await handler(payload as Input, call), `the result of ${name}`),
-    );
+    return this.#serve(name, async (call, payload) => {
+      if (call.isCancelled) {
+        return failure(new CancelledError("run-cancelled", "A step has nothing to undo."), true);
+      }
+      return success(await handler(payload as Input, call), `the result of ${name}`);
+    });
   }
 
   /** Serve a function as a workflow. It is called again and again, and gets the results of the steps that are done. */
@@ -69,12 +88,17 @@ export class Endpoints {
     handler: (context: Context, payload: Input) => Promise<Output>,
   ): Endpoint<Input, Output> {
     return this.#serve(name, async (call, payload) => {
-      const context = new Context(call, this.#prepare().connection, this.#options.waitMs ?? 15_000);
-      const end = await context.settle(() => handler(context, payload as Input));
-      if ("result" in end) {
-        return success(end.result, `the result of ${name}`);
+      const calls = new Calls(call, this.#prepare().connection, this.#options.waitMs ?? 15_000, this.#options.logger);
+      const context = new this.#context(calls, calls.root);
+      try {
+        const end = await calls.settle(async () => handler(context, payload as Input));
+        if ("result" in end) {
+          return success(end.result, `the result of ${name}`);
+        }
+        return end.cause === undefined ? calls.suspended() : failure(end.cause);
+      } catch (error) {
+        return this.#failed(error, call);
       }
-      return end.cause === undefined ? suspension(end.waitingFor, "any") : failure(end.cause);
     });
   }
 
@@ -100,25 +124,27 @@ export class Endpoints {
       return new Response("Atomic calls by POST.", { status: 405, headers: { allow: "POST" } });
     }
     try {
-      const { verifiers, baseUrl } = this.#prepare();
-      const [call, payload] = await readCall(request, {
-        verifiers,
-        baseUrl,
-        parse: this.#options.atomic?.parse ?? parseJson,
-      });
+      const { check, baseUrl } = this.#prepare();
+      const parse = this.#options.atomic?.parse ?? parseJson;
+      const [call, payload] = await readCall(request, { check: await check, baseUrl, parse });
       return await handler(call, payload);
     } catch (error) {
-      if (isUnexpected(error)) {
-        console.error(`${pathname} failed:`, error);
-      }
-      return failure(error);
+      return this.#failed(error);
     }
   }
 
+  #failed(error: unknown, call?: Call): Response {
+    if (![UnreadableError, AtomicError, NonRetryable, RetryAfter].some((kind) => error instanceof kind)) {
+      console.error(`A handler of step ${call?.stepId ?? "?"} failed:`, error);
+    }
+    return failure(error, call?.isCancelled);
+  }
+
   /** What the environment says is read at the first call, when it is complete in every runtime. */
-  #prepare(): { verifiers: Verifier[]; connection: Connection; baseUrl: string; build: string } {
+  #prepare(): Prepared {
+    const secrets = this.#options.secrets ?? variable("ATOMIC_SIGNING_SECRET")?.split(/\s+/) ?? [];
     this.#prepared ??= {
-      verifiers: (this.#options.secrets ?? variable("ATOMIC_SIGNING_SECRET")?.split(/\s+/) ?? []).map(verifier),
+      check: secrets.length === 0 ? undefined : checkBy(secrets),
       connection: new Connection(this.#options.atomic),
       baseUrl: (this.#options.baseUrl ?? variable("ATOMIC_BASE_URL") ?? "").replace(/\/+$/, ""),
       build: this.#options.build ?? variable("ATOMIC_BUILD") ?? "",
@@ -127,11 +153,9 @@ export class Endpoints {
   }
 }
 
-function isUnexpected(error: unknown): boolean {
-  return ![UnreadableError, AtomicError, NonRetryable, RetryAfter].some((kind) => error instanceof kind);
-}
-
-/** Functions that are served below one URL. */
-export function endpoints(options: EndpointsOptions = {}): Endpoints {
-  return new Endpoints(options);
+/** The check of signatures is loaded only where calls are checked. */
+async function checkBy(secrets: readonly string[]): Promise<Check> {
+  const { verifier, verify } = await import("./signatures.ts");
+  const verifiers = secrets.map(verifier);
+  return (call, path) => verify(verifiers, call, path, Date.now() / 1000);
 }

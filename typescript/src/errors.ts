@@ -6,7 +6,9 @@
  * ├── NotFinishedError      the caller's own limit is over; the step goes on
  * ├── StepFailedError       the step failed: `step-failed`, `event-expired`, `heartbeat-missed`, `event-rejected`,
  * │                         `run-failed`, `run-differs`, `run-cycle`
- * ├── CancelledError        `cancelled`, `step-cancelled`
+ * ├── CancelledError        `cancelled`, `step-cancelled`, `run-cancelled`
+ * ├── ConditionNotMetError  `ctx.until` has no attempt or no time left
+ * ├── SagaFailedError       what a saga called is undone
  * ├── SerializationError    a value would not come back from JSON unchanged
  * └── RefusedError          the API refused the request: `invalid-request`, `not-found`, `payload-mismatch`, …
  */
@@ -87,6 +89,39 @@ export interface StepFailure {
 /** The run or the step was cancelled. To run it again, start it with a new key. */
 export class CancelledError extends AtomicError {
   override readonly name = "CancelledError";
+}
+
+/** What `ctx.until` waits for did not come about in time. */
+export class ConditionNotMetError extends AtomicError {
+  override readonly name = "ConditionNotMetError";
+
+  /** `attempts`: how often it was checked; `state`: what the last check found. */
+  constructor(
+    message: string,
+    readonly attempts: number,
+    readonly state: unknown,
+  ) {
+    super("condition-not-met", message);
+  }
+}
+
+/** What a saga called is undone, except where an undo failed: those are dead letters. */
+export class SagaFailedError extends AtomicError {
+  override readonly name = "SagaFailedError";
+
+  /** `because`: the error that ended the saga, as it was recorded; `errors`: those of undos that failed. */
+  constructor(
+    saga: string,
+    readonly because: string,
+    readonly errors: readonly unknown[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      "saga-failed",
+      `${saga} was undone: ${because}.${errors.map((each) => ` An undo failed: ${each}`).join("")}`,
+      options,
+    );
+  }
 }
 
 /** A value cannot be stored unchanged; the message says where and what to change. */

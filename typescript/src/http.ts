@@ -89,22 +89,6 @@ export class Connection {
     }
   }
 
-  /** The document of a successful answer; throws the error of any other. */
-  async document<Document>(request: ApiRequest): Promise<Document> {
-    return this.read<Document>(await this.exchange(request));
-  }
-
-  /** The document of an answer; throws the error of one without success. */
-  read<Document>(answer: ApiAnswer): Document {
-    if (answer.status !== 200 && answer.status !== 202) {
-      throw this.errorOf(answer);
-    }
-    if (typeof answer.document !== "object" || answer.document === null) {
-      throw errorOf(this.url, answer.status, undefined);
-    }
-    return answer.document as Document;
-  }
-
   /** The error for an answer without success. */
   errorOf(answer: ApiAnswer): AtomicError {
     return errorOf(this.url, answer.status, answer.document);
@@ -144,6 +128,22 @@ export class Connection {
       throw error;
     }
   }
+}
+
+/** The document of a successful answer; throws the error of any other. */
+export async function documentOf<Document>(connection: Connection, request: ApiRequest): Promise<Document> {
+  return read(connection, await connection.exchange(request));
+}
+
+/** The document of an answer; throws the error of one without success. */
+export function read<Document>(connection: Connection, answer: ApiAnswer): Document {
+  if (answer.status !== 200 && answer.status !== 202) {
+    throw connection.errorOf(answer);
+  }
+  if (typeof answer.document !== "object" || answer.document === null) {
+    throw errorOf(connection.url, answer.status, undefined);
+  }
+  return answer.document as Document;
 }
 
 /** Wait; throws the reason of a signal that is aborted before. */

@@ -47,6 +47,11 @@ export interface Position {
   readonly number: number;
 }
 
+/** The key of something that a handler starts, when it is given none: no other identity of the handler has it. */
+export async function scopedKey(runKey: string, ...identity: string[]): Promise<string> {
+  return `${runKey.slice(0, READABLE_CHARS)}-${(await digest(...identity)).slice(-16)}`;
+}
+
 const READABLE_CHARS = 200;
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/;
 

@@ -1,0 +1,166 @@
+/** Runs that a workflow starts: each is listed, limited, cancelled and forgotten on its own. */
+
+import { NonRetryable } from "./answers.ts";
+import { refused } from "./batches.ts";
+import { never, type Planned } from "./calls.ts";
+import { canonicalJson } from "./canonical.ts";
+import { type StepOptions, stepMembers } from "./client.ts";
+import { addressed, type CoreContext, here, labelled, type Served } from "./core_context.ts";
+import { CancelledError } from "./errors.ts";
+import { type Position, runId, scopedKey, sha256 } from "./identity.ts";
+import { begin, cancel } from "./made.ts";
+import { isLive } from "./results.ts";
+
+/** Options of a run that a workflow starts. */
+export interface RunOptions extends Omit<StepOptions, "delay"> {
+  /** The name of the run in lists (default: the name of the function; a URL needs it). */
+  readonly workflowName?: string;
+  /** With `workflowName`, says which run this is. One that exists is not started again (default: a key of this call). */
+  readonly key?: string;
+  /** The name of the call for people (default: `workflowName`). */
+  readonly name?: string;
+  /** What becomes of the run when this workflow or the call is cancelled (default `cancel`). */
+  readonly onCancel?: "cancel" | "keep";
+  /** Whether nothing waits for the run and nothing cancels it. */
+  readonly detached?: boolean;
+}
+
+/** A run that a workflow has started. */
+export interface RunHandle<Result> {
+  readonly runId: string;
+  /** Wait for the outcome of the run, as for a step; of one that goes on as another, that of the last run. */
+  result(): Promise<Result>;
+  /** Cancel the call, and the run if the call has started it and does not keep it. */
+  cancel(): Promise<void>;
+}
+
+const KEY_MAX = 255;
+
+/** Start a run, and wait until it is on record. */
+export async function startRun(
+  context: CoreContext,
+  workflow: Served | string,
+  payload: unknown,
+  options: RunOptions,
+): Promise<RunHandle<unknown>> {
+  const plan = runPlan(context, workflow, payload, options);
+  const scope = here(context);
+  const { calls } = context;
+  const { document, what } = plan;
+  const { position, settled } = scope.take(`run ${plan.called} ${document.stepName ?? ""}`, what, options.key);
+  const { id, run } = (await calls.make(plan, position)) as Awaited<ReturnType<typeof calls.make>> & { run: string };
+  const attached = (): void => {
+    if (options.detached) {
+      throw refused(`run ${run} is detached: nothing waits for it, and nothing cancels it.`);
+    }
+  };
+  if (options.detached) {
+    await calls.perform(scope, () => plan, { position });
+  } else {
+    await begin(calls, scope, () => plan, { position });
+  }
+  settled();
+  return {
+    runId: run,
+    result: async () => {
+      attached();
+      return (await calls.perform(scope, () => plan, { position })).response;
+    },
+    cancel: async () => {
+      attached();
+      const known = calls.results.get(id);
+      if (known === undefined || isLive(known)) {
+        await calls.doing(() => cancel(calls, id));
+      }
+    },
+  };
+}
+
+/** Start a run, and wait for its outcome. */
+export async function runWorkflow(
+  context: CoreContext,
+  workflow: Served | string,
+  payload: unknown,
+  options: RunOptions,
+): Promise<unknown> {
+  return context.perform(() => runPlan(context, workflow, payload, options), { key: options.key });
+}
+
+/** Go on as a new run of this workflow, and end this one. It never settles. */
+export async function continueAs(context: CoreContext, payload: unknown, key?: string): Promise<never> {
+  const { calls, workflowName, stepId, idempotencyKey } = context;
+  const { call, connection } = calls;
+  if (!stepId.endsWith("-root")) {
+    const refusal = new NonRetryable(
+      "continueAs: this workflow is a step of another one, and only a whole run can go on as another run. Return to the caller, or let it call this workflow by `startRun`.",
+    );
+    calls.suspend(refusal);
+  }
+  const next = key ?? (await nextKey(idempotencyKey, call.continuedFrom !== undefined));
+  const document = { stepInvokeUrl: call.url, parent: undefined, continues: stepId };
+  const written = canonicalJson(payload, "the payload of continueAs");
+  const plan = { what: "continueAs", called: call.url, document, payload: written, idempotencyKey: next };
+  const position = { path: ["continueAs"], key: null, number: 1 };
+  try {
+    await begin(calls, here(context), () => plan, { position });
+  } catch (error) {
+    // A next run that was cancelled since an earlier attempt is the next run nevertheless.
+    if (!(error instanceof CancelledError) || call.isCancelled) {
+      throw error;
+    }
+  }
+  const root = `${await runId(connection.clientId, workflowName, next)}-root`;
+  calls.suspend(new Response(null, { status: 202, headers: { "atomic-continue-as": root } }));
+  return never();
+}
+
+/** The link to a run. Without a key, the run gets one that is made of the link's identity. */
+function runPlan(
+  context: CoreContext,
+  workflow: Served | string,
+  payload: unknown,
+  options: RunOptions,
+): Planned & { readonly run?: string } {
+  const { name: known, url } = addressed(context, workflow);
+  const workflowName = options.workflowName ?? (typeof workflow === "string" ? "" : known);
+  if (workflowName === "") {
+    throw refused(`workflowName: say how the run of ${known} is named in lists.`);
+  }
+  const isShown = options.name !== undefined || here(context).label !== "";
+  const stepName = isShown ? labelled(context, options.name ?? workflowName) : "";
+  const { clientId } = context.calls.connection;
+  const document = {
+    kind: "run",
+    stepInvokeUrl: url,
+    ...(isShown && { stepName }),
+    ...(options.onCancel && { onCancel: options.onCancel }),
+    ...(options.detached && { detached: true }),
+    ...stepMembers(options),
+  };
+  const completed = async (_: Position, own: string): Promise<Partial<Planned> & { run: string }> => {
+    const identity = [clientId, context.workflowName, context.stepId, workflowName, stepName, own];
+    const idempotencyKey = options.key ?? (await scopedKey(context.idempotencyKey, ...identity));
+    const run = await runId(clientId, workflowName, idempotencyKey);
+    const called = options.detached ? `${run} detached` : run;
+    return { run, called, document: { ...document, run: { workflowName, idempotencyKey } } };
+  };
+  const what = stepName || workflowName;
+  return {
+    what,
+    called: `run ${workflowName}`,
+    document,
+    payload: canonicalJson(payload, `the payload of ${what}`),
+    completed,
+  };
+}
+
+/** The key of the run after the one with this key: `order/2` after `order`, then `order/3`. */
+async function nextKey(key: string, isNext: boolean): Promise<string> {
+  const number = isNext ? /\/(\d+)$/.exec(key) : null;
+  const ofAll = number === null ? key : key.slice(0, number.index);
+  const nextNumber = number === null ? 2 : Number(number[1]) + 1;
+  const following = `${ofAll}/${nextNumber}`;
+  return following.length <= KEY_MAX
+    ? following
+    : `${ofAll.slice(0, 200)}-${(await sha256(ofAll)).slice(-16)}/${nextNumber}`;
+}

@@ -1,0 +1,210 @@
+/** What every workflow calls: steps, values, sleeps and events. */
+
+import type { Calls, Manner, Planned } from "./calls.ts";
+import { canonicalJson } from "./canonical.ts";
+import { type StepOptions, stepMembers } from "./client.ts";
+import { type Duration, milliseconds } from "./durations.ts";
+import { RefusedError, StepFailedError } from "./errors.ts";
+import type { Position } from "./identity.ts";
+import type { Scope } from "./scope.ts";
+import { currentScope } from "./strands.ts";
+
+/** What JSON makes of a type: a `Date` becomes a string, functions disappear. */
+export type Jsonify<Value> = Value extends { toJSON(): infer Written }
+  ? Jsonify<Written>
+  : Value extends string | number | boolean | null | bigint
+    ? Value
+    : Value extends undefined | undefined
+      ? null
+      : Value extends readonly unknown[]
+        ? { [Index in keyof Value]: Jsonify<Value[Index]> }
+        : Value extends object
+          ? {
+              [Name in keyof Value as Value[Name] extends (...given: never[]) => unknown ? never : Name]: Jsonify<
+                Value[Name]
+              >;
+            }
+          : unknown;
+
+/** A function that is served as a step or a workflow; its name is the end of its URL. */
+export interface Served<Input = never, Output = unknown> {
+  readonly name: string;
+  /** Only for types; it has no value. */
+  readonly types?: { readonly input: (input: Input) => void; readonly output: Output };
+}
+
+/** Options of a step that a workflow calls. */
+export interface CallOptions extends StepOptions {
+  /**
+   * Tells calls of one step apart whose order may differ between replays. Without it, they are numbered in the order in
+   * which they are made.
+   */
+  readonly key?: string;
+  /** The name of the step for people. Calls of one URL with different names are different steps. */
+  readonly name?: string;
+}
+
+/** How long an event is waited for. */
+export interface EventOptions<Default = never> {
+  /** After this time without a result, the call gives `default`, or rejects with `event-expired`. */
+  readonly deadline?: Duration;
+  /** After this time without a heartbeat, it gives `default`, or rejects with `heartbeat-missed`. */
+  readonly heartbeat?: Duration;
+  readonly default?: Default;
+}
+
+// The longest name of a step.
+const NAME_MAX = 255;
+
+/** A workflow's view of its run: what it needs most, in as few bytes as can be. */
+export class CoreContext {
+  declare readonly runId: string;
+  declare readonly stepId: string;
+  declare readonly workflowName: string;
+  declare readonly idempotencyKey: string;
+  /** From 1. */
+  declare readonly attempt: number;
+  /** Whether the run is being cancelled, and this call may undo what earlier ones did. */
+  declare readonly isCancelled: boolean;
+
+  /** @internal */
+  constructor(
+    readonly calls: Calls,
+    readonly scope: Scope,
+  ) {
+    const { runId, stepId, workflowName, idempotencyKey, attempt, isCancelled } = calls.call;
+    Object.assign(this, { runId, stepId, workflowName, idempotencyKey, attempt, isCancelled });
+  }
+
+  /** Call a step that is served beside this workflow, or any URL, and wait for its result. */
+  step<Input, Output>(step: Served<Input, Output>, payload: Input, options?: CallOptions): Promise<Jsonify<Output>>;
+  step(step: string, payload?: unknown, options?: CallOptions): Promise<unknown>;
+  step(step: Served | string, payload: unknown = null, options: CallOptions = {}): Promise<unknown> {
+    return this.perform(() => stepPlan(this, step, payload, options), { key: options.key });
+  }
+
+  /** Compute a value once and keep it: later attempts of the workflow get the same one. It runs in the workflow. */
+  run<Value>(name: string, compute: () => Value | Promise<Value>): Promise<Jsonify<Value>> {
+    return this.perform(() => valuePlan(labelled(this, name)), { compute }) as Promise<Jsonify<Value>>;
+  }
+
+  /** Wait; for days, if need be: the workflow is suspended meanwhile. */
+  async sleep(duration: Duration, name = "sleep"): Promise<void> {
+    await this.perform(() => {
+      const document = { kind: "timer", stepName: labelled(this, name), delay: milliseconds("sleep", duration) };
+      return { what: name, called: "timer", document };
+    });
+  }
+
+  /** Wait for somebody to give the event of this name its result. The second call of a name waits for the second event. */
+  event<Result = unknown, Default = never>(
+    name: string,
+    options: EventOptions<Default> = {},
+  ): Promise<Result | Default> {
+    return orDefault(this.perform(() => eventPlan(this, name, options)) as Promise<Result>, options);
+  }
+
+  /** The time, the same in every attempt. */
+  async now(): Promise<Date> {
+    return new Date((await this.run("now", () => Date.now())) as number);
+  }
+
+  /** A UUID, the same in every attempt. */
+  uuid(): Promise<string> {
+    return this.run("uuid", () => crypto.randomUUID());
+  }
+
+  /** A number from 0 to 1, the same in every attempt. */
+  random(): Promise<number> {
+    return this.run("random", () => Math.random());
+  }
+
+  /** @internal */
+  async perform(plan: () => Planned, manner?: Manner): Promise<unknown> {
+    return (await this.calls.perform(here(this), plan, manner)).response;
+  }
+}
+
+/** The branch that makes a call on this context. */
+export function here(context: CoreContext): Scope {
+  return currentScope(context.scope);
+}
+
+/** The name of a step for people; the steps of a named branch are shown with its name. */
+export function labelled(context: CoreContext, name: string): string {
+  const { label } = here(context);
+  return label === "" ? name : `${label}: ${name}`.slice(0, NAME_MAX);
+}
+
+/** The name of a step, and its URL. */
+export function addressed(context: CoreContext, step: Served | string): { name: string; url: string } {
+  const name = typeof step === "string" ? step : step.name;
+  return { name, url: new URL(name, context.calls.call.url).href };
+}
+
+/** The call of a step. */
+export function stepPlan(
+  context: CoreContext,
+  step: Served | string,
+  payload: unknown,
+  { key: _, name: given, ...options }: CallOptions,
+): Planned {
+  const { name, url } = addressed(context, step);
+  const shown = given !== undefined || here(context).label !== "" ? labelled(context, given ?? name) : undefined;
+  return {
+    what: shown ?? url,
+    called: url,
+    document: { stepInvokeUrl: url, ...(shown && { stepName: shown }), ...stepMembers(options) },
+    payload: canonicalJson(payload, `the payload of step '${name}'`),
+  };
+}
+
+/** A value that the handler computes. */
+export function valuePlan(name: string): Planned {
+  return { what: name, called: "value", document: { kind: "value", stepName: name } };
+}
+
+/**
+ * An event of the handler. Outside of branches, others address it by its name and number. Branches ask in any order, so
+ * others know their events by the ids only.
+ */
+export function eventPlan(
+  context: CoreContext,
+  name: string,
+  { deadline, heartbeat }: EventOptions<unknown>,
+  more: Readonly<Record<string, unknown>> = {},
+): Planned {
+  const document: Record<string, unknown> = { kind: "event", stepName: name, ...more };
+  for (const [member, limit] of Object.entries({ deadline, heartbeat })) {
+    if (limit !== undefined) {
+      document[member] = milliseconds(member, limit);
+    }
+  }
+  if (/^$|#\d+$/.test(name)) {
+    throw new RefusedError("invalid-request", `event: '${name}' is empty, or ends like the number of an event.`, 400);
+  }
+  const completed = ({ path, number }: Position): Partial<Planned> =>
+    path.length > 0
+      ? {}
+      : {
+          document: { ...document, stepName: number === 1 ? name : `${name}#${number}` },
+          idempotencyKey: context.idempotencyKey,
+        };
+  return { what: name, called: "event", document, completed };
+}
+
+/** The result of an event; its default when it has expired. */
+export async function orDefault<Result, Default>(
+  result: Promise<Result>,
+  options: EventOptions<Default>,
+): Promise<Result | Default> {
+  try {
+    return await result;
+  } catch (error) {
+    const isExpired = error instanceof StepFailedError && /^(event-expired|heartbeat-missed)$/.test(error.code);
+    if (isExpired && "default" in options) {
+      return options.default as Default;
+    }
+    throw error;
+  }
+}
