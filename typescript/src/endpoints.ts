@@ -35,13 +35,13 @@ export interface Endpoint<Input, Output> extends Served<Input, Output> {
 }
 
 interface Prepared {
-  readonly check: Promise<Check> | undefined;
+  readonly check: Check | undefined;
   readonly connection: Connection;
   readonly baseUrl: string;
   readonly build: string;
 }
 
-type Handler = (call: Call, payload: unknown) => Promise<Response>;
+type Handler = (call: Call, payload: unknown, ready: Prepared) => Promise<Response>;
 
 /** What the workflows of an application are called with. */
 export type ContextOf<Context extends CoreContext> = new (calls: Calls, scope: Scope) => Context;
@@ -51,7 +51,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
   readonly #handlers = new Map<string, Handler>();
   readonly #context: ContextOf<Context>;
   readonly #options: EndpointsOptions;
-  #prepared: Prepared | undefined;
+  #prepared: Promise<Prepared> | undefined;
 
   /** @internal */
   constructor(context: ContextOf<Context>, options: EndpointsOptions) {
@@ -61,8 +61,10 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
 
   /** Answers a request: the end of its path is the name of the function. It needs no `this`. */
   readonly fetch = async (request: Request): Promise<Response> => {
-    const response = await this.#answer(request);
-    const { build } = this.#prepare();
+    this.#prepared ??= prepared(this.#options);
+    const ready = await this.#prepared;
+    const response = await this.#answer(request, ready);
+    const { build } = ready;
     if (build !== "") {
       response.headers.set("atomic-build", build);
     }
@@ -87,8 +89,8 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     name: string,
     handler: (context: Context, payload: Input) => Promise<Output>,
   ): Endpoint<Input, Output> {
-    return this.#serve(name, async (call, payload) => {
-      const calls = new Calls(call, this.#prepare().connection, this.#options.waitMs ?? 15_000, this.#options.logger);
+    return this.#serve(name, async (call, payload, { connection }) => {
+      const calls = new Calls(call, connection, this.#options.waitMs ?? 15_000, this.#options.logger);
       const context = new this.#context(calls, calls.root);
       try {
         const end = await calls.settle(async () => handler(context, payload as Input));
@@ -104,7 +106,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
 
   #serve<Input, Output>(name: string, handler: Handler): Endpoint<Input, Output> {
     if (!/^[\w.~-]+$/.test(name) || this.#handlers.has(name)) {
-      throw new TypeError(`${name}: use a name of letters, digits, - . _ ~ that is not served yet`);
+      throw new TypeError(`${name}: use letters, digits, - . _ ~, and each name once`);
     }
     this.#handlers.set(name, handler);
     const at = (url: string): WorkflowReference<Input, Jsonify<Output>> => ({
@@ -114,7 +116,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     return { name, at };
   }
 
-  async #answer(request: Request): Promise<Response> {
+  async #answer(request: Request, ready: Prepared): Promise<Response> {
     const { pathname } = new URL(request.url);
     const handler = this.#handlers.get(decodeURIComponent(pathname.slice(pathname.lastIndexOf("/") + 1)));
     if (handler === undefined) {
@@ -124,10 +126,10 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
       return new Response("Atomic calls by POST.", { status: 405, headers: { allow: "POST" } });
     }
     try {
-      const { check, baseUrl } = this.#prepare();
+      const { check, baseUrl } = ready;
       const parse = this.#options.atomic?.parse ?? parseJson;
-      const [call, payload] = await readCall(request, { check: await check, baseUrl, parse });
-      return await handler(call, payload);
+      const [call, payload] = await readCall(request, { check, baseUrl, parse });
+      return await handler(call, payload, ready);
     } catch (error) {
       return this.#failed(error);
     }
@@ -139,18 +141,17 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     }
     return failure(error, call?.isCancelled);
   }
+}
 
-  /** What the environment says is read at the first call, when it is complete in every runtime. */
-  #prepare(): Prepared {
-    const secrets = this.#options.secrets ?? variable("ATOMIC_SIGNING_SECRET")?.split(/\s+/) ?? [];
-    this.#prepared ??= {
-      check: secrets.length === 0 ? undefined : checkBy(secrets),
-      connection: new Connection(this.#options.atomic),
-      baseUrl: (this.#options.baseUrl ?? variable("ATOMIC_BASE_URL") ?? "").replace(/\/+$/, ""),
-      build: this.#options.build ?? variable("ATOMIC_BUILD") ?? "",
-    };
-    return this.#prepared;
-  }
+/** What the environment says is read at the first call, when it is complete in every runtime. */
+async function prepared(options: EndpointsOptions): Promise<Prepared> {
+  const secrets = options.secrets ?? variable("ATOMIC_SIGNING_SECRET")?.split(/\s+/) ?? [];
+  return {
+    check: secrets.length === 0 ? undefined : await checkBy(secrets),
+    connection: new Connection(options.atomic),
+    baseUrl: (options.baseUrl ?? variable("ATOMIC_BASE_URL") ?? "").replace(/\/+$/, ""),
+    build: options.build ?? variable("ATOMIC_BUILD") ?? "",
+  };
 }
 
 /** The check of signatures is loaded only where calls are checked. */
