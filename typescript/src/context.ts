@@ -4,16 +4,17 @@ import { type Batch, type BatchOptions, refused, runBatch } from "./batches.ts";
 import type { Logger } from "./calls.ts";
 import { continueAs, type RunHandle, type RunOptions, runWorkflow, startRun } from "./child_runs.ts";
 import { type Check, type UntilOptions, until } from "./conditions.ts";
-import {
-  type CallOptions,
-  CoreContext,
-  type EventOptions,
-  type Jsonify,
-  type Served,
-  valuePlan,
-} from "./core_context.ts";
+import { type CallOptions, CoreContext, type Jsonify, type Served, valuePlan } from "./core_context.ts";
 import { RefusedError } from "./errors.ts";
-import { awaitEvent, type CallbackOptions, callback, type OpenedEvent, type OpenOptions, openEvent } from "./events.ts";
+import {
+  awaitEvent,
+  type CallbackOptions,
+  callback,
+  type EventOptions,
+  type OpenedEvent,
+  type OpenOptions,
+  openEvent,
+} from "./events.ts";
 import { hasUnused } from "./results.ts";
 import { Saga, type SagaOptions } from "./sagas.ts";
 import type { Scope } from "./scope.ts";
@@ -115,7 +116,7 @@ export class Context extends CoreContext {
   }
 
   /** Wait for an event: the oldest one of this name that `openEvent` has opened, else another one. */
-  override event<Result = unknown, Default = never>(
+  event<Result = unknown, Default = never>(
     name: string,
     options: EventOptions<Default> = {},
   ): Promise<Result | Default> {

@@ -1,5 +1,5 @@
 /**
- * The core alone, in at most 8 kB: endpoints whose workflows have steps, values, sleeps and events. `atomic-workflows`
+ * The core alone, in at most 8 kB: endpoints whose workflows have steps, values and sleeps. `atomic-workflows`
  * has the same endpoints with all that a context can do.
  */
 
@@ -8,7 +8,7 @@ import { Endpoints, type EndpointsOptions } from "./endpoints.ts";
 
 export { NonRetryable, RetryAfter } from "./answers.ts";
 export type { Call } from "./call.ts";
-export { type CallOptions, CoreContext, type EventOptions, type Jsonify, type Served } from "./core_context.ts";
+export { type CallOptions, CoreContext, type Jsonify, type Served } from "./core_context.ts";
 export { type Endpoint, Endpoints, type EndpointsOptions } from "./endpoints.ts";
 export { AmbiguousStepError } from "./scope.ts";
 

@@ -1,11 +1,9 @@
-/** What every workflow calls: steps, values, sleeps and events. */
+/** What every workflow calls: steps, values and sleeps. */
 
 import type { Calls, Manner, Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
 import { type StepOptions, stepMembers } from "./client.ts";
 import { type Duration, milliseconds } from "./durations.ts";
-import { RefusedError, StepFailedError } from "./errors.ts";
-import type { Position } from "./identity.ts";
 import type { Scope } from "./scope.ts";
 import { currentScope } from "./strands.ts";
 
@@ -42,15 +40,6 @@ export interface CallOptions extends StepOptions {
   readonly key?: string;
   /** The name of the step for people. Calls of one URL with different names are different steps. */
   readonly name?: string;
-}
-
-/** How long an event is waited for. */
-export interface EventOptions<Default = never> {
-  /** After this time without a result, the call gives `default`, or rejects with `event-expired`. */
-  readonly deadline?: Duration;
-  /** After this time without a heartbeat, it gives `default`, or rejects with `heartbeat-missed`. */
-  readonly heartbeat?: Duration;
-  readonly default?: Default;
 }
 
 // The longest name of a step.
@@ -94,14 +83,6 @@ export class CoreContext {
       const document = { kind: "timer", stepName: labelled(this, name), delay: milliseconds("sleep", duration) };
       return { what: name, called: "timer", document };
     });
-  }
-
-  /** Wait for somebody to give the event of this name its result. The second call of a name waits for the second event. */
-  event<Result = unknown, Default = never>(
-    name: string,
-    options: EventOptions<Default> = {},
-  ): Promise<Result | Default> {
-    return orDefault(this.perform(() => eventPlan(this, name, options)) as Promise<Result>, options);
   }
 
   /** The time, the same in every attempt. */
@@ -162,49 +143,4 @@ export function stepPlan(
 /** A value that the handler computes. */
 export function valuePlan(name: string): Planned {
   return { what: name, called: "value", document: { kind: "value", stepName: name } };
-}
-
-/**
- * An event of the handler. Outside of branches, others address it by its name and number. Branches ask in any order, so
- * others know their events by the ids only.
- */
-export function eventPlan(
-  context: CoreContext,
-  name: string,
-  { deadline, heartbeat }: EventOptions<unknown>,
-  more: Readonly<Record<string, unknown>> = {},
-): Planned {
-  const document: Record<string, unknown> = { kind: "event", stepName: name, ...more };
-  for (const [member, limit] of Object.entries({ deadline, heartbeat })) {
-    if (limit !== undefined) {
-      document[member] = milliseconds(member, limit);
-    }
-  }
-  if (/^$|#\d+$/.test(name)) {
-    throw new RefusedError("invalid-request", `event: '${name}' is empty, or ends like the number of an event.`, 400);
-  }
-  const completed = ({ path, number }: Position): Partial<Planned> =>
-    path.length > 0
-      ? {}
-      : {
-          document: { ...document, stepName: number === 1 ? name : `${name}#${number}` },
-          idempotencyKey: context.idempotencyKey,
-        };
-  return { what: name, called: "event", document, completed };
-}
-
-/** The result of an event; its default when it has expired. */
-export async function orDefault<Result, Default>(
-  result: Promise<Result>,
-  options: EventOptions<Default>,
-): Promise<Result | Default> {
-  try {
-    return await result;
-  } catch (error) {
-    const isExpired = error instanceof StepFailedError && /^(event-expired|heartbeat-missed)$/.test(error.code);
-    if (isExpired && "default" in options) {
-      return options.default as Default;
-    }
-    throw error;
-  }
 }

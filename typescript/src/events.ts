@@ -1,13 +1,24 @@
 /** Events that a workflow opens before it waits for them, and the URLs by which others complete them. */
 
 import { NonRetryable } from "./answers.ts";
-import type { Calls } from "./calls.ts";
-import { type CoreContext, type EventOptions, eventPlan, here, orDefault, type Served } from "./core_context.ts";
-import type { Duration } from "./durations.ts";
+import { refused } from "./batches.ts";
+import type { Calls, Planned } from "./calls.ts";
+import { type CoreContext, here, type Served } from "./core_context.ts";
+import { type Duration, milliseconds } from "./durations.ts";
+import { StepFailedError } from "./errors.ts";
 import type { Position } from "./identity.ts";
 import { begin, below } from "./made.ts";
 import type { Scope } from "./scope.ts";
 import { within } from "./strands.ts";
+
+/** How long an event is waited for. */
+export interface EventOptions<Default = never> {
+  /** After this time without a result, the call gives `default`, or rejects with `event-expired`. */
+  readonly deadline?: Duration;
+  /** After this time without a heartbeat, it gives `default`, or rejects with `heartbeat-missed`. */
+  readonly heartbeat?: Duration;
+  readonly default?: Default;
+}
 
 /** The limits of an event, and what its result keeps of a request to its callback URL. */
 export interface OpenOptions {
@@ -128,4 +139,49 @@ async function waitFor(
 ): Promise<unknown> {
   const plan = eventPlan(context, name, options);
   return (await context.calls.perform(scope, () => plan, { position, changesLive })).response;
+}
+
+/**
+ * An event of the handler. Outside of branches, others address it by its name and number. Branches ask in any order, so
+ * others know their events by the ids only.
+ */
+function eventPlan(
+  context: CoreContext,
+  name: string,
+  { deadline, heartbeat }: EventOptions<unknown>,
+  more: Readonly<Record<string, unknown>> = {},
+): Planned {
+  const document: Record<string, unknown> = { kind: "event", stepName: name, ...more };
+  for (const [member, limit] of Object.entries({ deadline, heartbeat })) {
+    if (limit !== undefined) {
+      document[member] = milliseconds(member, limit);
+    }
+  }
+  if (/^$|#\d+$/.test(name)) {
+    throw refused(`event: '${name}' is empty, or ends like the number of an event.`);
+  }
+  const completed = ({ path, number }: Position): Partial<Planned> =>
+    path.length > 0
+      ? {}
+      : {
+          document: { ...document, stepName: number === 1 ? name : `${name}#${number}` },
+          idempotencyKey: context.idempotencyKey,
+        };
+  return { what: name, called: "event", document, completed };
+}
+
+/** The result of an event; its default when it has expired. */
+async function orDefault<Result, Default>(
+  result: Promise<Result>,
+  options: EventOptions<Default>,
+): Promise<Result | Default> {
+  try {
+    return await result;
+  } catch (error) {
+    const isExpired = error instanceof StepFailedError && /^(event-expired|heartbeat-missed)$/.test(error.code);
+    if (isExpired && "default" in options) {
+      return options.default as Default;
+    }
+    throw error;
+  }
 }

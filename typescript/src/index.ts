@@ -21,7 +21,7 @@ export {
 } from "./client.ts";
 export type { UntilOptions } from "./conditions.ts";
 export { type Branch, Context, type MapOptions } from "./context.ts";
-export type { CallOptions, EventOptions, Jsonify, Served } from "./core_context.ts";
+export type { CallOptions, Jsonify, Served } from "./core_context.ts";
 export type { AttemptRecord, RunDocument, RunSummary, Status, StepDocument, StepOutcome } from "./documents.ts";
 export type { Duration } from "./durations.ts";
 export { type Endpoint, Endpoints, type EndpointsOptions } from "./endpoints.ts";
@@ -37,7 +37,7 @@ export {
   StepFailedError,
   type StepFailure,
 } from "./errors.ts";
-export type { CallbackOptions, OpenedEvent, OpenOptions } from "./events.ts";
+export type { CallbackOptions, EventOptions, OpenedEvent, OpenOptions } from "./events.ts";
 export type { ConnectionOptions } from "./http.ts";
 export type { Saga, SagaOptions, Undo, Undoing } from "./sagas.ts";
 export { AmbiguousStepError } from "./scope.ts";
