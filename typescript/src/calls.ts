@@ -93,7 +93,9 @@ export class Calls {
   #posting = 0;
   #posts = 0;
   readonly #queue: (() => void)[] = [];
-  readonly #answers: { endedAt: string; deliver: () => void }[] = [];
+  readonly #answers: { endedAt: string; at: number; deliver: () => void }[] = [];
+  #answered = 0;
+  #isUnsorted = false;
   #isLooking = false;
   /** Whether the handler has ended or is suspended. */
   isOver = false;
@@ -216,7 +218,10 @@ export class Calls {
       return never();
     }
     const { endedAt } = outcome;
-    await new Promise<void>((deliver) => this.#answers.push({ endedAt, deliver }));
+    await new Promise<void>((deliver) => {
+      this.#answers.push({ endedAt, at: this.#answered++, deliver });
+      this.#isUnsorted = true;
+    });
     ticket.settled();
     if (this.isOver || scope.isOver) {
       return never();
@@ -253,13 +258,13 @@ export class Calls {
     }
     const sent = async (): Promise<Answer | undefined> => {
       const value = compute === undefined ? made.payload : canonicalJson((await compute()) ?? null, made.what);
-      return this.#sent(scope, made, value, compute === undefined);
+      return this.#sent(made, value, compute === undefined);
     };
     // The outcome of a step that ended before this attempt comes before all that is new.
     return known === undefined || isLive(known) ? this.#meanwhile(sent) : sent();
   }
 
-  async #sent(_scope: Scope, made: Made, payload: string | undefined, waits: boolean): Promise<Answer | undefined> {
+  async #sent(made: Made, payload: string | undefined, waits: boolean): Promise<Answer | undefined> {
     const leftMs = Math.round(this.#untilMs - performance.now());
     const isCrowded = this.#asking + this.#posting > POSTS_MAX;
     const waitMs = waits ? Math.max(LOOK_MS, isCrowded ? Math.min(BRIEF_MS, leftMs) : leftMs) : 0;
@@ -359,9 +364,15 @@ export class Calls {
       if (this.isOver || this.#asking > 0) {
         return;
       }
-      const [first] = this.#answers.sort((one, other) => (one.endedAt < other.endedAt ? -1 : 1));
+      if (this.#isUnsorted) {
+        // The first one is the last, since that is quick to take.
+        this.#answers.sort((one, other) =>
+          one.endedAt === other.endedAt ? other.at - one.at : one.endedAt < other.endedAt ? 1 : -1,
+        );
+        this.#isUnsorted = false;
+      }
+      const first = this.#answers.pop();
       if (first !== undefined) {
-        this.#answers.shift();
         first.deliver();
         this.#look();
       } else if (this.#posting === 0 && this.open.size > 0) {

@@ -1,5 +1,6 @@
 /** Which branch makes a call, where the runtime can tell: Node, Bun, Deno and Workers with Node's compatibility. */
 
+import { builtin } from "./builtin.ts";
 import type { Scope } from "./scope.ts";
 
 interface Storage {
@@ -7,12 +8,7 @@ interface Storage {
   getStore(): Scope | undefined;
 }
 
-interface Runtime {
-  readonly process?: { getBuiltinModule?: (name: string) => { AsyncLocalStorage: new () => Storage } | undefined };
-}
-
-// Asked for by its name: an import would bind the package to Node.
-const hooks = (globalThis as Runtime).process?.getBuiltinModule?.("node:async_hooks");
+const hooks = builtin<{ AsyncLocalStorage: new () => Storage }>("node:async_hooks");
 const storage = hooks && new hooks.AsyncLocalStorage();
 
 /** Do work whose calls belong to a branch, whichever context they are made on. */
