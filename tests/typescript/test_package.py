@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -24,6 +25,7 @@ pytestmark = [
         not TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
     ),
 ]
+ADAPTERS: Final = ("express", "fastify", "hono", "koa", "lambda", "next")
 PAGES: Final = ("quickstart-typescript.md", "typescript.md")
 # Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
 NODE: Final = """#!/bin/sh
@@ -88,6 +90,14 @@ def test_its_own_tests_on_the_embedded_server() -> None:
     run("npm", "test")
 
 
+@pytest.mark.parametrize("name", ["node", *ADAPTERS])
+def test_an_adapter_is_short_and_needs_no_framework(name: str) -> None:
+    source = (PACKAGE / "src" / f"{name}.ts").read_text()
+    assert len(source.splitlines()) <= 40
+    imported = re.findall(r'^(?:import|export)\b.* from "(.*)";$', source, re.MULTILINE)
+    assert all(each.startswith("./") or each == "node:http" for each in imported)
+
+
 def test_what_is_packed_is_typed_and_small(built: Path) -> None:
     run("npm", "run", "--silent", "gates", folder=built)
 
@@ -100,6 +110,7 @@ def test_what_is_packed_is_typed_and_small(built: Path) -> None:
         ("atomic-workflows/bigint", "parseWithBigint"),
         ("atomic-workflows/protocol", "verify"),
         ("atomic-workflows/node", "node"),
+        *[(f"atomic-workflows/{name}", name) for name in ADAPTERS],
     ],
 )
 def test_it_is_imported_and_required(installed: Path, code: str, name: str, export: str) -> None:

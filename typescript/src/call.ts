@@ -47,8 +47,7 @@ export interface Reading {
 /** The call and its payload. Throws UnreadableError. */
 export async function readCall(request: Request, { check, baseUrl, parse }: Reading): Promise<[Call, unknown]> {
   if (request.bodyUsed) {
-    const cure = "let it pass the body on as it came (in Express: before express.json())";
-    throw new UnreadableError(400, `A parser has read the body, and its signature cannot be checked: ${cure}.`);
+    throw new UnreadableError(400, "The body has been read, and its signature cannot be checked: serve this before.");
   }
   const body = new Uint8Array(await request.arrayBuffer());
   const sent = new URL(request.url);

@@ -21,7 +21,10 @@ export interface EndpointsOptions {
   readonly baseUrl?: string;
   /** The server that takes the steps of workflows. */
   readonly atomic?: ConnectionOptions;
-  /** How long one call of a workflow waits for its steps before it is suspended, in milliseconds (default 15000). */
+  /**
+   * How long one call of a workflow waits for its steps before it is suspended, in milliseconds (default: 15000; on
+   * Vercel 8000, since its functions end early; on Lambda 1000, since each waiting call is paid for).
+   */
   readonly waitMs?: number;
   /** Which build of the application this is (default: `ATOMIC_BUILD`). Each answer tells it to Atomic. */
   readonly build?: string;
@@ -39,6 +42,7 @@ interface Prepared {
   readonly connection: Connection;
   readonly baseUrl: string;
   readonly build: string;
+  readonly waitMs: number;
 }
 
 type Handler = (call: Call, payload: unknown, ready: Prepared) => Promise<Response>;
@@ -89,8 +93,8 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     name: string,
     handler: (context: Context, payload: Input) => Promise<Output>,
   ): Endpoint<Input, Output> {
-    return this.#serve(name, async (call, payload, { connection }) => {
-      const calls = new Calls(call, connection, this.#options.waitMs ?? 15_000, this.#options.logger);
+    return this.#serve(name, async (call, payload, ready) => {
+      const calls = new Calls(call, ready.connection, ready.waitMs, this.#options.logger);
       const context = new this.#context(calls, calls.root);
       try {
         const end = await calls.settle(async () => handler(context, payload as Input));
@@ -118,7 +122,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
 
   async #answer(request: Request, ready: Prepared): Promise<Response> {
     const { pathname } = new URL(request.url);
-    const handler = this.#handlers.get(decodeURIComponent(pathname.slice(pathname.lastIndexOf("/") + 1)));
+    const handler = this.#handlers.get(pathname.slice(pathname.lastIndexOf("/") + 1));
     if (handler === undefined) {
       return new Response(`Nothing is served at ${pathname}.`, { status: 404 });
     }
@@ -151,6 +155,7 @@ async function prepared(options: EndpointsOptions): Promise<Prepared> {
     connection: new Connection(options.atomic),
     baseUrl: (options.baseUrl ?? variable("ATOMIC_BASE_URL") ?? "").replace(/\/+$/, ""),
     build: options.build ?? variable("ATOMIC_BUILD") ?? "",
+    waitMs: options.waitMs ?? (variable("VERCEL") ? 8000 : variable("AWS_LAMBDA_FUNCTION_NAME") ? 1000 : 15_000),
   };
 }
 
