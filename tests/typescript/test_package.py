@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from docs.pages import DOCS, blocks_of, play
+from docs.pages import DOCS, blocks_of, file_on, play
 from docs.terminal import terminal
 
 PACKAGE: Final = Path(__file__).parents[2] / "typescript"
@@ -111,6 +112,7 @@ def test_what_is_packed_is_typed_and_small(built: Path) -> None:
         ("atomic-workflows/protocol", "verify"),
         ("atomic-workflows/node", "node"),
         *[(f"atomic-workflows/{name}", name) for name in ADAPTERS],
+        ("atomic-workflows/testing", "startDevServer"),
     ],
 )
 def test_it_is_imported_and_required(installed: Path, code: str, name: str, export: str) -> None:
@@ -150,7 +152,21 @@ def test_the_program_of_the_readme_runs(
     assert json.loads(started) == {"user": {"id": "ada-1", "name": "ada"}, "mail": "Welcome, ada"}
 
 
-@pytest.mark.parametrize("name", [*PAGES, "../README.md"])
+def test_the_tests_of_the_page_on_testing_run(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_typescript(tmp_path, monkeypatch)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{Path(sys.executable).parent}")
+    monkeypatch.delenv("ATOMIC_URL", raising=False)
+    page = tmp_path / "page"
+    shutil.copytree(installed, page)
+    (page / "trial.test.ts").write_text(file_on(DOCS / "testing.md", "trial.test.ts"))
+    printed = run("node", "trial.test.ts", folder=page)
+    assert "pass 2" in printed
+    assert "fail 0" in printed
+
+
+@pytest.mark.parametrize("name", [*PAGES, "testing.md", "../README.md"])
 def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
     for block in blocks_of(DOCS / name):
         if block.language == "ts":

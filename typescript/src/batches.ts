@@ -148,6 +148,10 @@ export async function runBatch<Result>(context: CoreContext, batch: PlannedBatch
   endedBy = early?.endedBy ?? endedBy;
   batches.delete(run);
   const left = [...run.leave(), ...(early?.left ?? [])];
+  for (const id of left) {
+    // No replay calls it again, which does not make later code a replay.
+    calls.results.used.add(id);
+  }
   if (cancelsRest) {
     await calls.doing(async () => {
       for (const id of new Set(left)) {

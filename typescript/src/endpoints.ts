@@ -2,7 +2,7 @@
 
 import { failure, NonRetryable, RetryAfter, success } from "./answers.ts";
 import { type Call, type Check, readCall, UnreadableError } from "./call.ts";
-import { Calls, type Logger } from "./calls.ts";
+import { Calls, type End, type Logger } from "./calls.ts";
 import type { WorkflowReference } from "./client.ts";
 import type { CoreContext, Jsonify, Served } from "./core_context.ts";
 import { AtomicError, CancelledError } from "./errors.ts";
@@ -35,6 +35,11 @@ export interface EndpointsOptions {
 /** A served function; `at(url)` is what a client starts: `url` is that of the folder in which it is served. */
 export interface Endpoint<Input, Output> extends Served<Input, Output> {
   readonly at: (url: string) => WorkflowReference<Input, Jsonify<Output>>;
+  /**
+   * Of a workflow: run its handler once.
+   * @internal
+   */
+  readonly run?: (calls: Calls, payload: unknown) => Promise<End<Output>>;
 }
 
 interface Prepared {
@@ -93,11 +98,14 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     name: string,
     handler: (context: Context, payload: Input) => Promise<Output>,
   ): Endpoint<Input, Output> {
-    return this.#serve(name, async (call, payload, ready) => {
-      const calls = new Calls(call, ready.connection, ready.waitMs, this.#options.logger);
+    const run = (calls: Calls, payload: unknown): Promise<End<Output>> => {
       const context = new this.#context(calls, calls.root);
+      return calls.settle(async () => handler(context, payload as Input));
+    };
+    const served = this.#serve<Input, Output>(name, async (call, payload, ready) => {
+      const calls = new Calls(call, ready.connection, ready.waitMs, this.#options.logger);
       try {
-        const end = await calls.settle(async () => handler(context, payload as Input));
+        const end = await run(calls, payload);
         if ("result" in end) {
           return success(end.result, `the result of ${name}`);
         }
@@ -106,6 +114,19 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
         return this.#failed(error, call);
       }
     });
+    return { ...served, run };
+  }
+
+  /**
+   * The same functions under other options.
+   * @internal
+   */
+  with(options: EndpointsOptions): Endpoints<Context> {
+    const same = new Endpoints(this.#context, { ...this.#options, ...options });
+    for (const [name, handler] of this.#handlers) {
+      same.#handlers.set(name, handler);
+    }
+    return same;
   }
 
   #serve<Input, Output>(name: string, handler: Handler): Endpoint<Input, Output> {
