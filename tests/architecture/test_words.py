@@ -36,7 +36,8 @@ RETIRED_NAMES: Final = {
     "gave_up": "failed",
     "leave_waiter": "register_waiter",
     "put_off": "deferred",
-    "put_off_at_ms": "deferred_at_ms",
+    "put_off_at_ms": "dated_at_ms",
+    "deferred_at_ms": "dated_at_ms",
     "run_memory": "runs",
     "without_words": "without_excerpt",
 }

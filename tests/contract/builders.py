@@ -129,7 +129,7 @@ def a_full_step() -> Step:
         attempt_count=2,
         retries_used=1,
         consecutive_lost=4,
-        deferred_at_ms=6_000,
+        dated_at_ms=6_000,
         rechecks=5,
         woken=True,
         failed_meanwhile=True,

@@ -36,6 +36,7 @@ FAULTS: Final = (
     646,  # after a clock was set back and right again, the embedded driver slept for that difference
     51691,  # a clock was set back between the look at a wake-up and its claim: the step lost its wake-up
     74348,  # a redrive ended before its second wake-up, and its first one found the step still failed
+    74351,  # a retry after a wait was redated by the end of an attempt that another clock had noted
     77230,  # a deferral was written, its wake-up refused, and its row changed before the repeat
 )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from atomic.domain.event_steps import limits_from_now
-from atomic.domain.events import Deferred, LimitsGiven, NotAdmitted, Rescheduled, Woken
+from atomic.domain.events import Deferred, LimitsGiven, NotAdmitted, Rechecked, Redriven, Rescheduled, Woken
 from atomic.domain.leftovers import is_forgotten, is_left_over
 from atomic.domain.steps import Step, redated_due_ms
 from atomic.domain.transitions import begin, transition
@@ -68,8 +68,11 @@ def test_a_row_written_by_a_fast_clock_waits_no_longer_than_intended() -> None:
     asked_for = ended(running(), replace(RETRYABLE, retry_after_ms=HOUR), NOW)
     deferred = transition(claimed(retrying()), Deferred("n2", NO_ROOM, NOW + 1_500), NOW + 1_200)
     not_admitted = transition(begin(spec(), "0" * 32, NOW, None), NotAdmitted(NOW + 400), NOW)
-    waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 50), (timer(), 7_000), (event(9_000), 9_000))
+    waits = ((retrying(), 1_000), (asked_for, HOUR), (woken, 0), (timer(), 7_000), (event(9_000), 9_000))
     waits += ((deferred, 300), (not_admitted, 400))
+    # The attempt ended by a clock that was behind, and its wait by one that was ahead.
+    waits += ((transition(waiting(), Rechecked(1, (), 1.0), NOW + HOUR), 1_000),)
+    waits += ((transition(failed(), Redriven(1), NOW + HOUR), 0),)
     for step, waits_ms in waits:
         # Once for each time that the clock is set back.
         for now_ms in (NOW - 1, NOW - HOUR, NOW - 400 * 24 * HOUR):

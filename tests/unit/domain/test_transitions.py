@@ -1072,7 +1072,7 @@ class TestNotAdmitted:
             before = STATES[name]()
             later_ms = max(LATER, before.due_at_ms or 0)
             after = transition(before, NotAdmitted(later_ms + HOUR), later_ms)
-            moved = {"due_at_ms": later_ms + HOUR, "deferred_at_ms": later_ms}
+            moved = {"due_at_ms": later_ms + HOUR, "dated_at_ms": later_ms}
             assert after == replace(before, version=before.version + 1, **moved)
 
     def test_deferring_to_the_past_changes_nothing(self) -> None:

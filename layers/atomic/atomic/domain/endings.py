@@ -191,7 +191,7 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
         step,
         event.until_ms,
         error=event.error,
-        deferred_at_ms=now_ms,
+        dated_at_ms=now_ms,
         attempt_count=step.attempt_count - 1,
         attempt_log=step.attempt_log[:-1],
         nonce=None,
@@ -226,7 +226,12 @@ def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
     last = replace(last, outcome=OutcomeKind.RETRYABLE, error=error)
     outcome = Outcome(kind=OutcomeKind.RETRYABLE, status=last.status, error=error)
     step = replace(
-        step, attempt_log=(*step.attempt_log[:-1], last), waiting_for=(), wake=None, failed_meanwhile=False
+        step,
+        attempt_log=(*step.attempt_log[:-1], last),
+        waiting_for=(),
+        wake=None,
+        failed_meanwhile=False,
+        dated_at_ms=now_ms,
     )
     return _counted(step, outcome, jitter, now_ms)
 

@@ -126,10 +126,10 @@ class Step:
     """A step as stored in its row. `version` counts writes; `nonce` fences the running attempt.
 
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
-    its next recheck. None means that only an outside event can change it. `deferred_at_ms`: when Atomic
-    deferred the attempt that is due. `given_deadline_ms` and `given_heartbeat_ms` were set by a waiter, for
-    an event that was opened without them. `heartbeat_by_ms`: when an open event expires unless a heartbeat
-    comes. A heartbeat postpones this and leaves `due_at_ms` as it is, so it needs no wake-up of its own.
+    its next recheck. None means that only an outside event can change it. `dated_at_ms`: when that was set,
+    if not at the end of the last attempt: clocks differ. `given_deadline_ms` and `given_heartbeat_ms` were
+    set by a waiter, for an event that was opened without them. `heartbeat_by_ms`: when an open event
+    expires unless a heartbeat comes. A heartbeat leaves `due_at_ms` as it is, and needs no wake-up.
     `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
     `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits for the
     first attempt, so no wake-up was sent. It is sent before anybody is told that the step is unfinished.
@@ -163,7 +163,7 @@ class Step:
     attempt_count: int = 0
     retries_used: int = 0
     consecutive_lost: int = 0
-    deferred_at_ms: int | None = None
+    dated_at_ms: int | None = None
     has_no_wakeup: bool = False
     rechecks: int = 0
     woken: bool = False
@@ -293,7 +293,7 @@ def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
 
 def last_recorded_ms(step: Step) -> int:
     """The latest moment in the past that the row contains."""
-    known_ms = max(step.created_at_ms, step.deferred_at_ms or 0)
+    known_ms = max(step.created_at_ms, step.dated_at_ms or 0)
     if not step.attempt_log:
         return known_ms
     last = step.attempt_log[-1]
@@ -314,8 +314,8 @@ def redated_due_ms(step: Step, now_ms: int) -> int | None:
 
 def _waits_ms(step: Step) -> int | None:
     """How long the step was meant to wait."""
-    if step.deferred_at_ms is not None and step.due_at_ms is not None:
-        return step.due_at_ms - step.deferred_at_ms
+    if step.dated_at_ms is not None and step.due_at_ms is not None:
+        return step.due_at_ms - step.dated_at_ms
     if step.spec.kind == "run":
         return LINK_RECHECK_MS
     if step.attempt_count == 0:
@@ -338,6 +338,7 @@ def called_again(step: Step, now_ms: int, **also: Any) -> Step:
         step,
         status=Status.PENDING,
         due_at_ms=now_ms,
+        dated_at_ms=now_ms,
         waiting_for=(),
         wake=None,
         failed_meanwhile=False,
@@ -362,7 +363,7 @@ def settled(
         woken=False,
         failed_meanwhile=False,
         told=None,
-        deferred_at_ms=None,
+        dated_at_ms=None,
         has_no_wakeup=False,
         cancelling=step.cancelling if status is Status.FAILED else "",
         cancel_by_ms=None,

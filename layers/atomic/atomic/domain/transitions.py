@@ -191,7 +191,7 @@ def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
         woken=False,
         failed_meanwhile=False,
         told=None,
-        deferred_at_ms=None,
+        dated_at_ms=None,
         has_no_wakeup=False,
         cancelling="recalled" if step.cancelling else "",
     )
@@ -207,7 +207,7 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
         log = step.attempt_log
         attempts = closed(log, LOST, now_ms) if step.status is Status.RUNNING else log
         return out_of_time(step, attempts, now_ms)
-    return changed(step, due_at_ms=within_deadline(step, until_ms), deferred_at_ms=now_ms)
+    return changed(step, due_at_ms=within_deadline(step, until_ms), dated_at_ms=now_ms)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
@@ -227,9 +227,8 @@ def _watched(step: Step, watch: Watch) -> Step:
 def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
     if must_cancel_run(step, event.error):
         return called_off(step, event, now_ms)
-    attempts = step.attempt_log
-    if step.status is Status.RUNNING:
-        attempts = closed(attempts, BROKEN_OFF, now_ms)
+    log = step.attempt_log
+    attempts = closed(log, BROKEN_OFF, now_ms) if step.status is Status.RUNNING else log
     after = settled(step, Status.CANCELLED, now_ms, error=event.error, attempt_log=attempts)
     return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
 
@@ -246,20 +245,21 @@ def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
         )
         for attempt in step.attempt_log
     )
-    deferred_at_ms = None if step.deferred_at_ms is None else min(step.deferred_at_ms, now_ms)
-    return changed(step, due_at_ms=due_at_ms, attempt_log=attempts, deferred_at_ms=deferred_at_ms)
+    dated_at_ms = None if step.dated_at_ms is None else min(step.dated_at_ms, now_ms)
+    return changed(step, due_at_ms=due_at_ms, attempt_log=attempts, dated_at_ms=dated_at_ms)
 
 
 def _redriven(step: Step, now_ms: int) -> Step:
-    is_link, is_now = step.spec.kind == "run", step.spec.kind in {"http", "run"}
+    is_link = step.spec.kind == "run"
     deadline_at_ms = None if is_link else deadline_from_now_ms(step.deadline_ms, now_ms)
     heartbeat_by_ms = deadline_from_now_ms(step.heartbeat_ms, now_ms)
-    first_ms = first_due_ms(step.spec, deadline_at_ms, heartbeat_by_ms, now_ms)
+    is_now = step.spec.kind in {"http", "run"}
     return changed(
         step,
         status=Status.WAITING if is_link else Status.PENDING,
         generation=step.generation + 1,
-        due_at_ms=now_ms if is_now else first_ms,
+        due_at_ms=now_ms if is_now else first_due_ms(step.spec, deadline_at_ms, heartbeat_by_ms, now_ms),
+        dated_at_ms=now_ms,
         waiting_for=(root_of(step),) if is_link else (),
         deadline_at_ms=deadline_at_ms,
         heartbeat_by_ms=heartbeat_by_ms,

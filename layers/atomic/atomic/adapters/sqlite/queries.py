@@ -85,7 +85,7 @@ CASE WHEN json_valid(CAST(steps.progress AS TEXT)) THEN CAST(steps.progress AS T
 LIVE_STEPS: Final = f"""
 SELECT page.id, steps.calls, max(
     steps.created_at_ms,
-    coalesce({_PROGRESS.format("deferred_at_ms")}, 0),
+    coalesce({_PROGRESS.format("dated_at_ms")}, 0),
     coalesce({_PROGRESS.format("attempt_log[#-1].started_at_ms")}, 0),
     coalesce({_PROGRESS.format("attempt_log[#-1].ended_at_ms")}, 0)
 ), root.status
