@@ -5,10 +5,10 @@ import { refused } from "./batches.ts";
 import { never, type Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
 import { type StepOptions, stepMembers } from "./client.ts";
-import { addressed, type CoreContext, here, labelled, type Served } from "./core_context.ts";
+import { addressed, type CoreContext, here, type Served } from "./core_context.ts";
 import { CancelledError } from "./errors.ts";
 import { type Position, runId, scopedKey, sha256 } from "./identity.ts";
-import { begin, cancel } from "./made.ts";
+import { begin, cancel, labelled } from "./made.ts";
 import { isLive } from "./results.ts";
 
 /** Options of a run that a workflow starts. */

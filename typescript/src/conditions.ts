@@ -1,10 +1,10 @@
 /** Conditions: `until` repeats a check, with pauses, until it is met. */
 
 import { refused } from "./batches.ts";
-import { type CoreContext, here, labelled, type Served, stepPlan, valuePlan } from "./core_context.ts";
+import { type CoreContext, here, type Served, stepPlan, valuePlan } from "./core_context.ts";
 import { type Duration, milliseconds } from "./durations.ts";
 import { ConditionNotMetError } from "./errors.ts";
-import { below } from "./made.ts";
+import { below, labelled } from "./made.ts";
 
 /** How often a check is repeated, and for how long. */
 export interface UntilOptions<State = unknown> {

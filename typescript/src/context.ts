@@ -4,7 +4,7 @@ import { type Batch, type BatchOptions, refused, runBatch } from "./batches.ts";
 import type { Logger } from "./calls.ts";
 import { continueAs, type RunHandle, type RunOptions, runWorkflow, startRun } from "./child_runs.ts";
 import { type Check, type UntilOptions, until } from "./conditions.ts";
-import { type CallOptions, CoreContext, type Jsonify, type Served, valuePlan } from "./core_context.ts";
+import { type CallOptions, CoreContext, here, type Jsonify, type Served, valuePlan } from "./core_context.ts";
 import { RefusedError } from "./errors.ts";
 import {
   awaitEvent,
@@ -15,6 +15,7 @@ import {
   type OpenOptions,
   openEvent,
 } from "./events.ts";
+import { labelled } from "./made.ts";
 import { hasUnused } from "./results.ts";
 import { Saga, type SagaOptions } from "./sagas.ts";
 import type { Scope } from "./scope.ts";
@@ -210,6 +211,11 @@ export class Context extends CoreContext {
         }
       };
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
+  }
+
+  /** @internal */
+  override named<Given extends string | undefined>(given: Given, known = ""): Given | string {
+    return here(this).label === "" ? given : labelled(this, given ?? known);
   }
 
   #below(scope: Scope): Context {

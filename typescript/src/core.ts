@@ -9,7 +9,8 @@ import { Endpoints, type EndpointsOptions } from "./endpoints.ts";
 export { NonRetryable, RetryAfter } from "./answers.ts";
 export type { Call } from "./call.ts";
 export { type CallOptions, CoreContext, type Jsonify, type Served } from "./core_context.ts";
-export { type Endpoint, Endpoints, type EndpointsOptions } from "./endpoints.ts";
+export { type Endpoint, Endpoints, type EndpointsOptions, type Step, type Workflow } from "./endpoints.ts";
+export type { Schema, Schemas } from "./schemas.ts";
 export { AmbiguousStepError } from "./scope.ts";
 
 /** Functions that are served below one URL. */

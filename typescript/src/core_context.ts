@@ -42,9 +42,6 @@ export interface CallOptions extends StepOptions {
   readonly name?: string;
 }
 
-// The longest name of a step.
-const NAME_MAX = 255;
-
 /** A workflow's view of its run: what it needs most, in as few bytes as can be. */
 export class CoreContext {
   declare readonly runId: string;
@@ -74,13 +71,13 @@ export class CoreContext {
 
   /** Compute a value once and keep it: later attempts of the workflow get the same one. It runs in the workflow. */
   run<Value>(name: string, compute: () => Value | Promise<Value>): Promise<Jsonify<Value>> {
-    return this.perform(() => valuePlan(labelled(this, name)), { compute }) as Promise<Jsonify<Value>>;
+    return this.perform(() => valuePlan(this.named(name)), { compute }) as Promise<Jsonify<Value>>;
   }
 
   /** Wait; for days, if need be: the workflow is suspended meanwhile. */
   async sleep(duration: Duration, name = "sleep"): Promise<void> {
     await this.perform(() => {
-      const document = { kind: "timer", stepName: labelled(this, name), delay: milliseconds("sleep", duration) };
+      const document = { kind: "timer", stepName: this.named(name), delay: milliseconds("sleep", duration) };
       return { what: name, called: "timer", document };
     });
   }
@@ -100,6 +97,14 @@ export class CoreContext {
     return this.run("random", () => Math.random());
   }
 
+  /**
+   * The name of a step for people, if it has one.
+   * @internal
+   */
+  named<Given extends string | undefined>(given: Given, _known?: string): Given | string {
+    return given;
+  }
+
   /** @internal */
   async perform(plan: () => Planned, manner?: Manner): Promise<unknown> {
     return (await this.calls.perform(here(this), plan, manner)).response;
@@ -109,12 +114,6 @@ export class CoreContext {
 /** The branch that makes a call on this context. */
 export function here(context: CoreContext): Scope {
   return currentScope(context.scope);
-}
-
-/** The name of a step for people; the steps of a named branch are shown with its name. */
-export function labelled(context: CoreContext, name: string): string {
-  const { label } = here(context);
-  return label === "" ? name : `${label}: ${name}`.slice(0, NAME_MAX);
 }
 
 /** The name of a step, and its URL. */
@@ -131,7 +130,7 @@ export function stepPlan(
   { key: _, name: given, ...options }: CallOptions,
 ): Planned {
   const { name, url } = addressed(context, step);
-  const shown = given !== undefined || here(context).label !== "" ? labelled(context, given ?? name) : undefined;
+  const shown = context.named(given, name);
   return {
     what: shown ?? url,
     called: url,

@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import { type Running, runServer } from "./dev_process.ts";
 import type { RunDocument, Status, StepDocument } from "./documents.ts";
 import { type Duration, milliseconds } from "./durations.ts";
-import type { Endpoints } from "./endpoints.ts";
+import { Endpoints } from "./endpoints.ts";
 import { AtomicError } from "./errors.ts";
 import { Connection, type ConnectionOptions, read, variable } from "./http.ts";
 import { node } from "./node.ts";
@@ -89,7 +89,11 @@ export class DevServer implements AsyncDisposable {
   async serve(endpoints: Endpoints<Context>): Promise<ServedEndpoints> {
     // A server that was started here does not sign its calls.
     const secrets = this.#process === undefined ? {} : { secrets: [] };
-    const own = endpoints.with({ atomic: this.#options, baseUrl: "", ...secrets });
+    const own = new Endpoints(
+      endpoints.context,
+      { ...endpoints.options, atomic: this.#options, baseUrl: "", ...secrets },
+      endpoints.handlers,
+    );
     const server = createServer(node(own));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject).listen(0, "127.0.0.1", resolve);

@@ -8,6 +8,7 @@ import type { CoreContext, Jsonify, Served } from "./core_context.ts";
 import { AtomicError, CancelledError } from "./errors.ts";
 import { Connection, type ConnectionOptions, variable } from "./http.ts";
 import { parseJson } from "./json.ts";
+import type { Schema, Schemas } from "./schemas.ts";
 import type { Scope } from "./scope.ts";
 
 /** Options of endpoints. What is left out comes from the environment. */
@@ -50,27 +51,34 @@ interface Prepared {
   readonly waitMs: number;
 }
 
-type Handler = (call: Call, payload: unknown, ready: Prepared) => Promise<Response>;
+/** What a request is answered by, once it is read. */
+export type Answer = (call: Call, payload: unknown, ready: Prepared) => Promise<Response>;
+type Handler = (call: Call, payload: unknown, ready: Prepared) => Promise<Response | { readonly result: unknown }>;
+type Given<Function> = [Function] | [Schemas, Function];
+
+/** A function that is served as a step. */
+export type Step<Input, Output> = (payload: Input, call: Call) => Output | Promise<Output>;
+
+/** A function that is served as a workflow. */
+export type Workflow<Context, Input, Output> = (context: Context, payload: Input) => Promise<Output>;
 
 /** What the workflows of an application are called with. */
 export type ContextOf<Context extends CoreContext> = new (calls: Calls, scope: Scope) => Context;
 
 /** Functions that are served below one URL, each under its name. */
 export class Endpoints<Context extends CoreContext = CoreContext> {
-  readonly #handlers = new Map<string, Handler>();
-  readonly #context: ContextOf<Context>;
-  readonly #options: EndpointsOptions;
   #prepared: Promise<Prepared> | undefined;
 
   /** @internal */
-  constructor(context: ContextOf<Context>, options: EndpointsOptions) {
-    this.#context = context;
-    this.#options = options;
-  }
+  constructor(
+    readonly context: ContextOf<Context>,
+    readonly options: EndpointsOptions,
+    readonly handlers: Map<string, Answer> = new Map(),
+  ) {}
 
   /** Answers a request: the end of its path is the name of the function. It needs no `this`. */
   readonly fetch = async (request: Request): Promise<Response> => {
-    this.#prepared ??= prepared(this.#options);
+    this.#prepared ??= prepared(this.options);
     const ready = await this.#prepared;
     const response = await this.#answer(request, ready);
     const { build } = ready;
@@ -80,92 +88,101 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     return response;
   };
 
-  /** Serve a function as a step. It may be called more than once: `call.idempotencyKey` stays the same. */
-  step<Input, Output>(
+  /**
+   * Serve a function as a step. It may be called more than once: `call.idempotencyKey` stays the same. A payload or a
+   * result that does not fit its schema fails the step at once.
+   */
+  step<Input, Output>(name: string, handler: Step<Input, Output>): Endpoint<Input, Output>;
+  step<Parsed, Result, Input = Parsed, Output = Result>(
     name: string,
-    handler: (payload: Input, call: Call) => Output | Promise<Output>,
-  ): Endpoint<Input, Output> {
-    return this.#serve(name, async (call, payload) => {
+    schemas: Schemas<Input, Parsed, Result, Output>,
+    handler: Step<Parsed, Result>,
+  ): Endpoint<Input, Output>;
+  step(name: string, ...given: Given<Step<unknown, unknown>>): Endpoint<unknown, unknown> {
+    const [handler, schemas = {}] = given.reverse() as [Step<unknown, unknown>, Schemas?];
+    return this.#serve(name, schemas, async (call, payload) => {
       if (call.isCancelled) {
-        return failure(new CancelledError("run-cancelled", "A step has nothing to undo."), true);
+        throw new CancelledError("run-cancelled", "A step has nothing to undo.");
       }
-      return success(await handler(payload as Input, call), `the result of ${name}`);
+      return { result: await handler(payload, call) };
     });
   }
 
   /** Serve a function as a workflow. It is called again and again, and gets the results of the steps that are done. */
-  workflow<Input, Output>(
+  workflow<Input, Output>(name: string, handler: Workflow<Context, Input, Output>): Endpoint<Input, Output>;
+  workflow<Parsed, Result, Input = Parsed, Output = Result>(
     name: string,
-    handler: (context: Context, payload: Input) => Promise<Output>,
-  ): Endpoint<Input, Output> {
-    const run = (calls: Calls, payload: unknown): Promise<End<Output>> => {
-      const context = new this.#context(calls, calls.root);
-      return calls.settle(async () => handler(context, payload as Input));
+    schemas: Schemas<Input, Parsed, Result, Output>,
+    handler: Workflow<Context, Parsed, Result>,
+  ): Endpoint<Input, Output>;
+  workflow(name: string, ...given: Given<Workflow<Context, unknown, unknown>>): Endpoint<unknown, unknown> {
+    const [handler, schemas = {}] = given.reverse() as [Workflow<Context, unknown, unknown>, Schemas?];
+    const run = (calls: Calls, payload: unknown): Promise<End<unknown>> => {
+      const context = new this.context(calls, calls.root);
+      return calls.settle(async () => handler(context, payload));
     };
-    const served = this.#serve<Input, Output>(name, async (call, payload, ready) => {
-      const calls = new Calls(call, ready.connection, ready.waitMs, this.#options.logger);
-      try {
-        const end = await run(calls, payload);
-        if ("result" in end) {
-          return success(end.result, `the result of ${name}`);
-        }
-        return end.cause === undefined ? calls.suspended() : failure(end.cause);
-      } catch (error) {
-        return this.#failed(error, call);
-      }
+    const served = this.#serve(name, schemas, async (call, payload, ready) => {
+      const calls = new Calls(call, ready.connection, ready.waitMs, this.options.logger);
+      const end = await run(calls, payload);
+      return "result" in end ? end : end.cause === undefined ? calls.suspended() : failure(end.cause);
     });
-    return { ...served, run };
+    return { ...served, run: async (calls, payload) => run(calls, await fitted(schemas.input, payload, "payload")) };
   }
 
-  /**
-   * The same functions under other options.
-   * @internal
-   */
-  with(options: EndpointsOptions): Endpoints<Context> {
-    const same = new Endpoints(this.#context, { ...this.#options, ...options });
-    for (const [name, handler] of this.#handlers) {
-      same.#handlers.set(name, handler);
-    }
-    return same;
-  }
-
-  #serve<Input, Output>(name: string, handler: Handler): Endpoint<Input, Output> {
-    if (!/^[\w.~-]+$/.test(name) || this.#handlers.has(name)) {
+  #serve(name: string, schemas: Schemas, handler: Handler): Endpoint<unknown, unknown> {
+    if (!/^[\w.~-]+$/.test(name) || this.handlers.has(name)) {
       throw new TypeError(`${name}: use letters, digits, - . _ ~, and each name once`);
     }
-    this.#handlers.set(name, handler);
-    const at = (url: string): WorkflowReference<Input, Jsonify<Output>> => ({
-      workflowName: name,
-      url: `${url.replace(/\/+$/, "")}/${name}`,
+    this.handlers.set(name, async (call, payload, ready) => {
+      try {
+        const end = await handler(call, await fitted(schemas.input, payload, "payload"), ready);
+        return "result" in end
+          ? success(await fitted(schemas.output, end.result, "result"), `the result of ${name}`)
+          : end;
+      } catch (error) {
+        return failed(error, call);
+      }
     });
-    return { name, at };
+    return { name, at: (url) => ({ workflowName: name, url: `${url.replace(/\/+$/, "")}/${name}` }) };
   }
 
   async #answer(request: Request, ready: Prepared): Promise<Response> {
     const { pathname } = new URL(request.url);
-    const handler = this.#handlers.get(pathname.slice(pathname.lastIndexOf("/") + 1));
+    const handler = this.handlers.get(pathname.slice(pathname.lastIndexOf("/") + 1));
     if (handler === undefined) {
-      return new Response(`Nothing is served at ${pathname}.`, { status: 404 });
+      return new Response("Nothing is served here.", { status: 404 });
     }
     if (request.method !== "POST") {
       return new Response("Atomic calls by POST.", { status: 405, headers: { allow: "POST" } });
     }
     try {
       const { check, baseUrl } = ready;
-      const parse = this.#options.atomic?.parse ?? parseJson;
+      const parse = this.options.atomic?.parse ?? parseJson;
       const [call, payload] = await readCall(request, { check, baseUrl, parse });
       return await handler(call, payload, ready);
     } catch (error) {
-      return this.#failed(error);
+      return failed(error);
     }
   }
+}
 
-  #failed(error: unknown, call?: Call): Response {
-    if (![UnreadableError, AtomicError, NonRetryable, RetryAfter].some((kind) => error instanceof kind)) {
-      console.error(`A handler of step ${call?.stepId ?? "?"} failed:`, error);
-    }
-    return failure(error, call?.isCancelled);
+function failed(error: unknown, call?: Call): Response {
+  if (![UnreadableError, AtomicError, NonRetryable, RetryAfter].some((kind) => error instanceof kind)) {
+    console.error(`A handler of step ${call?.stepId ?? "?"} failed:`, error);
   }
+  return failure(error, call?.isCancelled);
+}
+
+/** What a schema makes of a value. What does not fit ends the step: another attempt would be sent the same. */
+async function fitted(schema: Schema | undefined, given: unknown, what: "payload" | "result"): Promise<unknown> {
+  if (!schema) {
+    return given;
+  }
+  const { value, misfit } = await (await import("./schemas.ts")).validated(schema, given, what);
+  if (misfit) {
+    throw what === "payload" ? new UnreadableError(400, misfit) : new NonRetryable(misfit);
+  }
+  return value;
 }
 
 /** What the environment says is read at the first call, when it is complete in every runtime. */

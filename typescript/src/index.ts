@@ -24,7 +24,7 @@ export { type Branch, Context, type MapOptions } from "./context.ts";
 export type { CallOptions, Jsonify, Served } from "./core_context.ts";
 export type { AttemptRecord, RunDocument, RunSummary, Status, StepDocument, StepOutcome } from "./documents.ts";
 export type { Duration } from "./durations.ts";
-export { type Endpoint, Endpoints, type EndpointsOptions } from "./endpoints.ts";
+export { type Endpoint, Endpoints, type EndpointsOptions, type Step, type Workflow } from "./endpoints.ts";
 export {
   AtomicError,
   CancelledError,
@@ -40,6 +40,7 @@ export {
 export type { CallbackOptions, EventOptions, OpenedEvent, OpenOptions } from "./events.ts";
 export type { ConnectionOptions } from "./http.ts";
 export type { Saga, SagaOptions, Undo, Undoing } from "./sagas.ts";
+export type { Schema, Schemas } from "./schemas.ts";
 export { AmbiguousStepError } from "./scope.ts";
 
 /** Functions that are served below one URL. */

@@ -1,6 +1,7 @@
 /** What only some calls of a handler need: a post without a wait, a record, a cancel, the end of a branch. */
 
 import { type Answer, type Calls, isSame, type Made, type Manner, type Planned } from "./calls.ts";
+import { type CoreContext, here } from "./core_context.ts";
 import { pause, read } from "./http.ts";
 import type { Position } from "./identity.ts";
 import { Scope } from "./scope.ts";
@@ -63,4 +64,13 @@ export function leave(calls: Calls, scopes: readonly Scope[]): string[] {
 /** A branch below another one; `label` names its steps for people. */
 export function below(outer: Scope, part: string, label: string = outer.label): Scope {
   return new Scope([...outer.path, part], label, outer);
+}
+
+// The longest name of a step.
+const NAME_MAX = 255;
+
+/** The name of a step for people; the steps of a named branch are shown with its name. */
+export function labelled(context: CoreContext, name: string): string {
+  const { label } = here(context);
+  return label === "" ? name : `${label}: ${name}`.slice(0, NAME_MAX);
 }

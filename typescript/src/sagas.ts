@@ -15,14 +15,13 @@ import {
   type CoreContext,
   here,
   type Jsonify,
-  labelled,
   type Served,
   stepPlan,
   valuePlan,
 } from "./core_context.ts";
 import { AtomicError, CancelledError, SagaFailedError } from "./errors.ts";
 import type { Position } from "./identity.ts";
-import { below, recorded } from "./made.ts";
+import { below, labelled, recorded } from "./made.ts";
 import type { Scope } from "./scope.ts";
 import { within } from "./strands.ts";
 
