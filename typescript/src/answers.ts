@@ -117,7 +117,7 @@ function problem(
   headers: Record<string, string>,
   members: Record<string, unknown> = {},
 ): Response {
-  const title = status === 503 ? "The endpoint asks for a later call" : "The endpoint failed";
+  const title = status === 503 ? "Not yet" : "The endpoint failed";
   const document = { ...members, title, status, detail: detail.replaceAll(/\p{Surrogate}/gu, "\ufffd") };
   return new Response(JSON.stringify(document), {
     status,

@@ -10,7 +10,7 @@
 import { suspension } from "./answers.ts";
 import type { Call } from "./call.ts";
 import { canonicalJson } from "./canonical.ts";
-import { AtomicError, CancelledError, NotFinishedError, StepFailedError } from "./errors.ts";
+import { AtomicError, CancelledError, endOf, NotFinishedError, StepFailedError } from "./errors.ts";
 import type { ApiAnswer, Connection } from "./http.ts";
 import { type Position, sha256, stepId, stepKey } from "./identity.ts";
 import { isLive, type Known, Results } from "./results.ts";
@@ -207,7 +207,7 @@ export class Calls {
       id = made.id;
       outcome = await ask(made);
     } catch (error) {
-      outcome = this.#stops(error) ? undefined : { endedAt: "", error };
+      outcome = this.#stops(error) ? undefined : { endedAt: endOf(error), error };
     }
     if (outcome !== undefined) {
       this.open.delete(id);
@@ -327,8 +327,8 @@ export class Calls {
 
   /** In a run that is cancelled, the first call of each branch that no earlier attempt has posted rejects. */
   async tellIfCancelled(scope: Scope, made: Made): Promise<void> {
-    if (this.call.isCancelled && !scope.isTold && (await this.results.find(made.id)) === undefined) {
-      throw new CancelledError("run-cancelled", `'${made.what}' is not called, because the run is cancelled.`);
+    if (this.call.isCancelled && !scope.isTold && !(await this.results.mayHave(made.id))) {
+      throw new CancelledError("run-cancelled", `'${made.what}' is not called: the run is cancelled.`);
     }
   }
 

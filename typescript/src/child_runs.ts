@@ -2,9 +2,9 @@
 
 import { NonRetryable } from "./answers.ts";
 import { refused } from "./batches.ts";
-import { never, type Planned } from "./calls.ts";
+import { type Made, never, type Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
-import { type StepOptions, stepMembers } from "./client.ts";
+import { type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
 import { addressed, type CoreContext, here, type Served } from "./core_context.ts";
 import { CancelledError } from "./errors.ts";
 import { type Position, runId, scopedKey, sha256 } from "./identity.ts";
@@ -34,12 +34,15 @@ export interface RunHandle<Result> {
   cancel(): Promise<void>;
 }
 
+/** A workflow that is served beside the one that starts it, a reference to one of elsewhere, or a URL. */
+export type Startable = Served | WorkflowReference | string;
+
 const KEY_MAX = 255;
 
 /** Start a run, and wait until it is on record. */
 export async function startRun(
   context: CoreContext,
-  workflow: Served | string,
+  workflow: Startable,
   payload: unknown,
   options: RunOptions,
 ): Promise<RunHandle<unknown>> {
@@ -47,19 +50,27 @@ export async function startRun(
   const scope = here(context);
   const { calls } = context;
   const { document, what } = plan;
-  const { position, settled } = scope.take(`run ${plan.called} ${document.stepName ?? ""}`, what, options.key);
-  const { id, run } = (await calls.make(plan, position)) as Awaited<ReturnType<typeof calls.make>> & { run: string };
+  const { position, settled } = scope.take(`${plan.called} ${document.stepName ?? ""}`, what, options.key);
   const attached = (): void => {
     if (options.detached) {
       throw refused(`run ${run} is detached: nothing waits for it, and nothing cancels it.`);
     }
   };
-  if (options.detached) {
-    await calls.perform(scope, () => plan, { position });
-  } else {
-    await begin(calls, scope, () => plan, { position });
+  try {
+    if (options.detached) {
+      await calls.perform(scope, () => plan, { position });
+    } else {
+      await begin(calls, scope, () => plan, { position });
+    }
+  } catch (error) {
+    // `result` rejects for a link that is cancelled, as it does for one that is cancelled later.
+    if (!(error instanceof CancelledError && error.code === "step-cancelled") || options.detached) {
+      throw error;
+    }
+  } finally {
+    settled();
   }
-  settled();
+  const { id, run } = (await calls.make(plan, position)) as Made & { readonly run: string };
   return {
     runId: run,
     result: async () => {
@@ -79,7 +90,7 @@ export async function startRun(
 /** Start a run, and wait for its outcome. */
 export async function runWorkflow(
   context: CoreContext,
-  workflow: Served | string,
+  workflow: Startable,
   payload: unknown,
   options: RunOptions,
 ): Promise<unknown> {
@@ -117,12 +128,14 @@ export async function continueAs(context: CoreContext, payload: unknown, key?: s
 /** The link to a run. Without a key, the run gets one that is made of the link's identity. */
 function runPlan(
   context: CoreContext,
-  workflow: Served | string,
+  workflow: Startable,
   payload: unknown,
   options: RunOptions,
 ): Planned & { readonly run?: string } {
-  const { name: known, url } = addressed(context, workflow);
-  const workflowName = options.workflowName ?? (typeof workflow === "string" ? "" : known);
+  const isReference = typeof workflow === "object" && "workflowName" in workflow;
+  const { name: known, url } = addressed(context, isReference ? workflow.url : workflow);
+  const own = isReference ? workflow.workflowName : typeof workflow === "string" ? "" : known;
+  const workflowName = options.workflowName ?? own;
   if (workflowName === "") {
     throw refused(`workflowName: say how the run of ${known} is named in lists.`);
   }
@@ -137,8 +150,8 @@ function runPlan(
     ...(options.detached && { detached: true }),
     ...stepMembers(options),
   };
-  const completed = async (_: Position, own: string): Promise<Partial<Planned> & { run: string }> => {
-    const identity = [clientId, context.workflowName, context.stepId, workflowName, stepName, own];
+  const completed = async (_: Position, ownKey: string): Promise<Partial<Planned> & { run: string }> => {
+    const identity = [clientId, context.workflowName, context.stepId, workflowName, stepName, ownKey];
     const idempotencyKey = options.key ?? (await scopedKey(context.idempotencyKey, ...identity));
     const run = await runId(clientId, workflowName, idempotencyKey);
     const called = options.detached ? `${run} detached` : run;
@@ -155,7 +168,7 @@ function runPlan(
 }
 
 /** The key of the run after the one with this key: `order/2` after `order`, then `order/3`. */
-async function nextKey(key: string, isNext: boolean): Promise<string> {
+export async function nextKey(key: string, isNext: boolean): Promise<string> {
   const number = isNext ? /\/(\d+)$/.exec(key) : null;
   const ofAll = number === null ? key : key.slice(0, number.index);
   const nextNumber = number === null ? 2 : Number(number[1]) + 1;

@@ -74,10 +74,21 @@ export interface RunFilter {
 }
 
 /** An event of a workflow, by its name. */
-export interface EventAddress {
-  readonly workflowName: string;
-  /** The key of the run. */
-  readonly key: string;
+export type EventAddress = NamedEvent &
+  (
+    | {
+        readonly workflowName: string;
+        /** The key of the run. */
+        readonly key: string;
+      }
+    | {
+        /** The `stepId` of the workflow that waits, where it is a step of another one. */
+        readonly parent: string;
+      }
+  );
+
+/** Which event of its workflow it is. */
+export interface NamedEvent {
   /** The name that the workflow gives to `event`. */
   readonly name: string;
   /** Which event of this name it is, from 1 (the default). */
@@ -223,9 +234,8 @@ export class Atomic {
     return this.#event(event, `"reject":${writeJson({ ...more, detail }, "the rejection")}`);
   }
 
-  #event({ workflowName, key, name, number = 1 }: EventAddress, outcome: string): Promise<EventOutcome> {
-    const address = { workflowName, idempotencyKey: key, name: number === 1 ? name : `${name}#${number}` };
-    const body = `${JSON.stringify(address).slice(0, -1)},${outcome}}`;
+  #event(event: EventAddress, outcome: string): Promise<EventOutcome> {
+    const body = `${JSON.stringify(eventMembers(event)).slice(0, -1)},${outcome}}`;
     return documentOf(this.#connection, { method: "POST", path: this.#connection.path("events"), body });
   }
 
@@ -327,6 +337,12 @@ function retryMembers(retry: RetryPolicy | number): Record<string, unknown> {
     ...(backOff === undefined ? {} : { backOff: milliseconds("retry.backOff", backOff) }),
     ...(maxBackOff === undefined ? {} : { maxBackOff: milliseconds("retry.maxBackOff", maxBackOff) }),
   };
+}
+
+/** The members of a request that say which event it is. */
+export function eventMembers(event: EventAddress): Record<string, unknown> {
+  const { key: idempotencyKey, number = 1, ...of } = event as NamedEvent & { readonly key?: string };
+  return { ...of, idempotencyKey, name: number === 1 ? of.name : `${of.name}#${number}` };
 }
 
 function idOf({ document }: ApiAnswer): string | undefined {

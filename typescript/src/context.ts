@@ -2,15 +2,17 @@
 
 import { type Batch, type BatchOptions, refused, runBatch } from "./batches.ts";
 import type { Logger } from "./calls.ts";
-import { continueAs, type RunHandle, type RunOptions, runWorkflow, startRun } from "./child_runs.ts";
+import { continueAs, type RunHandle, type RunOptions, runWorkflow, type Startable, startRun } from "./child_runs.ts";
+import type { WorkflowReference } from "./client.ts";
 import { type Check, type UntilOptions, until } from "./conditions.ts";
-import { type CallOptions, CoreContext, here, type Jsonify, type Served, valuePlan } from "./core_context.ts";
-import { RefusedError } from "./errors.ts";
+import { type CallOptions, CoreContext, here, type Jsonify, type Served } from "./core_context.ts";
 import {
   awaitEvent,
   type CallbackOptions,
   callback,
   type EventOptions,
+  type EventsOptions,
+  events,
   type OpenedEvent,
   type OpenOptions,
   openEvent,
@@ -19,6 +21,7 @@ import { labelled } from "./made.ts";
 import { hasUnused } from "./results.ts";
 import { Saga, type SagaOptions } from "./sagas.ts";
 import type { Scope } from "./scope.ts";
+import { version } from "./versions.ts";
 
 /** Options of a map: its policy, and those of each of its steps. */
 export interface MapOptions<Item> extends BatchOptions, Omit<CallOptions, "key" | "name"> {
@@ -124,6 +127,14 @@ export class Context extends CoreContext {
     return awaitEvent(this, name, options) as Promise<Result | Default>;
   }
 
+  /**
+   * Wait for one event of a name after the other, with `for await`. Each turn takes the next message, however early it
+   * came; the loop ends when none comes within `deadline`.
+   */
+  events<Result = unknown>(name: string, options: EventsOptions = {}): AsyncIterableIterator<Result> {
+    return events(this, name, options) as AsyncIterableIterator<Result>;
+  }
+
   /** Open an event before the workflow waits for it, so that its id or its callback URL can be passed on. */
   openEvent(name: string, options: OpenOptions = {}): Promise<OpenedEvent> {
     return openEvent(this, name, options);
@@ -141,14 +152,19 @@ export class Context extends CoreContext {
     return callback(this, name, submit, options, (scope) => this.#below(scope)) as Promise<Result | Default>;
   }
 
-  /** Start a run of its own, and wait for its outcome. */
+  /** Start a run of its own, and wait for its outcome. `workflow` is served beside this one, or elsewhere. */
   runWorkflow<Input, Output>(
     workflow: Served<Input, Output>,
     payload: Input,
     options?: Omit<RunOptions, "detached">,
   ): Promise<Jsonify<Output>>;
+  runWorkflow<Input, Output>(
+    workflow: WorkflowReference<Input, Output>,
+    payload: Input,
+    options?: Omit<RunOptions, "detached">,
+  ): Promise<Output>;
   runWorkflow(workflow: string, payload: unknown, options: Omit<RunOptions, "detached">): Promise<unknown>;
-  runWorkflow(workflow: Served | string, payload: unknown, options: RunOptions = {}): Promise<unknown> {
+  runWorkflow(workflow: Startable, payload: unknown, options: RunOptions = {}): Promise<unknown> {
     return runWorkflow(this, workflow, payload, options);
   }
 
@@ -158,8 +174,13 @@ export class Context extends CoreContext {
     payload: Input,
     options?: RunOptions,
   ): Promise<RunHandle<Jsonify<Output>>>;
+  startRun<Input, Output>(
+    workflow: WorkflowReference<Input, Output>,
+    payload: Input,
+    options?: RunOptions,
+  ): Promise<RunHandle<Output>>;
   startRun(workflow: string, payload: unknown, options: RunOptions): Promise<RunHandle<unknown>>;
-  startRun(workflow: Served | string, payload: unknown, options: RunOptions = {}): Promise<RunHandle<unknown>> {
+  startRun(workflow: Startable, payload: unknown, options: RunOptions = {}): Promise<RunHandle<unknown>> {
     return startRun(this, workflow, payload, options);
   }
 
@@ -178,24 +199,8 @@ export class Context extends CoreContext {
    * The version of this part of the code that the run uses: `newest` when the run makes this call for the first time,
    * 0 when it went on from here before the code had this call.
    */
-  async version(name: string, newest: number): Promise<number> {
-    if (!(Number.isInteger(newest) && newest >= 1)) {
-      throw refused(`newest: use a whole number from 1 on, not ${newest}.`);
-    }
-    const { results } = this.calls;
-    const compute = (): number => {
-      if (!results.isComplete) {
-        throw new RefusedError(
-          "unavailable",
-          `version '${name}': the results of earlier attempts cannot be read.`,
-          503,
-        );
-      }
-      return hasUnused(results) ? 0 : newest;
-    };
-    // All calls with this name, in all branches, get the same version.
-    const position = { path: ["version"], key: null, number: 1 };
-    return (await this.perform(() => valuePlan(`version ${name}`), { position, compute })) as number;
+  version(name: string, newest: number): Promise<number> {
+    return version(this, name, newest);
   }
 
   /** Logs with the ids of the run, except for what an earlier attempt has logged. */

@@ -102,7 +102,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     const [handler, schemas = {}] = given.reverse() as [Step<unknown, unknown>, Schemas?];
     return this.#serve(name, schemas, async (call, payload) => {
       if (call.isCancelled) {
-        throw new CancelledError("run-cancelled", "A step has nothing to undo.");
+        throw new CancelledError("run-cancelled", "Nothing to undo.");
       }
       return { result: await handler(payload, call) };
     });
@@ -150,10 +150,10 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
     const { pathname } = new URL(request.url);
     const handler = this.handlers.get(pathname.slice(pathname.lastIndexOf("/") + 1));
     if (handler === undefined) {
-      return new Response("Nothing is served here.", { status: 404 });
+      return new Response("Not served here.", { status: 404 });
     }
     if (request.method !== "POST") {
-      return new Response("Atomic calls by POST.", { status: 405, headers: { allow: "POST" } });
+      return new Response("Use POST.", { status: 405, headers: { allow: "POST" } });
     }
     try {
       const { check, baseUrl } = ready;
@@ -168,7 +168,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
 
 function failed(error: unknown, call?: Call): Response {
   if (![UnreadableError, AtomicError, NonRetryable, RetryAfter].some((kind) => error instanceof kind)) {
-    console.error(`A handler of step ${call?.stepId ?? "?"} failed:`, error);
+    console.error(call?.stepId ?? "A call", "failed:", error);
   }
   return failure(error, call?.isCancelled);
 }

@@ -46,10 +46,7 @@ export class NotFinishedError extends AtomicError {
 
   /** `stepId`: the step that goes on; `undefined` where a gateway answered for the server. */
   constructor(readonly stepId: string | undefined) {
-    super(
-      "not-finished",
-      "Not finished in time. The step goes on: make the same start again with the same key to get its outcome.",
-    );
+    super("not-finished", "Not finished in time. The step goes on: the same start waits again.");
   }
 }
 
@@ -80,6 +77,7 @@ export interface StepFailure {
   readonly lastErrorKind: string | null;
   /** The name of the error that the endpoint threw, if it said so. */
   readonly lastErrorType: string | null;
+  readonly finishedAt: string | null;
   /** The last answer of the endpoint; of a rejected event, what was sent. */
   readonly response: unknown;
   /** The run that the step started, if it is a child run. */
@@ -172,8 +170,8 @@ export function errorOf(url: string, status: number, document: unknown): AtomicE
     return foreign(url, status);
   }
   const detail = `${problem.detail}`;
-  if (status === 424 || OF_RUNS.has(name)) {
-    const code = BY_KIND[`${problem.lastErrorKind}`] ?? name;
+  const code = BY_KIND[`${problem.lastErrorKind}`] ?? name;
+  if (status === 424 || OF_RUNS.has(code)) {
     return new StepFailedError(code, detail, problem as unknown as StepFailure);
   }
   if (name === "cancelled" || name === "step-cancelled") {
@@ -194,6 +192,11 @@ export function checkSucceeded(step: StepOutcome): void {
     const isAlone = step.errorKind === "step_cancelled";
     throw new CancelledError(isAlone ? "step-cancelled" : "cancelled", "The step was cancelled.");
   }
+}
+
+/** When the step ended whose failure this is; empty for an error that is no failure of a step. */
+export function endOf(error: unknown): string {
+  return (error instanceof StepFailedError && error.failure.finishedAt) || "";
 }
 
 /** The error for an answer that is not Atomic's, but that of a proxy, a login page or another server. */

@@ -28,12 +28,36 @@ export interface OpenOptions {
   readonly capture?: readonly string[];
 }
 
-/** An event that is open. */
-export interface OpenedEvent {
-  /** Its id, for `client.complete`. */
-  readonly id: string;
-  /** The URL by which a third party completes it, without an API key; `undefined` if the server gives none. */
-  readonly url: string | undefined;
+/** An event that is open. Its `id` is the same in each call of the handler, for `complete` of an `EventClient`. */
+export class OpenedEvent {
+  readonly #url: string;
+
+  /** @internal */
+  constructor(
+    readonly id: string,
+    url: string,
+  ) {
+    this.#url = url;
+  }
+
+  /**
+   * The URL by which a third party completes or rejects it, without an API key; the same in each call of the handler.
+   * Throws NonRetryable when the server gives none.
+   */
+  get url(): string {
+    if (this.#url === "") {
+      throw new NonRetryable(
+        "The server gave no callback URL. It is older, or callbacks are switched off for this client (`atomic clients callbacks ID on`).",
+      );
+    }
+    return this.#url;
+  }
+}
+
+/** How long each message is waited for. */
+export interface EventsOptions {
+  /** When it is over, the loop ends (default: never). */
+  readonly deadline?: Duration;
 }
 
 /** Options of a callback: those of its event. */
@@ -61,7 +85,10 @@ export function openEvent(context: CoreContext, name: string, options: OpenOptio
   return open(context, { name, scope, position, options });
 }
 
-/** Wait for an event: the oldest one of this name that was opened, the nearest branch's first; else another one. */
+/**
+ * Wait for an event: the oldest one of this name that was opened and that no call waits for; else another one. Those of
+ * the branch itself come first, then those of the branches above it, the nearest first.
+ */
 export function awaitEvent<Default>(
   context: CoreContext,
   name: string,
@@ -69,9 +96,7 @@ export function awaitEvent<Default>(
 ): Promise<unknown | Default> {
   const scope = here(context);
   const all = openedOf.get(context.calls) ?? [];
-  const [taken] = all
-    .filter((each) => each.name === name && scope.isWithin(each.scope))
-    .sort((one, other) => other.scope.path.length - one.scope.path.length);
+  const [taken] = all.filter((each) => each.name === name).sort(nearestTo(scope));
   if (taken === undefined) {
     return orDefault(
       context.perform(() => eventPlan(context, name, options)),
@@ -82,15 +107,18 @@ export function awaitEvent<Default>(
     context.calls,
     all.filter((each) => each !== taken),
   );
+  let changesLive = false;
   for (const limit of ["deadline", "heartbeat"] as const) {
-    if (options[limit] !== undefined && taken.options[limit] !== undefined && options[limit] !== taken.options[limit]) {
+    const [given, before] = [options[limit], taken.options[limit]];
+    // A limit that the event was opened without counts from the first post that has it.
+    changesLive ||= given !== undefined && before === undefined;
+    if (given !== undefined && before !== undefined && milliseconds(limit, given) !== milliseconds(limit, before)) {
       const refusal = new NonRetryable(
         `event '${name}': openEvent gave it another ${limit}, which counts from there. Give it in one place.`,
       );
       context.calls.suspend(refusal);
     }
   }
-  const changesLive = (options.deadline ?? options.heartbeat) !== undefined;
   return orDefault(waitFor(context, taken, { ...taken.options, ...options }, changesLive), options);
 }
 
@@ -104,22 +132,40 @@ export async function callback<Context extends CoreContext, Default>(
 ): Promise<unknown | Default> {
   const scope = here(context);
   const { position, settled } = scope.take(`event ${name}`, name);
-  const branched = below(scope, `callback${position.number}:${name}`);
   settled();
+  const own = scope.take(`callback ${name}`, name);
+  own.settled();
+  const branched = below(scope, `callback${own.position.number}:${name}`);
   const opened = { name, scope, position, options };
   const { url } = await open(context, opened);
-  if (url === undefined) {
-    throw new NonRetryable(
-      "The server gave no callback URL. It is older, or callbacks are switched off for this client (`atomic clients callbacks ID on`).",
-    );
-  }
-  const own = branch(branched);
+  const branchContext = branch(branched);
   if (typeof submit === "function") {
-    await within(branched, async () => submit(url, own));
+    await within(branched, async () => submit(url, branchContext));
   } else {
-    await own.step(submit as string, url);
+    await branchContext.step(submit as string, url);
   }
   return orDefault(waitFor(context, opened, options, false), options);
+}
+
+/** Wait for one event of a name after the other, until `deadline` passes without one. */
+export function events(
+  context: CoreContext,
+  name: string,
+  { deadline }: EventsOptions,
+): AsyncIterableIterator<unknown> {
+  const end = {};
+  let isOver = false;
+  const messages: AsyncIterableIterator<unknown> = {
+    [Symbol.asyncIterator]: () => messages,
+    // A generator would be over after a rejected event; the next message is still waited for.
+    next: async () => {
+      const options = deadline === undefined ? {} : { deadline, default: end };
+      const value = isOver ? end : await awaitEvent(context, name, options);
+      isOver = value === end;
+      return isOver ? { done: true, value: undefined } : { done: false, value };
+    },
+  };
+  return messages;
 }
 
 async function open(context: CoreContext, { name, scope, position, options }: Opened): Promise<OpenedEvent> {
@@ -128,7 +174,20 @@ async function open(context: CoreContext, { name, scope, position, options }: Op
   const answer = await begin(calls, scope, () => plan, { position });
   const url = answer.callbackUrl as string | null | undefined;
   // A URL without its server is of the server that the handler posts to.
-  return { id: answer.id as string, url: url?.startsWith("/") ? calls.connection.url + url : url || undefined };
+  return new OpenedEvent(answer.id as string, url?.startsWith("/") ? calls.connection.url + url : (url ?? ""));
+}
+
+/** The order in which a branch waits for opened events. That of other branches says nothing of when they ran. */
+function nearestTo({ path }: Scope): (one: Opened, other: Opened) => number {
+  const place = ({ scope: { path: of }, position }: Opened): (number | string)[] => {
+    const isAbove = of.every((part, at) => part === path[at]);
+    return [isAbove ? path.length - of.length : Number.POSITIVE_INFINITY, of.join("\n"), position.number];
+  };
+  return (one, other) => {
+    const [first, second] = [place(one), place(other)];
+    const at = first.findIndex((part, index) => part !== second[index]);
+    return (first[at] ?? 0) < (second[at] ?? 0) ? -1 : 1;
+  };
 }
 
 async function waitFor(
@@ -148,7 +207,7 @@ async function waitFor(
 function eventPlan(
   context: CoreContext,
   name: string,
-  { deadline, heartbeat }: EventOptions<unknown>,
+  { deadline, heartbeat, ...rest }: EventOptions<unknown>,
   more: Readonly<Record<string, unknown>> = {},
 ): Planned {
   const document: Record<string, unknown> = { kind: "event", stepName: name, ...more };
@@ -159,6 +218,9 @@ function eventPlan(
   }
   if (/^$|#\d+$/.test(name)) {
     throw refused(`event: '${name}' is empty, or ends like the number of an event.`);
+  }
+  if ("default" in rest && deadline === undefined && heartbeat === undefined) {
+    throw refused(`event '${name}': a default is for the end of a deadline; give one.`);
   }
   const completed = ({ path, number }: Position): Partial<Planned> =>
     path.length > 0

@@ -37,7 +37,14 @@ export {
   StepFailedError,
   type StepFailure,
 } from "./errors.ts";
-export type { CallbackOptions, EventOptions, OpenedEvent, OpenOptions } from "./events.ts";
+export { EventClient } from "./event_client.ts";
+export {
+  type CallbackOptions,
+  type EventOptions,
+  type EventsOptions,
+  OpenedEvent,
+  type OpenOptions,
+} from "./events.ts";
 export type { ConnectionOptions } from "./http.ts";
 export type { Saga, SagaOptions, Undo, Undoing } from "./sagas.ts";
 export type { Schema, Schemas } from "./schemas.ts";

@@ -24,7 +24,8 @@ export async function begin(
     }
     await calls.tellIfCancelled(scope, made);
     const answer = await calls.post(made, made.payload, { prefer: "respond-async" });
-    return { endedAt: "", response: read(calls.connection, answer) };
+    // The outcome of one that has failed is no error here: the call that waits for it rejects.
+    return { endedAt: "", response: answer.status === 424 ? answer.document : read(calls.connection, answer) };
   };
   calls.hasLeft = true;
   return (await calls.numbered(scope, plan, manner, begun)).response as Record<string, unknown>;
@@ -33,7 +34,7 @@ export async function begin(
 /** The value that an earlier attempt recorded at a position; undefined if none did. */
 export async function recorded(calls: Calls, planned: Planned, position: Position): Promise<unknown> {
   const { id } = await calls.make(planned, position);
-  const known = calls.call.attempt > 1 ? await calls.results.find(id) : undefined;
+  const known = await calls.results.find(id);
   return known?.status === "succeeded" ? known.response : undefined;
 }
 

@@ -31,11 +31,12 @@ export class Results {
   readonly steps: Map<string, Known> = new Map();
   /** The ids of those that this attempt has asked for. */
   readonly used: Set<string> = new Set();
+  /** Nothing is asked in the first attempt. */
   readonly #ask: ((query: string) => Promise<ApiAnswer>) | undefined;
 
   constructor(call: Call, connection: Connection, headers: Readonly<Record<string, string>>) {
     const path = `${connection.path("runs", call.runId, "results")}?parent=${encodeURIComponent(call.stepId)}`;
-    if (call.attempt > 1 && call.attemptToken !== "") {
+    if (call.attempt > 1) {
       this.#ask = (query) =>
         connection.exchange({ method: "GET", path: path + query, headers, patienceMs: PATIENCE_MS });
     }
@@ -44,7 +45,18 @@ export class Results {
   /** Read all of them. */
   async read(): Promise<void> {
     for (let after: string | null = ""; after !== null; ) {
-      after = await this.#page(after === "" ? "" : `&after=${encodeURIComponent(after)}`);
+      let page: ApiAnswer | undefined;
+      try {
+        page = await this.#ask?.(after === "" ? "" : `&after=${after}`);
+      } catch (error) {
+        if (!isTransient(error)) {
+          throw error;
+        }
+      }
+      const next = this.#take(page);
+      this.isComplete &&= next !== undefined || !this.#ask;
+      // A cursor that does not advance would be asked for without end.
+      after = next && next > after ? next : null;
     }
   }
 
@@ -54,38 +66,40 @@ export class Results {
     return this.steps.get(id);
   }
 
-  /** The same, as it stands now: the list may be a moment old. */
+  /** The same, as it stands now: the list may be a moment old. Throws where a later request may tell. */
   async find(id: string): Promise<Known | undefined> {
-    if (!this.steps.has(id)) {
-      await this.#page(`&id=${encodeURIComponent(id)}`);
-    }
+    await this.mayHave(id);
     return this.get(id);
   }
 
-  async #page(query: string): Promise<string | null> {
-    let page: ApiAnswer | undefined;
-    try {
-      page = await this.#ask?.(query);
-    } catch (error) {
-      if (!isTransient(error)) {
-        throw error;
-      }
+  /**
+   * Whether an earlier attempt may have posted the step: also where the server does not say. A step that is taken for
+   * posted is posted again. One that is taken for new may have had an effect, which nothing would undo.
+   */
+  async mayHave(id: string): Promise<boolean> {
+    if (this.#ask === undefined || this.get(id) !== undefined) {
+      return this.#ask !== undefined;
     }
+    return this.#take(await this.#ask(`&id=${id}`)) === undefined || this.steps.has(id);
+  }
+
+  /** Take the steps of a page. Returns the cursor of the next one; undefined when it is no page. */
+  #take(page: ApiAnswer | undefined): string | null | undefined {
     const document = page?.document as { steps?: Known[]; next?: string | null } | undefined;
     if (page?.status !== 200 || !Array.isArray(document?.steps)) {
-      this.isComplete &&= this.#ask === undefined;
-      return null;
+      return undefined;
     }
     for (const step of document.steps) {
       this.steps.set(step.id, step);
     }
-    const { next } = document;
-    // A cursor that does not advance would be asked for without end.
-    return typeof next === "string" && !query.endsWith(`after=${encodeURIComponent(next)}`) ? next : null;
+    return document.next ?? null;
   }
 }
 
-/** Whether an earlier attempt posted a step that this one has not asked for, so that this code is a replay. */
+/**
+ * Whether an earlier attempt posted a step that this one has not asked for, so that this code is a replay. Events do not
+ * count, since others may open them.
+ */
 export function hasUnused({ steps, used }: Results): boolean {
-  return [...steps].some(([id, { kind }]) => kind !== "event" && !used.has(id));
+  return [...steps.values()].some(({ id, kind }) => kind !== "event" && !used.has(id));
 }

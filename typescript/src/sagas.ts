@@ -8,7 +8,7 @@
 
 import { NonRetryable, RetryAfter } from "./answers.ts";
 import { mayEndWithout } from "./batches.ts";
-import type { Made, Manner, Planned } from "./calls.ts";
+import type { Answer, Made, Manner, Planned } from "./calls.ts";
 import type { RetryPolicy } from "./client.ts";
 import {
   type CallOptions,
@@ -19,7 +19,7 @@ import {
   stepPlan,
   valuePlan,
 } from "./core_context.ts";
-import { AtomicError, CancelledError, SagaFailedError } from "./errors.ts";
+import { AtomicError, CancelledError, endOf, SagaFailedError } from "./errors.ts";
 import type { Position } from "./identity.ts";
 import { below, labelled, recorded } from "./made.ts";
 import type { Scope } from "./scope.ts";
@@ -106,7 +106,12 @@ export class Saga {
     payload: Input,
     options: CallOptions & Undoing<Input>,
   ): Promise<Jsonify<Output>>;
-  step(step: string, payload: unknown, options: CallOptions & Undoing<never>): Promise<unknown>;
+  step<Input, Output, Own>(
+    step: Served<Input, Output>,
+    payload: Input,
+    options: CallOptions & Undoing<Own> & { readonly undoPayload: Own },
+  ): Promise<Jsonify<Output>>;
+  step<Own>(step: string, payload: unknown, options: CallOptions & Undoing<Own>): Promise<unknown>;
   step(step: Served | string, payload: unknown, given: CallOptions & Undone): Promise<unknown> {
     const { undo, undoPayload = payload, ...options } = given;
     const plan = (): Planned => stepPlan(this.#context, step, payload, options);
@@ -114,9 +119,13 @@ export class Saga {
   }
 
   /** Compute a value as `ctx.run` does, and undo it if the saga's function rejects. */
-  run<Value>(name: string, compute: () => Value | Promise<Value>, given: Undoing<never>): Promise<Jsonify<Value>> {
+  run<Value, Payload = null>(
+    name: string,
+    compute: () => Value | Promise<Value>,
+    { undo, undoPayload }: Undoing<Payload>,
+  ): Promise<Jsonify<Value>> {
     const plan = (): Planned => valuePlan(labelled(this.#context, name));
-    return this.#call(plan, given.undo, given.undoPayload ?? null, { compute }) as Promise<Jsonify<Value>>;
+    return this.#call(plan, undo as Undo, undoPayload ?? null, { compute }) as Promise<Jsonify<Value>>;
   }
 
   /** Note an undo: it is made if the saga's function rejects from now on. */
@@ -144,13 +153,13 @@ export class Saga {
       outcome = { raised };
     }
     this.#isOver = true;
-    if ("result" in outcome && (await this.#undoneBecause()) === undefined) {
+    const { calls } = this.#context;
+    if ("result" in outcome && (await calls.doing(() => this.#undoneBecause())) === undefined) {
       return outcome.result;
     }
     const raised = "raised" in outcome ? outcome.raised : undefined;
     const compute = (): string =>
       `${raised instanceof Error ? `${raised.name}: ${raised.message}` : raised}`.slice(0, BECAUSE_MAX);
-    const { calls } = this.#context;
     const recorded = await calls.perform(this.#undoing, () => this.#record, { position: this.#recordedAt, compute });
     const errors: unknown[] = [];
     for (const noted of [...this.#noted].reverse()) {
@@ -183,10 +192,16 @@ export class Saga {
     this.#noted[at] = noted;
     const because = await calls.doing(async () => {
       const undoneBecause = await this.#undoneBecause();
-      const isNew = undoneBecause !== undefined && (await calls.results.find(made.id)) === undefined;
+      const isNew = undoneBecause !== undefined && !(await calls.results.mayHave(made.id));
       return isNew ? undoneBecause : undefined;
     });
     if (because !== undefined) {
+      // A cancel is told here as in the attempt that has begun to undo.
+      const told = async (): Promise<Answer> => {
+        await calls.tellIfCancelled(scope, made);
+        return { endedAt: "", response: because };
+      };
+      await calls.numbered(scope, () => planned, { position }, told).finally(settled);
       throw new SagaFailedError(this.#name, because, []);
     }
     // The first new call of a branch whose run is cancelled rejects. The undos must not post it either.
@@ -196,7 +211,7 @@ export class Saga {
       noted.endedAt = answer.endedAt;
       return answer.response;
     } catch (error) {
-      noted.endedAt = "";
+      noted.endedAt = endOf(error);
       throw error;
     } finally {
       settled();
@@ -227,7 +242,10 @@ export class Saga {
     // Planned now, too: an undo that is refused undoes nothing, and its payload may be changed until then.
     const given = { retry: this.#retry, name: `undo ${name}`.slice(0, NAME_MAX), ...options };
     const planned = stepPlan(branch, undo, payload, given);
-    return (key) => this.#context.calls.perform(this.#undoing, () => planned, { key });
+    return (key) => {
+      const position = { path: [...this.#scope.path, ""], key, number: 1 };
+      return this.#context.calls.perform(this.#undoing, () => planned, { position });
+    };
   }
 
   async #undo(noted: Noted): Promise<void> {
@@ -236,7 +254,7 @@ export class Saga {
     if (call !== undefined && noted.endedAt === undefined) {
       // The function did not wait for this call.
       const isValue = call.made.called === "value";
-      const wasPosted = async (): Promise<boolean> => (await calls.results.find(call.made.id)) !== undefined;
+      const wasPosted = (): Promise<boolean> => calls.results.mayHave(call.made.id);
       if (!noted.hasBegun && !(calls.call.attempt > 1 && (isValue || (await calls.doing(wasPosted))))) {
         return;
       }
@@ -249,6 +267,7 @@ export class Saga {
           if (!(error instanceof AtomicError)) {
             throw error;
           }
+          noted.endedAt = endOf(error);
         }
       }
     }

@@ -76,7 +76,9 @@ export class Scope {
         this.#unsettled.delete(named);
       }
     };
-    return { position: { path: this.path, key: key ?? null, number }, settled };
+    // As in Python, the place of a key is not that of calls that have none.
+    const path = key === undefined ? this.path : [...this.path, ""];
+    return { position: { path, key: key ?? null, number }, settled };
   }
 }
 

@@ -43,7 +43,6 @@ const broken = app.step("broken", (): never => {
 
 describe("a workflow", () => {
   const sums = app.workflow("sums", async (ctx, start: number) => {
-    counted(`sums ${start}`);
     const one = await ctx.step(add, { a: start, b: 1 });
     const [two, three] = await Promise.all([ctx.step(add, { a: one, b: 1 }), ctx.step(add, { a: one, b: 2 })]);
     return [one, two, three];
@@ -54,7 +53,6 @@ describe("a workflow", () => {
     expect(outcome.response).toEqual([2, 3, 4]);
     const { steps } = await atomic.get(outcome.runId);
     expect(steps.length).toBe(3);
-    expect(calls.get("sums 1")).toBe(1);
   });
 
   const patient = app.workflow("patient", async (ctx, key: string) => {
