@@ -31,9 +31,9 @@ def open_terminal(folder: Path) -> Iterator[Terminal]:
         yield opened
 
 
-def client_of(typed: Terminal) -> Client:
+def client_of(typed: Terminal, client_id: str = "dev") -> Client:
     """A client of the server that runs in a terminal."""
-    return Client(typed.moved("http://127.0.0.1:8787"))
+    return Client(typed.moved("http://127.0.0.1:8787"), client_id=client_id)
 
 
 def wait_until(is_met: Callable[[], bool], within_s: float = 30) -> None:

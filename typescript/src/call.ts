@@ -61,14 +61,15 @@ export async function readCall(request: Request, { check, baseUrl, parse }: Read
   const envelope = document(body, parse);
   const header = (name: string): string => request.headers.get(name) ?? "";
   const { runId, stepId, workflowName, idempotencyKey, attempt } = envelope;
-  const call: Call = {
-    runId: text(runId),
-    stepId: text(stepId),
-    workflowName: text(workflowName),
-    idempotencyKey: text(idempotencyKey),
-    attempt: typeof attempt === "number" ? attempt : foreign(),
+  const names = { runId, stepId, workflowName, idempotencyKey };
+  if (typeof attempt !== "number" || Object.values(names).some((name) => typeof name !== "string")) {
+    foreign();
+  }
+  const call = {
+    ...(names as { [Name in keyof typeof names]: string }),
+    attempt: attempt as number,
     isCancelled: envelope.cancelled === true,
-    continuedFrom: typeof envelope.continuedFrom === "string" ? envelope.continuedFrom : undefined,
+    continuedFrom: (envelope.continuedFrom ?? undefined) as string | undefined,
     url: baseUrl === "" ? signedUrl.split("?")[0] || sent.origin + sent.pathname : baseUrl + sent.pathname,
     attemptToken: header("atomic-attempt-token"),
     traceparent: header("traceparent"),
@@ -85,10 +86,6 @@ function document(body: Uint8Array, parse: (json: string) => unknown): Record<st
     throw error instanceof SerializationError ? new UnreadableError(400, error.message) : foreign();
   }
   return typeof read === "object" && read !== null ? (read as Record<string, unknown>) : foreign();
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : foreign();
 }
 
 function foreign(): never {

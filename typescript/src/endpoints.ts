@@ -167,7 +167,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
 }
 
 function failed(error: unknown, call?: Call): Response {
-  if (![UnreadableError, AtomicError, NonRetryable, RetryAfter].some((kind) => error instanceof kind)) {
+  if (![UnreadableError, AtomicError, NonRetryable, RetryAfter, Response].some((kind) => error instanceof kind)) {
     console.error(call?.stepId ?? "A call", "failed:", error);
   }
   return failure(error, call?.isCancelled);

@@ -20,6 +20,9 @@ app.step("ends", () => {
 app.step("waits", () => {
   throw new RetryAfter(1.2, "closed");
 });
+app.step("answers", () => {
+  throw new Response("nobody", { status: 404 });
+});
 app.workflow("lonely", async (ctx) => ctx.run("value", () => 1));
 
 function called(name: string, body: string = JSON.stringify(ENVELOPE), headers: Record<string, string> = {}): Request {
@@ -50,6 +53,14 @@ describe("a step", () => {
     expect([ended, final.get("atomic-no-retry")]).toEqual([500, "true"]);
     const [later, , pause] = await answer("waits");
     expect([later, pause.get("retry-after")]).toEqual([503, "2"]);
+  });
+
+  it("answers with a response that it throws, and logs nothing", async () => {
+    const logged = vi.spyOn(console, "error").mockReturnValue();
+    const response = await app.fetch(called("answers"));
+    expect([response.status, await response.text()]).toEqual([404, "nobody"]);
+    expect(logged).not.toHaveBeenCalled();
+    logged.mockRestore();
   });
 
   it("fails for good with a result that JSON does not have", async () => {

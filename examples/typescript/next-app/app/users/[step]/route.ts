@@ -1,0 +1,5 @@
+import { next } from "atomic-workflows/next";
+import { users } from "../../../lib/users";
+
+export const dynamic = "force-dynamic";
+export const { POST } = next(users);
