@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from docs.pages import DOCS, blocks_of
 from scenarios.embedded_runtime import AtomicServer
 from sdk.threads import asgi_server
 
+# How the workflow begins in each of the TypeScript programs.
+HEAD = re.compile(r"async (?:function (?:create|run)\b.*|\((?:ctx|\{ event).*\) =>) \{$")
 PROGRAMS = Path(__file__).parents[2] / "benchmarks" / "line_by_line"
+TYPESCRIPT = PROGRAMS / "typescript"
 
 
 def lines_of(path: Path) -> int:
@@ -31,16 +36,36 @@ def body_of(path: Path) -> int:
     return (create.end_lineno or 0) - create.lineno
 
 
-def test_the_table_has_the_line_counts_of_the_files() -> None:
-    rows = re.findall(
-        r"^\| (\w+)[^|]*\| (\d+) \| (\d+) \|", (DOCS / "compare.md").read_text(), re.MULTILINE
-    )
-    said = {name.lower(): (int(lines), int(body)) for name, lines, body in rows}
-    counted = {
-        path.stem.removeprefix("with_"): (lines_of(path), body_of(path))
-        for path in PROGRAMS.glob("with_*.py")
-    }
+def body_in_typescript(path: Path) -> int:
+    """The lines of the workflow, from the one after its head to its result."""
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    [head] = [at for at, line in enumerate(lines) if HEAD.search(line)]
+    end = next(at for at in range(head, len(lines)) if lines[at].startswith("  return "))
+    return end - head
+
+
+@pytest.mark.parametrize(
+    ("part", "programs", "body"),
+    [(0, PROGRAMS.glob("with_*.py"), body_of), (1, TYPESCRIPT.glob("with_*.ts"), body_in_typescript)],
+    ids=["Python", "TypeScript"],
+)
+def test_the_table_has_the_line_counts_of_the_files(
+    part: int, programs: Iterator[Path], body: Callable[[Path], int]
+) -> None:
+    text = (DOCS / "compare.md").read_text().split("## In TypeScript")[part]
+    rows = re.findall(r"^\| (\w+)[^|]*\| (\d+) \| (\d+) \|", text, re.MULTILINE)
+    said = {name.lower(): (int(lines), int(own)) for name, lines, own in rows}
+    counted = {path.stem.removeprefix("with_"): (lines_of(path), body(path)) for path in programs}
+    assert len(said) >= 5
     assert said == counted
+
+
+def test_the_packages_are_those_that_were_checked() -> None:
+    pinned = json.loads((TYPESCRIPT / "package.json").read_text())["dependencies"]
+    text = (DOCS / "compare.md").read_text().split("## In TypeScript")[1]
+    named = dict(re.findall(r"^\| \w+ \((\S+) ([\d.]+)\)", text, re.MULTILINE))
+    assert len(named) == 5
+    assert named.items() <= pinned.items()
 
 
 def test_the_readme_has_the_same_line_counts() -> None:
@@ -56,6 +81,12 @@ def test_the_readme_has_the_same_line_counts() -> None:
 def test_our_program_is_shown(page: Path) -> None:
     program = (PROGRAMS / "with_atomic.py").read_text()
     [shown] = [block.text for block in blocks_of(page) if "Endpoints(app" in block.text]
+    assert program.endswith(shown)
+
+
+def test_our_program_in_typescript_is_shown() -> None:
+    program = (TYPESCRIPT / "with_atomic.ts").read_text()
+    [shown] = [block.text for block in blocks_of(DOCS / "compare.md") if block.language == "ts"]
     assert program.endswith(shown)
 
 
