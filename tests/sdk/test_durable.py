@@ -1,6 +1,7 @@
 """What AWS's suite for durable execution checks, on Atomic in memory and on a server, in both handlers."""
 
 import re
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import sdk.durable
 from atomic.sdk import StepOutcome
 from sdk.durable.flows import VARIANTS
-from sdk.durable.table import COUNTS, TABLE
+from sdk.durable.table import COUNTS, TABLE, InTypeScript
 from sdk.matrix import Case, cases_named
 from sdk.test_starlette import decorated
 from sdk.world import World
@@ -61,10 +62,22 @@ def test_each_number_has_a_case_that_runs_or_a_reason() -> None:
     assert all(why for category in TABLE for why in category.left_out.values())
 
 
-def test_the_page_says_what_the_table_says() -> None:
+def test_the_page_says_what_the_tables_say() -> None:
     page = PAGE.read_text()
+    typescript = [InTypeScript.of(category) for category in TABLE]
     lines = [line for line in page.splitlines() if re.match(r"\| \d+ \| ", line)]
-    assert lines == [category.summary for category in TABLE]
-    left_out = dict(chain(*(category.left_out.items() for category in TABLE)))
-    assert dict(re.findall(r"^- (\d+-\d+): (.*)\.$", page, re.MULTILINE)) == left_out
-    assert f"{sum(COUNTS) - len(left_out)} of the {sum(COUNTS)}" in page
+    assert lines == [category.summary(beside) for category, beside in zip(TABLE, typescript, strict=True)]
+    _, in_python, in_typescript = page.split("## What is left out in ")
+    for said, tables in ((in_python, TABLE), (in_typescript, typescript)):
+        left_out = dict(chain(*(category.left_out.items() for category in tables)))
+        assert dict(left_out_on(said)) == left_out
+        assert f"{sum(COUNTS) - len(left_out)} of the {sum(COUNTS)}" in page
+
+
+def left_out_on(page: str) -> Iterator[tuple[str, str]]:
+    """The numbers that a list names, one by one or as "10-1 to 10-7", with the reasons."""
+    for category, first, last, why in re.findall(
+        r"^- (\d+)-(\d+)(?: to \d+-(\d+))?: (.*)\.$", page, re.MULTILINE
+    ):
+        for row in range(int(first), int(last or first) + 1):
+            yield f"{category}-{row}", why

@@ -48,39 +48,47 @@ export async function until(context: CoreContext, check: Check, options: UntilOp
   const ticket = scope.take(`until ${name}`, name || "until");
   const own = below(scope, `until${ticket.position.number}${name && `:${name}`}`);
   const position = { path: own.path, key: null, number: 1 };
-  let lastMs = Number.POSITIVE_INFINITY;
-  if (options.deadline !== undefined) {
-    const begin = valuePlan(`begin of ${name || "until"}`);
-    const { endedAt } = await calls.perform(scope, () => begin, { position, compute: () => null });
-    lastMs = Date.parse(endedAt) + milliseconds("deadline", options.deadline);
-  }
-  let given = hasState ? options.state : options.payload;
-  for (let attempts = 1; ; attempts++) {
-    const { response, endedAt } =
-      typeof check === "function"
-        ? await calls.perform(own, () => valuePlan(labelled(context, name || check.name || "check")), {
-            compute: () => check(given as never),
-          })
-        : await calls.perform(own, () => stepPlan(context, check, given ?? null, name === "" ? {} : { name }));
-    const [isMet, found] = hasState ? stateOf(response) : [Boolean(response), response];
-    if (isMet) {
-      ticket.settled();
-      return found;
+  try {
+    let lastMs = Number.POSITIVE_INFINITY;
+    if (options.deadline !== undefined) {
+      const begin = valuePlan(`begin of ${name || "until"}`);
+      const { endedAt } = await calls.perform(scope, () => begin, { position, compute: () => null });
+      lastMs = Date.parse(endedAt) + milliseconds("deadline", options.deadline);
     }
-    const leftMs = lastMs - Date.parse(endedAt);
-    if (leftMs <= 0 || attempts >= maxAttempts) {
-      const why = leftMs <= 0 ? "its deadline is over" : "no attempt is left";
-      throw new ConditionNotMetError(
-        `The condition ${name && `'${name}' `}is not met at check ${attempts}, and ${why}.`,
-        attempts,
-        found,
-      );
+    let given = hasState ? options.state : options.payload;
+    for (let attempts = 1; ; attempts++) {
+      const { response, endedAt } =
+        typeof check === "function"
+          ? await calls.perform(own, () => valuePlan(labelled(context, name || check.name || "check")), {
+              compute: () => check(given as never),
+            })
+          : await calls.perform(own, () => stepPlan(context, check, given ?? null, name === "" ? {} : { name }));
+      const [isMet, found] = hasState ? stateOf(response) : [Boolean(response), response];
+      if (isMet) {
+        return found;
+      }
+      const leftMs = lastMs - Date.parse(endedAt);
+      if (leftMs <= 0 || attempts >= maxAttempts) {
+        const why = leftMs <= 0 ? "its deadline is over" : "no attempt is left";
+        throw new ConditionNotMetError(
+          `The condition ${name && `'${name}' `}is not met at check ${attempts}, and ${why}.`,
+          attempts,
+          found,
+        );
+      }
+      const delay = Math.round(Math.min(pauseMs, leftMs, PAUSE_MAX_MS));
+      const stepName = labelled(context, name || "sleep");
+      await calls.perform(own, () => ({
+        what: stepName,
+        called: "timer",
+        document: { kind: "timer", stepName, delay },
+      }));
+      pauseMs *= backOff;
+      given = hasState ? found : given;
     }
-    const delay = Math.round(Math.min(pauseMs, leftMs, PAUSE_MAX_MS));
-    const stepName = labelled(context, name || "sleep");
-    await calls.perform(own, () => ({ what: stepName, called: "timer", document: { kind: "timer", stepName, delay } }));
-    pauseMs *= backOff;
-    given = hasState ? found : given;
+  } finally {
+    // Also after a failure that is caught: the next condition comes after this one.
+    ticket.settled();
   }
 }
 

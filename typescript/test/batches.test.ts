@@ -161,6 +161,19 @@ describe("parallel and race", () => {
   });
 });
 
+describe("code after a batch that has left a step", () => {
+  const versioned = app.workflow("versioned", async (ctx) => {
+    const items = [0, 1500].map((ms) => ({ ms, name: `${ms}` }));
+    await ctx.map(items, slow, { minSuccessful: 1 });
+    await ctx.sleep(50);
+    return ctx.version("new", 2);
+  });
+
+  it("is not taken for a replay of older code", async () => {
+    expect(await outcomeOf(versioned.at(url()))).toBe(2);
+  });
+});
+
 describe("until", () => {
   const ready = app.step("ready", (key: string) => counted(key) >= 3 && { ready: true });
   const polled = app.workflow("polled", async (ctx, key: string) =>

@@ -5,6 +5,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } fro
 import { endpoints, RefusedError } from "../src/index.ts";
 import { type DevServer, startDevServer } from "../src/testing.ts";
 
+// Servers are started, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 const command = inject("atomicCommand");
 const BEGIN = new Date("2026-01-01T00:00:00Z");
 const HOUR_MS = 3_600_000;

@@ -4,12 +4,16 @@ That suite has 155 cases, numbered by category, as in 8-13. `TABLE` says in our 
 checks, with the case here that checks the same, or the reason why there is none.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sdk.durable import callbacks, children, conditions, hooks, invokes, maps, parallel, steps, submitted
 from sdk.world import World
+
+TYPESCRIPT: Final = Path(__file__).parents[3] / "typescript/test/conformance/table.json"
 
 Check = Callable[[World], None]
 # What is checked, and the case that checks it, or why there is none.
@@ -30,11 +34,27 @@ class Category:
         """The numbers without a case, with the reasons."""
         return {f"{self.number}-{row}": why for row, (_, why) in self.rows.items() if isinstance(why, str)}
 
-    @property
-    def summary(self) -> str:
+    def summary(self, typescript: "InTypeScript") -> str:
         """The line of this category in docs/conformance.md."""
-        covered = len(self.rows) - len(self.left_out)
-        return f"| {self.number} | {self.name} | {self.here} | {covered} of {len(self.rows)} |"
+        count = len(self.rows)
+        cells = [self.name, self.here, f"{count - len(self.left_out)} of {count}"]
+        cells += [typescript.here, f"{count - len(typescript.left_out)} of {count}"]
+        return f"| {self.number} | {' | '.join(cells)} |"
+
+
+@dataclass(frozen=True, slots=True)
+class InTypeScript:
+    """A category in TypeScript: what it is there, and the numbers without a case, with the reasons."""
+
+    here: str
+    left_out: Mapping[str, str]
+
+    @classmethod
+    def of(cls, category: Category) -> "InTypeScript":
+        """Read the table of the cases in TypeScript, whose names its own tests check."""
+        found = json.loads(TYPESCRIPT.read_text())[category.name]
+        left_out = {f"{category.number}-{row}": why for row, why in found["leftOut"].items()}
+        return cls(found["here"], left_out)
 
 
 STEP = Category(
