@@ -12,7 +12,9 @@ import pytest
 
 from atomic import RunDocument
 from docs.terminal import Terminal, commands_of, terminal
-from examples.commands import EXAMPLES, client_of
+from examples.commands import EXAMPLES, client_of, wait_until
+from examples.outside import served
+from examples.test_agent import ModelAndShop
 from typescript.test_package import PACKAGE, TOOLS, installed, pytestmark, run, use_typescript
 from typescript.test_package import built as built
 
@@ -133,6 +135,33 @@ def test_express_with_a_database(typed: Terminal) -> None:
             "insert": [200],
             "welcome": [500, 200],
         }
+
+
+def test_an_agent(typed: Terminal) -> None:
+    """The application is killed while it waits for a person."""
+    outside = ModelAndShop()
+    server, app, start, allow, refuse, again = commands_in("agent.ts")
+    with served(outside, int(typed.moved("8026"))):
+        typed.type(server)
+        typed.type(app)
+        typed.type(start)
+        with client_of(typed) as client:
+            [begun] = client.runs()
+            wait_until(lambda: len(client.get(begun.run_id).steps) == 6)
+        typed.kill(app)
+        typed.type(allow)
+        typed.type(app)
+        typed.type(refuse)
+        said = json.loads(typed.type(again))
+    answers = dict(part.split(": ", 1) for part in said.split("; "))
+    assert json.loads(answers["call_3"]) == "paid back A7"
+    assert answers["call_4"] == "error: a person has refused this"
+    assert "orders/Z9 answered 404" in answers["call_5"]
+    assert answers["call_6"] == "error: this is no number of an order"
+    assert answers["call_7"] == "error: there is no tool delete_order"
+    assert list(outside.refunds.values()) == ["A7"]
+    assert sorted(outside.found) == ["A7", "B2", "Z9", "Z9", "Z9"]
+    assert [len(messages) for messages in outside.asked] == [1, 4, 10]
 
 
 @pytest.fixture
