@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import requests
 
 from atomic import RunDocument
 from docs.terminal import Terminal, commands_of, terminal
@@ -162,6 +163,37 @@ def test_an_agent(typed: Terminal) -> None:
     assert list(outside.refunds.values()) == ["A7"]
     assert sorted(outside.found) == ["A7", "B2", "Z9", "Z9", "Z9"]
     assert [len(messages) for messages in outside.asked] == [1, 4, 10]
+
+
+@pytest.mark.parametrize(
+    ("bank", "told", "said"),
+    [
+        ("", ["reserve", "charge", "ship"], "shipped"),
+        ("/reject", ["reserve", "charge", "refund", "release"], "undone: "),
+    ],
+    ids=["paid", "rejected"],
+)
+def test_an_order(typed: Terminal, bank: str, told: list[str], said: str) -> None:
+    """Here three days are two seconds. The application is dead while the bank calls."""
+    shutil.copy(EXAMPLES / "services.py", typed.folder)
+    source = (SOURCES / "order.ts").read_text()
+    assert source.count("{ days: 3 }") == 1
+    (typed.folder / "order.ts").write_text(source.replace("{ days: 3 }", '"2s"'))
+    server, services, app, start, approve, _, again = commands_in("order.ts")
+    for command in (server, services, app, start):
+        typed.type(command)
+    wait_until(lambda: typed.logs().count('{"event": "ask"') == 2)
+    typed.type(approve)
+    wait_until(lambda: '{"event": "charge"' in typed.logs())
+    typed.kill(app)
+    [url] = set(re.findall(r'"callbackUrl": "(http[^"]+)', typed.logs()))
+    assert requests.post(url + bank, json={"detail": "No money."}, timeout=10).status_code == 200
+    typed.type(app)
+    outcome = json.loads(typed.type(again))
+    assert outcome.startswith(said)
+    assert ("No money." in outcome) == (bank != "")
+    events = re.findall(r'^event {"event": "(\w+)"', typed.logs(), re.MULTILINE)
+    assert [event for event in events if event != "ask"] == told
 
 
 @pytest.fixture
