@@ -229,7 +229,7 @@ aws-local: install .venv-aws/installed .venv-sam/installed  ## Deploy template.y
 
 # Two cores start environments slowly, so tests that failed in parallel run once more, one by one.
 ALONE := tests/e2e_aws/test_many.py tests/e2e_aws/test_locked.py tests/e2e_aws/test_admission.py
-test-aws: install .venv-aws/installed .venv-sam/installed  ## Run the scenarios on template.yaml, deployed onto an AWS emulator
+test-aws: install $(TYPESCRIPT) .venv-aws/installed .venv-sam/installed  ## Run the scenarios on template.yaml, deployed onto an AWS emulator
 	$(BIN)/python scripts/aws_local.py -- sh -c '$(BIN)/pytest $(ALONE) --cache-clear --tb native; alone=$$?; \
 	  $(BIN)/pytest tests/e2e_aws $(ALONE:%=--ignore %) -n 3 --dist worksteal --tb native && test $$alone = 0' \
 	  || $(BIN)/python scripts/aws_local.py -- $(BIN)/pytest tests/e2e_aws --last-failed --tb native

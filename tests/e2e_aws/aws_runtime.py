@@ -65,10 +65,16 @@ class AwsStack:
         self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
     ) -> str:
         """Create a client as an operator does; return its API key."""
+        api_key, _ = self.create_signed_client(client_id, base_urls, starts_per_s)
+        return api_key
+
+    def create_signed_client(
+        self, client_id: str, base_urls: Sequence[str], starts_per_s: float | None = None
+    ) -> tuple[str, str]:
+        """The same; return its signing secret as well."""
         with client_admin.admin(self.outputs["TableName"], os.environ) as admin:
             quota = Quota(starts_per_second=starts_per_s)
-            api_key, _ = admin.create(client_id, base_urls=base_urls, quota=quota)
-        return api_key
+            return admin.create(client_id, base_urls=base_urls, quota=quota)
 
     def dynamodb(self) -> Any:
         """A DynamoDB client with the operator's credentials, from the environment."""
