@@ -23,7 +23,10 @@ export interface MockOptions<Input> {
   readonly payload: Input;
   /** By the name of a step or of another workflow: its result, or a function of its payload. `answer` types it. */
   readonly steps?: Answers;
-  /** By the name of an event: its result, or a function of its number. One that throws rejects it. */
+  /**
+   * By the name of an event: its result, or a function of its number. One that throws rejects it; one that returns
+   * nothing does not send it.
+   */
   readonly events?: Answers;
   /** By the name of a value, in place of what `ctx.run` would compute: it, or a function. */
   readonly values?: Answers;

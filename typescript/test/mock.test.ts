@@ -1,4 +1,5 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
+import * as z from "zod";
 import { endpoints, NonRetryable, StepFailedError } from "../src/index.ts";
 import { answer, DifferentReplayError, MockError, type MockedRun, mockRun } from "../src/testing.ts";
 
@@ -112,6 +113,30 @@ describe("mockRun", () => {
     };
     const rejected = await mockRun(approval, { payload: null, ...given, events: { answer: reject, called: 1 } });
     expect(rejected.result).toEqual(["event-rejected", "then", 1]);
+  });
+
+  const chat = app.workflow("chat", async (ctx, _: null) => {
+    const texts: string[] = [];
+    for await (const text of ctx.events<string>("message", { deadline: "1h" })) texts.push(text);
+    return texts;
+  });
+
+  it("sends as many messages as the test says", async () => {
+    const message = (number: number): string | undefined => ["hello", "bye"][number - 1];
+    const { result, now } = await mockRun(chat, { payload: null, events: { message }, now: NOW });
+    expect(result).toEqual(["hello", "bye"]);
+    expect(now).toEqual(new Date("2026-01-01T01:00:00Z"));
+    const forever = app.workflow("forever", async (ctx, _: null) => ctx.event("message"));
+    await expect(mockRun(forever, { payload: null, events: { message: () => undefined } })).rejects.toThrow(
+      "'message'",
+    );
+  });
+
+  it("checks the payload by its schema", async () => {
+    const counted = app.workflow("counted", { input: z.object({ count: z.number() }) }, async (_, { count }) => count);
+    expect((await mockRun(counted, { payload: { count: 2 } })).result).toBe(2);
+    const { error } = await mockRun(counted, { payload: { count: "two" as never } });
+    expect(error).toMatchObject({ message: expect.stringContaining("count") });
   });
 
   it("takes values from the test, and does not compute them", async () => {
