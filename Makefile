@@ -48,6 +48,15 @@ test: install $(TYPESCRIPT)  ## Run all tests, including import rules, lint and 
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(MEASURED) --cov; measured=$$?; \
 	  $(BIN)/pytest -n $(WORKERS) --dist worksteal $(MEASURED:%=--ignore %) && test $$measured = 0
 
+.PHONY: typescript-runtimes
+tests/typescript/runtimes/node_modules/installed: tests/typescript/runtimes/package-lock.json
+	cd tests/typescript/runtimes && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+ON_EACH ?= 20
+typescript-runtimes: install $(TYPESCRIPT) tests/typescript/runtimes/node_modules/installed  ## Run the package on Node, Bun, Deno and Workers, and install these (370 MB): ON_EACH=2000
+	RUNS=$(ON_EACH) $(BIN)/pytest -q -n 0 --durations=0 tests/typescript/test_runtimes.py
+
 .PHONY: kill cancels power-cuts linearizability
 KILLS ?= 200
 RUNS ?= 2000
@@ -110,6 +119,11 @@ simulate: install  ## Run simulations with random faults: SEEDS=0..100000
 
 programs: install  ## Run random programs as plain Python and through Atomic, and compare: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign sdk --seeds $(SEEDS)
+
+.PHONY: programs-typescript
+programs-typescript: SEEDS = 0..500
+programs-typescript: install $(TYPESCRIPT)  ## Run random programs with and without the TypeScript SDK, and compare: SEEDS=0..500
+	cd typescript && SEEDS=$(SEEDS) npx vitest run test/programs.test.ts
 
 HOSTILE ?= 0..100
 .PHONY: hostile

@@ -5,10 +5,7 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +13,10 @@ import pytest
 
 from docs.pages import DOCS, blocks_of, file_on, play
 from docs.terminal import terminal
+from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run
 
-PACKAGE: Final = Path(__file__).parents[2] / "typescript"
+pytestmark = NEEDS_TOOLS
 README: Final = DOCS.parent / "README.md"
-TOOLS: Final = PACKAGE / "node_modules"
-pytestmark = [
-    pytest.mark.skipif(shutil.which("npm") is None, reason="no Node here: install Node 20.9 or newer"),
-    pytest.mark.skipif(
-        not TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
-    ),
-]
 ADAPTERS: Final = ("express", "fastify", "hono", "koa", "lambda", "next")
 PAGES: Final = ("quickstart-typescript.md", "typescript.md")
 # Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
@@ -39,13 +30,6 @@ exec "{node}" "$@"
 """
 
 
-def run(*command: str, folder: Path = PACKAGE) -> str:
-    """The output of a command, which must succeed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def use_typescript(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `node x.ts` run in this test, whatever the version of Node."""
     shim = folder / "bin" / "node"
@@ -53,34 +37,6 @@ def use_typescript(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shim.write_text(NODE.format(tools=TOOLS, node=shutil.which("node")))
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
-
-
-@pytest.fixture(scope="module")
-def built() -> Iterator[Path]:
-    """A copy of the package that is built. Each process of the tests has its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name, "typescript")
-        shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
-        (folder / "node_modules").symlink_to(TOOLS)
-        run("npm", "run", "--silent", "build", folder=folder)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def installed(built: Path) -> Path:
-    """A folder in which the packed package is installed."""
-    folder = built.parent / "application"
-    folder.mkdir()
-    [packed] = json.loads(run("npm", "pack", "--json", "--pack-destination", str(folder), folder=built))
-    names = {file["path"] for file in packed["files"]}
-    assert {"package.json", "README.md", "dist/esm/index.js", "dist/cjs/index.js"} <= names
-    assert not {each for each in names if each.startswith(("src/", "test/", "node_modules/"))}
-    (folder / "package.json").write_text('{"type": "module"}')
-    options = ("--silent", "--offline", "--no-audit", "--no-fund")
-    run("npm", "install", *options, packed["filename"], folder=folder)
-    found = {each.name for each in (folder / "node_modules").iterdir() if not each.name.startswith(".")}
-    assert found == {"atomic-workflows"}, "the package has no dependencies"
-    return folder
 
 
 def test_format_lint_and_types() -> None:
