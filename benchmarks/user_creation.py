@@ -105,10 +105,11 @@ def _on_bare_protocols(server: str) -> Iterator[Up]:
 
 
 @contextmanager
-def _on_fastapi(shape: str) -> Iterator[Up]:
-    """A fresh server as in production, and an application by the SDK; `shape` as in sdk_application.py."""
+def on_sdk(app_command: Callable[[int], list[str]], shape: str) -> Iterator[Up]:
+    """A fresh server as in production, and an application by an SDK; `shape` as in sdk_application.py."""
     ports = free_ports(2)
     url, app = (f"http://127.0.0.1:{port}" for port in ports)
+    command = app_command(ports[1])
     with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
         key, secret = new_client("bench", app, Path(folder))
         settings = {
@@ -119,10 +120,14 @@ def _on_fastapi(shape: str) -> Iterator[Up]:
         }
         with (
             running(production_server(ports[0], Path(folder)), ports[0]) as server_pid,
-            running(python("sdk_application.py", ports[1]), ports[1], env=os.environ | settings) as app_pid,
+            running(command, ports[1], env=os.environ | settings) as app_pid,
         ):
             headers = f"authorization: Bearer {key}\r\n"
             yield Up([server_pid, app_pid], partial(_ask, f"{url}/bench", f"{app}/{shape}", headers))
+
+
+def _fastapi(port: int) -> list[str]:
+    return python("sdk_application.py", port)
 
 
 def _ask(atomic: str, app: str, headers: str, workflow: str, key: str, steps: int) -> Request:
@@ -132,8 +137,8 @@ def _ask(atomic: str, app: str, headers: str, workflow: str, key: str, steps: in
 
 SERVERS: dict[str, System] = {
     "atomic": partial(_on_bare_protocols, "atomic"),
-    "atomic-fastapi": partial(_on_fastapi, "endpoints"),
-    "atomic-values": partial(_on_fastapi, "values"),
+    "atomic-fastapi": partial(on_sdk, _fastapi, "endpoints"),
+    "atomic-values": partial(on_sdk, _fastapi, "values"),
     "bare": partial(_on_bare_protocols, "bare"),
 }
 

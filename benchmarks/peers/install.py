@@ -7,6 +7,7 @@ from pathlib import Path
 from processes import HERE
 
 PEERS = HERE / "peers"
+ROOT = HERE.parent
 WITHIN_S = 300
 
 
@@ -28,10 +29,32 @@ def python_of(folder: str) -> Path:
     return runtime / "bin/python"
 
 
+def typescript_app() -> Path:
+    """The application by Atomic's TypeScript SDK, whose package is built from this tree."""
+    package = ROOT / "typescript"
+    node_modules_in(package)
+    _run(["npm", "run", "--silent", "build"], package)
+    return PEERS / "typescript/app.mjs"
+
+
+def bun() -> str:
+    """The program of Bun, as the tests of other runtimes pin it."""
+    installed = node_modules_in(ROOT / "tests/typescript/runtimes")
+    found = next(installed.glob("@oven/bun-*/bin/bun"), None)
+    if found is None:
+        raise CannotInstallError("Bun has no program for this machine")
+    return str(found)
+
+
 def node_modules_of(folder: str) -> Path:
+    """The folder node_modules of a peer."""
+    return node_modules_in(PEERS / folder)
+
+
+def node_modules_in(folder: Path) -> Path:
     """The folder node_modules, installed from package-lock.json. No package's install script is run."""
-    runtime = PEERS / folder / "node_modules"
-    done, lock = runtime / ".package-lock.json", PEERS / folder / "package-lock.json"
+    runtime = folder / "node_modules"
+    done, lock = runtime / ".package-lock.json", folder / "package-lock.json"
     if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
         _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], runtime.parent)
         done.touch()

@@ -4,19 +4,29 @@ import os
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from application import PADDING
-from peers.install import PEERS, node_modules_of, python_of
+from peers.install import PEERS, bun, node_modules_of, python_of, typescript_app
 from processes import free_ports, running, wait_for
-from user_creation import SERVERS, Request, System, Up
+from user_creation import SERVERS, Request, System, Up, on_sdk
 
 GRACE_S = 1.0  # some wait a minute for connections to close, and their data is discarded anyway
+
+
+def typescript(runtime: Callable[[], str], shape: str) -> System:
+    """Atomic as in production, with an application by the TypeScript SDK. Raises CannotInstallError."""
+
+    def up() -> AbstractContextManager[Up]:
+        command = [runtime(), str(typescript_app())]
+        return on_sdk(lambda port: [*command, str(port)], shape)
+
+    return up
 
 
 def restate(language: str, shape: str) -> System:
@@ -82,6 +92,10 @@ def dbos() -> Iterator[Up]:
 
 SYSTEMS: dict[str, System] = {
     **SERVERS,
+    "atomic-node-inside": typescript(lambda: "node", "values"),
+    "atomic-node-apart": typescript(lambda: "node", "endpoints"),
+    "atomic-bun-inside": typescript(bun, "values"),
+    "atomic-bun-apart": typescript(bun, "endpoints"),
     "restate-node-inside": restate("node", "inside"),
     "restate-node-apart": restate("node", "apart"),
     "restate-python-inside": restate("python", "inside"),
