@@ -10,7 +10,7 @@
 import { suspension } from "./answers.ts";
 import type { Call } from "./call.ts";
 import { canonicalJson } from "./canonical.ts";
-import { AtomicError, CancelledError, endOf, NotFinishedError, StepFailedError } from "./errors.ts";
+import { AtomicError, CancelledError, endOf, isOutcome, NotFinishedError } from "./errors.ts";
 import type { ApiAnswer, Connection } from "./http.ts";
 import { type Position, sha256, stepId, stepKey } from "./identity.ts";
 import { isLive, type Known, Results } from "./results.ts";
@@ -396,13 +396,4 @@ export function never(): Promise<never> {
 /** Whether a step that an earlier attempt posted is the same as this one. */
 export async function isSame(known: Known, { payload = "null" }: Planned): Promise<boolean> {
   return known.fingerprint === (await sha256(payload));
-}
-
-/** Errors that are the outcome of a step, so that handlers may catch them. Others come from the server or the network. */
-function isOutcome(error: AtomicError): boolean {
-  return (
-    error instanceof StepFailedError ||
-    error instanceof CancelledError ||
-    /^(invalid-request|too-large|url-not-allowed|too-deep|not-serializable)$/.test(error.code)
-  );
 }

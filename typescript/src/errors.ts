@@ -210,3 +210,12 @@ function reasonOf(error: unknown): string {
   const { code, message } = ((error as Error).cause ?? error) as { code?: string; message?: string };
   return message || code || `${error}`;
 }
+
+/** Errors that are the outcome of a step, so that handlers may catch them. Others come from the server or the network. */
+export function isOutcome(error: AtomicError): boolean {
+  return (
+    error instanceof StepFailedError ||
+    error instanceof CancelledError ||
+    /^(invalid-request|too-large|url-not-allowed|too-deep|not-serializable)$/.test(error.code)
+  );
+}

@@ -132,7 +132,9 @@ describe("a planted fault is found", () => {
   it.each(Object.entries(faults))("%s", { timeout: 120_000 }, async (_, plant) => {
     const found = await each(0, PLANT_SEEDS, async (player, seed) => {
       const played = await check(player, seed, plant);
-      return played !== undefined && played.differences.length > 0;
+      const differences = played?.differences ?? [];
+      // A run that does not end in its few seconds says nothing: the machine may be busy.
+      return differences.length > 0 && !differences.some((each) => each.includes("stuck"));
     });
     expect(found).toBeDefined();
   });

@@ -113,7 +113,8 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     due_at_ms = _recheck_at_ms(step, rechecks, now_ms)
     if may_have_more_to_do(step):
         if is_due and step.waiting_for:
-            return changed(step, status=Status.PENDING, due_at_ms=now_ms, rechecks=rechecks, waiting_for=())
+            due = {"due_at_ms": now_ms, "dated_at_ms": now_ms}
+            return changed(step, status=Status.PENDING, rechecks=rechecks, waiting_for=(), **due)
         is_due = is_due or not step.waiting_for
     elif event.idle_until_ms is not None:
         # Timers settle by time and events by a person, so a recheck waits until the first is overdue.
