@@ -1,6 +1,8 @@
 """The TypeScript package, and how its tools are run."""
 
+import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -17,8 +19,30 @@ NEEDS_TOOLS: Final = [
 ]
 
 
-def run(*command: str, folder: Path = PACKAGE) -> str:
+# Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
+NODE: Final = """#!/bin/sh
+case "$1" in
+*.ts)
+  "{tools}/.bin/esbuild" --log-level=warning --format=esm "--outfile=${{1%.ts}}.mjs" "$1"
+  exec "{node}" "${{1%.ts}}.mjs" ;;
+esac
+exec "{node}" "$@"
+"""
+
+
+def use_typescript(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `node x.ts` run in this test, whatever the version of Node."""
+    shim = folder / "bin" / "node"
+    shim.parent.mkdir()
+    shim.write_text(NODE.format(tools=TOOLS, node=shutil.which("node")))
+    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+
+
+def run(*command: str, folder: Path = PACKAGE, within_s: float = 120) -> str:
     """The output of a command, which must succeed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=within_s, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

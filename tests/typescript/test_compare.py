@@ -8,10 +8,9 @@ from typing import Final
 import pytest
 
 from docs.terminal import terminal
-from typescript.test_package import TOOLS, installed, pytestmark, run
-from typescript.test_package import built as built
+from typescript.package import NEEDS_TOOLS, TOOLS, run
 
-__all__ = ["built", "installed", "pytestmark"]
+pytestmark = NEEDS_TOOLS
 
 PROGRAMS: Final = Path(__file__).parents[2] / "benchmarks" / "line_by_line" / "typescript"
 PEERS: Final = PROGRAMS / "node_modules"

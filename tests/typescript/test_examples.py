@@ -16,10 +16,9 @@ from docs.terminal import Terminal, commands_of, terminal
 from examples.commands import EXAMPLES, client_of, wait_until
 from examples.outside import served
 from examples.test_agent import ModelAndShop
-from typescript.test_package import PACKAGE, TOOLS, installed, pytestmark, run, use_typescript
-from typescript.test_package import built as built
+from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run, use_typescript
 
-__all__ = ["built", "installed", "pytestmark"]
+pytestmark = NEEDS_TOOLS
 
 SOURCES: Final = EXAMPLES / "typescript"
 # What the applications install beside the package.

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import sys
 from pathlib import Path
 from typing import Final
@@ -13,30 +12,12 @@ import pytest
 
 from docs.pages import DOCS, blocks_of, file_on, play
 from docs.terminal import terminal
-from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run
+from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run, use_typescript
 
 pytestmark = NEEDS_TOOLS
 README: Final = DOCS.parent / "README.md"
 ADAPTERS: Final = ("express", "fastify", "hono", "koa", "lambda", "next")
 PAGES: Final = ("quickstart-typescript.md", "typescript.md")
-# Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
-NODE: Final = """#!/bin/sh
-case "$1" in
-*.ts)
-  "{tools}/.bin/esbuild" --log-level=warning --format=esm "--outfile=${{1%.ts}}.mjs" "$1"
-  exec "{node}" "${{1%.ts}}.mjs" ;;
-esac
-exec "{node}" "$@"
-"""
-
-
-def use_typescript(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `node x.ts` run in this test, whatever the version of Node."""
-    shim = folder / "bin" / "node"
-    shim.parent.mkdir()
-    shim.write_text(NODE.format(tools=TOOLS, node=shutil.which("node")))
-    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
 
 
 def test_format_lint_and_types() -> None:
@@ -44,7 +25,8 @@ def test_format_lint_and_types() -> None:
 
 
 def test_its_own_tests_on_the_embedded_server() -> None:
-    run("npm", "test")
+    # A minute and a half on two cores that do nothing else.
+    run("npm", "test", within_s=600)
 
 
 @pytest.mark.parametrize("name", ["node", *ADAPTERS])

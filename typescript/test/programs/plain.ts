@@ -21,6 +21,10 @@ export interface Plain extends Outcome {
 export async function runPlainly(program: Program): Promise<Plain> {
   const world = new World(program);
   const end = await endOf(world.start(program.payload));
+  // A run that was started goes on, also when nothing waits for it.
+  for (let number = 0; number < world.started.length; number++) {
+    await world.started[number];
+  }
   if (world.calls > CALLS_MAX || world.isBroken) {
     throw new UnsuitableError();
   }
@@ -35,6 +39,7 @@ class World {
   /** All calls of one name have one version in a handler. */
   readonly versions = new Set<string>();
   readonly asked = new Set<string>();
+  readonly started: Promise<unknown>[] = [];
   isBroken = false;
   calls = 0;
   handlers = 0;
@@ -191,7 +196,7 @@ class PlainContext {
 
   async startRun(workflow: Named, payload: number): Promise<{ result: () => Promise<unknown> }> {
     const run = this.runWorkflow(workflow, payload);
-    run.catch(() => undefined);
+    this.world.started.push(run.catch(() => undefined));
     return { result: () => run };
   }
 

@@ -18,6 +18,7 @@ const WITHIN_S = 60;
 // With a fault, a run may never end.
 const PLANTED_WITHIN_S = 5;
 const LOOK_MS = 100;
+const ENDED_WITHIN_MS = 20_000;
 // How long a call of a workflow waits for its steps. The shorter, the more often it is called.
 const WAITS_MS = [1, 1, 1, 30, 2000];
 // The events that somebody answers.
@@ -85,8 +86,8 @@ export class Player {
     };
     const run = atomic.start(main, program.payload, options).then(({ response }) => response);
     const end = await endOf(Promise.race([run, teller.failed]).catch((error: unknown) => teller.explained(error)));
+    const steps = await teller.ended();
     teller.stop();
-    const steps = await teller.steps();
     const parents = new Map(steps.map(({ id, parent }) => [id, parent ?? ""]));
     const waits = steps
       .filter(({ kind }) => /^(timer|event|value)$/.test(kind))
@@ -121,6 +122,20 @@ class Teller {
     const runs = await this.atomic.runs({ limit: 1000 });
     const documents = await Promise.all(runs.map(({ runId }) => this.atomic.get(runId)));
     return documents.flatMap(({ root, steps }) => [root, ...steps.filter(({ id }) => id !== root.id)]);
+  }
+
+  /** The same when all runs have ended: those that were started go on, also when nothing waits for them. */
+  async ended(): Promise<StepDocument[]> {
+    for (let looks = 0; ; looks++) {
+      const all = await this.steps();
+      if (
+        looks * LOOK_MS > ENDED_WITHIN_MS ||
+        all.every(({ id, status }) => !id.endsWith("-root") || SETTLED.has(status))
+      ) {
+        return all;
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
   }
 
   /** A run that does not end is told with the steps that it waits for. */
