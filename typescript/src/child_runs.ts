@@ -8,7 +8,7 @@ import { type StepOptions, stepMembers, type WorkflowReference } from "./client.
 import { addressed, type CoreContext, here, type Served } from "./core_context.ts";
 import { CancelledError } from "./errors.ts";
 import { type Position, runId, scopedKey, sha256 } from "./identity.ts";
-import { begin, cancel, labelled } from "./made.ts";
+import { begin, cancel, labelled, told } from "./made.ts";
 import { isLive } from "./results.ts";
 
 /** Options of a run that a workflow starts. */
@@ -73,9 +73,12 @@ export async function startRun(
   const { id, run } = (await calls.make(plan, position)) as Made & { readonly run: string };
   return {
     runId: run,
-    result: async () => {
-      attached();
-      return (await calls.perform(scope, () => plan, { position })).response;
+    result: () => {
+      const ended = async (): Promise<unknown> => {
+        attached();
+        return (await calls.perform(scope, () => plan, { position })).response;
+      };
+      return told(ended());
     },
     cancel: async () => {
       attached();

@@ -1,7 +1,8 @@
 /** All that a workflow can call. */
 
+import { NonRetryable } from "./answers.ts";
 import { type Batch, type BatchOptions, refused, runBatch } from "./batches.ts";
-import type { Logger } from "./calls.ts";
+import type { Logger, Manner, Planned } from "./calls.ts";
 import { continueAs, type RunHandle, type RunOptions, runWorkflow, type Startable, startRun } from "./child_runs.ts";
 import type { WorkflowReference } from "./client.ts";
 import { type Check, type UntilOptions, until } from "./conditions.ts";
@@ -17,10 +18,11 @@ import {
   type OpenOptions,
   openEvent,
 } from "./events.ts";
-import { labelled } from "./made.ts";
+import { below, labelled, told } from "./made.ts";
 import { hasUnused } from "./results.ts";
 import { Saga, type SagaOptions } from "./sagas.ts";
 import type { Scope } from "./scope.ts";
+import { within } from "./strands.ts";
 import { version } from "./versions.ts";
 
 /** Options of a map: its policy, and those of each of its steps. */
@@ -33,6 +35,9 @@ export interface MapOptions<Item> extends BatchOptions, Omit<CallOptions, "key" 
 export type Branch<Result> = (context: Context) => Promise<Result>;
 
 type ResultOf<Work> = Work extends (...given: never[]) => Promise<infer Result> ? Result : never;
+
+// The branches in which a value is computed.
+const computing = new WeakSet<Scope>();
 
 /** A workflow's view of its run. */
 export class Context extends CoreContext {
@@ -218,6 +223,27 @@ export class Context extends CoreContext {
     return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }
 
+  /**
+   * A value is computed again when its attempt dies, so its function calls nothing: that would never end. This is seen
+   * where the runtime can tell which function calls.
+   * @internal
+   */
+  override perform(plan: () => Planned, manner: Manner = {}): Promise<unknown> {
+    const scope = here(this);
+    if (computing.has(scope)) {
+      this.calls.suspend(
+        new NonRetryable("The function of a value calls the context: let the workflow call it, before or after."),
+      );
+    }
+    const { compute } = manner;
+    if (compute === undefined) {
+      return super.perform(plan, manner);
+    }
+    const inside = below(scope, "value");
+    computing.add(inside);
+    return super.perform(plan, { ...manner, compute: () => within(inside, compute) });
+  }
+
   /** @internal */
   override named<Given extends string | undefined>(given: Given, known = ""): Given | string {
     return here(this).label === "" ? given : labelled(this, given ?? known);
@@ -234,4 +260,13 @@ export class Context extends CoreContext {
     const started = Object.values(works).map((work) => (scope: Scope) => work(this.#below(scope)));
     return Array.isArray(works) ? { works: started } : { works: started, names: Object.keys(works) };
   }
+}
+
+// Each of them may fail before it is awaited.
+const methods = Context.prototype as unknown as Record<string, (...given: unknown[]) => Promise<unknown>>;
+for (const name of "map parallel race until event openEvent callback runWorkflow startRun saga version".split(" ")) {
+  const own = methods[name] as (...given: unknown[]) => Promise<unknown>;
+  methods[name] = function (this: unknown, ...given) {
+    return told(own.apply(this, given));
+  };
 }

@@ -1,6 +1,6 @@
 /** What every workflow calls: steps, values and sleeps. */
 
-import type { Calls, Manner, Planned } from "./calls.ts";
+import { type Calls, type Manner, never, type Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
 import { type StepOptions, stepMembers } from "./client.ts";
 import { type Duration, milliseconds } from "./durations.ts";
@@ -75,11 +75,11 @@ export class CoreContext {
   }
 
   /** Wait; for days, if need be: the workflow is suspended meanwhile. */
-  async sleep(duration: Duration, name = "sleep"): Promise<void> {
-    await this.perform(() => {
+  sleep(duration: Duration, name = "sleep"): Promise<void> {
+    return this.perform(() => {
       const document = { kind: "timer", stepName: this.named(name), delay: milliseconds("sleep", duration) };
       return { what: name, called: "timer", document };
-    });
+    }) as Promise<void>;
   }
 
   /** The time, the same in every attempt. */
@@ -106,8 +106,11 @@ export class CoreContext {
   }
 
   /** @internal */
-  async perform(plan: () => Planned, manner?: Manner): Promise<unknown> {
-    return (await this.calls.perform(here(this), plan, manner)).response;
+  perform(plan: () => Planned, manner?: Manner): Promise<unknown> {
+    const call = this.calls.perform(here(this), plan, manner).then(({ response }) => response);
+    // It may fail before it is awaited, and that would end the process of the application.
+    call.catch(never);
+    return call;
   }
 }
 

@@ -168,7 +168,7 @@ export class Endpoints<Context extends CoreContext = CoreContext> {
 
 function failed(error: unknown, call?: Call): Response {
   if (![UnreadableError, AtomicError, NonRetryable, RetryAfter, Response].some((kind) => error instanceof kind)) {
-    console.error(call?.stepId ?? "A call", "failed:", error);
+    console.error(call?.stepId, error);
   }
   return failure(error, call?.isCancelled);
 }

@@ -75,3 +75,9 @@ export function labelled(context: CoreContext, name: string): string {
   const { label } = here(context);
   return label === "" ? name : `${label}: ${name}`.slice(0, NAME_MAX);
 }
+
+/** A call that may fail before it is awaited: that would end the process of the application. */
+export function told<Result>(call: Promise<Result>): Promise<Result> {
+  call.catch(() => undefined);
+  return call;
+}

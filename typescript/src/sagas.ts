@@ -21,7 +21,7 @@ import {
 } from "./core_context.ts";
 import { AtomicError, CancelledError, endOf, SagaFailedError } from "./errors.ts";
 import type { Position } from "./identity.ts";
-import { below, labelled, recorded } from "./made.ts";
+import { below, labelled, recorded, told } from "./made.ts";
 import type { Scope } from "./scope.ts";
 import { within } from "./strands.ts";
 
@@ -115,7 +115,7 @@ export class Saga {
   step(step: Served | string, payload: unknown, given: CallOptions & Undone): Promise<unknown> {
     const { undo, undoPayload = payload, ...options } = given;
     const plan = (): Planned => stepPlan(this.#context, step, payload, options);
-    return this.#call(plan, undo, undoPayload, { key: options.key });
+    return told(this.#call(plan, undo, undoPayload, { key: options.key }));
   }
 
   /** Compute a value as `ctx.run` does, and undo it if the saga's function rejects. */
@@ -125,7 +125,7 @@ export class Saga {
     { undo, undoPayload }: Undoing<Payload>,
   ): Promise<Jsonify<Value>> {
     const plan = (): Planned => valuePlan(labelled(this.#context, name));
-    return this.#call(plan, undo as Undo, undoPayload ?? null, { compute }) as Promise<Jsonify<Value>>;
+    return told(this.#call(plan, undo as Undo, undoPayload ?? null, { compute })) as Promise<Jsonify<Value>>;
   }
 
   /** Note an undo: it is made if the saga's function rejects from now on. */
