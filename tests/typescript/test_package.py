@@ -41,6 +41,19 @@ def test_what_is_packed_is_typed_and_small(built: Path) -> None:
     run("npm", "run", "--silent", "gates", folder=built)
 
 
+def test_both_registries_get_the_same_entries() -> None:
+    npm, jsr = (json.loads((PACKAGE / name).read_text()) for name in ("package.json", "jsr.json"))
+    built = {
+        name: entry["import"]["default"] for name, entry in npm["exports"].items() if "json" not in name
+    }
+    sources = {
+        name: path.replace("/dist/esm/", "/src/").removesuffix(".js") + ".ts"
+        for name, path in built.items()
+    }
+    assert jsr["exports"] == sources
+    assert (jsr["version"], jsr["license"]) == (npm["version"], npm["license"])
+
+
 @pytest.mark.parametrize("code", ['import("{name}")', 'Promise.resolve(require("{name}"))'])
 @pytest.mark.parametrize(
     ("name", "export"),

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from scenarios.embedded_runtime import AtomicServer
-from typescript.package import NEEDS_TOOLS, TOOLS, run
+from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run
 
 pytestmark = NEEDS_TOOLS
 RUNTIMES: Final = Path(__file__).parent / "runtimes"
@@ -74,3 +74,12 @@ def test_every_run_succeeds(application: Path, server: AtomicServer, command: ob
     assert callable(command)
     found = json.loads(run(*command(application), folder=application))
     assert found == {f"succeeded mail to user-{name} 6": RUNS // 10 for name in range(10)}
+
+
+def test_jsr_would_take_the_sources(tmp_path: Path) -> None:
+    deno = program("@deno/*/deno")
+    for name in ("src", "jsr.json", "README.md"):
+        source = PACKAGE / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    run(deno, "publish", "--dry-run", "--allow-dirty", folder=tmp_path)
