@@ -27,6 +27,8 @@ def installed(built: Path) -> Path:
     """A folder in which the packed package is installed."""
     folder = built.parent / "application"
     folder.mkdir()
+    # Who packs a checkout has built nothing.
+    shutil.rmtree(built / "dist")
     [packed] = json.loads(run("npm", "pack", "--json", "--pack-destination", str(folder), folder=built))
     names = {file["path"] for file in packed["files"]}
     assert {"package.json", "README.md", "dist/esm/index.js", "dist/cjs/index.js"} <= names
