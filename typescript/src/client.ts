@@ -141,8 +141,8 @@ export class Atomic {
     const members = startMembers(workflow, options);
     const what = `the payload of ${workflow.workflowName}`;
     for (let pauseMs = 0; ; ) {
-      const waitMs = Math.min(limit.leftMs(), WAIT_MAX_MS);
-      const body = `{${members},"timeout":${Math.max(1, Math.round(waitMs))},"payload":${writeJson(payload, what)}}`;
+      const waitMs = Math.ceil(Math.min(limit.leftMs(), WAIT_MAX_MS));
+      const body = `{${members},"timeout":${Math.max(1, waitMs)},"payload":${writeJson(payload, what)}}`;
       const sentMs = performance.now();
       const answer = await this.#connection.exchange({
         method: "POST",

@@ -62,6 +62,17 @@ async function errorOf(promise: Promise<unknown>): Promise<AtomicError> {
   );
 }
 
+it.each(["20.5s", "24s", 24_999])("starts with a timeout of %s", async (timeout) => {
+  // The limit of a request takes whole milliseconds only, and a wait above 20 s decides it.
+  const fetch = async (): Promise<Response> => Response.json({ id: "step_1", status: "succeeded", response: 1 });
+  const client = new Atomic({ url: "http://127.0.0.1:1", clientId: "ts", fetch });
+  const started = await client.start({ workflowName: "w", url: "http://x/w" }, null, {
+    key: "1",
+    timeout: timeout as "24s",
+  });
+  expect(started.response).toBe(1);
+});
+
 describe("start", () => {
   it("returns the outcome, and attaches to the run of its key", async () => {
     const reference = workflow<{ echo: unknown }>(echo);
