@@ -7,22 +7,40 @@ import { type Duration, milliseconds } from "./durations.ts";
 import type { Scope } from "./scope.ts";
 import { currentScope } from "./strands.ts";
 
-/** What JSON makes of a type: a `Date` becomes a string, functions disappear. */
+/**
+ * What JSON makes of a type: a `Date` becomes a string, functions disappear, and so do members that are `undefined`. A
+ * `bigint` comes back as a number, where that holds it.
+ */
 export type Jsonify<Value> = Value extends { toJSON(): infer Written }
   ? Jsonify<Written>
-  : Value extends string | number | boolean | null | bigint
+  : Value extends string | number | boolean | null
     ? Value
-    : Value extends undefined | undefined
-      ? null
-      : Value extends readonly unknown[]
-        ? { [Index in keyof Value]: Jsonify<Value[Index]> }
-        : Value extends object
-          ? {
-              [Name in keyof Value as Value[Name] extends (...given: never[]) => unknown ? never : Name]: Jsonify<
-                Value[Name]
-              >;
-            }
-          : unknown;
+    : Value extends bigint
+      ? bigint | number
+      : [Value] extends [undefined]
+        ? null
+        : Value extends readonly unknown[]
+          ? { [Index in keyof Value]: Jsonify<Value[Index]> }
+          : Value extends object
+            ? Members<Value>
+            : unknown;
+
+type Members<Value> = Flat<
+  {
+    [Name in keyof Value as Value[Name] extends (...given: never[]) => unknown
+      ? never
+      : MayBeLeftOut<Value[Name]> extends true
+        ? never
+        : Name]: Jsonify<Value[Name]>;
+  } & {
+    [Name in keyof Value as MayBeLeftOut<Value[Name]> extends true ? Name : never]?: Jsonify<
+      Exclude<Value[Name], undefined>
+    >;
+  }
+>;
+
+type MayBeLeftOut<Value> = unknown extends Value ? false : undefined extends Value ? true : false;
+type Flat<Value> = { [Name in keyof Value]: Value[Name] };
 
 /** A function that is served as a step or a workflow; its name is the end of its URL. */
 export interface Served<Input = never, Output = unknown> {

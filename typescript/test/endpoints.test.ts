@@ -166,12 +166,20 @@ describe("types", () => {
     }));
     const create = typed.workflow("create", async (ctx, name: string) => {
       const created = await ctx.step(user, name);
-      expectTypeOf(created).toEqualTypeOf<{ name: string; born: string; id: null }>();
+      expectTypeOf(created).toEqualTypeOf<{ name: string; born: string; id?: never }>();
       // @ts-expect-error - it takes a string
       void (() => ctx.step(user, 1));
       return created.born;
     });
     expectTypeOf(create.at("")).toEqualTypeOf<WorkflowReference<string, string>>();
     expectTypeOf<Jsonify<[Date, number, undefined]>>().toEqualTypeOf<[string, number, null]>();
+    // JSON leaves out members that are undefined, and has one kind of numbers.
+    expectTypeOf<Jsonify<{ a: string | undefined; b?: Date; c: unknown }>>().toEqualTypeOf<{
+      a?: string;
+      b?: string;
+      c: unknown;
+    }>();
+    expectTypeOf<Jsonify<bigint>>().toEqualTypeOf<bigint | number>();
+    expectTypeOf<Jsonify<"a" | "b" | Date | null>>().toEqualTypeOf<"a" | "b" | string | null>();
   });
 });
