@@ -13,12 +13,12 @@ import { writeJson } from "./json.ts";
 
 /** Throw it in an endpoint when another attempt would be useless: the step fails at once. */
 export class NonRetryable extends Error {
-  override readonly name = "NonRetryable";
+  override readonly name: string = "NonRetryable";
 }
 
 /** Throw it in an endpoint to be called again after so many seconds at the earliest, a day at most. */
 export class RetryAfter extends Error {
-  override readonly name = "RetryAfter";
+  override readonly name: string = "RetryAfter";
 
   constructor(
     readonly seconds: number,
@@ -70,11 +70,14 @@ export function failure(error: unknown, isCancelled = false): Response {
   if (error instanceof UnreadableError) {
     return problem(error.status, error.message, error.status === 400 ? NO_RETRY : {});
   }
-  if (error instanceof NonRetryable) {
-    return problem(500, error.message || "The endpoint failed.", NO_RETRY);
+  const types = typesOf(error);
+  // By its name where another copy of the package threw it.
+  if (error instanceof NonRetryable || types.includes("NonRetryable")) {
+    return problem(500, messageOf(error) || "NonRetryable", NO_RETRY);
   }
-  if (error instanceof RetryAfter) {
-    return problem(503, error.message, { "retry-after": `${Math.ceil(Math.max(error.seconds, 0))}` });
+  if (error instanceof RetryAfter || types.includes("RetryAfter")) {
+    const { seconds } = error as RetryAfter;
+    return problem(503, messageOf(error), { "retry-after": `${Math.max(Math.ceil(seconds), 0)}` });
   }
   if (isTransient(error)) {
     return problem(503, messageOf(error), { "atomic-refused": "true" });
@@ -87,11 +90,10 @@ export function failure(error: unknown, isCancelled = false): Response {
   if (error instanceof AtomicError) {
     return problem(500, error.message, NO_RETRY);
   }
-  const types = typesOf(error).slice(0, ERROR_TYPES_MAX).join(", ");
   return problem(
     500,
-    `${types.split(",")[0] || "Error"}: ${messageOf(error)}`,
-    types === "" ? {} : { "atomic-error-type": types },
+    `${types[0] ?? "Error"}: ${messageOf(error)}`,
+    types.length === 0 ? {} : { "atomic-error-type": types.slice(0, ERROR_TYPES_MAX).join(", ") },
   );
 }
 
@@ -117,8 +119,7 @@ function problem(
   headers: Record<string, string>,
   members: Record<string, unknown> = {},
 ): Response {
-  const title = status === 503 ? "Not yet" : "The endpoint failed";
-  const document = { ...members, title, status, detail: detail.replaceAll(/\p{Surrogate}/gu, "\ufffd") };
+  const document = { ...members, status, detail: detail.replaceAll(/\p{Surrogate}/gu, "\ufffd") };
   return new Response(JSON.stringify(document), {
     status,
     headers: { "content-type": "application/problem+json", ...headers },
