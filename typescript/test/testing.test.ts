@@ -121,7 +121,7 @@ describe("the start of a server", () => {
     expect(await server.faults()).toMatchObject({ profile: "flaky", seed: 42 });
     const served = await server.serve(app);
     const processes = (): string =>
-      execFileSync("ps", ["-o", "args", "--ppid", `${process.pid}`], { encoding: "utf8" });
+      execFileSync("ps", ["-ww", "-o", "args", "--ppid", `${process.pid}`], { encoding: "utf8" });
     expect(processes()).toContain("--faults-seed 42");
     await server.close();
     expect(processes()).not.toContain("--faults-seed 42");
