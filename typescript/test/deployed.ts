@@ -8,7 +8,7 @@ import { Atomic, type Call, endpoints, NonRetryable, StepFailedError } from "../
 import { node } from "../src/node.ts";
 
 const { PORT = "", ENDPOINTS_URL = "" } = process.env;
-const shop = endpoints();
+const shop = endpoints({ waitMs: 1 });
 let handlerCalls = 0;
 
 const insert = shop.step("insert", (name: string, call: Call) => ({
