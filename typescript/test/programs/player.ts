@@ -15,10 +15,11 @@ import type { Plain } from "./plain.ts";
 export type Plant = (context: Context) => unknown;
 
 const WITHIN_S = 60;
+const ENDED_WITHIN_MS = 20_000;
 // With a fault, a run may never end.
 const PLANTED_WITHIN_S = 5;
+const PLANTED_ENDED_WITHIN_MS = 1000;
 const LOOK_MS = 100;
-const ENDED_WITHIN_MS = 20_000;
 // How long a call of a workflow waits for its steps. The shorter, the more often it is called.
 const WAITS_MS = [1, 1, 1, 30, 2000];
 // The events that somebody answers.
@@ -86,7 +87,7 @@ export class Player {
     };
     const run = atomic.start(main, program.payload, options).then(({ response }) => response);
     const end = await endOf(Promise.race([run, teller.failed]).catch((error: unknown) => teller.explained(error)));
-    const steps = await teller.ended();
+    const steps = await teller.ended(plant === undefined ? ENDED_WITHIN_MS : PLANTED_ENDED_WITHIN_MS);
     teller.stop();
     const parents = new Map(steps.map(({ id, parent }) => [id, parent ?? ""]));
     const waits = steps
@@ -125,13 +126,10 @@ class Teller {
   }
 
   /** The same when all runs have ended: those that were started go on, also when nothing waits for them. */
-  async ended(): Promise<StepDocument[]> {
+  async ended(withinMs: number): Promise<StepDocument[]> {
     for (let looks = 0; ; looks++) {
       const all = await this.steps();
-      if (
-        looks * LOOK_MS > ENDED_WITHIN_MS ||
-        all.every(({ id, status }) => !id.endsWith("-root") || SETTLED.has(status))
-      ) {
+      if (looks * LOOK_MS > withinMs || all.every(({ id, status }) => !id.endsWith("-root") || SETTLED.has(status))) {
         return all;
       }
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
