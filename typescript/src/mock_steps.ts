@@ -260,8 +260,9 @@ export class MockSteps {
     const { stepName = null, stepInvokeUrl = null } = posted;
     const about = { id, stepName, stepInvokeUrl, attempts: 1, lastStatus: null, lastErrorType: null, response: null };
     const detail = `The step failed at attempt 1: ${said.lastError}`;
-    step.problem = { type: `${OF_PROBLEM}step-failed`, detail, ...about, ...said };
     this.#end(step, "failed");
+    const { finishedAt = null } = step;
+    step.problem = { type: `${OF_PROBLEM}step-failed`, detail, ...about, finishedAt, ...said };
   }
 
   /** No two steps end at one time, so that each replay sees their ends in one order. */

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import * as z from "zod";
-import { endpoints, NonRetryable, StepFailedError } from "../src/index.ts";
+import { type Duration, endpoints, NonRetryable, StepFailedError } from "../src/index.ts";
 import { answer, DifferentReplayError, MockError, type MockedRun, mockRun } from "../src/testing.ts";
 
 const NOW = new Date("2026-01-01T00:00:00Z");
@@ -113,6 +113,25 @@ describe("mockRun", () => {
     };
     const rejected = await mockRun(approval, { payload: null, ...given, events: { answer: reject, called: 1 } });
     expect(rejected.result).toEqual(["event-rejected", "then", 1]);
+  });
+
+  const reminded = app.workflow("reminded", async (ctx, deadline: Duration) => {
+    const ends: string[] = [];
+    const answer = ctx.event("approval", { deadline, default: null }).then((given) => {
+      ends.push(`answer ${given}`);
+      return { given };
+    });
+    for (let day = 1; day <= 2; day++) {
+      const first = await Promise.race([answer, ctx.sleep("1d").then(() => ends.push(`day ${day}`))]);
+      if (typeof first === "object") break;
+    }
+    await answer;
+    return ends;
+  });
+
+  it("ends an event that expires in its order among sleeps", async () => {
+    const { result } = await mockRun(reminded, { payload: "36h" });
+    expect(result).toEqual(["day 1", "answer null"]);
   });
 
   const chat = app.workflow("chat", async (ctx, _: null) => {
