@@ -25,7 +25,7 @@ export interface MockOptions<Input> {
   readonly steps?: Answers;
   /**
    * By the name of an event: its result, or a function of its number. One that throws rejects it; one that returns
-   * nothing does not send it.
+   * nothing does not send it. `delayed("2d", result)` sends it later.
    */
   readonly events?: Answers;
   /** By the name of a value, in place of what `ctx.run` would compute: it, or a function. */

@@ -3,6 +3,7 @@
 import { failure } from "./answers.ts";
 import type { Call } from "./call.ts";
 import { canonicalJson } from "./canonical.ts";
+import { type Duration, milliseconds } from "./durations.ts";
 import { runId, sha256, stepId } from "./identity.ts";
 import { parseJson, writeJson } from "./json.ts";
 
@@ -11,6 +12,23 @@ export const CLIENT = "mock";
 
 /** Answers of a test: a result, or a function of the payload that returns one or throws. */
 export type Answers = Readonly<Record<string, unknown>>;
+
+/** What an event gets some time after it was opened: a result, or a function of its number. */
+export class Delayed {
+  /** @internal */
+  constructor(
+    readonly delayMs: number,
+    readonly result: unknown,
+  ) {}
+}
+
+/**
+ * Give an event later, counted from when the workflow opened it or began to wait for it: `events: { approval:
+ * delayed("2d", "yes") }`. A function of an event may return it, too.
+ */
+export function delayed(duration: Duration, result: unknown): Delayed {
+  return new Delayed(milliseconds("delayed", duration), result);
+}
 
 /** A call that a workflow has made, with its outcome. */
 export interface MockCall {
@@ -53,8 +71,9 @@ interface Step {
   readonly fingerprint: string;
   readonly atMs: number;
   dueMs: number;
-  /** Whether the test says that nobody sends this event. */
-  isUnsent?: boolean;
+  /** Of an event: what it is given at `sentMs`, infinity if nobody sends it. */
+  given?: unknown;
+  sentMs?: number;
   status: "waiting" | "succeeded" | "failed" | "cancelled";
   finishedAt?: string;
   response?: unknown;
@@ -190,8 +209,13 @@ export class MockSteps {
     } else if (kind === undefined || kind === "run") {
       this.#answerTo(posted, name ?? "");
     }
-    const dueMs = kind === "event" ? this.#eventDueMs(posted) : this.#nowMs + (posted.delay ?? 0);
-    return { id, posted, name: name ?? "", fingerprint, atMs: this.#nowMs, dueMs, status: "waiting" };
+    const dueMs = this.#nowMs + (posted.delay ?? 0);
+    const step: Step = { id, posted, name: name ?? "", fingerprint, atMs: this.#nowMs, dueMs, status: "waiting" };
+    const event = nameOfEvent(posted);
+    if (kind === "event") {
+      this.#plan(step, Object.hasOwn(this.events, event), this.events[event]);
+    }
+    return step;
   }
 
   /** What the test says of a step: by its own name, the end of its URL, or the whole URL. */
@@ -204,8 +228,12 @@ export class MockSteps {
     throw new MockError(`The workflow calls '${name}', and the test has no answer: give it in \`steps\`.`);
   }
 
-  #eventDueMs(posted: Posted): number {
-    return Object.hasOwn(this.events, nameOfEvent(posted)) ? this.#nowMs : this.#limitOf(posted);
+  /** When an event ends: when it is sent, or at its limit. */
+  #plan(step: Step, isSent: boolean, given?: unknown): void {
+    const delayMs = given instanceof Delayed ? given.delayMs : 0;
+    step.given = given instanceof Delayed ? given.result : given;
+    step.sentMs = isSent ? this.#nowMs + delayMs : Number.POSITIVE_INFINITY;
+    step.dueMs = Math.min(step.sentMs, this.#limitOf(step.posted));
   }
 
   #limitOf({ deadline, heartbeat }: Posted): number {
@@ -221,12 +249,12 @@ export class MockSteps {
       return;
     }
     const isEvent = kind === "event";
-    if (isEvent && (step.isUnsent || !Object.hasOwn(this.events, nameOfEvent(posted)))) {
+    if (isEvent && (step.sentMs ?? 0) > this.#nowMs) {
       const why = posted.deadline === undefined ? "heartbeat_missed" : "event_expired";
       this.#fail(step, { lastErrorKind: why, lastError: "It was not completed in time." });
       return;
     }
-    const answer = isEvent ? this.events[nameOfEvent(posted)] : this.#answerTo(posted, name);
+    const answer = isEvent ? step.given : this.#answerTo(posted, name);
     const call = { ...this.call, stepId: id, idempotencyKey: posted.idempotencyKey, attempt: 1 };
     let result: unknown;
     try {
@@ -246,9 +274,8 @@ export class MockSteps {
       });
       return;
     }
-    if (isEvent && typeof answer === "function" && result === undefined) {
-      step.isUnsent = true;
-      step.dueMs = this.#limitOf(posted);
+    if (isEvent && typeof answer === "function" && (result === undefined || result instanceof Delayed)) {
+      this.#plan(step, result !== undefined, result);
       return;
     }
     step.response = parseJson(writeJson(result ?? null, `the answer to '${name}'`));

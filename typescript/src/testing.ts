@@ -10,4 +10,4 @@ export {
   type UntilOptions,
 } from "./dev_server.ts";
 export { answer, DifferentReplayError, type MockedRun, type MockOptions, mockRun } from "./mock_run.ts";
-export { type Answers, type MockCall, MockError } from "./mock_steps.ts";
+export { type Answers, type Delayed, delayed, type MockCall, MockError } from "./mock_steps.ts";

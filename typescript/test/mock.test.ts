@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import * as z from "zod";
 import { type Duration, endpoints, NonRetryable, StepFailedError } from "../src/index.ts";
-import { answer, DifferentReplayError, MockError, type MockedRun, mockRun } from "../src/testing.ts";
+import { answer, DifferentReplayError, delayed, MockError, type MockedRun, mockRun } from "../src/testing.ts";
 
 const NOW = new Date("2026-01-01T00:00:00Z");
 const app = endpoints();
@@ -132,6 +132,23 @@ describe("mockRun", () => {
   it("ends an event that expires in its order among sleeps", async () => {
     const { result } = await mockRun(reminded, { payload: "36h" });
     expect(result).toEqual(["day 1", "answer null"]);
+  });
+
+  it("gives an event when the test says", async () => {
+    const answers = async (approval: unknown, deadline: Duration = "10d"): Promise<unknown> => {
+      const run = await mockRun(reminded, { payload: deadline, events: { approval }, now: NOW });
+      return [run.result, run.now.getTime() - NOW.getTime()];
+    };
+    const hour = 3_600_000;
+    expect(await answers("at once")).toEqual([["answer at once"], 0]);
+    expect(await answers(delayed("30h", "yes"))).toEqual([["day 1", "answer yes"], 30 * hour]);
+    expect(await answers((number: number) => delayed({ days: number }, number))).toEqual([["answer 1"], 24 * hour]);
+    expect(await answers(delayed("30h", (number: number) => `number ${number}`))).toEqual([
+      ["day 1", "answer number 1"],
+      30 * hour,
+    ]);
+    expect(await answers(delayed("30h", "too late"), "20h")).toEqual([["answer null"], 20 * hour]);
+    expect(() => delayed("soon" as never, 1)).toThrow("delayed:");
   });
 
   const chat = app.workflow("chat", async (ctx, _: null) => {
