@@ -35,7 +35,7 @@ const ERROR_TYPES_MAX = 20;
 const TOLD = /^(id|step|attempts$|last|response$)/;
 // Proxies accept about 4 KiB of headers. One of the steps is enough for the handler to be called again.
 export const NAMED_MAX = 40;
-const BUSY: ReadonlySet<string> = new Set(["too-many-requests", "unavailable", "storage-full"]);
+const BUSY = /^(too-many-requests|unavailable|storage-full)$/;
 
 /** 200 with a result. Throws SerializationError. */
 export function success(result: unknown, what: string): Response {
@@ -55,7 +55,7 @@ export function isTransient(error: unknown): boolean {
   return (
     error instanceof NoAnswerError ||
     error instanceof NotFinishedError ||
-    (error instanceof RefusedError && BUSY.has(error.code))
+    (error instanceof RefusedError && BUSY.test(error.code))
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { NonRetryable } from "./answers.ts";
 import { type Batch, type BatchOptions, refused, runBatch } from "./batches.ts";
-import type { Logger, Manner, Planned } from "./calls.ts";
+import type { Answer, Logger, Manner, Planned } from "./calls.ts";
 import { continueAs, type RunHandle, type RunOptions, runWorkflow, type Startable, startRun } from "./child_runs.ts";
 import type { WorkflowReference } from "./client.ts";
 import { type Check, type UntilOptions, until } from "./conditions.ts";
@@ -228,7 +228,7 @@ export class Context extends CoreContext {
    * where the runtime can tell which function calls.
    * @internal
    */
-  override perform(plan: () => Planned, manner: Manner = {}): Promise<unknown> {
+  override perform(plan: () => Planned, manner: Manner = {}, read?: (answer: Answer) => unknown): Promise<unknown> {
     const scope = here(this);
     if (computing.has(scope)) {
       this.calls.suspend(
@@ -237,7 +237,7 @@ export class Context extends CoreContext {
     }
     const { compute } = manner;
     if (compute === undefined) {
-      return super.perform(plan, manner);
+      return super.perform(plan, manner, read);
     }
     const inside = below(scope, "value");
     computing.add(inside);

@@ -1,6 +1,6 @@
 /** What every workflow calls: steps, values and sleeps. */
 
-import { type Calls, type Manner, never, type Planned } from "./calls.ts";
+import { type Answer, type Calls, type Manner, never, type Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
 import { type StepOptions, stepMembers } from "./client.ts";
 import { type Duration, milliseconds } from "./durations.ts";
@@ -17,7 +17,8 @@ export type Jsonify<Value> = Value extends { toJSON(): infer Written }
     ? Value
     : Value extends bigint
       ? bigint | number
-      : [Value] extends [undefined]
+      : // biome-ignore lint/suspicious/noConfusingVoidType: what a function without a result returns.
+        [Value] extends [void]
         ? null
         : Value extends readonly unknown[]
           ? { [Index in keyof Value]: Jsonify<Value[Index]> }
@@ -93,16 +94,20 @@ export class CoreContext {
   }
 
   /** Wait; for days, if need be: the workflow is suspended meanwhile. */
-  sleep(duration: Duration, name = "sleep"): Promise<void> {
-    return this.perform(() => {
-      const document = { kind: "timer", stepName: this.named(name), delay: milliseconds("sleep", duration) };
-      return { what: name, called: "timer", document };
-    }) as Promise<void>;
+  sleep(duration: Duration, name = "sleep"): Promise<undefined> {
+    return this.perform(
+      () => {
+        const document = { kind: "timer", stepName: this.named(name), delay: milliseconds("sleep", duration) };
+        return { what: name, called: "timer", document };
+      },
+      {},
+      () => undefined,
+    ) as Promise<undefined>;
   }
 
   /** The time, the same in every attempt. */
   async now(): Promise<Date> {
-    return new Date((await this.run("now", () => Date.now())) as number);
+    return new Date((await this.run("now", Date.now)) as number);
   }
 
   /** A UUID, the same in every attempt. */
@@ -112,7 +117,7 @@ export class CoreContext {
 
   /** A number from 0 to 1, the same in every attempt. */
   random(): Promise<number> {
-    return this.run("random", () => Math.random());
+    return this.run("random", Math.random);
   }
 
   /**
@@ -123,13 +128,20 @@ export class CoreContext {
     return given;
   }
 
-  /** @internal */
-  perform(plan: () => Planned, manner?: Manner): Promise<unknown> {
-    const call = this.calls.perform(here(this), plan, manner).then(({ response }) => response);
+  /**
+   * `read`: what the caller gets of an answer.
+   * @internal
+   */
+  perform(plan: () => Planned, manner?: Manner, read: (answer: Answer) => unknown = responseOf): Promise<unknown> {
+    const call = this.calls.perform(here(this), plan, manner).then(read);
     // It may fail before it is awaited, and that would end the process of the application.
     call.catch(never);
     return call;
   }
+}
+
+function responseOf({ response }: Answer): unknown {
+  return response;
 }
 
 /** The branch that makes a call on this context. */

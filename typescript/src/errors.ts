@@ -147,17 +147,13 @@ export class RefusedError extends AtomicError {
 }
 
 const URI = "urn:atomic:problem:";
-// The kinds of errors whose failures have a code of their own (docs/errors.md).
-const BY_KIND: Readonly<Record<string, string>> = {
-  event_expired: "event-expired",
-  heartbeat_missed: "heartbeat-missed",
-  event_rejected: "event-rejected",
-  child_failed: "run-failed",
-  child_gone: "run-failed",
-  child_differs: "run-differs",
-  run_cycle: "run-cycle",
-};
-const OF_RUNS: ReadonlySet<string> = new Set(Object.values(BY_KIND));
+const OF_ITS_OWN = /^(event-(expired|rejected)|heartbeat-missed|run-(failed|differs|cycle))$/;
+
+/** The code of a failure: that of its kind of error (docs/errors.md), if that has one. */
+function codeOf(kind: unknown, otherwise: string): string {
+  const code = `${kind}`.replace("child", "run").replace("gone", "failed").replace("_", "-");
+  return OF_ITS_OWN.test(code) ? code : otherwise;
+}
 
 /** The error for an unsuccessful answer; `document` is its body as JSON, `undefined` if it has none. */
 export function errorOf(url: string, status: number, document: unknown): AtomicError {
@@ -170,8 +166,8 @@ export function errorOf(url: string, status: number, document: unknown): AtomicE
     return foreign(url, status);
   }
   const detail = `${problem.detail}`;
-  const code = BY_KIND[`${problem.lastErrorKind}`] ?? name;
-  if (status === 424 || OF_RUNS.has(code)) {
+  const code = codeOf(problem.lastErrorKind, name);
+  if (status === 424 || OF_ITS_OWN.test(code)) {
     return new StepFailedError(code, detail, problem as unknown as StepFailure);
   }
   if (name === "cancelled" || name === "step-cancelled") {
@@ -186,7 +182,7 @@ export function checkSucceeded(step: StepOutcome): void {
     const { error: lastError, errorKind: lastErrorKind, errorType: lastErrorType, responseStatus: lastStatus } = step;
     const failure = { ...step, lastError, lastErrorKind, lastErrorType, lastStatus };
     const detail = `The step failed at attempt ${step.attempts}: ${lastError}`;
-    throw new StepFailedError(BY_KIND[lastErrorKind ?? ""] ?? "step-failed", detail, failure);
+    throw new StepFailedError(codeOf(lastErrorKind, "step-failed"), detail, failure);
   }
   if (step.status === "cancelled") {
     const isAlone = step.errorKind === "step_cancelled";

@@ -17,11 +17,11 @@ export interface Known {
 
 // The handler does not wait longer for its results. Without them it posts its steps again.
 const PATIENCE_MS = 1000;
-const LIVE: ReadonlySet<string> = new Set(["pending", "running", "retrying", "waiting"]);
+const LIVE = /^(pending|running|retrying|waiting)$/;
 
 /** Whether a step has no outcome yet. */
 export function isLive(step: Known): boolean {
-  return LIVE.has(step.status);
+  return LIVE.test(step.status);
 }
 
 /** The steps of earlier attempts. One that is missing or malformed costs a post, and changes no outcome. */

@@ -5,6 +5,7 @@ const app = endpoints();
 const book = app.step("book", (_: { city: string; nights: number }) => ({ at: new Date(), room: 1 }));
 const cancelCity = app.step("cancelCity", (_: { city: string }) => null);
 const cancelRoom = app.step("cancelRoom", (_: number) => null);
+const silent = app.step("silent", (_: null) => {});
 const child = app.workflow("child", async (_, customer: string) => ({ customer, since: new Date() }));
 
 /** It is checked, and never called. */
@@ -51,6 +52,10 @@ async function uses(ctx: Context): Promise<void> {
   expectTypeOf(await ctx.event<number, null>("e", { deadline: "1d", default: null })).toEqualTypeOf<number | null>();
   expectTypeOf(ctx.events<string>("e")).toEqualTypeOf<AsyncIterableIterator<string>>();
   expectTypeOf(await ctx.version("v", 1)).toEqualTypeOf<number>();
+  expectTypeOf(await ctx.sleep("1d")).toEqualTypeOf<undefined>();
+  expectTypeOf(await ctx.step(silent, null)).toEqualTypeOf<null>();
+  expectTypeOf(await ctx.run("nothing", () => undefined)).toEqualTypeOf<null>();
+  expectTypeOf(await ctx.run("nothing", () => {})).toEqualTypeOf<null>();
   expectTypeOf<SagaFailedError["because"]>().toEqualTypeOf<string>();
 }
 

@@ -134,6 +134,21 @@ describe("mockRun", () => {
     expect(result).toEqual(["day 1", "answer null"]);
   });
 
+  it("tells a sleep from an event that gives null, in replays as well", async () => {
+    const told: unknown[] = [];
+    const waiting = app.workflow("null", async (ctx, _: null) => {
+      const answer = ctx.event<string, null>("approval", { deadline: "36h", default: null });
+      const first = await Promise.race([answer, ctx.sleep("1d")]);
+      expectTypeOf(first).toEqualTypeOf<string | null | undefined>();
+      told.push(first);
+      return [await answer, await ctx.run("nothing", () => undefined)];
+    });
+    const { result } = await mockRun(waiting, { payload: null });
+    expect(result).toEqual([null, null]);
+    expect(told.length).toBeGreaterThan(1);
+    expect([...new Set(told)]).toEqual([undefined]);
+  });
+
   it("gives an event when the test says", async () => {
     const answers = async (approval: unknown, deadline: Duration = "10d"): Promise<unknown> => {
       const run = await mockRun(reminded, { payload: deadline, events: { approval }, now: NOW });
