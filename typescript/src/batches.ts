@@ -95,7 +95,7 @@ export interface PlannedBatch<Result> {
   readonly cancelsRest?: boolean;
 }
 
-/** The record of an early end: a letter for each item, and the steps that go on. */
+/** The record of an early end: a letter for each item, and what the unfinished ones called. */
 interface Early {
   readonly endedBy: Batch<unknown>["endedBy"];
   readonly items: string;
@@ -138,17 +138,18 @@ export async function runBatch<Result>(context: CoreContext, batch: PlannedBatch
   if (early !== undefined) {
     run.adopt(early);
   }
+  const leftBefore = early?.left ?? [];
   let endedBy = await run.ended();
   if (early === undefined && (endedBy === "failures_exceeded" || minSuccessful < count)) {
-    const compute = (): Early => ({ endedBy, items: run.letters.join(""), left: run.openSteps().slice(0, LEFT_MAX) });
+    const compute = (): Early => ({ endedBy, items: run.letters.join(""), left: run.leftSteps().slice(0, LEFT_MAX) });
     early = (await calls.perform(outer, () => record, { position, compute })).response as Early;
     run.adopt(early);
     await run.ended();
   }
   endedBy = early?.endedBy ?? endedBy;
   batches.delete(run);
-  const left = [...run.leave(), ...(early?.left ?? [])];
-  for (const id of left) {
+  const left = [...run.leave(), ...leftBefore];
+  for (const id of [...left, ...(early?.left ?? [])]) {
     // No replay calls it again, which does not make later code a replay.
     calls.results.used.add(id);
   }
@@ -190,9 +191,9 @@ function batchesOf(calls: Calls): Set<{ readonly scope: Scope; readonly wake: Wa
     running.set(calls, batches);
     const known = batches;
     calls.suspended = () => {
-      const ids = [...calls.open.keys()];
-      const open = [...calls.open.values()];
-      const { wake = "any" } = [...known].find(({ scope }) => open.every((each) => each.isWithin(scope))) ?? {};
+      const ids = [...calls.open];
+      const isIn = (scope: Scope): boolean => ids.every((id) => calls.called.get(id)?.isWithin(scope));
+      const { wake = "any" } = [...known].find(({ scope }) => isIn(scope)) ?? {};
       if (wake === "any") {
         return suspension(ids);
       }
@@ -272,18 +273,22 @@ class Run<Result> {
     }
   }
 
-  /** The steps that are unfinished. */
-  openSteps(): string[] {
-    const { open } = this.context.calls;
-    return [...open].filter(([, by]) => by.isWithin(this.scope)).map(([id]) => id);
+  /** What the branches called that have not ended, since no replay runs them: first the steps that go on. */
+  leftSteps(): string[] {
+    const { open, called } = this.context.calls;
+    const unfinished = new Set(this.#unfinished());
+    const isLeft = (by: Scope | undefined): boolean => by !== undefined && (unfinished.has(by) || isLeft(by.outer));
+    const ids = [...called].filter(([, by]) => isLeft(by)).map(([id]) => id);
+    return [...ids.filter((id) => open.has(id)), ...ids.filter((id) => !open.has(id))];
   }
 
   /** End the branches that have not ended. Returns their unfinished steps. */
   leave(): string[] {
-    return leave(
-      this.context.calls,
-      this.#branches.filter((_, at) => !ENDED.test(this.letters[at] ?? "")),
-    );
+    return leave(this.context.calls, this.#unfinished());
+  }
+
+  #unfinished(): Scope[] {
+    return this.#branches.filter((_, at) => !ENDED.test(this.letters[at] ?? ""));
   }
 
   #start(): void {

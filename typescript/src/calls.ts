@@ -4,7 +4,7 @@
  *
  * A call whose step is unfinished never settles. Nothing is thrown for that, so `try`, `catch` and
  * `Promise.allSettled` of a workflow are untouched. In a replay, outcomes arrive in the order in which the steps ended,
- * so that code which acts on this order, such as `Promise.race`, acts in the same way again.
+ * so that `Promise.race` and the like act in the same way again.
  */
 
 import { suspension } from "./answers.ts";
@@ -80,9 +80,10 @@ export class Calls {
   readonly root: Scope = new Scope();
   readonly results: Results;
   /** The answer of a handler that waits for its open steps. */
-  suspended: () => Response = () => suspension([...this.open.keys()]);
-  /** The steps that were called and have no outcome yet, with the branches that called them. */
-  readonly open: Map<string, Scope> = new Map();
+  suspended: () => Response = () => suspension([...this.open]);
+  /** The steps that were called, with the branches that called them; and those that have no outcome yet. */
+  readonly called: Map<string, Scope> = new Map();
+  readonly open: Set<string> = new Set();
   /** Whether there may be live steps that the handler does not wait for. */
   hasLeft = false;
   readonly headers: Readonly<Record<string, string>>;
@@ -134,10 +135,7 @@ export class Calls {
     this.isOver = true;
   }
 
-  /**
-   * Make a call and wait for its outcome. It is numbered now, in the order of the calls, and not when earlier answers
-   * have come.
-   */
+  /** Make a call and wait for its outcome. It is numbered now, and not when earlier answers have come. */
   perform(scope: Scope, plan: () => Planned, manner: Manner = {}): Promise<Answer> {
     return this.numbered(scope, plan, manner, (made) => this.#outcome(scope, made, manner));
   }
@@ -205,6 +203,7 @@ export class Calls {
     try {
       const made = await this.make(planned, ticket.position);
       id = made.id;
+      this.called.set(id, scope);
       outcome = await ask(made);
     } catch (error) {
       outcome = this.#stops(error) ? undefined : { endedAt: endOf(error), error };
@@ -243,9 +242,9 @@ export class Calls {
     if (compute !== undefined && known === undefined && this.call.attempt > 1) {
       known = await this.results.find(made.id);
     }
-    if (known !== undefined && (compute !== undefined || (await isSame(known, made)))) {
+    if (known && (compute || (await isSame(known, made)))) {
       if (isLive(known) && !changesLive) {
-        this.open.set(made.id, scope);
+        this.open.add(made.id);
         return undefined;
       }
       if (known.status === "succeeded") {
@@ -254,7 +253,7 @@ export class Calls {
     }
     await this.tellIfCancelled(scope, made);
     if (compute === undefined) {
-      this.open.set(made.id, scope);
+      this.open.add(made.id);
     }
     const sent = async (): Promise<Answer | undefined> => {
       const value = compute === undefined ? made.payload : canonicalJson((await compute()) ?? null, made.what);

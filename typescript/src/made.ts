@@ -54,7 +54,7 @@ export function leave(calls: Calls, scopes: readonly Scope[]): string[] {
   for (const scope of scopes) {
     scope.isLeft = true;
   }
-  const left = [...calls.open].filter(([, scope]) => scope.isOver).map(([id]) => id);
+  const left = [...calls.open].filter((id) => calls.called.get(id)?.isOver);
   for (const id of left) {
     calls.open.delete(id);
     calls.hasLeft = true;

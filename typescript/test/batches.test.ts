@@ -172,6 +172,27 @@ describe("code after a batch that has left a step", () => {
   it("is not taken for a replay of older code", async () => {
     expect(await outcomeOf(versioned.at(url()))).toBe(2);
   });
+
+  const half = app.workflow("half", async (ctx) => {
+    const first = await ctx.parallel(
+      {
+        quick: (branch) => branch.step(slow, { ms: 100, name: "quick" }),
+        patient: async (branch) => {
+          await branch.step(slow, { ms: 1, name: "done" });
+          await branch.parallel({ below: (below) => below.run("value", () => 1) });
+          await branch.sleep("1h");
+          return "patient";
+        },
+      },
+      { minSuccessful: 1 },
+    );
+    await ctx.sleep(300);
+    return [first.succeeded.map(({ name }) => name), await ctx.version("new", 2)];
+  });
+
+  it("is not, either, where a branch had finished steps when it was left", async () => {
+    expect(await outcomeOf(half.at(url()))).toEqual([["quick"], 2]);
+  });
 });
 
 describe("until", () => {
