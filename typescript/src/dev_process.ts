@@ -18,22 +18,20 @@ export interface Running {
 const READY_WITHIN_MS = 30_000;
 const ENDS_WITHIN_MS = 10_000;
 const SAID_LINES = 20;
-const CURE = "`pip install 'atomic-workflows[server]'`, or install uv, or name the program in ATOMIC_COMMAND";
+// Nothing is on PyPI yet, where the name of the package could be that of another one.
+const CURE = "`pip install 'path/to/checkout[server]'`, or name the program in ATOMIC_COMMAND";
 
 /** Start `atomic serve --dev` on a free port. Rejects with what it said if it does not start. */
 export async function runServer(command: string | undefined, flags: readonly string[]): Promise<Running> {
   const folder = await mkdtemp(join(tmpdir(), "atomic-"));
   const serve = ["serve", "--dev", "--host", "127.0.0.1", "--port", "0", "--data-dir", folder, ...flags];
   const named = command ?? variable("ATOMIC_COMMAND");
-  const uvx = ["uvx", "--from", "atomic-workflows[server]", "atomic"];
   try {
-    for (const [program = "", ...before] of named === undefined ? [["atomic"], uvx] : [[named]]) {
-      const child = await started(program, [...before, ...serve]);
-      if (child !== undefined) {
-        return await ready(child, folder);
-      }
+    const child = await started(named ?? "atomic", serve);
+    if (child === undefined) {
+      throw new AtomicError("no-server", `There is no ${named ?? "`atomic` on the PATH"}: ${CURE}.`);
     }
-    throw new AtomicError("no-server", `There is no ${named ?? "`atomic` and no `uvx` on the PATH"}: ${CURE}.`);
+    return await ready(child, folder);
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;

@@ -24,7 +24,7 @@ export interface DevServerOptions {
   readonly seed?: number;
   /** A server for development that runs already (default: `ATOMIC_URL`; without it, one is started). */
   readonly url?: string;
-  /** The program `atomic` (default: `ATOMIC_COMMAND`, else `atomic` on the PATH, else what `uvx` finds). */
+  /** The program `atomic` (default: `ATOMIC_COMMAND`, else `atomic` on the PATH). */
   readonly command?: string;
   /** The client of `client()` and of the endpoints of `serve` (default: `ATOMIC_CLIENT_ID`, else `dev`). */
   readonly clientId?: string;

@@ -132,11 +132,11 @@ describe("the start of a server", () => {
   it("says what to install where there is no server", async () => {
     vi.stubEnv("ATOMIC_URL", "");
     await expect(startDevServer({ command: "/nowhere/atomic" })).rejects.toThrow(
-      "There is no /nowhere/atomic: `pip install 'atomic-workflows[server]'`",
+      "There is no /nowhere/atomic: `pip install 'path/to/checkout[server]'`",
     );
     vi.stubEnv("ATOMIC_COMMAND", "");
     vi.stubEnv("PATH", "/nowhere");
-    await expect(startDevServer()).rejects.toThrow("There is no `atomic` and no `uvx` on the PATH: `pip install");
+    await expect(startDevServer()).rejects.toThrow("There is no `atomic` on the PATH: `pip install");
     vi.unstubAllEnvs();
   });
 
