@@ -90,11 +90,8 @@ export function failure(error: unknown, isCancelled = false): Response {
   if (error instanceof AtomicError) {
     return problem(500, error.message, NO_RETRY);
   }
-  return problem(
-    500,
-    `${types[0] ?? "Error"}: ${messageOf(error)}`,
-    types.length === 0 ? {} : { "atomic-error-type": types.slice(0, ERROR_TYPES_MAX).join(", ") },
-  );
+  const named = { "atomic-error-type": types.slice(0, ERROR_TYPES_MAX).join(", ") };
+  return problem(500, `${types[0] ?? "Error"}: ${messageOf(error)}`, named);
 }
 
 /** The names of an error's classes, its own first, that a retry policy may name. */
@@ -110,7 +107,7 @@ function typesOf(error: unknown): string[] {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return String((error as Error | undefined)?.message ?? error);
 }
 
 function problem(

@@ -31,7 +31,9 @@ const UNITS: Readonly<Record<string, number>> = {
 export function milliseconds(option: string, duration: Duration): number {
   const total = Math.round(counted(duration));
   if (!Number.isSafeInteger(total) || total < 0) {
-    const detail = `${option}: ${JSON.stringify(duration)} is no duration; use ms, "30s", or { minutes: 5 }.`;
+    // JSON has no NaN.
+    const given = typeof duration === "number" ? duration : JSON.stringify(duration);
+    const detail = `${option}: ${given} is no duration; use ms, "30s", or { minutes: 5 }.`;
     throw new RefusedError("invalid-request", detail, 400);
   }
   return total;

@@ -163,7 +163,8 @@ describe("mockRun", () => {
       30 * hour,
     ]);
     expect(await answers(delayed("30h", "too late"), "20h")).toEqual([["answer null"], 20 * hour]);
-    expect(() => delayed("soon" as never, 1)).toThrow("delayed:");
+    expect(() => delayed("soon" as never, 1)).toThrow('delayed: "soon" is no duration');
+    expect(() => delayed(Number.NaN, 1)).toThrow("delayed: NaN is no duration");
   });
 
   const chat = app.workflow("chat", async (ctx, _: null) => {
