@@ -123,7 +123,7 @@ def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
         head, _, _ = block.text.partition("\n")
         shown = head.removeprefix("// ").removesuffix(", continued")
         # A block without the name of its file is a line of another program.
-        if block.language == "ts" and shown.endswith(".ts"):
+        if (block.language == "ts" and shown.endswith(".ts")) or shown == "tsconfig.json":
             with (tmp_path / shown).open("a") as file:
                 file.write(block.text)
     shutil.copytree(installed / "node_modules", tmp_path / "node_modules")
@@ -131,5 +131,8 @@ def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
     (tmp_path / "node_modules" / "undici-types").symlink_to(TOOLS / "undici-types")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--types", "node"]
-    files = sorted(str(file) for file in tmp_path.glob("*.ts"))
-    run(str(TOOLS / ".bin" / "tsc"), *options, *files, folder=tmp_path)
+    options += sorted(str(file) for file in tmp_path.glob("*.ts"))
+    if (tmp_path / "tsconfig.json").exists():
+        # The page's own settings, on all files of its folder.
+        options = []
+    run(str(TOOLS / ".bin" / "tsc"), *options, folder=tmp_path)
