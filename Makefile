@@ -130,6 +130,12 @@ HOSTILE ?= 0..100
 hostile: install  ## Run the ten stories of the examples under faults, each seed once: HOSTILE=0..100
 	HOSTILE=$(HOSTILE) $(BIN)/pytest -q -n 0 tests/examples/test_hostile.py --durations=0
 
+.PHONY: schedule-slots
+WINDOWS ?= 10000
+DAILY ?= 80
+schedule-slots: install  ## Compare the slots of schedules with brute force over 1900-2100: WINDOWS=10000 DAILY=80
+	WINDOWS=$(WINDOWS) DAILY=$(DAILY) $(BIN)/pytest -q -n 0 -s tests/unit/domain/test_slots.py
+
 ROUNDS ?= 4
 admission: install  ## Let callers need more environments than an AWS account has, also one of 1,000: ROUNDS=4
 	ROUNDS=$(ROUNDS) $(BIN)/pytest -q -n 0 -rP tests/unit/aws/test_admission.py

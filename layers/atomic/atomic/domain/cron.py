@@ -233,8 +233,8 @@ def _values(field: _Field, item: str) -> range:
 
 def _last(field: _Field, first: int, text: str) -> int:
     last = _number(field, text)
-    # `FRI-SUN`: a Sunday that ends a range is day 7.
-    if field.names is _DAYS and last == 0 and text == "SUN":
+    # `FRI-SUN`: the Sunday after is day 7.
+    if text == "SUN" and last < first:
         last = 7
     if last < first:
         highest = min(field.high, 6) if field.names is _DAYS else field.high

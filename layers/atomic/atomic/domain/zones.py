@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import BinaryIO, Final, cast
 from zoneinfo import ZoneInfo
 
 import tzdata
@@ -25,10 +25,9 @@ TZDATA_VERSION: Final[str] = str(tzdata.IANA_VERSION)
 FIRST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - in UTC, as all instants in here
 HORIZON: Final = datetime(2200, 1, 1)  # noqa: DTZ001
 
-# Two changes of one clock are further apart than this; a test holds the package to it.
+# A test holds the package to this: two changes of one clock are further apart, each is by a day at most,
+# and no time is repeated at the end of a year in UTC.
 PROBE: Final = timedelta(days=5)
-# No clock has been set by more than a day.
-CHANGE_MAX: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -61,8 +60,13 @@ def zone(name: str) -> ZoneInfo:
     """The zone of this exact name. Raises `UnknownZone`."""
     if name not in zone_names():
         raise UnknownZone(_unknown(name))
-    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+    with zone_file(name) as file:
         return ZoneInfo.from_file(file, key=name)
+
+
+def zone_file(name: str) -> BinaryIO:
+    """The zone's rules, in the format of the database."""
+    return cast("BinaryIO", files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb"))
 
 
 def offset_at(zone: ZoneInfo, instant: datetime) -> timedelta:
@@ -89,26 +93,17 @@ def stretches_back(zone: ZoneInfo, instant: datetime) -> Iterator[Stretch]:
 @lru_cache(maxsize=4096)
 def _stretches_of(zone: ZoneInfo, year: int) -> tuple[Stretch, ...]:
     start, end = FIRST.replace(year=year), FIRST.replace(year=year + 1)
-    offset, reached = offset_at(zone, start), _reached(zone, start)
+    offset, reached = offset_at(zone, start), start + offset_at(zone, start - _SECOND)
     found = []
     probe = start
     while probe < end:
         earlier, probe = probe, min(probe + PROBE, end)
         # What changes at the year's end begins the stretches of the next year.
         if offset_at(zone, probe - _SECOND) != offset:
-            change = _change_between(zone, earlier, probe - _SECOND)
+            change = _change_between(zone, earlier - _SECOND, probe - _SECOND)
             found.append(Stretch(start, change, offset, reached))
             start, reached, offset = change, change + offset, offset_at(zone, change)
     return (*found, Stretch(start, end, offset, reached))
-
-
-def _reached(zone: ZoneInfo, instant: datetime) -> datetime:
-    """The latest time that the clock had come to before the instant."""
-    low, high = instant - CHANGE_MAX, instant - _SECOND
-    earlier, before = offset_at(zone, low), offset_at(zone, high)
-    if earlier == before:
-        return instant + before
-    return max(instant + before, _change_between(zone, low, high) + earlier)
 
 
 def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
