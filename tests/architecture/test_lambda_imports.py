@@ -22,6 +22,7 @@ ALLOWED = {
     "six": "dateutil",
     "typing_extensions": "pydantic",
     "typing_inspection": "pydantic",
+    "tzdata": "the version of the time zones",
     "urllib3": "botocore",
 }
 SHOW = """

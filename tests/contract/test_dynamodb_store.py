@@ -19,11 +19,12 @@ from atomic.protocol.enums import OutcomeKind, Status
 from contract.aws import TABLE_NAME, Aws, aws
 from contract.blob_contract import BlobContract
 from contract.builders import a_spec
+from contract.schedules_contract import SchedulesContract
 from contract.store_contract import StoreContract
 from unit.strategies import ended
 
 
-class TestDynamoStepStore(StoreContract, BlobContract):
+class TestDynamoStepStore(StoreContract, BlobContract, SchedulesContract):
     without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
     @asynccontextmanager

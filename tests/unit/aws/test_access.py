@@ -18,6 +18,7 @@ PREFIXES = (
     table.LEASE,
     table.COUNT,
     table.ENDED,
+    table.SCHEDULE,
 )
 ACTIONS = {
     *READS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",

@@ -29,10 +29,11 @@ from atomic.domain.outcomes import (
     is_step_cancelled,
     timed_out,
 )
-from atomic.domain.steps import Step, attempt_timeout_ms
+from atomic.domain.steps import Step, StepSpec, attempt_timeout_ms
 from atomic.protocol import headers, keys, signatures
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.wire import to_rfc3339
 
 Done = TypeVar("Done")
 
@@ -215,6 +216,8 @@ def endpoint_request(
 ) -> EndpointRequest:
     """The attempt as it goes over the wire, signed with every live secret of the client."""
     spec, clock = step.spec, engine.clock
+    # The endpoint compares the timestamp with its own clock.
+    timestamp_s = clock.wall_ms() // 1000
     envelope: dict[str, str | int] = {
         "idempotencyKey": spec.endpoint_key,
         "workflowName": spec.workflow_name,
@@ -222,15 +225,6 @@ def endpoint_request(
         "stepId": step.id,
         "attempt": step.attempt_count,
     }
-    if spec.continued_from is not None:
-        envelope["continuedFrom"] = spec.continued_from
-    if step.cancelling == "recalled":
-        envelope["cancelled"] = True
-    # The payload is JSON already, so it is not encoded a second time.
-    payload = at_hand(spec.payload) if isinstance(spec.payload, Blob) else spec.payload
-    body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], payload)
-    # The endpoint compares the timestamp with its own clock.
-    timestamp_s = clock.wall_ms() // 1000
     request_headers = {
         "Content-Type": "application/json",
         "Accept-Encoding": "identity",
@@ -242,8 +236,17 @@ def endpoint_request(
         "webhook-id": step.id,
         "webhook-timestamp": str(timestamp_s),
     }
+    if spec.continued_from is not None:
+        envelope["continuedFrom"] = spec.continued_from
+    if spec.scheduled_at_ms is not None:
+        envelope["scheduledAt"] = to_rfc3339(spec.scheduled_at_ms)
+        request_headers |= _times_of_schedule(spec)
     if step.cancelling == "recalled":
+        envelope["cancelled"] = True
         request_headers["Atomic-Cancelled"] = "true"
+    # The payload is JSON already, so it is not encoded a second time.
+    payload = at_hand(spec.payload) if isinstance(spec.payload, Blob) else spec.payload
+    body = b'%b,"payload":%b}' % (orjson.dumps(envelope)[:-1], payload)
     if steps_url := engine.settings.steps_url or engine.settings.public_url:
         request_headers["Atomic-Steps-Url"] = f"{steps_url}/{spec.client_id}/steps"
     if client.attempt_keys:
@@ -260,6 +263,15 @@ def endpoint_request(
         once=spec.fails_if_lost,
         is_wanted=is_wanted,
     )
+
+
+def _times_of_schedule(spec: StepSpec) -> dict[str, str]:
+    """The headers of a run that a schedule has started."""
+    times = {
+        "Atomic-Scheduled-At": spec.scheduled_at_ms,
+        "Atomic-Last-Scheduled-At": spec.last_scheduled_at_ms,
+    }
+    return {name: to_rfc3339(at_ms) for name, at_ms in times.items() if at_ms is not None}
 
 
 def _signatures(client: Client, step: Step, timestamp_s: int, body: bytes) -> dict[str, str]:

@@ -13,6 +13,7 @@ from atomic.domain.blobs import Blob
 from atomic.domain.events import ChildFailed, Event, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of, transition
+from atomic.protocol import keys
 from atomic.protocol.enums import Status
 
 
@@ -146,6 +147,9 @@ async def wake_waiters(
     """
     woken, others = Woken(settled.id, failed=settled.status is not Status.SUCCEEDED), list[Step]()
     for waiter_id in settled.waiters:
+        if keys.is_schedule_id(waiter_id):
+            await engine.wake_schedule(waiter_id, engine.clock.now_ms())
+            continue
         waiter = await engine.store.get(waiter_id)
         if waiter is not None and waiter.spec.kind == "run":
             await on_root_settled(engine, commit, waiter, settled)

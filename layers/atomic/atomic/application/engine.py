@@ -266,6 +266,11 @@ class Engine:
             is_watchdog=is_under_way and step.due_at_ms is not None and at_ms >= step.due_at_ms,
         )
 
+    def wake_schedule(self, schedule_id: str, at_ms: int) -> Awaitable[None]:
+        """Begin to send a wake-up for a schedule; the awaitable is done when it is acknowledged."""
+        client_id, _ = keys.schedule_of(schedule_id)
+        return self.queue.send(schedule_id, at_ms, client_id=client_id, attempt_ms=0)
+
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:
     """Whether the run was cancelled. A cancel by this process is known at once, others within 5 s."""

@@ -77,7 +77,7 @@ async def _waits_for(engine: Engine, run_id: str, wanted: str) -> bool:
         if current == run_id:
             return True
         root = await engine.store.get(keys.root_of(current))
-        for waiter_id in () if root is None else root.waiters:
+        for waiter_id in () if root is None else keys.steps_among(root.waiters):
             above = keys.run_of(waiter_id)
             if above not in seen and await _is_live_link(engine, waiter_id):
                 seen.add(above)

@@ -108,6 +108,23 @@ async def sweep_client(engine: Engine, roots: LiveRoots, walk: Walk, may_go_on: 
     await walk.go_on(read, may_go_on)
 
 
+class DueSchedules(Protocol):
+    """The due schedules of a client, for a runtime that has no other sweep of them."""
+
+    async def due_schedules(self, client_id: str, before_ms: int) -> Sequence[DueStep]:
+        """The client's schedules that are due before a moment. May raise StoreUnavailable."""
+        ...
+
+
+async def sweep_schedules(engine: Engine, schedules: DueSchedules, walk: Walk) -> None:
+    """Send a wake-up for each schedule of the client that may have lost its own, as for roots."""
+    overdue = await schedules.due_schedules(walk.client_id, walk.began_ms)
+    await for_each(
+        [each for each in overdue if _is_to_be_woken(walk, each)],
+        lambda due: engine.wake_schedule(due.id, due.due_at_ms),
+    )
+
+
 def live_of(walk: Walk) -> dict[Status, int]:
     """The number of live roots in each state that a finished walk has seen."""
     return {status: walk.seen[status.value] for status in LIVE if walk.seen.get(status.value)}

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
+from atomic.application.schedule_store import Schedules
 from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
@@ -64,7 +65,7 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class DueStep:
-    """A live step, its client, and when it is due."""
+    """A live step or a schedule, its client, and when it is due."""
 
     id: str
     client_id: str
@@ -87,7 +88,7 @@ class Blobs(Protocol):
         ...
 
 
-class StepStore(Blobs, Protocol):
+class StepStore(Blobs, Schedules, Protocol):
     """The rows: the truth about every step. Large texts are apart (`Blobs`), and rows have their names.
 
     Every method may raise StoreUnavailable. A row that `create` or `replace` acknowledged survives the

@@ -7,6 +7,7 @@ from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
+from atomic.application.firing import process_schedule
 from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import recheck
@@ -15,17 +16,29 @@ from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.outcomes import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
 from atomic.domain.transitions import LOOK_AGAIN_MS
+from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 
 
 async def process_wakeup(
-    engine: Engine, step_id: str, wakeup_at_ms: int | None = None, *, only_looks: bool = False
+    engine: Engine, due_id: str, wakeup_at_ms: int | None = None, *, only_looks: bool = False
 ) -> None:
-    """Do what the step is due for, including its attempt.
+    """Do what the step, or the schedule, of this id is due for.
 
     `wakeup_at_ms` is the time that the wake-up was sent for; None where the queue does not keep it.
     `only_looks`: another process does what takes long. A due step's wake-up is sent to it.
     """
+    # Calls between modules cost each retry.
+    if due_id.startswith(keys.SCHEDULE):
+        await process_schedule(engine, due_id, wakeup_at_ms)
+    else:
+        await _process_step(engine, due_id, wakeup_at_ms, only_looks=only_looks)
+
+
+async def _process_step(
+    engine: Engine, step_id: str, wakeup_at_ms: int | None, *, only_looks: bool
+) -> None:
+    """Do what the step is due for, including its attempt."""
     asked_ms = engine.clock.now_ms()
     step = await engine.store.get(step_id)
     if step is None:

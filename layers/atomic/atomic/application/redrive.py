@@ -116,7 +116,7 @@ async def _redrive_child_run(engine: Engine, link: Step) -> None:
 
 async def _redrive_links(engine: Engine, root: Step) -> None:
     """Redrive the links that failed because this run failed, unless no handler needs them any more."""
-    for waiter_id in root.waiters:
+    for waiter_id in keys.steps_among(root.waiters):
         link = await engine.store.get(waiter_id)
         if link is not None and failed_with_run(link):
             with suppress(NotRedrivableStep):

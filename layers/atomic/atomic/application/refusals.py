@@ -36,6 +36,18 @@ class RunExists(Refusal):
         self.root = root
 
 
+class ChangedMeanwhile(Refusal):
+    """The schedule has another version than the caller expects; 0 if there is none."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+class TooManySchedules(Refusal):
+    """The client has as many schedules as it may have."""
+
+
 class IsRoot(Refusal):
     """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 

@@ -41,7 +41,7 @@ class ServerStore(StepStore, LiveSteps, Protocol):
     """What a server that runs permanently needs of its store."""
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
-        """Live steps that are due before the moment, `limit` at most.
+        """Live steps and schedules that are due before the moment, `limit` at most.
 
         Clients take turns, beginning with the client of the step that is overdue longest. The steps of each
         client are in the same order.

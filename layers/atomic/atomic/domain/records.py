@@ -81,13 +81,19 @@ _ERROR_KIND: Final = {kind.value: kind for kind in ErrorKind}
 
 def spec_record(step: Step) -> Record:
     """The spec record: what was requested, and where and when the step began; of the payload its name."""
-    record = _SPEC.record(step.spec)
+    record = bare_spec_record(step.spec)
     payload = step.spec.payload
     if isinstance(payload, Blob) and (name := name_record(payload)) is not None:
         record["payload"] = name
-    record["retry"] = _RETRY.record(step.spec.retry)
     record["position"] = step.position
     record.update(_FIXED.record(step))
+    return record
+
+
+def bare_spec_record(spec: StepSpec) -> Record:
+    """What was requested, without its payload."""
+    record = _SPEC.record(spec)
+    record["retry"] = _RETRY.record(spec.retry)
     return record
 
 
@@ -135,7 +141,7 @@ def load_step(
         id=step_id,
         created_at_ms=asked.pop("created_at_ms"),
         awaited=asked.pop("awaited", False),
-        spec=_spec(asked, _text(asked.pop("payload", None), payload, step_id)),
+        spec=load_spec(asked, _text(asked.pop("payload", None), payload, step_id)),
         watches=watches,
         attempt_log=tuple(_attempt(record) for record in attempts),
         **members,
@@ -152,7 +158,8 @@ def load_watches(record: Iterable[Sequence[Any]]) -> tuple[Watch, ...]:
     return tuple(Watch(*members) for members in record)
 
 
-def _spec(record: Record, payload: Text) -> StepSpec:
+def load_spec(record: Record, payload: Text) -> StepSpec:
+    """What was requested, from the record of `bare_spec_record`, which it changes."""
     retry = RetryPolicy(**_RETRY.known(record.pop("retry", {})))
     if "capture" in record:
         record["capture"] = tuple(record["capture"])

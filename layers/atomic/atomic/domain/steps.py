@@ -27,17 +27,17 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
-    `heartbeat_ms`: an event expires when no heartbeat comes for so long. `fails_if_lost`: an attempt
-    that was lost is not repeated, because it may have had its effect. `capture`: the headers (lower
-    case) that a callback of the event keeps, with the body as it was sent. `reached_at`: the URL of
-    this API when an event began; its callback URL, which is in payloads, keeps it. `sent_key` is the
-    `Idempotency-Key` for the endpoint, empty if it equals `idempotency_key`. `child_name`, `child_key`:
-    name and key of the run that a link starts (`domain.links`). `url`, `payload` and the limits of a
-    link are those of the root of that run. `detached`: the link does not wait for the run, and has no
-    outcome of it; that root has this too. `keeps_child`: the run goes on when the link is cancelled.
-    `started_by`: the link that created this root, or the first root of a chain. `continued_from`: the
-    root that this one goes on for. `depth`: how many links are above this root, or above the root that
-    this link starts.
+    `heartbeat_ms`: an event expires when no heartbeat comes for so long. `fails_if_lost`: an attempt that
+    was lost is not repeated, because it may have had its effect. `capture`: the headers (lower case) that a
+    callback of the event keeps, with the body as it was sent. `reached_at`: the URL of this API when an
+    event began; its callback URL, which is in payloads, keeps it. `sent_key` is the `Idempotency-Key` for
+    the endpoint, empty if it equals `idempotency_key`. `child_name`, `child_key`: name and key of the run
+    that a link starts (`domain.links`); its `url`, `payload` and limits are those of the run's root.
+    `detached`: the link does not wait for the run, and has no outcome of it; that root has this too.
+    `keeps_child`: the run goes on when the link is cancelled. `started_by`: the link that created this
+    root, or the first root of a chain. `continued_from`: the root that this one goes on for. `depth`: how
+    many links are above this root, or above the root that this link starts. `scheduled_at_ms`: the time of
+    a schedule that this root is the run of; `last_scheduled_at_ms`: that of the schedule's run before.
     """
 
     client_id: str
@@ -69,6 +69,8 @@ class StepSpec:
     started_by: str | None = None
     depth: int = 0
     continued_from: str | None = None
+    scheduled_at_ms: int | None = None
+    last_scheduled_at_ms: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:

@@ -17,6 +17,9 @@ RETRY_COUNT_MAX: Final = 1000
 DURATION_MAX_MS: Final = 366 * 24 * 3600 * 1000
 CANCEL_WITHIN_MAX_MS: Final = 24 * 3600 * 1000
 PAGE_MAX: Final = 100
+SCHEDULES_MAX: Final = 1000
+# The payload of a schedule is in its row, and each write of the row pays for it.
+SCHEDULE_PAYLOAD_MAX_BYTES: Final = 64 * 1024
 BULK_MAX: Final = 1000
 # Steps that a suspended handler may name, and how many of them its row keeps: each write pays for them.
 NAMED_MAX: Final = 1000

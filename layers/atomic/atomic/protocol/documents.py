@@ -73,6 +73,9 @@ class RunSummary(Document):
         description="Of a root: the root of the run that goes on for it. Of a step of kind `run`: the last "
         "such root of its run.",
     )
+    scheduled_at: str | None = Field(
+        default=None, description="Of a root that a schedule has started: the time of the schedule."
+    )
     cancel_by: str | None = Field(
         default=None,
         description="Only while it is being cancelled gracefully: when the rest is cancelled hard.",

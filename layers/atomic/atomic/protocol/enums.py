@@ -87,6 +87,7 @@ Feature = Literal[
     "next-event",
     "on-lost",
     "results",
+    "schedules",
     "start-token",
     "steps",
     "value",
@@ -110,3 +111,10 @@ EventWas = Literal["open", "early", "done"]
 # else; manage the client's own keys.
 Scope = Literal["start", "read", "act", "signal", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+# Of schedules. What a slot does while the run before goes on.
+Overlap = Literal["skip", "allow", "queue", "cancel"]
+# Which slots that passed are started.
+CatchUp = Literal["last", "all", "none"]
+# How cron expressions are read when clocks are set.
+Dst = Literal["once", "literal"]

@@ -11,6 +11,7 @@ begins with digits that depend on the parent alone, so the steps of one handler 
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -24,6 +25,7 @@ _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
 # Above the positions of all steps of a run, and below those of its notes, which are no steps.
 AFTER_STEPS: Final = "s"
 _NOTE: Final = "x"
+SCHEDULE: Final = "schedule/"
 # Two parents with the same digits share a range, so readers of a range compare the parents.
 _PREFIX_CHARS: Final = 8
 _SENT_KEY_CHARS: Final = 200
@@ -118,6 +120,27 @@ def position_of(step: str) -> str:
 def root_of(run: str) -> str:
     """The id of a run's root step."""
     return step_id(run, ROOT)
+
+
+def schedule_id(client_id: str, name: str) -> str:
+    """What the wake-ups of a schedule name; neither part has a slash."""
+    return f"{SCHEDULE}{client_id}/{name}"
+
+
+def is_schedule_id(text: str) -> bool:
+    """Whether the text names a schedule, and no step."""
+    return text.startswith(SCHEDULE)
+
+
+def steps_among(waiters: Iterable[str]) -> list[str]:
+    """The steps among those that wait for a root; the others are schedules."""
+    return [waiter for waiter in waiters if not is_schedule_id(waiter)]
+
+
+def schedule_of(text: str) -> tuple[str, str]:
+    """The client and the name inside the id of a schedule. Raises ValueError for any other text."""
+    _, client_id, name = text.split("/")
+    return client_id, name
 
 
 def is_run_id(text: str) -> bool:

@@ -15,6 +15,7 @@ from atomic.application.ports import Clock, DueStep, StoreUnavailable, Telemetry
 from atomic.application.server_store import ServerStore
 from atomic.domain.rechecks import acts_at_ms
 from atomic.domain.steps import Step
+from atomic.protocol import keys
 from atomic.runtime.activity import Activity, Changes
 from atomic.runtime.driver import Driver
 
@@ -183,6 +184,8 @@ class VirtualTime:
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     async def _acts_at_ms(self, store: ServerStore, due: DueStep) -> int | None:
+        if keys.is_schedule_id(due.id):
+            return due.due_at_ms
         known = self._known.get(due.id)
         if known is None or known[0] != due.due_at_ms:
             if len(self._known) >= _KNOWN_MAX:

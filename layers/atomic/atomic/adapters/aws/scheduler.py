@@ -64,9 +64,13 @@ class WakeupScheduler:
 
 
 def schedule_name(step_id: str, at_ms: int) -> str:
-    """The schedule's name, 63 of the 64 characters that it may have; it begins with the run's id."""
+    """The schedule's name, 63 of the 64 characters that it may have; it begins with the run's id.
+
+    That of a schedule of Atomic begins with `schedule`.
+    """
     digest = hashlib.sha256(f"{step_id}@{at_ms}".encode()).hexdigest()
-    return f"{keys.run_of(step_id)}-{digest[:26]}"
+    of = "schedule" if keys.is_schedule_id(step_id) else keys.run_of(step_id)
+    return f"{of}-{digest[:26]}"
 
 
 def _utc(at_ms: int) -> str:

@@ -5,7 +5,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | attribute | in | what |
 |---|---|---|
 | pk, sk | every item | run id and position; `client#<id>` and `client`; `key#<key id>` and `key` |
-| v, c | steps | version, created_at_ms; clients have v too |
+| v, c | steps | version, created_at_ms; clients and schedules have v too |
 | s, g | steps | the records `spec` and `progress`, deflated with a dictionary of their own |
 | p, r | steps | payload and text of the response, unless stored apart: a string, or bytes when deflated |
 | x | steps with large texts | when the first of these may be deleted unless it is kept, in epoch s |
@@ -18,6 +18,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | b | notes of runs that end or are called | until when rows are kept; pk `ended#<client>`, sk as `at` |
 | h, u, i, z | leases | holder, until when, runs inside, until when the destination is slow (see `leases`) |
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
+| s, p, d | schedules | record, payload, due_at_ms; pk `schedule#<client>`, sk the name |
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | ttl | settled steps, open events, days, leases, rates | when DynamoDB deletes the item, in epoch seconds |
 
@@ -42,6 +43,7 @@ STORED: Final = "stored#"
 COUNT: Final = "count#"
 ENDED: Final = "ended#"
 LEASE: Final = "lease#"
+SCHEDULE: Final = "schedule#"
 
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"

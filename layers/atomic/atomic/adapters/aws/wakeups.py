@@ -65,8 +65,8 @@ def parse_wakeup(body: str) -> Wakeup:
     if not isinstance(said, dict) or type(said.get("v")) is not int or said["v"] != _VERSION:
         raise PoisonMessage(f"the body is no wake-up of version {_VERSION}")
     step_id = said.get("stepId")
-    if not isinstance(step_id, str) or not keys.is_step_id(step_id):
-        raise PoisonMessage("the wake-up names no step")
+    if not isinstance(step_id, str) or not _is_known_id(step_id):
+        raise PoisonMessage("the wake-up names no step and no schedule")
     at_ms = said.get("at")
     return Wakeup(
         step_id,
@@ -74,3 +74,7 @@ def parse_wakeup(body: str) -> Wakeup:
         dead_letter=said.get("deadLetter") is True,
         alone=said.get("alone") is True,
     )
+
+
+def _is_known_id(text: str) -> bool:
+    return keys.is_step_id(text) or (keys.is_schedule_id(text) and text.count("/") == 2)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from atomic.adapters.memory.schedules import MemorySchedules
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
@@ -30,13 +31,14 @@ class _Blob(NamedTuple):
     until_ms: int
 
 
-class MemoryStepStore:
+class MemoryStepStore(MemorySchedules):
     """Implements `ports.ServerStore`. Rows live as long as the object.
 
     Queries scan every row.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._rows: dict[str, Step] = {}
         self._stored: dict[tuple[str, int], int] = {}
         self._blobs: dict[tuple[str, str], _Blob] = {}
@@ -101,7 +103,7 @@ class MemoryStepStore:
             for step in self._rows.values()
             if step.due_at_ms is not None and step.due_at_ms < before_ms and not step.is_settled
         ]
-        return due_in_turns(due, limit)
+        return due_in_turns([*due, *self._due_schedules(before_ms)], limit)
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of steps in a state, in their order."""
@@ -163,7 +165,7 @@ class MemoryStepStore:
 
     async def clear(self) -> None:
         """Delete everything."""
-        for kept in (self._rows, self._blobs, self._stored):
+        for kept in (self._rows, self._blobs, self._stored, self._schedules):
             kept.clear()
 
     async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:

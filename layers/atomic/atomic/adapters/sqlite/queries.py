@@ -69,7 +69,7 @@ WITH RECURSIVE client (id) AS (
         WHERE due_at_ms IS NOT NULL AND client_id = client.id
     ) FROM client WHERE id IS NOT NULL
 )
-SELECT client_id FROM first WHERE due_at_ms < :before_ms ORDER BY due_at_ms LIMIT :limit
+SELECT client_id, due_at_ms FROM first WHERE due_at_ms < :before_ms ORDER BY due_at_ms LIMIT :limit
 """
 DUE_OF_CLIENT: Final = """
 SELECT id, client_id, due_at_ms FROM steps INDEXED BY due
@@ -140,7 +140,7 @@ _IS_SPENT: Final = "until_ms <= :now_ms AND NOT EXISTS (SELECT 1 FROM steps WHER
 SPENT_BLOBS: Final = f"""
 SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIMIT :limit
 """
-CLEAR: Final = tuple(f"DELETE FROM {table}" for table in ("steps", "blobs", "stored"))
+CLEAR: Final = tuple(f"DELETE FROM {table}" for table in ("steps", "blobs", "stored", "schedules"))
 DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (
     "INSERT INTO stored (client_id, day, bytes) VALUES (?, ?, ?) "

@@ -91,4 +91,19 @@ CREATE TABLE blobs (
 CREATE INDEX spent ON blobs (until_ms, step_id);
 """
 
-STEPS: Final = Schema("steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT, _BLOBS))
+_SCHEDULES: Final = """
+CREATE TABLE schedules (
+    client_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    due_at_ms INTEGER,
+    record BLOB NOT NULL,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (client_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX due_schedules ON schedules (due_at_ms) WHERE due_at_ms IS NOT NULL;
+"""
+
+STEPS: Final = Schema(
+    "steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT, _BLOBS, _SCHEDULES)
+)

@@ -6,8 +6,10 @@ written once, one for those that every write sets. Rows of earlier versions have
 
 import asyncio
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import starmap
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -24,11 +26,12 @@ from atomic.adapters.sqlite.database import (
 )
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.reader import Reader
+from atomic.adapters.sqlite.schedules import SqliteSchedules, due_schedules
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, StoreUnavailable
-from atomic.application.round_robin import in_turns
+from atomic.application.round_robin import due_in_turns, in_turns
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
@@ -46,7 +49,7 @@ _OUTLINE_MAX: Final = 200
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore:
+class SqliteStepStore(SqliteSchedules):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -289,17 +292,21 @@ class SqliteStepStore:
 
 
 def _due(timers: apsw.Connection, before_ms: int, limit: int) -> list[DueStep]:
-    bound = {"before_ms": before_ms, "limit": limit}
-    clients = timers.execute(queries.DUE_CLIENTS, bound).fetchall()
-    lines = [
-        timers.execute(queries.DUE_OF_CLIENT, {"client_id": client_id, "before_ms": before_ms})
-        for (client_id,) in clients
+    clients = timers.execute(queries.DUE_CLIENTS, {"before_ms": before_ms, "limit": limit}).fetchall()
+    rows = {
+        client_id: timers.execute(queries.DUE_OF_CLIENT, {"client_id": client_id, "before_ms": before_ms})
+        for client_id, _ in clients
+    }
+    lines: list[tuple[Any, Iterator[DueStep]]] = [
+        (due_at_ms, starmap(DueStep, rows[client_id])) for client_id, due_at_ms in clients
     ]
+    if schedules := due_in_turns(due_schedules(timers, before_ms, limit), limit):
+        lines.append((schedules[0].due_at_ms, iter(schedules)))
     try:
-        return [DueStep(*row) for row in in_turns(lines, limit)]
+        return in_turns([line for _, line in sorted(lines, key=itemgetter(0))], limit)
     finally:
-        for line in lines:
-            line.close()
+        for each in rows.values():
+            each.close()
 
 
 def _outlines(rows: _Rows) -> list[StepOutline]:

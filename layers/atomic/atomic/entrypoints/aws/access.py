@@ -5,10 +5,10 @@ to strangers: they cannot change a client or a key.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from atomic.adapters.aws.table import CLIENT, COUNT, ENDED, KEY, LEASE, RATE, RUN, STORED
+from atomic.adapters.aws.table import CLIENT, COUNT, ENDED, KEY, LEASE, RATE, RUN, SCHEDULE, STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ _INVOKER: Final = Access(
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE}),
+        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE}),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(
@@ -38,10 +38,13 @@ ACCESS: Final[Mapping[str, Access]] = {
         writes=frozenset({RUN, RATE, STORED, ENDED}),
         indexes=frozenset({"list"}),
     ),
-    "InvokerRole": _INVOKER,
+    # Wake-ups of schedules come by the queue of short attempts.
+    "InvokerRole": replace(
+        _INVOKER, reads=_INVOKER.reads | {SCHEDULE}, writes=_INVOKER.writes | {SCHEDULE}
+    ),
     "LongInvokerRole": _INVOKER,
     "MaintenanceRole": Access(
-        reads=frozenset({RUN, COUNT, ENDED}),
+        reads=frozenset({RUN, COUNT, ENDED, SCHEDULE}),
         writes=frozenset({RUN, COUNT}),
         indexes=frozenset({"list", "failed"}),
     ),

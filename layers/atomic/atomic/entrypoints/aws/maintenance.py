@@ -18,7 +18,7 @@ from atomic.adapters.aws.listing import Index
 from atomic.adapters.aws.live_roots import DynamoLiveRoots
 from atomic.adapters.aws.long_runs import EndedRuns, LongRuns
 from atomic.adapters.aws.maintenance_queue import Errand, MaintenanceQueue, Work
-from atomic.application.maintenance import Walk, live_of, sweep_client
+from atomic.application.maintenance import Walk, live_of, sweep_client, sweep_schedules
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol.enums import LIVE, Status
 
@@ -103,6 +103,8 @@ class MaintenanceFunction:
         if walk is None or walk.began_ms < counts.counted_at_ms:
             # Another walk is under way, or was begun later and has ended.
             return
+        if errand.walk is None:
+            await sweep_schedules(self.runtime.engine, self.runtime.store, walk)
         await sweep_client(self.runtime.engine, self._roots, walk, may_go_on)
         if walk.is_over:
             await self._save(walk, counts)

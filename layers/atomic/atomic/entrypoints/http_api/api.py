@@ -285,17 +285,17 @@ async def reserve(api: Api, client: Client, spec: StepSpec) -> Reservation:
     engine = api.engine
     reserved = await engine.admission.reserve(engine.store, client, spec, engine.clock.now_ms())
     if isinstance(reserved, Refused):
-        raise _refusal(api, client, reserved)
+        raise refusal(api, client, reserved)
     return reserved
 
 
 async def charge_start(api: Api, client: Client) -> None:
     """Take one start of the client's rate for a call without a step. Raises Problem 429."""
     if refused := await api.engine.admission.charge(client, api.engine.clock.now_ms()):
-        raise _refusal(api, client, refused)
+        raise refusal(api, client, refused)
 
 
-def _refusal(api: Api, client: Client, refused: Refused) -> Problem:
+def refusal(api: Api, client: Client, refused: Refused) -> Problem:
     wait_s = -(-refused.wait_ms // 1000)
     retry_after = {headers.RETRY_AFTER: str(wait_s)}
     if refused.of == "storage":

@@ -78,6 +78,10 @@ class Query:
         """A time, as milliseconds since the epoch."""
         return self.take(name, from_rfc3339, _TIME)
 
+    def flag(self, name: str) -> bool:
+        """Whether a parameter is `true`; False by default."""
+        return self.take(name, _read_flag, "use true or false") or False
+
     def refuse_rest(self) -> None:
         """Raise Problem 400 for parameters that were not taken."""
         for name in self._left:
@@ -86,6 +90,12 @@ class Query:
     def link(self, **changed: Any) -> str:
         """This request's URL path with some parameters changed."""
         return f"{self._path}?{urlencode({**self._given, **changed})}"
+
+
+def _read_flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
 
 
 def read_number(text: str) -> int:

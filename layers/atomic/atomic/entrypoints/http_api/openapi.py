@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from atomic import __version__
 from atomic.entrypoints.http_api.route import Operation, Route
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.protocol import client_documents, documents, problems
+from atomic.protocol import client_documents, documents, problems, schedule_documents
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
 _REF: Final = "#/components/schemas/{model}"
@@ -101,7 +101,8 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
 
 
 def _model(name: str) -> type[BaseModel]:
-    found: type[BaseModel] = getattr(documents, name, None) or getattr(client_documents, name)
+    places = (documents, client_documents, schedule_documents)
+    found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found
 
 

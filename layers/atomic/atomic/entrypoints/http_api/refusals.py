@@ -5,6 +5,7 @@ from typing import Any, Final, assert_never, get_args
 from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
     AttemptOver,
+    ChangedMeanwhile,
     IsRoot,
     NotAnOpenEvent,
     NotFound,
@@ -14,12 +15,14 @@ from atomic.application.refusals import (
     StepCancelled,
     TakesNoEvents,
     TooDeep,
+    TooManySchedules,
 )
 from atomic.domain.blobs import at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.links import DEPTH_MAX
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import problems
+from atomic.protocol.constants import SCHEDULES_MAX
 from atomic.protocol.differences import first_difference
 from atomic.protocol.enums import NotRedrivable, Status
 from atomic.protocol.problems import Problem
@@ -38,6 +41,8 @@ Mapped = (
     | AttemptOver
     | TooDeep
     | RunExists
+    | ChangedMeanwhile
+    | TooManySchedules
 )
 MAPPED: Final = get_args(Mapped)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
@@ -65,6 +70,13 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case TooDeep():
             detail = f"{DEPTH_MAX} runs above this one have started each other. Start the run from outside."
             return Problem(problems.TOO_DEEP, detail)
+        case ChangedMeanwhile(version=version):
+            what = "There is no such schedule." if version == 0 else f"The schedule has version {version}."
+            detail = f"{what} Read it again, and repeat the change with its ETag, or without If-Match."
+            return Problem(problems.PRECONDITION_FAILED, detail, {"version": version})
+        case TooManySchedules():
+            detail = f"A client has {SCHEDULES_MAX} schedules at most. Delete one that is over."
+            return Problem(problems.TOO_MANY_SCHEDULES, detail)
         case IsRoot(run_id=run_id):
             detail = f"The step is a workflow: cancel its run (POST …/runs/{run_id}/cancel)."
             return Problem(problems.IS_ROOT, detail, {"runId": run_id})

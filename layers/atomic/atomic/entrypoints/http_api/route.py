@@ -22,9 +22,9 @@ _OF_KEYS: Final = (problems.UNAUTHORIZED, problems.NOT_FOUND, problems.UNAVAILAB
 class Operation:
     """The entry of a route in the API's description.
 
-    `answers` are (status, model, description). The models, of `protocol.documents` or `client_documents`,
-    are given by name ("" for an answer without a body), not imported: only the description needs them, and
-    a Lambda environment that answers a start should not load them. `refusals` does not contain the problems
+    `answers` are (status, model, description). The models, of `protocol.documents` and its neighbours, are
+    given by name ("" for an answer without a body), not imported: only the description needs them, and a
+    Lambda environment that answers a start should not load them. `refusals` does not contain the problems
     that every route with a scope may answer.
     """
 

@@ -11,6 +11,7 @@ from atomic.entrypoints.http_api import (
     meta,
     results,
     runs,
+    schedules,
     starts,
     steps,
 )
@@ -23,6 +24,7 @@ ROUTES: Final = (
     *callbacks.routes,
     *results.routes,
     *runs.routes,
+    *schedules.routes,
     *actions.routes,
     *clients.routes,
     *meta.routes,

@@ -68,7 +68,7 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     """A page of the client's runs, newest first."""
     query = Query(request)
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
-    with_progress = query.take("progress", _read_flag, "use true or false")
+    with_progress = query.flag("progress")
     wanted = _wanted(query, client, status)
     roots = await queries.list_runs(api.engine, wanted)
     progress = await queries.progress(api.engine, roots) if with_progress else None
@@ -201,12 +201,6 @@ def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:
     )
     query.refuse_rest()
     return wanted
-
-
-def _read_flag(text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise ValueError
-    return text == "true"
 
 
 def _write_cursor(created_at_ms: int, step_id: str) -> str:

@@ -13,6 +13,7 @@ from atomic.domain.blobs import Blob, Text
 from atomic.domain.clients.quota import quota_view
 from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StepError, StoredBody, sentence_of
+from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step
 from atomic.entrypoints.http_api.http import ApiResponse
 from atomic.protocol import keys
@@ -51,7 +52,7 @@ def outcome_view(step: Step) -> dict[str, Any]:
 
 def step_view(step: Step) -> dict[str, Any]:
     """Everything about a step, with its attempts and payload."""
-    spec, retry = step.spec, step.spec.retry
+    spec = step.spec
     last = step.attempt_log[-1] if step.attempt_log else None
     return {
         **outcome_view(step),
@@ -66,22 +67,27 @@ def step_view(step: Step) -> dict[str, Any]:
         "attemptTimeout": spec.attempt_timeout_ms,
         "onLost": "fail" if spec.fails_if_lost else "repeat",
         "retriesUsed": step.retries_used,
-        "retry": {
-            "count": retry.count,
-            "backOff": retry.back_off_ms,
-            "strategy": retry.strategy,
-            "factor": retry.factor,
-            "maxBackOff": retry.max_back_off_ms,
-            "jitter": retry.jitter,
-            "on": retry.on,
-            "never": retry.never,
-        },
+        "retry": retry_view(spec.retry),
         "answerBy": _moment(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
         "traceId": spec.trace_id,
         "build": last and last.build,
         "unusedResults": last.unused_results if last else 0,
         "attemptLog": [_attempt(attempt) for attempt in step.attempt_log],
+    }
+
+
+def retry_view(retry: RetryPolicy) -> dict[str, Any]:
+    """The retry policy in force."""
+    return {
+        "count": retry.count,
+        "backOff": retry.back_off_ms,
+        "strategy": retry.strategy,
+        "factor": retry.factor,
+        "maxBackOff": retry.max_back_off_ms,
+        "jitter": retry.jitter,
+        "on": retry.on,
+        "never": retry.never,
     }
 
 
@@ -276,6 +282,7 @@ def _run_links(step: Step) -> dict[str, str]:
         "startedBy": spec.started_by,
         "continuedFrom": spec.continued_from,
         "continuedAs": step.continued_as,
+        "scheduledAt": _moment(spec.scheduled_at_ms),
     }
     return {name: step_id for name, step_id in ties.items() if step_id is not None}
 
