@@ -90,6 +90,7 @@ CLIENT = [
     "reject",
     "run_flow",
     "runs",
+    "schedules",
     "signal",
     "start",
     "start_token",
@@ -163,7 +164,7 @@ def test_every_framework_has_the_same_names() -> None:
         assert module.__all__ == ["AsyncContext", "Call", "Context", "Endpoints", "step", "workflow"]
         assert all(hasattr(module, known) for known in module.__all__)
         own = {known for known in dir(module.Endpoints) if known[0] != "_"}
-        assert own - {"urlpatterns"} == {"step", "workflow"}
+        assert own - {"urlpatterns"} == {"scheduled", "step", "workflow"}
 
 
 def test_what_else_may_be_imported() -> None:

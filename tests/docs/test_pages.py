@@ -20,6 +20,7 @@ PLAYED = (
     "protocol.md",
     "python.md",
     "quickstart.md",
+    "schedules.md",
     "testing.md",
     "without-sdk.md",
 )

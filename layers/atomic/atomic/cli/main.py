@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "operator": ("atomic.cli.operator", "operator"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),
+    "schedules": ("atomic.cli.schedules", "schedules"),
     "send-wakeups": ("atomic.cli.wakeups", "send_wakeups"),
     "serve": ("atomic.cli.serving", "serve"),
     "start-token": ("atomic.cli.start_tokens", "command"),

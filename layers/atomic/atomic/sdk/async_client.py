@@ -22,6 +22,7 @@ from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds
+from atomic.sdk.schedules import AsyncSchedules
 
 Result = TypeVar("Result")
 
@@ -51,6 +52,11 @@ class AsyncClient(EventsOfAsyncClient):
     def _open(self) -> None:
         require_aiohttp()
         self._sessions = Sessions(self.connection)
+
+    @property
+    def schedules(self) -> AsyncSchedules:
+        """The schedules: workflows that Atomic starts by itself."""
+        return AsyncSchedules(self)
 
     async def start(
         self,

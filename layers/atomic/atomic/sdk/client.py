@@ -33,6 +33,7 @@ from atomic.sdk._wire.transport import (
 )
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds
+from atomic.sdk.schedules import Schedules
 
 Result = TypeVar("Result")
 _CONNECT_S: Final = 5.0
@@ -62,6 +63,11 @@ class Client(EventsOfClient):
 
     def _open(self) -> None:
         self._connections = _Connections(self.connection)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules: workflows that Atomic starts by itself."""
+        return Schedules(self)
 
     def start(
         self,

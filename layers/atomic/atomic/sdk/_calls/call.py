@@ -1,6 +1,7 @@
 """One call of an endpoint by Atomic, as the endpoint's function gets it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -43,6 +44,9 @@ class Call:
     - `steps_url`: where Atomic takes its handler's posts (empty when the server does not say).
     - `continued_from`: the id of the root for which this run goes on (None when it does not).
     - `cancelled`: whether the run is being cancelled, and this call may undo what earlier ones did.
+    - `scheduled_at`: the time of the schedule that started this run (None when none did). Work on it, and
+      not on the present time: a run may be late, or started again for a past time.
+    - `last_scheduled_at`: the time of the schedule's run before this one (None for the first).
     - `answer_token`: with it, another program answers this call in the endpoint's place.
     """
 
@@ -57,6 +61,8 @@ class Call:
     steps_url: str = ""
     continued_from: str | None = None
     cancelled: bool = False
+    scheduled_at: datetime | None = None
+    last_scheduled_at: datetime | None = None
 
     @property
     def answer_token(self) -> str:

@@ -8,6 +8,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextvars import copy_context
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, Final, TypedDict
 
@@ -211,6 +212,8 @@ class Endpoint:
                 steps_url=request.headers.get(headers.STEPS_URL, ""),
                 continued_from=document.get("continuedFrom"),
                 cancelled=document.get("cancelled") is True,
+                scheduled_at=_moment(request, headers.SCHEDULED_AT),
+                last_scheduled_at=_moment(request, headers.LAST_SCHEDULED_AT),
             )
         except (ValueError, KeyError, TypeError):
             raise Unreadable("This is an endpoint for Atomic: start it through Atomic.") from None
@@ -250,3 +253,8 @@ class Endpoint:
             # A server that needs an API key signs its calls. With --dev there is no key, and no warning.
             _log.warning("%s takes calls from anybody; set %s", name_of(self.function), SIGNING_SECRET)
         return SignatureCheck(given)
+
+
+def _moment(request: Request, name: str) -> datetime | None:
+    text = request.headers.get(name)
+    return None if text is None else datetime.fromisoformat(text)

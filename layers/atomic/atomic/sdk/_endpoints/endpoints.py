@@ -3,10 +3,11 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final, Generic, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, NamedTuple, TypeVar, Unpack, overload
 
 from atomic.sdk._calls.served import Function, Served
 from atomic.sdk._endpoints.endpoint import Endpoint, EndpointOptions
+from atomic.sdk.schedules import Times
 
 App = TypeVar("App")
 View = TypeVar("View")
@@ -76,6 +77,14 @@ def named_view(view_of: Callable[[Endpoint], View], endpoint: Endpoint) -> View:
     return view
 
 
+class Declared(NamedTuple):
+    """A schedule that a workflow declares: its name, the path without a leading slash, and its times."""
+
+    name: str
+    path: str
+    times: Times
+
+
 class BaseEndpoints:
     """Functions that are served below one prefix: POST {prefix}/{name} calls the function of that name.
 
@@ -88,6 +97,7 @@ class BaseEndpoints:
         self._folder = f"{prefix.strip('/')}/".lstrip("/")
         self._shared = options
         self._names: dict[Function, Served] = {}
+        self._scheduled: list[Declared] = []
         # Endpoints by path, without a leading slash, for frameworks that mount them later.
         self._endpoints: dict[str, Endpoint] = {}
         for function in steps:
@@ -97,10 +107,18 @@ class BaseEndpoints:
     def workflow(self, function: AnyFunction, /) -> AnyFunction: ...
     @overload
     def workflow(
-        self, *, name: str | None = None, **options: Unpack[EndpointOptions]
+        self,
+        *,
+        name: str | None = None,
+        schedule: Times | None = None,
+        **options: Unpack[EndpointOptions],
     ) -> Callable[[AnyFunction], AnyFunction]: ...
     def workflow(
-        self, *functions: Function, name: str | None = None, **options: Unpack[EndpointOptions]
+        self,
+        *functions: Function,
+        name: str | None = None,
+        schedule: Times | None = None,
+        **options: Unpack[EndpointOptions],
     ) -> Any:
         """Serve a workflow: a function that calls steps. A decorator, bare or with options.
 
@@ -109,6 +127,8 @@ class BaseEndpoints:
 
         - `functions`: the function, when the decorator has no options.
         - `name`: the last part of its URL (default: the name of the function).
+        - `schedule`: when it starts by itself, as a `Cron`, `Every` or `At` of `atomic.sdk.schedules`. The
+          command `atomic schedules apply` puts it (default: none).
         - `client`: the `Client` (of `def` workflows) or `AsyncClient` (of `async def` ones) that posts the
           steps of a workflow (default: one that takes its settings from the environment).
         - `secrets`: signing secrets (`whsec_…`) or public keys (`whpk_…`), one of which must have signed a
@@ -128,7 +148,7 @@ class BaseEndpoints:
         Raises TypeError for a function that cannot be called by Atomic, or an option that does
         not exist, and ValueError for an invalid name or option.
         """
-        return self._served(functions, name, options, is_workflow=True)
+        return self._served(functions, name, options, is_workflow=True, schedule=schedule)
 
     @overload
     def step(self, function: AnyFunction, /) -> AnyFunction: ...
@@ -167,8 +187,18 @@ class BaseEndpoints:
         """
         return self._served(functions, name, options, is_workflow=False)
 
+    def scheduled(self) -> list[Declared]:
+        """The schedules that its workflows declare, in their order."""
+        return list(self._scheduled)
+
     def _served(
-        self, functions: tuple[Function, ...], name: str | None, own: EndpointOptions, *, is_workflow: bool
+        self,
+        functions: tuple[Function, ...],
+        name: str | None,
+        own: EndpointOptions,
+        *,
+        is_workflow: bool,
+        schedule: Times | None = None,
     ) -> Any:
         options: EndpointOptions = {**self._shared, **own}
 
@@ -177,6 +207,8 @@ class BaseEndpoints:
             self._check_name(function, named)
             endpoint = Endpoint(function, is_workflow=is_workflow, options=options, names=self._names)
             self._names[function] = endpoint.as_served(named)
+            if schedule is not None:
+                self._scheduled.append(Declared(schedule.name or named, self._folder + named, schedule))
             self._add(self._folder + named, endpoint)
             return function
 
