@@ -28,7 +28,7 @@ async def start_all(runtime: Runtime, url: str) -> None:
 
 
 def test_it_holds_so_many_runs_and_others_go_on(tmp_path: Path) -> None:
-    server = AtomicServer(tmp_path / "data")
+    server = AtomicServer(tmp_path / "data", "--destination-limit", "fixed")
     server.start()
 
     async def main() -> None:

@@ -141,3 +141,22 @@ def test_several_count_together_what_one_counts_by_itself(tmp_path: Path) -> Non
             assert await server.engine.admission.permit(other_run) is None
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "is_adaptive"),
+    [
+        ({}, True),
+        ({"destination_limit": "fixed"}, False),
+        ({"virtual_time": "now"}, False),
+    ],
+)
+def test_a_server_adapts_to_destinations_unless_it_is_told_not_to(
+    options: dict[str, str], is_adaptive: bool, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        settings = ServerSettings.of_flags(dev=True, data_dir=tmp_path, **options)
+        async with wired(settings, MemoryBackend(None)) as server:
+            assert (server.engine.admission.adaptive is not None) is is_adaptive
+
+    asyncio.run(main())

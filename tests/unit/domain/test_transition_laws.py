@@ -230,6 +230,25 @@ def test_a_wakeup_before_its_time_changes_nothing(asked: StepSpec, story: Any) -
 
 
 @examples(120)
+@given(specs, stories)
+def test_a_step_that_was_deferred_may_be_claimed_before_its_time(asked: StepSpec, story: Any) -> None:
+    """The claim is the one that would be made at that time, and none if the step is due at another one."""
+    for _, _, step, now_ms in history(asked, story):
+        until_ms = step.due_at_ms
+        if until_ms is None or until_ms <= now_ms or step.spec.kind != "http":
+            continue
+        other = events.Claimed("early", step.cancelling, until_ms + 1)
+        assert transition(step, other, now_ms) is step
+        early = transition(step, events.Claimed("early", step.cancelling, until_ms), now_ms)
+        in_time = transition(step, events.Claimed("early", step.cancelling), until_ms)
+        assert (early is step) is (in_time is step)
+        # At its time, the deadline may be over.
+        assert early.status is in_time.status or in_time.is_settled
+        if early.status is Status.RUNNING and early is not step:
+            assert (early.nonce, early.attempt_log[-1].started_at_ms) == ("early", now_ms)
+
+
+@examples(120)
 @given(specs.filter(lambda asked: asked.kind != "event"), stories)
 def test_following_the_wakeups_settles_a_step(asked: StepSpec, story: Any) -> None:
     """From any state, a step settles after nothing but ends of waits, claims and failures."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from atomic.application.adaptive import SlowedOrigin
 from atomic.application.ports import Telemetry
 from atomic.domain.outcomes import StepError
 from atomic.domain.steps import Attempt, Step
@@ -14,6 +15,7 @@ from atomic.protocol.enums import Status
 
 _clock_log: Final = logging.getLogger("atomic.clock")
 _step_log: Final = logging.getLogger("atomic.steps")
+_destination_log: Final = logging.getLogger("atomic.destinations")
 
 _jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
 # On Linux this clock includes suspended time; elsewhere the monotonic one may.
@@ -112,6 +114,22 @@ class LoggedTelemetry:
         if step.is_dead_letter:
             last = step.attempt_log[-1] if step.attempt_log else None
             _step_log.warning("step failed", extra=_fields(step, last, step.error))
+
+
+def log_turn(slowed: SlowedOrigin, falls: bool) -> None:
+    """The limit of a destination has turned: it falls, or it rises again. Its URL is the client's."""
+    _destination_log.warning(
+        "the destination seems overloaded: fewer attempts at once"
+        if falls
+        else "the destination answers again: more attempts at once",
+        extra={
+            "clientId": slowed.client_id,
+            "limit": slowed.limit,
+            "underWay": slowed.under_way,
+            "waiting": slowed.waiting,
+            "restsMs": slowed.rests_ms,
+        },
+    )
 
 
 def _fields(step: Step, attempt: Attempt | None, error: StepError | None) -> dict[str, object]:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, Self
 
+from atomic.application.adaptive import Adaptive, UnderWay
 from atomic.application.destinations import CountedRuns, Permit
 from atomic.application.ports import Destinations, StartRates, StepStore, StoreUnavailable
 from atomic.application.rates import CountedStarts, RateLimit
@@ -283,9 +284,15 @@ class Admission:
     """Checks and counts what the clients of a runtime use, as far as this process knows it."""
 
     def __init__(
-        self, *, destinations: Destinations | None = None, rates: StartRates | None = None
+        self,
+        *,
+        destinations: Destinations | None = None,
+        rates: StartRates | None = None,
+        adaptive: Adaptive | None = None,
     ) -> None:
+        """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit."""
         self._destinations = destinations or CountedRuns()
+        self.adaptive = adaptive
         # Attempts and effects tell it how much was stored.
         self.meter = StorageMeter()
         self._rate = _StartRate(rates or CountedStarts())
@@ -319,9 +326,26 @@ class Admission:
         """How many steps a client with a rate may start now, as far as this process knows."""
         return self._rate.left(client)
 
-    async def permit(self, spec: StepSpec) -> Permit | None:
-        """A permit for an attempt at its destination; None when there is none now."""
-        return await self._destinations.enter(spec)
+    async def permit(self, spec: StepSpec, under_way: UnderWay | None = None) -> Permit | None:
+        """A permit for an attempt at its destination; None when there is none now.
+
+        `under_way`: the step has waited for its turn at the origin, and was let in.
+        """
+        if under_way is None and self.adaptive is not None and spec.url:
+            under_way = self.adaptive.enter(spec)
+            if under_way is None:
+                return None
+        permit = await self._destinations.enter(spec)
+        if permit is not None:
+            permit.observer = under_way
+        elif under_way is not None:
+            under_way.leave()
+        return permit
+
+    def posted(self, spec: StepSpec) -> None:
+        """A handler posts what calls no endpoint, and may wait for it."""
+        if self.adaptive is not None:
+            self.adaptive.posted(spec)
 
     def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
         """The time at which a step that got no permit may try again: one after the other."""

@@ -50,8 +50,12 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
     If its run was cancelled meanwhile, the step is cancelled and its endpoint is not called.
     """
     step = claim.step
-    async with claim.permit:
+    async with claim.permit as permit:
+        if permit.observer is not None:
+            permit.observer.begins(step.id)
         answer = await _call(engine, step)
+        if permit.observer is not None and answer is not None:
+            permit.observer.ended(answer, engine.clock.wall_ms)
     if answer is None or (answer.status is None and engine.runs.is_known_called_off(step)):
         if step.is_root:
             if not engine.runs.is_cancelled(step.spec.run_id):

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
+from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol.urls import parse_url
 
@@ -25,28 +26,51 @@ _DESTINATIONS_MAX: Final = 10_000
 Destination = tuple[str, str]
 
 
+class Observer(Protocol):
+    """Is told how an attempt ends, in order to learn how many its origin bears."""
+
+    def begins(self, step_id: str) -> None:
+        """The attempt is of this step."""
+        ...
+
+    def ended(self, answer: EndpointResponse, wall_ms: Callable[[], int]) -> None:
+        """The attempt ended so."""
+        ...
+
+    def leave(self) -> None:
+        """The attempt is over, or was not made. Further calls do nothing."""
+        ...
+
+
 class Permit:
     """Permission for one attempt at its destination, as an asynchronous context manager.
 
     It is released once, at the end of the block. After `pass_on`, the other permit's block releases it.
     """
 
-    __slots__ = ("_release",)
+    __slots__ = ("_release", "observer")
 
-    def __init__(self, release: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, release: Callable[[], Awaitable[None]] | None = None, observer: Observer | None = None
+    ) -> None:
         """`release` gives the permit back and does not raise; None when there is nothing to give back."""
         self._release = release
+        self.observer = observer
 
     def pass_on(self) -> "Permit":
         """A permit for another block; this one holds nothing any more."""
-        passed, self._release = Permit(self._release), None
+        passed = Permit(self._release, self.observer)
+        self._release = self.observer = None
         return passed
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        release, self._release = self._release, None
+        release, observer = self._release, self.observer
+        self._release = self.observer = None
+        if observer is not None:
+            observer.leave()
         if release is not None:
             await release()
 
@@ -65,17 +89,18 @@ def destination_of(spec: StepSpec) -> Destination | None:
 
 
 class Pacer:
-    """Paces the deferred steps of a destination: each may try again after a second, one after the other."""
+    """Paces the deferred steps of a destination: each may try again after a time, one after the other."""
 
-    def __init__(self, every_ms: int = TRY_EVERY_MS) -> None:
+    def __init__(self, every_ms: int = TRY_EVERY_MS, after_ms: int = _TRY_AFTER_MS) -> None:
         self._every_ms = every_ms
+        self._after_ms = after_ms
         self._next_ms: dict[Destination | None, int] = {}
 
     def defer_until_ms(self, destination: Destination | None, now_ms: int) -> int:
         """The time at which a step that is deferred now may try again."""
         if len(self._next_ms) >= _DESTINATIONS_MAX:
             self._next_ms = {to: next_ms for to, next_ms in self._next_ms.items() if next_ms > now_ms}
-        until_ms = max(self._next_ms.get(destination, 0), now_ms + _TRY_AFTER_MS)
+        until_ms = max(self._next_ms.get(destination, 0), now_ms + self._after_ms)
         self._next_ms[destination] = until_ms + self._every_ms
         return until_ms
 

@@ -36,6 +36,8 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
         called_by = replace(client, attempt_keys=())
         request = endpoint_request(engine, step, called_by)
         answer = await engine.invoker.post(request)
+        if permit.observer is not None:
+            permit.observer.ended(answer, engine.clock.wall_ms)
     duration_ms = round((loop.time() - began_s) * 1000)
     return Probed(answer.status, await _error(engine, spec, answer), duration_ms)
 

@@ -1,5 +1,6 @@
 """Process a wake-up. It may come early, late or twice, so the row decides what is done."""
 
+from atomic.application.adaptive import UnderWay
 from atomic.application.answering import end_unanswered
 from atomic.application.attempts import run_attempt
 from atomic.application.cancel import cancel_below
@@ -90,10 +91,7 @@ async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
         return await end_unanswered(engine, step)
     permit = await engine.admission.permit(step.spec)
     if permit is None:
-        # Read the clock again: the attempt may have waited for its permit.
-        until_ms = engine.admission.defer_until_ms(step.spec, engine.clock.now_ms())
-        engine.telemetry.deferred(step)
-        return (await commit(engine, step, NotAdmitted(until_ms))).row
+        return await _defer(engine, step)
     async with permit:
         step, claim = await _claim(engine, step, permit)
         if claim is not None:
@@ -101,10 +99,51 @@ async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
     return step
 
 
-async def _claim(engine: Engine, due: Step, permit: Permit) -> tuple[Step, Claim | None]:
+async def _defer(engine: Engine, step: Step) -> Step:
+    """The step gets no permit now. At an overloaded origin it waits until another attempt ends there."""
+    adaptive = engine.admission.adaptive
+    waits = adaptive is not None and adaptive.is_full(step.spec)
+    # Read the clock again: the attempt may have waited for its permit.
+    now_ms = engine.clock.now_ms()
+    if adaptive is not None and waits:
+        until_ms = adaptive.look_at_ms(step.spec, now_ms)
+    else:
+        until_ms = engine.admission.defer_until_ms(step.spec, now_ms)
+    engine.telemetry.deferred(step)
+    after, effects = await commit(engine, step, NotAdmitted(until_ms))
+    due_at_ms = after.due_at_ms
+    if adaptive is not None and waits and effects is not None and due_at_ms is not None:
+        adaptive.wait(
+            after,
+            lambda attempt: engine.spawn(_resume(engine, after.id, due_at_ms, attempt), step_id=after.id),
+        )
+    return after
+
+
+async def _resume(engine: Engine, step_id: str, due_at_ms: int, attempt: UnderWay) -> None:
+    """Make the attempt of a step that has waited, if it is still deferred until `due_at_ms`."""
+    try:
+        step = await engine.store.get(step_id)
+        if step is None or step.due_at_ms != due_at_ms or await is_over(engine, step):
+            return
+        if step.cancelling and await go_on_cancelling(engine, step, engine.clock.now_ms()):
+            return
+        permit = await engine.admission.permit(step.spec, attempt)
+        if permit is not None:
+            async with permit:
+                _, claim = await _claim(engine, step, permit, deferred_until_ms=due_at_ms)
+                if claim is not None:
+                    await run_attempt(engine, claim)
+    finally:
+        attempt.leave()
+
+
+async def _claim(
+    engine: Engine, due: Step, permit: Permit, *, deferred_until_ms: int | None = None
+) -> tuple[Step, Claim | None]:
     """Claim the attempt that is due. Returns the row, and None when there is nothing to claim."""
     nonce = engine.entropy.token()
-    step, effects = await commit(engine, due, Claimed(nonce, due.cancelling))
+    step, effects = await commit(engine, due, Claimed(nonce, due.cancelling, deferred_until_ms))
     if effects is None:
         # Another process has it, or the step has ended, or it is not due any more.
         return step, None

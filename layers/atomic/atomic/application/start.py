@@ -196,7 +196,10 @@ async def start_root(engine: Engine, spec: StepSpec) -> Created | Found:
 
 async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit | None:
     """A permit to make the first attempt here; without it, the receiver of the wake-up makes it."""
-    if spec.kind != "http" or not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
+    if spec.kind != "http":
+        engine.admission.posted(spec)
+        return None
+    if not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
         return None
     return await engine.admission.permit(spec)
 

@@ -12,11 +12,12 @@ class Claimed:
     """A process claims the step's next attempt under this nonce.
 
     `cancelling` is that of the row by which the process found the attempt due. What has to be done before
-    the attempt depends on it.
+    the attempt depends on it. A step that was deferred until `deferred_until_ms` may be claimed before.
     """
 
     nonce: str
     cancelling: str = ""
+    deferred_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,8 @@ def _value(spec: StepSpec, position: str, now_ms: int) -> Step:
 def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 - one arm an event
     """The step after the event, its version one higher; the same object when nothing changes."""
     match event:
-        case events.Claimed(nonce, cancelling):
-            return _claimed(step, nonce, now_ms) if step.cancelling == cancelling else step
+        case events.Claimed(nonce, cancelling, until_ms):
+            return _claimed(step, nonce, until_ms, now_ms) if step.cancelling == cancelling else step
         case events.NotAdmitted(until_ms):
             return _not_admitted(step, until_ms, now_ms)
         case events.Deferred():
@@ -160,8 +160,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             assert_never(event)
 
 
-def _claimed(step: Step, nonce: str, now_ms: int) -> Step:
-    if not _is_to_be_run(step, now_ms):
+def _claimed(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
+    if not _is_to_be_run(step, until_ms if until_ms and until_ms == step.due_at_ms else now_ms):
         return step
     if step.spec.kind == "event":
         return event_steps.after_due(step, now_ms)

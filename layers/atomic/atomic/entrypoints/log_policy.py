@@ -15,8 +15,9 @@ from atomic.application.ports import StoreUnavailable
 FIELDS: Final = frozenset(
     {
         "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
-        "fault", "frames", "keyId", "leftOut", "messageId", "method", "outcome", "profile", "recovered",
-        "runId", "seed", "status", "stepId", "stepStatus", "steps", "storeError", "url", "dashboard",
+        "fault", "frames", "keyId", "leftOut", "limit", "messageId", "method", "outcome", "profile",
+        "recovered", "restsMs", "runId", "seed", "status", "stepId", "stepStatus", "steps", "storeError",
+        "underWay", "url", "dashboard", "waiting",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"

@@ -253,6 +253,16 @@ class DeadLetterList(Document):
     next: str | None = Field(description="Path of the next page.")
 
 
+class SlowedOrigin(Document):
+    """An origin that gets fewer attempts at once, since it seemed overloaded."""
+
+    origin: str
+    limit: int = Field(description="How many attempts may be under way at once.")
+    under_way: int = Field(description="How many are, without handlers that wait for their own steps.")
+    waiting: int = Field(description="How many steps wait for another attempt to end.")
+    rests: int = Field(description="No attempt begins within this time (milliseconds).")
+
+
 class Stats(Document):
     """Counts of current work; `runs` counts those created within the window."""
 
@@ -263,6 +273,9 @@ class Stats(Document):
     oldest_due_at: str | None
     counted_at: str | None = Field(description="When many live steps were counted (on AWS), else null.")
     has_all_runs: bool = Field(description="False if `runs` has the least numbers (many runs on AWS).")
+    slowed_origins: list[SlowedOrigin] = Field(
+        description="Of this process of the embedded server; on AWS none."
+    )
 
 
 class ProbeResult(Document):

@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from atomic.application.adaptive import Adaptive
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 
@@ -49,7 +50,9 @@ class _Durations:
 class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, adaptive: Adaptive | None = None) -> None:
+        """`adaptive`: what slows down where destinations are overloaded."""
+        self._adaptive = adaptive
         self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
         self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
@@ -117,5 +120,25 @@ class PrometheusTelemetry(Collector):
             self._deferred,
         )
         yield GaugeMetricFamily("atomic_live_steps", "Steps that have no outcome yet.", self._live)
+        if self._adaptive is not None:
+            yield from _of_destinations(self._adaptive)
         for durations in (self._step_s, self._run_s, self._lag_s):
             yield durations.family()
+
+
+def _of_destinations(adaptive: Adaptive) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "atomic_destinations_slowed",
+        "Destinations that get fewer attempts at once, since they seemed overloaded.",
+        len(adaptive.slowed()),
+    )
+    yield CounterMetricFamily(
+        "atomic_destination_slowdowns",
+        "Times that the limit of a destination began to fall.",
+        adaptive.slowdowns,
+    )
+    yield GaugeMetricFamily(
+        "atomic_steps_waiting_for_destinations",
+        "Due steps that wait until another attempt ends at their destination.",
+        adaptive.waiting,
+    )

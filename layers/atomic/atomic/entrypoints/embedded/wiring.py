@@ -18,7 +18,8 @@ from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.secret_files import DEV_SIGNING_SECRET, kept_secret
-from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
+from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy, log_turn
+from atomic.application.adaptive import Adaptive
 from atomic.application.admission import Admission
 from atomic.application.backend import Backend
 from atomic.application.engine import Engine
@@ -97,7 +98,10 @@ class Server:
         self.faults = faults
         self._activity = None if time is None else Activity(time.clock, time.changes)
         self.tasks = Tasks() if self._activity is None else self._activity.tasks
-        self.metrics = PrometheusTelemetry()
+        # In virtual time, the order of attempts must not depend on how long they take.
+        is_adaptive = settings.destination_limit == "adaptive" and time is None
+        adaptive = Adaptive(settings.destination_runs, log_turn) if is_adaptive else None
+        self.metrics = PrometheusTelemetry(adaptive)
         self._processes = (
             only_process(destination_runs=settings.destination_runs)
             if backend.shared is None
@@ -121,7 +125,9 @@ class Server:
             entropy=entropy,
             spawn=self.tasks.spawn,
             settings=settings.engine(listens_at),
-            admission=Admission(destinations=self._processes.destinations, rates=self._processes.starts),
+            admission=Admission(
+                destinations=self._processes.destinations, rates=self._processes.starts, adaptive=adaptive
+            ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
@@ -158,6 +164,11 @@ class Server:
         """Begin nothing new; attempts go on."""
         if self.time is not None:
             await self.time.leave()
+        await self._begin_nothing()
+
+    async def _begin_nothing(self) -> None:
+        if self.engine.admission.adaptive is not None:
+            self.engine.admission.adaptive.stop()
         await self.driver.stop()
 
     async def kill(self) -> None:
@@ -175,7 +186,7 @@ class Server:
         self.tasks.refuse_new_runs()
         if self.time is not None:
             self.time.close()
-        await self.driver.stop()
+        await self._begin_nothing()
         grace_s = min(_GRACE_S, self._drain_s)
         quiet = await self.tasks.quiet(grace_s)
         self.send_away()

@@ -164,7 +164,7 @@ async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResp
     "/{clientId}/stats",
     Operation(
         id="getStats",
-        summary="Count steps and recent runs",
+        summary="Count steps and recent runs, and show which origins are slowed",
         query=(
             in_query(
                 "window",
@@ -185,7 +185,9 @@ async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     window_ms = query.number("window", _WINDOW_DEFAULT_MS, least=1, most=DURATION_MAX_MS)
     query.refuse_rest()
     counts = await queries.count(api.engine, client, window_ms)
-    return json_response(200, stats_view(counts, window_ms))
+    adaptive = api.engine.admission.adaptive
+    slowed = adaptive.slowed(client.id) if adaptive is not None else []
+    return json_response(200, stats_view(counts, window_ms, slowed))
 
 
 def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:

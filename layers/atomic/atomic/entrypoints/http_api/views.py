@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from atomic.application.adaptive import SlowedOrigin
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import Counts
 from atomic.application.probe import Probed
@@ -180,8 +181,8 @@ def probe_view(probed: Probed) -> dict[str, Any]:
     }
 
 
-def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
-    """The counts of steps and recent runs."""
+def stats_view(counts: Counts, window_ms: int, slowed: Sequence[SlowedOrigin]) -> dict[str, Any]:
+    """The counts of steps and recent runs, and the origins that are slowed."""
     return {
         "window": window_ms,
         "runs": _by_name(counts.runs),
@@ -190,6 +191,16 @@ def stats_view(counts: Counts, window_ms: int) -> dict[str, Any]:
         "oldestDueAt": _moment(counts.oldest_due_at_ms),
         "countedAt": _moment(counts.counted_at_ms),
         "hasAllRuns": counts.has_all_runs,
+        "slowedOrigins": [
+            {
+                "origin": each.origin,
+                "limit": each.limit,
+                "underWay": each.under_way,
+                "waiting": each.waiting,
+                "rests": each.rests_ms,
+            }
+            for each in slowed
+        ],
     }
 
 

@@ -1,0 +1,332 @@
+"""Approaches an origin that is overloaded more slowly, by itself, and lets steps wait for their turn.
+
+For each destination (an origin, as one client calls it), `domain.adaptive` decides how many attempts may be
+under way. A handler that waits for a step of its own does no work, so its step takes its permit over: a run
+never waits for itself. All of this is memory of one process: after a restart it is learned again.
+
+A step that finds no room is deferred by one write, and waits here. When an attempt ends, the next step is
+resumed at once; nothing is polled. If the process ends, the row is due at its time.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from atomic.application.destinations import RUNS_MAX, Destination, Pacer, destination_of
+from atomic.domain.adaptive import UNHEARD_S, Concurrency, Direction, Sign, retry_after_s, sign_of
+from atomic.domain.outcomes import EndpointResponse
+from atomic.domain.steps import Step, StepSpec
+from atomic.protocol import keys
+
+# A step that waits is due after this time, in case the process ends before.
+LOOK_AFTER_MS: Final = 30_000
+_ORIGINS_MAX: Final = 10_000
+_WAITING_MAX: Final = 100_000
+_HEARD_MAX: Final = 1_000
+# Steps of runs that have begun go first, so that runs end. Every so often, a new run goes first.
+_NEW_RUN_EVERY: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SlowedOrigin:
+    """An origin that gets fewer attempts at once. `rests_ms`: no attempt begins within this time."""
+
+    client_id: str
+    origin: str
+    limit: int
+    under_way: int
+    waiting: int
+    rests_ms: int
+
+
+# Told when the limit of a destination has turned: of whom it is, and whether it falls.
+Tell = Callable[[SlowedOrigin, bool], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Origin:
+    destination: Destination
+    limit: Concurrency
+    direction: Direction
+    # By step id, in the order in which they came.
+    begun: dict[str, "_Waiting"] = field(default_factory=dict)
+    new: dict[str, "_Waiting"] = field(default_factory=dict)
+    called: int = 0
+    # The URLs that have answered.
+    heard: set[str] = field(default_factory=set)
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self.begun) + len(self.new)
+
+    @property
+    def next_line(self) -> "dict[str, _Waiting]":
+        first, second = self.begun, self.new
+        if self.called % _NEW_RUN_EVERY == _NEW_RUN_EVERY - 1:
+            first, second = second, first
+        return first or second
+
+
+class UnderWay:
+    """An attempt that was let in. Its origin counts it, except while it waits for steps of its own."""
+
+    __slots__ = (
+        "above",
+        "below",
+        "generation",
+        "has_ended",
+        "has_left",
+        "has_posted",
+        "origin",
+        "owner",
+        "step_id",
+        "url",
+    )
+
+    def __init__(self, owner: "Adaptive", origin: _Origin, url: str, above: "UnderWay | None") -> None:
+        self.owner = owner
+        self.origin = origin
+        self.url = url
+        self.above = above
+        # The number of its own steps that are under way, or wait here.
+        self.below = 0
+        # None while its origin does not count it.
+        self.generation: int | None = origin.limit.begin()
+        self.has_posted = self.has_ended = self.has_left = False
+        self.step_id = ""
+
+    def count(self) -> None:
+        """From now on its origin counts it."""
+        self.generation = self.origin.limit.begin()
+
+    def count_no_more(self) -> None:
+        """From now on its origin does not count it."""
+        if self.generation is not None:
+            self.origin.limit.end(self.generation)
+            self.generation = None
+
+    def begins(self, step_id: str) -> None:
+        """The attempt is of this step, which may post others."""
+        self.owner.begins(self, step_id)
+
+    def ended(self, answer: EndpointResponse, wall_ms: Callable[[], int]) -> None:
+        """Learn from the answer."""
+        self.owner.ended(self, answer, wall_ms)
+
+    def leave(self) -> None:
+        """The attempt is over, or is not made. Further calls do nothing."""
+        self.owner.leave(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    url: str
+    above: UnderWay | None
+    resume: Callable[[UnderWay], None]
+
+
+class Adaptive:
+    """All destinations of one process. `most`: with so many attempts, a destination is not limited here."""
+
+    def __init__(self, most: int = RUNS_MAX, tell: Tell = lambda _slowed, _falls: None) -> None:
+        self._most = most
+        self._tell = tell
+        self._origins: dict[Destination, _Origin] = {}
+        # By run and step: the attempts that may post steps.
+        self._inside: defaultdict[str, dict[str, UnderWay]] = defaultdict(dict)
+        self._pacer = Pacer(after_ms=LOOK_AFTER_MS)
+        self._is_stopped = False
+        self.waiting = 0
+        self.slowdowns = 0
+
+    def enter(self, spec: StepSpec) -> UnderWay | None:
+        """Let an attempt in; None when it has to wait."""
+        destination = destination_of(spec)
+        assert destination is not None
+        origin, above = self._origin(destination), self._above(spec)
+        if (origin.waiting and above is None) or not self._has_room(origin, above):
+            origin.limit.is_wanted = True
+            return None
+        return self._let_in(origin, spec.url, above)
+
+    def posted(self, spec: StepSpec) -> None:
+        """A handler posts what calls no endpoint, and may wait for it until its time is over."""
+        above = self._above(spec)
+        if above is not None:
+            above.has_posted = True
+
+    def is_full(self, spec: StepSpec) -> bool:
+        """Whether an attempt would have to wait now."""
+        origin = self._origins.get(destination_of(spec) or ("", ""))
+        return origin is not None and (origin.waiting > 0 or not self._has_room(origin, self._above(spec)))
+
+    def look_at_ms(self, spec: StepSpec, now_ms: int) -> int:
+        """When a step that waits is due all the same: one after the other."""
+        return self._pacer.defer_until_ms(destination_of(spec), now_ms)
+
+    def wait(self, step: Step, resume: Callable[[UnderWay], None]) -> None:
+        """Wait for room; `resume` is called at once or later, and then has to leave."""
+        origin = self._origin(destination_of(step.spec) or ("", ""))
+        line = origin.new if step.is_root and not step.attempt_count else origin.begun
+        known = line.get(step.id)
+        if known is None and self.waiting >= _WAITING_MAX:
+            return
+        above = self._above(step.spec)
+        self._hold(above)
+        line[step.id] = _Waiting(step.spec.url, above, resume)
+        if known is None:
+            self.waiting += 1
+        else:
+            self._release(known.above)
+        self._fill(origin)
+
+    def stop(self) -> None:
+        """Resume nothing any more: the server is about to end."""
+        self._is_stopped = True
+
+    def slowed(self, client_id: str | None = None) -> list[SlowedOrigin]:
+        """The origins that are approached more slowly, of one client or of all."""
+        return [
+            self._shown(origin)
+            for destination, origin in self._origins.items()
+            if origin.limit.is_slowed and client_id in {None, destination[0]}
+        ]
+
+    def begins(self, attempt: UnderWay, step_id: str) -> None:
+        """The attempt is of this step."""
+        attempt.step_id = step_id
+        self._inside[keys.run_of(step_id)][step_id] = attempt
+
+    def ended(self, attempt: UnderWay, answer: EndpointResponse, wall_ms: Callable[[], int]) -> None:
+        """Learn from the end of an attempt."""
+        origin, now_s = attempt.origin, _now_s()
+        attempt.has_ended = True
+        attempt.count_no_more()
+        sign = sign_of(answer, has_posted=attempt.has_posted)
+        if sign is Sign.NOTHING:
+            return
+        if sign is Sign.ANSWERED:
+            origin.limit.answered(now_s)
+            if len(origin.heard) < _HEARD_MAX:
+                origin.heard.add(attempt.url)
+        else:
+            origin.limit.overloaded(now_s, rest_s=retry_after_s(answer, wall_ms()))
+        if origin.direction.turned(origin.limit.limit):
+            self.slowdowns += origin.direction.falls
+            self._tell(self._shown(origin), origin.direction.falls)
+
+    def leave(self, attempt: UnderWay) -> None:
+        """The attempt is over."""
+        if attempt.has_left:
+            return
+        attempt.has_ended = attempt.has_left = True
+        attempt.count_no_more()
+        run_id = keys.run_of(attempt.step_id)
+        inside = self._inside.get(run_id)
+        if inside is not None and inside.get(attempt.step_id) is attempt:
+            del inside[attempt.step_id]
+            if not inside:
+                del self._inside[run_id]
+        self._release(attempt.above)
+        self._fill(attempt.origin)
+
+    def _origin(self, destination: Destination) -> _Origin:
+        origin = self._origins.get(destination)
+        if origin is None:
+            if len(self._origins) >= _ORIGINS_MAX:
+                self._origins = {to: each for to, each in self._origins.items() if _is_in_use(each)}
+            limit = Concurrency(self._most, _now_s())
+            origin = _Origin(destination, limit, Direction(limit.limit))
+            self._origins[destination] = origin
+        return origin
+
+    def _above(self, spec: StepSpec) -> UnderWay | None:
+        """The attempt that waits for this step, as far as it is known."""
+        inside = self._inside.get(spec.run_id)
+        if inside is not None:
+            return inside.get(spec.parent or keys.root_of(spec.run_id))
+        if spec.started_by is None or spec.detached:
+            return None
+        # The root of a child run: an attempt of the run that started it waits for it.
+        inside = self._inside.get(keys.run_of(spec.started_by))
+        return None if inside is None else next(reversed(inside.values()))
+
+    def _has_room(self, origin: _Origin, above: UnderWay | None) -> bool:
+        takes_over = above is not None and above.origin is origin and above.generation is not None
+        return origin.limit.admits(_now_s(), besides=int(takes_over))
+
+    def _let_in(self, origin: _Origin, url: str, above: UnderWay | None) -> UnderWay:
+        self._hold(above)
+        return UnderWay(self, origin, url, above)
+
+    def _hold(self, above: UnderWay | None) -> None:
+        """The attempt waits for one step more."""
+        if above is None:
+            return
+        above.below += 1
+        above.has_posted = True
+        if above.below == 1:
+            above.count_no_more()
+            if above.origin.waiting:
+                asyncio.get_running_loop().call_soon(self._fill, above.origin)
+
+    def _release(self, above: UnderWay | None) -> None:
+        """The attempt waits for one step less."""
+        if above is None:
+            return
+        above.below -= 1
+        if not above.below and not above.has_ended:
+            above.count()
+
+    def _fill(self, origin: _Origin) -> None:
+        """Resume as many of those that wait as there is room for."""
+        while not self._is_stopped and (line := origin.next_line):
+            step_id, waiting = next(iter(line.items()))
+            if not self._has_room(origin, waiting.above):
+                origin.limit.is_wanted = True
+                self._set_timer(origin, is_unheard=waiting.url not in origin.heard)
+                return
+            del line[step_id]
+            origin.called += 1
+            self.waiting -= 1
+            attempt = self._let_in(origin, waiting.url, waiting.above)
+            self._release(waiting.above)
+            waiting.resume(attempt)
+
+    def _set_timer(self, origin: _Origin, *, is_unheard: bool) -> None:
+        now_s = _now_s()
+        if now_s < origin.limit.open_at_s:
+            at_s = origin.limit.open_at_s
+        elif is_unheard and not origin.limit.is_slowed:
+            at_s = max(now_s, origin.limit.changed_at_s + UNHEARD_S)
+        else:
+            return
+        if origin.timer is not None:
+            if origin.timer.when() <= at_s:
+                return
+            origin.timer.cancel()
+        origin.timer = asyncio.get_running_loop().call_at(at_s, self._timer, origin)
+
+    def _timer(self, origin: _Origin) -> None:
+        origin.timer = None
+        line = origin.next_line
+        if line and next(iter(line.values())).url not in origin.heard:
+            origin.limit.still_unheard(_now_s())
+        self._fill(origin)
+
+    def _shown(self, origin: _Origin) -> SlowedOrigin:
+        client_id, name = origin.destination
+        rests_ms = max(0, round(1000 * (origin.limit.open_at_s - _now_s())))
+        limit = origin.limit.limit
+        return SlowedOrigin(client_id, name, limit, origin.limit.under_way, origin.waiting, rests_ms)
+
+
+def _is_in_use(origin: _Origin) -> bool:
+    return bool(origin.limit.under_way or origin.waiting)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
