@@ -6,6 +6,8 @@ Load generator, server and application are separate processes. The servers take 
 started afresh for each line:
 
 - `atomic`: the application is on bare protocols, so nearly all of the cost is the server's.
+- `atomic-fixed`: the same with `--destination-limit fixed`. The difference is the cost of learning what
+  destinations bear.
 - `atomic-fastapi`, `atomic-values`: the application is on FastAPI with the SDK (sdk_application.py), its
   steps are endpoints, or values of the handler. The server is as in production: with an API key, and the
   application checks signatures.
@@ -22,6 +24,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import orjson
 import uvloop
@@ -87,14 +90,14 @@ async def _show(server: str, callers: int, runs: int) -> None:
 
 @contextmanager
 def _on_bare_protocols(server: str) -> Iterator[Up]:
-    """A fresh server, `atomic` or `bare`, and an application on bare protocols."""
+    """A fresh server, `bare` or one of Atomic, and an application on bare protocols."""
     ports = free_ports(2)
     atomic = f"http://127.0.0.1:{ports[0]}/bench"
     with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
         serve = (
-            atomic_server(ports[0], Path(folder))
-            if server == "atomic"
-            else python("bare.py", "server", ports[0], folder)
+            python("bare.py", "server", ports[0], folder)
+            if server == "bare"
+            else [*atomic_server(ports[0], Path(folder)), *_OPTIONS[server]]
         )
         serving = running(serve, ports[0])
         with (
@@ -135,8 +138,9 @@ def _ask(atomic: str, app: str, headers: str, workflow: str, key: str, steps: in
     return Request(atomic, orjson.dumps(document), headers)
 
 
+_OPTIONS: Final = {"atomic": (), "atomic-fixed": ("--destination-limit", "fixed")}
 SERVERS: dict[str, System] = {
-    "atomic": partial(_on_bare_protocols, "atomic"),
+    **{server: partial(_on_bare_protocols, server) for server in _OPTIONS},
     "atomic-fastapi": partial(on_sdk, _fastapi, "endpoints"),
     "atomic-values": partial(on_sdk, _fastapi, "values"),
     "bare": partial(_on_bare_protocols, "bare"),
