@@ -24,7 +24,7 @@ export interface ConnectionOptions {
 
 /** A request; `path` begins with a slash. `waitMs`: how long the server waits before it answers. */
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "PUT";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
   readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
