@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from atomic.domain.cadence import Cadence, latest_slot, next_slot, spread_of
+from atomic.domain.cadence import At, Cadence, latest_slot, next_slot, spread_of
 from atomic.domain.steps import StepSpec
+from atomic.domain.zones import HORIZON
 from atomic.protocol import keys
 from atomic.protocol.enums import CatchUp, Overlap
 
@@ -19,6 +20,10 @@ ON_TIME_MS: Final = 60_000
 # How many missed slots are counted one by one. Beyond, the count is a least number.
 _COUNTED_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Behind it, only moments that are named are slots.
+_HORIZON_MS: Final = (HORIZON.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+# The first moment that there is, in year 1.
+_FIRST_MS: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A schedule as stored in its row. `version` counts writes. `start` is each run's root without its key.
+    """A schedule as stored in its row. `version` grows with each write, and no
+    later row of the name begins with an earlier one. `start` is each run's root without its key.
 
     `next_slot_ms`: the first slot that is not decided. `due_at_ms`: when it is decided; None while the
     schedule is paused, and when it has no slots any more. `last_slot_ms`: the last slot that was decided.
@@ -135,7 +141,9 @@ def run_spec(schedule: Schedule, key: str, scheduled_at_ms: int) -> StepSpec:
 
 def next_slot_ms(plan: Plan, after_ms: int) -> int | None:
     """The first slot after a moment; None when there is none."""
-    slot = next_slot(plan.cadence, at_moment(after_ms))
+    if after_ms >= _HORIZON_MS and not isinstance(plan.cadence, At):
+        return None
+    slot = next_slot(plan.cadence, at_moment(max(after_ms, _FIRST_MS)))
     if slot is None:
         return None
     return None if plan.until_ms is not None and at_ms(slot) > plan.until_ms else at_ms(slot)
@@ -161,7 +169,11 @@ def due_ms(schedule: Schedule, slot_ms: int) -> int:
 def positioned(schedule: Schedule, after_ms: int) -> Schedule:
     """The schedule, whose next slot is the first one after the moment."""
     slot = None if is_used_up(schedule) else next_slot_ms(schedule.plan, after_ms)
-    due_at_ms = None if slot is None or schedule.paused else due_ms(schedule, slot)
+    if schedule.paused or (slot is None and schedule.queued_ms is None):
+        due_at_ms = None
+    else:
+        # With a queued slot alone, it stays due to be looked at.
+        due_at_ms = schedule.due_at_ms if slot is None else due_ms(schedule, slot)
     return replace(schedule, next_slot_ms=slot, due_at_ms=due_at_ms)
 
 
@@ -187,21 +199,36 @@ def replaced(before: Schedule, wanted: Schedule, now_ms: int) -> Schedule:
         updated_at_ms=now_ms,
         refused="",
     )
-    if before.plan.cadence != wanted.plan.cadence:
-        return positioned(after, now_ms)
+    if wanted.paused:
+        after = _without_queued(after)
     resumes = before.paused and not wanted.paused
-    return positioned(after, now_ms if resumes or before.next_slot_ms is None else before.next_slot_ms - 1)
+    if resumes:
+        after = replace(after, failures=0)
+    if resumes or before.next_slot_ms is None or before.plan.cadence != wanted.plan.cadence:
+        return _positioned_from_now(after, now_ms)
+    return positioned(after, before.next_slot_ms - 1)
+
+
+def _positioned_from_now(schedule: Schedule, now_ms: int) -> Schedule:
+    # After the clock was set back, slots that are decided lie ahead.
+    return positioned(schedule, max(now_ms, schedule.last_slot_ms or 0))
+
+
+def _without_queued(schedule: Schedule) -> Schedule:
+    """The schedule without its queued slot, which counts as skipped."""
+    if schedule.queued_ms is None:
+        return schedule
+    return replace(schedule, queued_ms=None, skipped=schedule.skipped + 1)
 
 
 def paused(schedule: Schedule, note: str, now_ms: int) -> Schedule:
-    """The schedule, which starts nothing until it is resumed. A queued slot is dropped."""
+    """The schedule, which starts nothing until it is resumed. A queued slot is skipped."""
     return replace(
-        schedule,
+        _without_queued(schedule),
         version=schedule.version + 1,
         paused=True,
         note=note or schedule.note,
         due_at_ms=None,
-        queued_ms=None,
         refused="",
         updated_at_ms=now_ms,
     )
@@ -212,7 +239,7 @@ def resumed(schedule: Schedule, now_ms: int) -> Schedule:
     going = replace(
         schedule, version=schedule.version + 1, paused=False, note="", failures=0, updated_at_ms=now_ms
     )
-    return positioned(going, max(now_ms, schedule.last_slot_ms or 0))
+    return _positioned_from_now(going, now_ms)
 
 
 def what_is_due(schedule: Schedule, now_ms: int) -> Missed | Due | None:
@@ -235,12 +262,14 @@ def _first_kept_ms(schedule: Schedule, slot: int, now_ms: int) -> int | None:
         return None
     oldest_ms = max(now_ms - plan.catch_up_window_ms, 0)
     if plan.catch_up == "all":
-        return slot if slot >= oldest_ms else _first_from(plan, oldest_ms)
-    if plan.catch_up == "last" and _first_from(plan, late_from_ms) > now_ms:
-        latest = latest_slot(plan.cadence, at_moment(slot - 1), at_moment(late_from_ms))
+        return slot if slot >= oldest_ms else _first_from(plan, min(oldest_ms, late_from_ms))
+    on_time = next_slot_ms(plan, late_from_ms - 1)
+    if plan.catch_up == "last" and (on_time is None or on_time > now_ms):
+        last_ms = late_from_ms if plan.until_ms is None else min(late_from_ms, plan.until_ms)
+        latest = latest_slot(plan.cadence, at_moment(slot - 1), at_moment(last_ms))
         if latest is not None and at_ms(latest) >= oldest_ms:
             return at_ms(latest)
-    return _first_from(plan, late_from_ms)
+    return late_from_ms if on_time is None else on_time
 
 
 def _first_from(plan: Plan, ms: int) -> int:
@@ -282,6 +311,11 @@ def started(schedule: Schedule, slot_ms: int, run_id: str) -> Schedule:
 def refused(schedule: Schedule, why: str, again_at_ms: int) -> Schedule:
     """The schedule, whose due run may not be started now; that is tried again."""
     return replace(schedule, version=schedule.version + 1, due_at_ms=again_at_ms, refused=why)
+
+
+def looked_at(schedule: Schedule, again_at_ms: int) -> Schedule:
+    """The schedule, which has no slots but a queued one; it is looked at again then."""
+    return replace(schedule, version=schedule.version + 1, due_at_ms=again_at_ms)
 
 
 def judged(schedule: Schedule, run_id: str, *, has_failed: bool) -> Schedule:
