@@ -35,7 +35,7 @@ def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
 def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Iterator[tuple[str, str]]:
     """Method and target of every operation that belongs to a client."""
     for path, served in client_paths():
-        target = path.format(clientId=client, runId=run_id, stepId=step_id, keyId=key_id)
+        target = path.format(clientId=client, runId=run_id, stepId=step_id, keyId=key_id, name="digest")
         yield from ((method, target) for method in sorted(served - {"HEAD"}))
 
 

@@ -1,7 +1,7 @@
 """What operators do to schedules: put, pause, resume, trigger, backfill, delete."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import Final
 
@@ -50,16 +50,19 @@ async def get_schedule(engine: Engine, client: Client, name: str) -> Schedule:
     return schedule
 
 
-async def put_schedule(engine: Engine, wanted: Schedule, expected: int | None) -> tuple[Schedule, bool]:
+async def put_schedule(
+    engine: Engine, wanted: Schedule, is_expected: Callable[[int], bool] = lambda _version: True
+) -> tuple[Schedule, bool]:
     """Create or replace the schedule: the row, and whether it is new.
 
-    `expected` is the version that it must have, 0 for none; None for any. Raises ChangedMeanwhile and
-    TooManySchedules.
+    `is_expected(version)`: whether it may have this version, which is 0 when there is none. Raises
+    ChangedMeanwhile and TooManySchedules.
     """
     for _ in range(_TRIES):
         before = await engine.store.get_schedule(wanted.client_id, wanted.name)
-        if expected is not None and expected != (0 if before is None else before.version):
-            raise ChangedMeanwhile(0 if before is None else before.version)
+        version = 0 if before is None else before.version
+        if not is_expected(version):
+            raise ChangedMeanwhile(version)
         now_ms = engine.clock.now_ms()
         if before is not None:
             after = replaced(before, wanted, now_ms)
@@ -68,7 +71,8 @@ async def put_schedule(engine: Engine, wanted: Schedule, expected: int | None) -
                 return after, False
             continue
         await _refuse_too_many(engine, wanted)
-        after = positioned(wanted, now_ms)
+        # Not 1: a process that still works on a deleted row of this name must not overwrite the new one.
+        after = positioned(replace(wanted, version=now_ms), now_ms)
         if await engine.store.create_schedule(after) is None:
             await _wake(engine, after)
             return after, True
@@ -116,15 +120,12 @@ async def trigger(engine: Engine, client: Client, name: str, key: str) -> SlotRu
 
 
 async def backfill(
-    engine: Engine, client: Client, name: str, *, from_ms: int, to_ms: int, limit: int, dry_run: bool
+    engine: Engine, schedule: Schedule, *, from_ms: int, to_ms: int, limit: int, dry_run: bool
 ) -> Backfill:
     """Start the runs of the slots from `from_ms` on and before `to_ms`, `limit` at most.
 
-    Those that exist stay as they are.
-
-    Raises NotFound and StartRefused.
+    Those that exist stay as they are. Raises StartRefused.
     """
-    schedule = await get_schedule(engine, client, name)
     within = takewhile(lambda slot: slot < to_ms, slots_ms(schedule.plan, from_ms - 1))
     slots = list(islice(within, limit + 1))
     made = [

@@ -1,5 +1,6 @@
 """Schedules: put, read, pause, trigger, backfill, delete."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
@@ -57,7 +58,7 @@ _RUNS: Final = (*OF_BODIES, problems.TOO_MANY_REQUESTS, problems.STORAGE_FULL)
         "there.",
         query=(in_query("dryRun", "Only check it, and tell its next times.", type="boolean"),),
         headers=(
-            in_header("If-Match", "The version that it must have, in quotation marks."),
+            in_header("If-Match", "The version that it must have, in quotation marks; `*`: it must exist."),
             in_header("If-None-Match", "`*`: it must not exist."),
         ),
         request=ScheduleRequest,
@@ -246,8 +247,8 @@ async def post_trigger(api: Api, request: ApiRequest, client: Client, name: str)
     Operation(
         id="backfillSchedule",
         summary="Start the runs of times that have passed",
-        description="A time whose run exists is left alone, so a backfill may be repeated. The runs start "
-        "at once, whatever the overlap says.",
+        description="A time whose run exists is left alone, so a backfill may be repeated. It reaches no "
+        "further back than runs are kept. The runs start at once, whatever the overlap says.",
         request=BackfillRequest,
         answers=((200, "Backfilled", "A page of slots."),),
         refusals=_RUNS,
@@ -262,11 +263,17 @@ async def post_backfill(api: Api, request: ApiRequest, client: Client, name: str
         raise problems.invalid("to", "use a moment after `from`")
     if to_ms > api.engine.clock.now_ms():
         raise problems.invalid("to", "use a moment that has passed; later runs are started by themselves")
+    schedule = await use_cases.get_schedule(api.engine, client, name)
+    first_ms = api.engine.clock.now_ms() - schedule.start.retention_ms
+    if from_ms < first_ms:
+        raise problems.invalid(
+            "from",
+            f"use a moment from {to_rfc3339(first_ms)} on; earlier runs are not kept, so they may repeat",
+        )
     try:
         page = await use_cases.backfill(
             api.engine,
-            client,
-            name,
+            schedule,
             from_ms=from_ms,
             to_ms=to_ms,
             limit=asked.limit,
@@ -343,14 +350,18 @@ def _cadence(asked: ScheduleRequest) -> Cadence:
     return crons[0] if len(crons) == 1 else AnyOf(crons)
 
 
-def _expected(request: ApiRequest) -> int | None:
-    """The version that a schedule must have, by the headers of the request. Raises Problem 400."""
-    if request.headers.get("if-none-match") == "*":
-        return 0
-    text = request.headers.get("if-match")
-    if text is None or text == "*":
-        return None
-    version = text.removeprefix('"').removesuffix('"')
-    if not version.isascii() or not version.isdigit() or len(version) > 15:
+def _expected(request: ApiRequest) -> Callable[[int], bool]:
+    """Whether a schedule may have a version, 0 for none, by the request's headers. Raises Problem 400."""
+    there, absent = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if absent not in {None, "*"}:
+        raise problems.invalid("If-None-Match", "use `*`, or `If-Match` with the ETag of an answer")
+    if absent is not None:
+        return lambda version: version == 0 and there is None
+    if there is None:
+        return lambda _version: True
+    if there == "*":
+        return lambda version: version != 0
+    digits = there.removeprefix('"').removesuffix('"')
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
         raise problems.invalid("If-Match", "use the ETag of an answer, unchanged")
-    return int(version)
+    return lambda version: version == int(digits)
