@@ -22,6 +22,7 @@ from atomic.runtime.faults import Faults
 from programs.oracle import Unequal, check, check_cancelled, check_under, smallest
 from simulation.crash_points import WORKLOADS, crash, pairs
 from simulation.interleave import LawBroken
+from simulation.play_schedules import play_schedules
 from simulation.programs import play_program
 from simulation.simulate import play
 
@@ -52,7 +53,9 @@ class Tally:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign; return 1 if a law was broken."""
     parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
-    parser.add_argument("what", choices=("seeds", "programs", "sdk", "hostile", "cancelled", "pairs"))
+    parser.add_argument(
+        "what", choices=("seeds", "schedules", "programs", "sdk", "hostile", "cancelled", "pairs")
+    )
     parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args(arguments)
@@ -94,8 +97,20 @@ def _seeds(first: int, last: int) -> Tally:
         tally.sums["calls"] += played.calls
         tally.sums["writes"] += played.writes
         tally.sums["virtual_s"] += round(played.virtual_s)
+        _one_of_schedules(tally, seed)
 
     return _tally(one, range(first, last))
+
+
+def _schedules(first: int, last: int) -> Tally:
+    return _tally(_one_of_schedules, range(first, last))
+
+
+def _one_of_schedules(tally: Tally, seed: int) -> None:
+    world = play_schedules(seed)
+    tally.faults += world.faults.happened
+    tally.sums["scheduled_runs"] += len(world.truth.fired)
+    tally.sums["schedule_writes"] += len(world.truth.writes)
 
 
 def _programs(first: int, last: int) -> Tally:
@@ -158,6 +173,7 @@ def _tally(one: Callable[[Tally, Any], None], items: Sequence[Any]) -> Tally:
 
 _WORKS: Final = {
     "seeds": _seeds,
+    "schedules": _schedules,
     "programs": _programs,
     "sdk": _sdk,
     "hostile": _hostile,

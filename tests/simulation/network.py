@@ -15,6 +15,7 @@ from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnava
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
+from atomic.domain.schedules import Schedule
 from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -88,6 +89,24 @@ class ProcessStore:
 
     async def purge(self, now_ms: int, limit: int) -> int:
         return 0
+
+    async def get_schedule(self, client_id: str, name: str) -> Schedule | None:
+        return await self._read(lambda: self._truth.get_schedule(client_id, name))
+
+    async def list_schedules(self, client_id: str, *, after: str, limit: int) -> Sequence[Schedule]:
+        return await self._read(lambda: self._truth.list_schedules(client_id, after=after, limit=limit))
+
+    async def create_schedule(self, schedule: Schedule) -> Schedule | None:
+        return await self._written(lambda: self._truth.create_schedule(schedule))
+
+    async def replace_schedule(self, schedule: Schedule, expected_version: int) -> Schedule | None:
+        return await self._written(lambda: self._truth.replace_schedule(schedule, expected_version))
+
+    async def delete_schedule(self, client_id: str, name: str) -> bool:
+        return await self._written(lambda: self._truth.delete_schedule(client_id, name))
+
+    async def due_schedules(self, client_id: str, before_ms: int) -> Sequence[DueStep]:
+        return await self._read(lambda: self._truth.due_schedules(client_id, before_ms))
 
     async def _write(self, step: Step, write: Callable[[], Awaitable[Step | None]]) -> Step | None:
         try:
@@ -246,8 +265,12 @@ class ProcessRoots:
         return RootPage(len(due), due, None)
 
     def _is_listed(self, step_id: str) -> bool:
-        row = self._world.truth.rows[step_id]
-        return row.is_root and (step_id in self._world.listed or not table.is_begun_inline(row))
+        row = self._world.truth.rows.get(step_id)
+        return (
+            row is not None
+            and row.is_root
+            and (step_id in self._world.listed or not table.is_begun_inline(row))
+        )
 
 
 class ProcessInvoker:

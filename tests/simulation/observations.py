@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.child_steps import ChildPage, first_page
+from atomic.application.ports import DueStep
 from atomic.domain.blobs import Blob
 from atomic.domain.steps import Step
 from atomic.protocol.enums import OutcomeKind, Status
@@ -124,6 +125,11 @@ class Truth(MemoryStepStore):
         then = {step.id: step for step in known if step.spec.parent == parent_id}
         steps = (then[step_id] for step_id in sorted(then) if step_id > after)
         return first_page(steps, limit=limit, max_bytes=max_bytes)
+
+    async def due_schedules(self, client_id: str, before_ms: int) -> Sequence[DueStep]:
+        """The due schedules, as the sweep on AWS reads them; there is one client."""
+        del client_id
+        return self._due_schedules(before_ms)
 
     def overwrite(self, step: Step) -> None:
         """Write unconditionally, for planted bugs."""

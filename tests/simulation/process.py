@@ -6,7 +6,7 @@ They may die at any await, and are replaced.
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
@@ -16,7 +16,7 @@ from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SteadyClock
 from atomic.application.admission import Admission
 from atomic.application.engine import Engine, Settings
-from atomic.application.maintenance import Walk, sweep_client
+from atomic.application.maintenance import Walk, sweep_client, sweep_schedules
 from atomic.application.ports import Clock, Notifier, StoreUnavailable, WakeupQueue
 from atomic.application.process_wakeup import _is_spare, process_wakeup
 from atomic.application.server_store import ServerStore
@@ -210,6 +210,7 @@ class Process:
             walk = Walk(client_id="all", began_ms=now_ms, last_began_ms=last_ms, left={"roots": ""})
             with suppress(StoreUnavailable):
                 await sweep_client(self.engine, ProcessRoots(self), walk, lambda: True)
+                await sweep_schedules(self.engine, ProcessStore(self), walk)
                 last_ms = now_ms
             await asyncio.sleep(SWEEP_EVERY_S)
 
@@ -265,6 +266,10 @@ class Sqs:
             wait_s *= self._some()
         wait_s += BATCHING_WINDOW_S if is_watchdog else 0
         self._later(wait_s, Message(step_id, at_ms, now_s, is_watchdog))
+
+    def under_way(self, step_id: str) -> Sequence[Message]:
+        """The messages that are not delivered yet."""
+        return self._under_way[step_id]
 
     def check(self, step_id: str) -> None:
         """A live step that somebody was told of has a wake-up: in the queue, or with a receiver.

@@ -18,6 +18,7 @@ from atomic.domain.schedules import (
     Schedule,
     judged,
     key_of,
+    looked_at,
     moved,
     must_pause,
     paused,
@@ -36,6 +37,10 @@ _SLOTS_AT_ONCE: Final = 50
 # A start that was refused is tried again after this time at least, and at most.
 _PAUSE_MIN_MS: Final = 1_000
 _PAUSE_MAX_MS: Final = 60_000
+# A queued slot is started by the end of the last run. Should its wake-up be lost, it is found by a look.
+_LOOK_AGAIN_MS: Final = 600_000
+# How much the clocks of two processes may differ.
+_CLOCKS_APART_MS: Final = 5_000
 
 
 async def process_schedule(engine: Engine, schedule_id: str, wakeup_at_ms: int | None = None) -> None:
@@ -44,6 +49,7 @@ async def process_schedule(engine: Engine, schedule_id: str, wakeup_at_ms: int |
     `wakeup_at_ms` is the time that the wake-up was sent for; None where the queue does not keep it.
     """
     schedule = before = await engine.store.get_schedule(*keys.schedule_of(schedule_id))
+    is_own = False
     for _ in range(_SLOTS_AT_ONCE):
         if schedule is None:
             return
@@ -51,10 +57,14 @@ async def process_schedule(engine: Engine, schedule_id: str, wakeup_at_ms: int |
         if after is None:
             break
         schedule = await save(engine, schedule, after)
-    if schedule is None or schedule.due_at_ms is None:
+        is_own = schedule is after
+    if before is None or schedule is None or schedule.due_at_ms is None:
         return
-    # A wake-up for another time than that of the row is left over: the row's own one is on its way.
-    if schedule is not before or wakeup_at_ms in {None, schedule.due_at_ms}:
+    # Who writes another due time sends the wake-up for it, and nobody else: otherwise a wake-up that came
+    # twice would be two from then on. One for another time is left over; one that is delivered again (None)
+    # may be that of a writer that ended before it sent the next.
+    is_moved = is_own and schedule.due_at_ms != before.due_at_ms
+    if is_moved or wakeup_at_ms in {None, schedule.due_at_ms}:
         await engine.wake_schedule(schedule.id, schedule.due_at_ms)
 
 
@@ -101,7 +111,9 @@ async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
     now_ms = engine.clock.now_ms()
     due = what_is_due(schedule, now_ms)
     if isinstance(due, Missed):
-        return moved(schedule, due.up_to_ms, missed=schedule.missed + due.count)
+        if not await _has_run(engine, schedule):
+            return moved(schedule, due.up_to_ms, missed=schedule.missed + due.count)
+        due = Due(schedule.next_slot_ms or 0)
     if due is None and schedule.queued_ms is None:
         return None
     last = await last_root(engine, schedule) if _looks_at_last(schedule) else None
@@ -109,12 +121,29 @@ async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
         schedule = judged(schedule, schedule.last_run, has_failed=last.status is Status.FAILED)
     if must_pause(schedule):
         return paused(schedule, f"paused itself: {schedule.failures} runs in a row failed", now_ms)
-    goes_on = last is not None and not last.is_settled
-    if schedule.queued_ms is not None and not goes_on:
+    if schedule.queued_ms is not None and (last is None or last.is_settled):
         return await _start(engine, schedule, schedule.queued_ms)
-    if due is None:
-        return None
-    return await _decide(engine, schedule, due, last if goes_on else None)
+    if due is not None:
+        return await _decide(engine, schedule, due, last)
+    return None if last is None else await _wait(engine, schedule, last, now_ms)
+
+
+async def _has_run(engine: Engine, schedule: Schedule) -> bool:
+    """Whether the next slot was started by a process that ended before it moved the row."""
+    slot = schedule.next_slot_ms
+    if slot is None:
+        return False
+    spec = run_spec(schedule, key_of(schedule, slot), slot)
+    return await engine.store.get(keys.root_of(spec.run_id)) is not None
+
+
+async def _wait(engine: Engine, schedule: Schedule, live: Step, now_ms: int) -> Schedule | None:
+    """Wait for the end of the last run; it may go on as another run, or go on again, without a waiter."""
+    live, _ = await commit(engine, live, WaiterAdded(schedule.id))
+    if live.is_settled:
+        return await _next(engine, schedule)
+    is_over_but_for_this = schedule.next_slot_ms is None and (schedule.due_at_ms or 0) <= now_ms
+    return looked_at(schedule, now_ms + _LOOK_AGAIN_MS) if is_over_but_for_this else None
 
 
 def _looks_at_last(schedule: Schedule) -> bool:
@@ -122,23 +151,27 @@ def _looks_at_last(schedule: Schedule) -> bool:
     return plan.overlap != "allow" or plan.pause_after_failures is not None
 
 
-async def _decide(engine: Engine, schedule: Schedule, due: Due, live: Step | None) -> Schedule:
+async def _decide(engine: Engine, schedule: Schedule, due: Due, last: Step | None) -> Schedule:
     """Start the run of a slot, unless the last one still goes on and the overlap says otherwise."""
-    if live is not None:
-        match schedule.plan.overlap:
-            case "skip":
-                return moved(schedule, due.slot_ms, skipped=schedule.skipped + 1)
-            case "queue" if schedule.queued_ms is not None:
-                return moved(schedule, due.slot_ms, skipped=schedule.skipped + 1)
-            case "queue":
-                # The row is read again after this, so an end in between is seen here or wakes the schedule.
-                await commit(engine, live, WaiterAdded(schedule.id))
-                return queued(schedule, due.slot_ms)
-            case "cancel":
-                await cancel_run(engine, live.spec.run_id)
-            case "allow":
-                pass
-    return await _start(engine, schedule, due.slot_ms)
+    overlap, slot_ms = schedule.plan.overlap, due.slot_ms
+    if last is not None and not last.is_settled:
+        if overlap == "skip" or (overlap == "queue" and schedule.queued_ms is not None):
+            return moved(schedule, slot_ms, skipped=schedule.skipped + 1)
+        if overlap == "queue":
+            # The row is read again after this, so an end in between is seen here or wakes the schedule.
+            await commit(engine, last, WaiterAdded(schedule.id))
+            return queued(schedule, slot_ms)
+        if overlap == "cancel":
+            await cancel_run(engine, last.spec.run_id)
+    elif overlap in {"skip", "queue"} and _has_just_ended(schedule, last):
+        # Another process may have seen it go on, and be about to skip the slot: one of the two is written.
+        return queued(schedule, slot_ms)
+    return await _start(engine, schedule, slot_ms)
+
+
+def _has_just_ended(schedule: Schedule, last: Step | None) -> bool:
+    ended_ms = None if last is None else last.finished_at_ms
+    return ended_ms is not None and ended_ms >= (schedule.due_at_ms or 0) - _CLOCKS_APART_MS
 
 
 async def _start(engine: Engine, schedule: Schedule, slot_ms: int) -> Schedule:
