@@ -122,7 +122,11 @@ def _decision(world: ScheduleWorld, write: RowWrite, before: Schedule, after: Sc
     is_queued = after.queued_ms not in {None, before.queued_ms}
     if len(passed) != missed + skipped + is_queued + (0 if was_queued else started):
         yield f"{len(passed)} slots passed; {started=} {skipped=} {missed=} {was_queued=} {is_queued=}"
-    following = None if _is_used_up(after) else _following(after)
+    # A write that decides no slot, such as the start of a queued one, leaves the next one as it is.
+    unmoved = after.last_slot_ms == before.last_slot_ms
+    following = before.next_slot_ms if unmoved else _following(after)
+    if _is_used_up(after):
+        following = None
     if after.next_slot_ms != following:
         yield f"its next slot is {after.next_slot_ms} and not {following}"
     if started:

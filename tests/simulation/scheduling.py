@@ -15,9 +15,10 @@ from atomic.application.refusals import NotFound
 from atomic.domain import schedules as domain
 from atomic.domain.cadence import Every
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.schedules import CATCH_UPS, OVERLAPS, Plan, Schedule
+from atomic.domain.schedules import Plan, Schedule
 from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import CATCH_UPS, OVERLAPS
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.application import Application
 from simulation.faults import Faults

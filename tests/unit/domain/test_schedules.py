@@ -11,7 +11,6 @@ from hypothesis import strategies as some
 from atomic.domain import schedules
 from atomic.domain.cadence import AnyOf, At, Cadence, Cron, Every, spread_of
 from atomic.domain.schedules import (
-    CATCH_UPS,
     ON_TIME_MS,
     Due,
     Missed,
@@ -32,6 +31,7 @@ from atomic.domain.schedules import (
     started,
     what_is_due,
 )
+from atomic.protocol.enums import CATCH_UPS
 from simulation.scenario import CLIENT, Node, RunPlan
 
 T = 1_767_225_600_000
@@ -264,3 +264,19 @@ def test_failures_in_a_row_pause() -> None:
 def test_a_slot_has_a_key_of_its_own(slot_ms: int, key: str) -> None:
     assert key_of(schedule(), slot_ms) == key
     assert schedules.run_spec(schedule(), key, slot_ms).idempotency_key == key
+
+
+def test_the_start_of_a_queued_slot_leaves_the_next_one_as_it_is() -> None:
+    """The times were edited while the slot was queued: those before the edit are not decided again."""
+    waits = replace(
+        schedule(1000), last_slot_ms=1_000, queued_ms=1_000, next_slot_ms=50_000, due_at_ms=50_000
+    )
+    after = schedules.started(waits, 1_000, "run_" + 32 * "a")
+    assert (after.next_slot_ms, after.due_at_ms, after.queued_ms, after.started) == (
+        50_000,
+        50_000,
+        None,
+        1,
+    )
+    over = schedules.started(replace(waits, next_slot_ms=None), 1_000, "run_" + 32 * "a")
+    assert (over.next_slot_ms, over.due_at_ms) == (None, None)

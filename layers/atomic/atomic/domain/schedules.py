@@ -297,15 +297,18 @@ def moved(schedule: Schedule, slot_ms: int, **changes: Any) -> Schedule:
 
 def started(schedule: Schedule, slot_ms: int, run_id: str) -> Schedule:
     """The schedule after the run of a slot was started, which may have been queued before."""
-    last_slot_ms = max(slot_ms, schedule.last_slot_ms or slot_ms)
-    return moved(
-        schedule,
-        last_slot_ms,
-        started=schedule.started + 1,
-        last_run=run_id,
-        last_started_ms=slot_ms,
-        queued_ms=None if schedule.queued_ms == slot_ms else schedule.queued_ms,
-    )
+    about: dict[str, Any] = {
+        "started": schedule.started + 1,
+        "last_run": run_id,
+        "last_started_ms": slot_ms,
+    }
+    if schedule.queued_ms != slot_ms:
+        return moved(schedule, slot_ms, **about)
+    # It was decided before, and the times may be others since.
+    after = replace(schedule, version=schedule.version + 1, queued_ms=None, refused="", **about)
+    if schedule.next_slot_ms is None:
+        return replace(after, due_at_ms=None)
+    return positioned(after, schedule.next_slot_ms - 1)
 
 
 def refused(schedule: Schedule, why: str, again_at_ms: int) -> Schedule:

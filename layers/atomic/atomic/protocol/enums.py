@@ -114,7 +114,9 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 # Of schedules. What a slot does while the run before goes on.
 Overlap = Literal["skip", "allow", "queue", "cancel"]
+OVERLAPS: Final[tuple[Overlap, ...]] = get_args(Overlap)
 # Which slots that passed are started.
 CatchUp = Literal["last", "all", "none"]
+CATCH_UPS: Final[tuple[CatchUp, ...]] = get_args(CatchUp)
 # How cron expressions are read when clocks are set.
 Dst = Literal["once", "literal"]

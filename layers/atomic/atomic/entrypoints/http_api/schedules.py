@@ -247,8 +247,8 @@ async def post_trigger(api: Api, request: ApiRequest, client: Client, name: str)
     Operation(
         id="backfillSchedule",
         summary="Start the runs of times that have passed",
-        description="A time whose run exists is left alone, so a backfill may be repeated. It reaches no "
-        "further back than runs are kept. The runs start at once, whatever the overlap says.",
+        description="A time whose run exists is left alone, so a backfill may be repeated for as long as "
+        "its runs are kept. The runs start at once, whatever the overlap says.",
         request=BackfillRequest,
         answers=((200, "Backfilled", "A page of slots."),),
         refusals=_RUNS,
@@ -264,12 +264,6 @@ async def post_backfill(api: Api, request: ApiRequest, client: Client, name: str
     if to_ms > api.engine.clock.now_ms():
         raise problems.invalid("to", "use a moment that has passed; later runs are started by themselves")
     schedule = await use_cases.get_schedule(api.engine, client, name)
-    first_ms = api.engine.clock.now_ms() - schedule.start.retention_ms
-    if from_ms < first_ms:
-        raise problems.invalid(
-            "from",
-            f"use a moment from {to_rfc3339(first_ms)} on; earlier runs are not kept, so they may repeat",
-        )
     try:
         page = await use_cases.backfill(
             api.engine,
