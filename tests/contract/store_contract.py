@@ -10,7 +10,8 @@ from atomic.application.child_steps import ChildPage
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.messages import note, number_of, renumbered
 from atomic.domain.outcomes import StoredBody
-from atomic.domain.steps import StepOutline, Watch
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Watch
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
 from atomic.protocol.enums import Status

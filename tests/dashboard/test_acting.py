@@ -66,6 +66,32 @@ def test_one_step_is_cancelled_and_its_run_goes_on(page: Page, api: Api, endpoin
     expect(page.get_by_role("button", name="Cancel step")).to_have_count(0)
 
 
+def test_a_retry_is_made_now(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/later", (503, 0), (200, {"came": "now"}))
+    run = api.start(url, "later", wait=False, retry={"count": 1, "backOff": 3_600_000, "jitter": "none"})
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    expect(page.locator(".run-title .badge")).to_have_text("retrying")
+
+    page.get_by_role("complementary").get_by_role("button", name="Make due now").click()
+    dialog = page.get_by_role("dialog", name="Make due now?")
+    expect(dialog).to_contain_text("its next attempt is made")
+    dialog.get_by_role("button", name="Make due now").click()
+
+    expect(page.get_by_role("status").filter(has_text="Due: the step is")).to_be_visible()
+    expect(page.locator(".run-title .badge")).to_have_text("succeeded")
+    expect(page.get_by_role("button", name="Make due now")).to_have_count(0)
+    assert api.get(f"/steps/{run['id']}")["attempts"] == 2
+
+
+def test_an_open_event_is_not_made_due(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/busy", (503, 0)), "waits", wait=False, retry={"count": 9})
+    event = api.start("", "waits", parent=run["id"], wait=False, kind="event", stepName="approval")
+    open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
+    complementary = page.get_by_role("complementary")
+    expect(complementary.get_by_role("button", name="Cancel step")).to_be_visible()
+    expect(complementary.get_by_role("button", name="Make due now")).to_have_count(0)
+
+
 def test_closing_the_dialog_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/lost", (410, 0)), "lost")
     open_at(page, api, "dead-letters")

@@ -14,6 +14,7 @@ STANDS = "something falls due during an attempt, and virtual time stands still u
 LASTS = "it reads how long an attempt took, which is no time in virtual time"
 ORDERS = "it orders what is created at one moment in virtual time"
 SLEEPS = "it counts on a few milliseconds of its own"
+ACTS = "it acts before something is due, and virtual time may come to it first"
 # By the scenario's name: why it runs in real time.
 IN_REAL_TIME = {
     "the_handler_of_a_cancelled_run_gets_409_and_posts_no_more": WAITS,
@@ -34,6 +35,16 @@ IN_REAL_TIME = {
     "runs_are_listed_newest_first_without_payloads": ORDERS,
     "times_cut_at_the_millisecond": ORDERS,
     "stats_count_runs_and_live_steps": SLEEPS,
+    "a_delayed_start_is_made_now": ACTS,
+    "a_retry_is_made_now": ACTS,
+    "a_retry_that_is_made_now_uses_the_retries_as_always": ACTS,
+    "a_sleep_is_skipped": ACTS,
+    "a_sleep_that_ends_while_it_is_skipped_ends_once": ACTS,
+    "a_start_is_moved_to_another_time": ACTS,
+    "a_start_that_is_moved_later_waits": ACTS,
+    "limits_stay_when_a_step_is_moved": ACTS,
+    "what_waits_for_no_moment_is_not_moved": ACTS,
+    "a_moment_that_cannot_be_is_refused": ACTS,
 }
 OPEN = {name_of(scenario): scenario for scenario in scenarios_for(locked=False)}
 

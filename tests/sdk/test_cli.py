@@ -167,6 +167,26 @@ def test_cancelling(cli: Cli, app_url: str) -> None:
     cli("start", "approval", f"{app_url}/approval", "--key", "k", code=5)
 
 
+def test_times_of_starts(cli: Cli, app_url: str) -> None:
+    order = ("start", "order", f"{app_url}/order", "--payload", "42", "--timeout", "0", "--key")
+    for key, later in (("a", ("--delay", "3600")), ("b", ("--at", "2027-05-01T09:00:00+02:00"))):
+        started = json.loads(cli(*order, key, *later, "--json").stdout)
+        assert (started["status"], started["attempts"]) == ("pending", 0)
+        moved = cli("due", started["id"], "--at", "2027-04-01T09:00:00Z").stdout
+        assert moved == f"{started['id']} is pending, due at 2027-04-01T09:00:00.000Z\n"
+        cli("due", started["runId"])
+        cli("start", "order", f"{app_url}/order", "--payload", "42", "--key", key)
+        ended = cli("due", started["id"], code=1)
+        assert "The step is succeeded already" in ended.stderr
+    for key, by in (("c", "2001-01-01T00:00:00Z"), ("d", "0.001")):
+        late = cli(*order[:-3], "--key", key, "--by", by, "--delay", "0.1", code=4)
+        assert "The step failed before its first attempt" in late.stderr
+    assert "and not both" in cli(*order, "e", "--at", "2027-05-01T09:00:00Z", "--delay", "1", code=2).stderr
+    for wrong in ("tomorrow", "2027-05-01T09:00:00"):
+        assert "use a time such as 2026-11-23T07:38:00Z" in cli(*order, "e", "--at", wrong, code=2).stderr
+        assert "use a time such as 2026-11-23T07:38:00Z" in cli("due", "x", "--at", wrong, code=2).stderr
+
+
 def test_a_cancel_says_where_a_run_goes_on(cli: Cli, app_url: str) -> None:
     start = ("start", "rounds", f"{app_url}/rounds", "--key", "k", "--payload", "true")
     cli(*start, "--timeout", "1", code=3)

@@ -44,6 +44,7 @@ CODES = {
     "RunFailedError": "run-failed",
     "TooDeepError": "too-deep",
     "SerializationError": "not-serializable",
+    "StartExpiredError": "start-expired",
     "StepFailedError": "step-failed",
     "TooLargeError": "too-large",
     "TooManyRequestsError": "too-many-requests",

@@ -23,6 +23,7 @@ from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 from simulation import undoing
 from simulation.answers import Answers
+from simulation.due import Operators
 from simulation.memory import Memory
 from simulation.scenario import EVENT_RESULT, LARGE, Node, RunPlan
 
@@ -61,6 +62,7 @@ class Application:
         self._mended: set[str] = set()
         self._sequence = 0
         self._answers = Answers(world, self)
+        self._operators = Operators(world, self)
 
     # Endpoints
 
@@ -224,6 +226,8 @@ class Application:
                 yield self._caller(plan, number)
             if plan.cancel_after_s is not None:
                 yield self._canceller(plan, plan.cancel_after_s)
+            if self._world.scenario.makes_due:
+                yield from self._operators.works(plan)
             if plan.cancels_step:
                 yield self._step_canceller(plan)
             for node in plan.root.tree():

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 

@@ -10,7 +10,7 @@ from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation import answers, link_laws, undoing
+from simulation import answers, due, link_laws, undoing
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -48,6 +48,7 @@ def broken(world: World) -> list[str]:
     lines += answers.laws(world)
     lines += link_laws.laws(world)
     lines += undoing.laws(world)
+    lines += due.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -193,7 +194,9 @@ def _outcome(world: World, step: Step) -> Iterator[str]:
             yield f"{step.id}: recorded {text!r}, which the endpoint never said"
         elif given != step.attempt_log[-1].number:
             yield f"{step.id}: attempt {step.attempt_log[-1].number} recorded the answer of {given}"
-    elif step.is_dead_letter and not world.observed.refused[step.id] and not _is_lost(step):
+    elif step.is_dead_letter and not (
+        world.observed.refused[step.id] or _is_lost(step) or due.has_missed_start(step)
+    ):
         failures = world.observed.own_failures[step.id]
         if failures <= step.spec.retry.count:
             yield f"{step.id} failed after {failures} failures of its own: {step.error}"
@@ -282,6 +285,9 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
     """
     step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
+    if step.due_at_ms == step.made_due_ms:
+        # An operator has named this moment.
+        return due_s
     if step.attempt_log and step.attempt_log[-1].outcome is OutcomeKind.DEFERRED:
         # Refused posts lengthen the delay beyond the policy, up to a minute.
         return due_s

@@ -15,8 +15,9 @@ from atomic.application.ports import Clock, DueStep, EndpointRequest, StoreUnava
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
+from atomic.domain.outlines import StepOutline
 from atomic.domain.schedules import Schedule
-from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepOutline, StepSpec
+from atomic.domain.steps import LEASE_MARGIN_MS, Step, StepSpec
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 

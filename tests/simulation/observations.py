@@ -62,6 +62,10 @@ class Observations:
     # Answers that were posted later: how many were taken and refused, and those that were taken.
     answers: Counter[str] = field(default_factory=Counter)
     taken: list[tuple[str, int, bytes]] = field(default_factory=list)
+    # The moments (0: at once) at which operators asked to make a step due, and how many requests were taken
+    # and refused.
+    made_due: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    due: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:

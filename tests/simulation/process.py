@@ -327,7 +327,7 @@ class Sqs:
         """A step has at most two wake-ups that are not spare, apart from those that the queue duplicated.
 
         An unconfirmed one may be sent twice. Each process that finds a step overdue sends one that is due
-        at once; the queue may be late with it, too.
+        at once; the queue may be late with it, too. Each request to make it due sends one.
         """
         step = self._world.truth.rows.get(step_id)
         if step is None or step.due_at_ms is None or step.attempt_count == 0:
@@ -337,6 +337,8 @@ class Sqs:
             return
         messages = [m for m in self._under_way[step_id] if not m.was_overdue]
         own = [m for m in messages if not _is_spare(step, m.at_ms)]
-        sent_again = self._doubled[step_id] + len(self._world.observed.troubled_s[step_id])
+        observed = self._world.observed
+        sent_again = self._doubled[step_id] + len(observed.troubled_s[step_id])
+        sent_again += len(observed.made_due[step_id])
         if len(own) > 2 + sent_again:
             self.wrong.append(f"{step_id}: {len(own)} wake-ups are under way, {sent_again} sent again")

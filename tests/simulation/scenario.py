@@ -12,6 +12,7 @@ from atomic.protocol import keys
 from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.enums import Kind, WakePolicy
 from atomic.protocol.strict_json import canonical_json, fingerprint
+from atomic.testing.virtual_time import EPOCH_MS
 
 Manner = Literal["raises", "waits", "suspends"]
 CLIENT: Final = "me"
@@ -56,6 +57,8 @@ class Node:
     stages: tuple[tuple["Node", ...], ...] = ()
     takes_s: float = 0.0
     delay_ms: int = 0
+    start_at_s: float | None = None
+    start_by_s: float | None = None
     broken: bool = False
     catches: bool = False
     cancels: bool = False
@@ -156,11 +159,17 @@ class RunPlan:
             fingerprint=fingerprint(canonical),
             retry=node.retry,
             delay_ms=node.delay_ms,
+            start_at_ms=_moment_ms(node.start_at_s),
+            start_by_ms=_moment_ms(node.start_by_s),
             attempt_timeout_ms=node.timeout_ms,
             retention_ms=_RETENTION_MS,
             trace_id="0" * 32,
             **link,
         )
+
+
+def _moment_ms(at_s: float | None) -> int | None:
+    return None if at_s is None else EPOCH_MS + round(at_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +189,7 @@ class Scenario:
     `crowded`: destinations are full at times. `remembers`: handlers post values, and read results when they
     are called again. `answers_later`: endpoints postpone answers.
     `starts_runs`: some steps are runs of their own.
+    `makes_due`: steps have times by which they start, and operators make them due at others.
     `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
 
@@ -193,6 +203,7 @@ class Scenario:
     answers_later: bool = False
     at_most_once: bool = False
     starts_runs: bool = False
+    makes_due: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from atomic.testing.virtual_time import NothingLeftError
+from simulation.due import with_start_times
 from simulation.interleave import LawBroken
 from simulation.laws import broken
 from simulation.loop import simulation_loop
@@ -22,6 +23,7 @@ class Played:
     happened: Counter[str]
     remembered: Counter[str]
     answers: Counter[str]
+    due: Counter[str]
     calls: int
     writes: int
     virtual_s: float
@@ -31,10 +33,12 @@ def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
     Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
-    `answers_later`, `at_most_once` or `starts_runs`.
+    `answers_later`, `at_most_once`, `starts_runs` or `makes_due`.
     """
     try:
         scenario = replace(scenario_of(seed), **manner)
+        if scenario.makes_due:
+            scenario = with_start_times(scenario)
         world = _LOOP.play(_play(with_runs(scenario) if scenario.starts_runs else scenario))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None
@@ -46,6 +50,7 @@ def play(seed: int, **manner: bool) -> Played:
         calls=world.observed.calls.total(),
         remembered=world.observed.remembered,
         answers=world.observed.answers,
+        due=world.observed.due,
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

@@ -17,6 +17,7 @@ REMEMBERING: Final = 2_000
 ANSWERING: Final = 2_000
 AT_MOST_ONCE: Final = 1_000
 STARTING_RUNS: Final = 1_000
+MAKING_DUE: Final = 1_000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -61,6 +62,15 @@ def test_nor_does_one_whose_steps_are_called_at_most_once(first: int) -> None:
 def test_nor_does_one_whose_steps_are_runs_of_their_own(first: int) -> None:
     for seed in range(first, first + SLICE):
         play(seed, starts_runs=True)
+
+
+@pytest.mark.parametrize("first", range(0, MAKING_DUE, SLICE))
+def test_nor_does_one_whose_steps_are_made_due(first: int) -> None:
+    due: Counter[str] = Counter()
+    for seed in range(first, first + SLICE):
+        due += play(seed, makes_due=True).due
+    assert due["made"] > SLICE
+    assert due["refused"] > SLICE
 
 
 @pytest.mark.parametrize("seed", FAULTS)

@@ -9,6 +9,7 @@ import pytest
 from atomic.domain import transitions
 from simulation.interleave import LawBroken
 from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, PLANTED_IN_MEMORY, Patch
+from simulation.planted_in_due import PLANTED_IN_DUE
 from simulation.planted_in_links import PLANTED_IN_LINKS
 from simulation.planting import plant
 from simulation.simulate import play
@@ -42,6 +43,11 @@ def test_one_in_child_runs_is_found(planted: str, monkeypatch: pytest.MonkeyPatc
     _find(planted, PLANTED_IN_LINKS[planted], monkeypatch, starts_runs=True)
 
 
+@pytest.mark.parametrize("planted", PLANTED_IN_DUE)
+def test_one_in_start_times_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_DUE[planted], monkeypatch, makes_due=True)
+
+
 def test_a_bug_that_cannot_be_called_like_its_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="too many positional arguments"):
         plant(monkeypatch, transitions, "woken", lambda step, now_ms: step)
@@ -51,8 +57,10 @@ def test_the_page_lists_all_of_them() -> None:
     page = PAGE.read_text()
     listed = page[page.index("| bug | ") : page.index("## What it found")]
     planted = PLANTED | PLANTED_IN_MEMORY | PLANTED_IN_ANSWERS | PLANTED_IN_LOSSES | PLANTED_IN_LINKS
+    planted |= PLANTED_IN_DUE
     assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list(planted)
-    assert f"{len(planted)} bugs, {len(PLANTED_IN_LINKS)} of them in child runs" in page
+    told = f"{len(PLANTED_IN_LINKS)} of them in child runs and {len(PLANTED_IN_DUE)} in start times"
+    assert f"{len(planted)} bugs, {told}" in page
 
 
 def _find(planted: str, patches: list[Patch], monkeypatch: pytest.MonkeyPatch, **manner: bool) -> None:

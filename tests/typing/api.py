@@ -1,7 +1,7 @@
 """Uses of the public API, for mypy and pyright in strict mode to check. This file is never run."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
 
@@ -85,6 +85,7 @@ def plain(ctx: Context, user: User) -> None:
     assert_type((ctx.now(), ctx.uuid(), ctx.random()), tuple[datetime, UUID, float])
     assert_type(ctx.version("by letter", 2), int)
     ctx.step("pay", name="deposit")
+    ctx.step("pay", start_at=datetime.now(UTC), start_by=timedelta(hours=1))
     ctx.sleep(1, name="cool down")
     assert_type(ctx.gather(lambda: 1, name="load"), list[int])
     assert_type(ctx.gather(lambda: 1, return_exceptions=True, name="load"), list[int | Exception])

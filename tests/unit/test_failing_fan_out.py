@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 

@@ -20,8 +20,9 @@ from atomic.application.start import start
 from atomic.domain.clients.client import Client
 from atomic.domain.events import Cancelled, Redriven, ResultPosted
 from atomic.domain.outcomes import EndpointResponse, StepError, StoredBody
+from atomic.domain.outlines import StepOutline
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin, transition
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Status

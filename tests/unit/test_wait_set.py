@@ -15,7 +15,8 @@ from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.attempts import end_attempt
 from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Attempt, Step, StepOutline
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Attempt, Step
 from atomic.protocol.constants import NAMED_MAX
 from atomic.protocol.enums import Status, WakePolicy
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run

@@ -13,6 +13,8 @@ from wording import one_of
 KIB = 1024
 ABSENT = object()
 UNKNOWN_RUN = "run_" + "0" * 32
+UNKNOWN_STEP = f"{UNKNOWN_RUN}-root"
+PAST = "2026-11-23T07:38:00Z"
 RULES = "write status codes or classes"
 # Members that replace those of a valid document, the field in the refusal, and a part of the cure.
 BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
@@ -43,6 +45,23 @@ BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"delay": -1}, "delay", "greater than or equal to 0"),
     ({"delay": None}, "delay", "integer"),
     ({"delay": 2**63}, "delay", "less than or equal to"),
+    ({"startAt": 1_800_000_000_000}, "startAt", "2026-11-23T07:38:00Z"),
+    ({"startAt": None}, "startAt", "2026-11-23T07:38:00Z"),
+    ({"startBy": None}, "startBy", "2026-11-23T07:38:00Z"),
+    ({"startAt": "tomorrow"}, "startAt", "2026-11-23T07:38:00Z"),
+    ({"startAt": "2026-11-23"}, "startAt", "its offset from UTC"),
+    ({"startAt": "2026-11-23T07:38:00"}, "startAt", "its offset from UTC"),
+    ({"startAt": "9999-12-31T23:59:59Z"}, "startAt", "within 366 days"),
+    ({"startAt": "2026-11-23T07:38:00Z", "delay": 0}, "startAt", "and not both"),
+    ({"kind": "event", "stepName": "e", "stepInvokeUrl": ABSENT, "startAt": PAST}, "startAt", "leave it"),
+    ({"startBy": 0}, "startBy", "1 to 31622400000 milliseconds"),
+    ({"startBy": 366 * 86_400_000 + 1}, "startBy", "1 to 31622400000 milliseconds"),
+    ({"startBy": True}, "startBy", "2026-11-23T07:38:00Z"),
+    ({"startBy": "60000"}, "startBy", "its offset from UTC"),
+    ({"startBy": "9999-12-31T23:59:59Z"}, "startBy", "within 366 days"),
+    ({"startAt": PAST, "startBy": PAST}, "startBy", "after startAt"),
+    ({"kind": "timer", "stepName": "t", "stepInvokeUrl": ABSENT, "parent": UNKNOWN_STEP, "startBy": 5},
+     "startBy", "leave it out"),
     ({"deadline": 0}, "deadline", "greater than or equal to 1"),
     ({"deadline": 366 * 86_400_000 + 1}, "deadline", "less than or equal to"),
     ({"attemptTimeout": 0}, "attemptTimeout", "greater than or equal to 1"),

@@ -19,6 +19,7 @@ from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
 from atomic.application.engine import Engine
 from atomic.application.graceful_cancel import cancel_gracefully, request_cancel_below
+from atomic.application.making_due import make_due
 from atomic.application.messages import send_message
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.queries import get_run
@@ -417,6 +418,24 @@ def test_a_graceful_cancel_is_a_read_and_a_write_and_as_much_for_each_live_step(
             await request_cancel_below(runtime.engine, told)
             # The list and the handler's row; the live event.
             assert Counter(recorder.operations) == Counter({"Query": 1, "GetItem": 2, "UpdateItem": 1})
+
+    asyncio.run(body())
+
+
+def test_a_step_that_is_made_due_is_a_write_and_a_message() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            delayed = (await start(runtime.engine, a_spec(delay_ms=60_000), wait_ms=0)).step
+            for at_ms in (None, runtime.engine.clock.now_ms() + 120_000):
+                recorder.calls.clear()
+                delayed = await make_due(runtime.engine, delayed, at_ms)
+                assert sorted(recorder.operations) == ["SendMessage", "UpdateItem"]
+            nap = a_spec(kind="timer", step_name="nap", parent=delayed.id, delay_ms=60_000)
+            timer = (await start(runtime.engine, replace(nap, url=""), wait_ms=0)).step
+            recorder.calls.clear()
+            assert (await make_due(runtime.engine, timer, None)).status is Status.SUCCEEDED
+            assert sorted(recorder.operations) == ["UpdateItem"]
 
     asyncio.run(body())
 

@@ -13,7 +13,7 @@ from atomic.protocol.enums import LIVE, Status
 from unit.domain.test_transitions import EVENTS, NOW, STATES
 
 # What an action commits to the step, or to each step of the run; see test_transitions.
-EVENT_OF: Final = {"cancel": "Cancelled", "redrive": "Redriven"}
+EVENT_OF: Final = {"cancel": "Cancelled", "redrive": "Redriven", "due": "DueNow"}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: f"{action.name}-{action.of}")

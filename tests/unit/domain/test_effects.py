@@ -12,6 +12,7 @@ from atomic.domain.events import (
     Claimed,
     Ended,
     Event,
+    MadeDue,
     Redriven,
     ResultPosted,
     WaiterAdded,
@@ -56,6 +57,34 @@ def succeeded(step: Step) -> Step:
 
 def failed(step: Step) -> Step:
     return ended(step, OutcomeKind.PERMANENT, error=NO)
+
+
+DELAYED: Final = begin(replace(HTTP, delay_ms=60_000), "child", NOW, "nonce")
+
+
+def made_due(step: Step, at_ms: int | None, now_ms: int = NOW + 5) -> Effects:
+    return effects_of(step, transition(step, MadeDue(at_ms), now_ms), now_ms)
+
+
+def test_a_step_that_is_made_due_earlier_has_its_wake_up_after_the_row_says_so() -> None:
+    now = SendWakeup(NOW + 5)
+    assert made_due(DELAYED, None) == Effects(after=(now,), if_unsure=(now,))
+    soon = SendWakeup(NOW + 30_000)
+    assert made_due(DELAYED, NOW + 30_000) == Effects(beside=soon, if_unsure=(soon,))
+
+
+def test_a_step_that_is_made_due_later_has_its_wake_up_before_the_row_says_so() -> None:
+    # From then on its old wake-up is spare, and may be on its way already.
+    for at_ms in (NOW + 60_001, NOW + 10**9):
+        assert made_due(DELAYED, at_ms) == Effects(ahead=SendWakeup(at_ms))
+    overdue = NOW + 61_000
+    assert made_due(DELAYED, overdue + 7, overdue) == Effects(ahead=SendWakeup(overdue + 7))
+
+
+def test_a_timer_that_is_made_due_now_ends_and_wakes_its_waiters() -> None:
+    timer = begin(replace(HTTP, kind="timer", url="", delay_ms=60_000), "timer", NOW, None)
+    asked = transition(timer, WaiterAdded("w"), NOW)
+    assert made_due(asked, None).after == (*TELLS, "wake waiters")
 
 
 @pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])

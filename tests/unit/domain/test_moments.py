@@ -7,7 +7,8 @@ import pytest
 from atomic.domain.event_steps import limits_from_now
 from atomic.domain.events import Deferred, LimitsGiven, NotAdmitted, Rechecked, Redriven, Rescheduled, Woken
 from atomic.domain.leftovers import is_forgotten, is_left_over
-from atomic.domain.steps import Step, redated_due_ms
+from atomic.domain.redating import redated_due_ms
+from atomic.domain.steps import Step
 from atomic.domain.transitions import begin, transition
 from atomic.protocol.enums import Status
 from unit.strategies import (

@@ -59,6 +59,7 @@ others = st.one_of(
     st.builds(events.AnswerOverdue, st.just(0), st.just(0.5)),
     st.builds(events.ResultPosted, st.just(StoredBody(b"2", "json"))),
     st.just(events.Cancelled()),
+    st.builds(events.MadeDue, st.none() | st.integers(NOW - 10, NOW + 10**6)),
     # The step's due time is filled in; only an event may have none.
     st.builds(events.Rescheduled, st.just(0), st.none() | st.integers(NOW, NOW + 10**6)),
     st.builds(events.Redriven, st.integers(1, 3)),
@@ -77,6 +78,7 @@ specs = st.builds(
     delay_ms=st.sampled_from([0, 0, 5000]),
     attempt_timeout_ms=st.sampled_from([1, 20_000]),
     deadline_ms=st.sampled_from([None, None, 1, 30_000, 10**8]),
+    start_by_ms=st.sampled_from([None, None, NOW - 1, NOW + 3000, NOW + 10**6]),
 )
 
 

@@ -23,6 +23,7 @@ from atomic.domain.events import (
     LinkDue,
     LinkEnded,
     LinkMoved,
+    MadeDue,
     NotAdmitted,
     Opened,
     OwnerLost,
@@ -143,6 +144,8 @@ EVENTS: dict[str, events.Event] = {
     "Cancelled": Cancelled(),
     "CancelLeaf": CancelRequested(LATER + HOUR, is_handler=False),
     "CancelTold": CancelRequested(LATER + HOUR, is_handler=True),
+    "DueNow": MadeDue(),
+    "DueLater": MadeDue(LATER + MINUTE),
     "Rescheduled": Rescheduled(NOW + 200, LATER),
     "LinkEnded": LinkEnded(1, Status.SUCCEEDED),
     "LinkMoved": LinkMoved(1, OTHER, OTHER),
@@ -183,6 +186,8 @@ Heartbeat   =         =         =         =         =         =         =       
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
 CancelLeaf  cancelled cancelled ~         ~         cancelled cancelled pending   =         =         =
 CancelTold  cancelled pending   ~         ~         pending   pending   pending   =         =         =
+DueNow      ~         =         =         =         =         ~         =         =         =         =
+DueLater    ~         ~         =         =         =         ~         =         =         =         =
 Rescheduled =         ~         =         =         ~         =         =         =         =         =
 LinkEnded   =         =         =         =         =         =         =         =         =         =
 LinkMoved   =         =         =         =         =         =         =         =         =         =

@@ -13,8 +13,9 @@ from atomic.protocol import keys
 from atomic.protocol.backoff import JITTERS, STRATEGIES
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.enums import KINDS
+from atomic.protocol.event_requests import EventRequest
 from atomic.protocol.problems import Problem
-from atomic.protocol.requests import AnswerRequest, EventRequest, RedriveRequest, StartRequest, read_message
+from atomic.protocol.requests import AnswerRequest, RedriveRequest, StartRequest, read_message
 from atomic.protocol.wire import RetryOptions
 from atomic.sdk import Retry
 from unit.strategies import examples, json_values, meaning

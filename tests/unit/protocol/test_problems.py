@@ -19,6 +19,7 @@ STATUSES = {
     "not-an-open-event": 409,
     "attempt-over": 409,
     "not-redrivable": 409,
+    "not-reschedulable": 409,
     "too-deep": 409,
     "run-cycle": 409,
     "run-exists": 409,

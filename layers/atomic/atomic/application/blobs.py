@@ -9,7 +9,8 @@ from atomic.application.batches import side_by_side
 from atomic.application.ports import Blobs, StoreUnavailable
 from atomic.domain.blobs import Blob, Text
 from atomic.domain.event_steps import EARLY_KEPT_MS
-from atomic.domain.steps import Step, last_recorded_ms
+from atomic.domain.redating import last_recorded_ms
+from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
 # Longer texts have answers of their own: a document of several of them would be too long for some gateways.

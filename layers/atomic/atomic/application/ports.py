@@ -14,7 +14,8 @@ from atomic.application.schedule_store import Schedules
 from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
-from atomic.domain.steps import Attempt, Step, StepOutline, StepSpec
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Attempt, Step, StepSpec
 from atomic.protocol.enums import Status
 
 

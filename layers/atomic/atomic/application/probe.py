@@ -30,7 +30,9 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
     began_s = loop.time()
     async with permit:
         timeout_ms = min(spec.attempt_timeout_ms, engine.settings.attempt_timeout_default_ms)
-        at_once = replace(spec, delay_ms=0, attempt_timeout_ms=timeout_ms)
+        at_once = replace(
+            spec, delay_ms=0, start_at_ms=None, start_by_ms=None, attempt_timeout_ms=timeout_ms
+        )
         step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
         # A step of this identity may exist: its token is for its own attempts only.
         called_by = replace(client, attempt_keys=())

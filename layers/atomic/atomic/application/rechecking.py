@@ -17,7 +17,8 @@ from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.endings import may_have_more_to_do
 from atomic.domain.events import Rechecked, WaiterAdded, WaitOver, Woken
 from atomic.domain.outcomes import timed_out
-from atomic.domain.steps import Step, StepOutline, Watch, outline_of
+from atomic.domain.outlines import StepOutline, outline_of
+from atomic.domain.steps import Step, Watch
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD, WAITING_FOR_MAX
 from atomic.protocol.enums import SETTLED, OutcomeKind

@@ -80,6 +80,14 @@ class NotRedrivableStep(Refusal):
         self.reason = reason
 
 
+class NotReschedulable(Refusal):
+    """The step waits for no moment: it has ended, an attempt is under way, or it waits for others."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(step.id)
+        self.step = step
+
+
 class NotAnOpenEvent(Refusal):
     """The step takes no result: it is not an event, or has ended otherwise.
 

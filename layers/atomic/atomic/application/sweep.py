@@ -14,7 +14,7 @@ from atomic.application.ports import StoreUnavailable
 from atomic.application.server_store import LiveStep, LiveSteps, ServerStore
 from atomic.domain.events import OwnerLost, Rescheduled
 from atomic.domain.leftovers import is_left_over
-from atomic.domain.steps import redated_due_ms
+from atomic.domain.redating import redated_due_ms
 from atomic.protocol.enums import LIVE, Status
 
 _BATCH: Final = 500

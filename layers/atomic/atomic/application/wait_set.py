@@ -13,7 +13,8 @@ from typing import Final
 
 from atomic.application.engine import Engine
 from atomic.domain.events import Event, WaitOver, WatchAdded, Woken
-from atomic.domain.steps import Step, StepOutline, Watch, outline_of
+from atomic.domain.outlines import StepOutline, outline_of
+from atomic.domain.steps import Step, Watch
 from atomic.domain.transitions import Effects
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD

@@ -1,10 +1,12 @@
 """`atomic dead-letters`, `atomic redrive`, and the commands of the other actions (`protocol.actions`)."""
 
+from datetime import datetime
 from typing import Any, Final
 
 import click
 
 from atomic.cli.api import Api, calls_api
+from atomic.cli.options import MOMENTS, moment
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
@@ -17,7 +19,12 @@ _OPTIONS: Final = {
         # The last one that is added is shown first.
         click.option("--within", type=float, help="For how many seconds it may do so (default: 60)."),
         click.option("--graceful", is_flag=True, help="Let the workflow undo what it did before it ends."),
-    )
+    ),
+    "due": (
+        click.option(
+            "--at", type=moment, metavar="TIME", help=f"When it is due (default: now): {MOMENTS}."
+        ),
+    ),
 }
 
 
@@ -37,7 +44,13 @@ def command_of(name: str) -> click.Command:
 
 
 def _act(
-    api: Api, name: str, given_id: str, *, graceful: bool = False, within: float | None = None
+    api: Api,
+    name: str,
+    given_id: str,
+    *,
+    graceful: bool = False,
+    within: float | None = None,
+    at: datetime | None = None,
 ) -> None:
     """Do the action to the run or to the step that the id means."""
     client, objects = api.client, {action.of for action in ACTIONS if action.name == name}
@@ -55,8 +68,12 @@ def _act(
         api.show(cancelled, f"{cancelled.run_id} is {cancelled.status}{by}")
     elif is_child or "run" not in objects:
         step_id = given_id if is_child else keys.root_of(run_id)
-        step = client.run_flow(act_on_step(client.client_id, name, step_id, client.patience_s))
-        api.show(step, f"{step.id} is {step.status}")
+        if name == "due":
+            step = client.due(step_id, at=at)
+        else:
+            step = client.run_flow(act_on_step(client.client_id, name, step_id, client.patience_s))
+        due = f", due at {step.due_at}" if name == "due" and step.due_at else ""
+        api.show(step, f"{step.id} is {step.status}{due}")
     else:
         run = client.run_flow(act_on_run(client.client_id, name, run_id, client.patience_s))
         api.show(run, f"{run.run_id} is {run.status}{goes_on(run)}")

@@ -1,8 +1,14 @@
 """Options that several commands share."""
 
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import click
+
+# What a time looks like, for help and errors.
+MOMENTS: Final = "a time such as 2026-11-23T07:38:00Z"
 
 data_dir = click.option(
     "--data-dir",
@@ -13,3 +19,19 @@ data_dir = click.option(
     show_envvar=True,
     help="Where the embedded server keeps its data.",
 )
+
+
+def moment(text: str) -> datetime:
+    """A time with its offset from UTC. Raises BadParameter for any other text."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at
+    raise click.BadParameter(f"{text!r}: use {MOMENTS}")
+
+
+def moment_or_seconds(text: str) -> datetime | float:
+    """The same, or a number of seconds."""
+    with suppress(ValueError):
+        return float(text)
+    return moment(text)

@@ -3,11 +3,13 @@
 import json
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
+from atomic.cli.options import MOMENTS, moment, moment_or_seconds
 from atomic.cli.timeline import goes_on
 from atomic.sdk import NotFinishedError, StepDocument, StepOutcome
 
@@ -22,6 +24,14 @@ _LOOK_S = 2.0
 @click.option(
     "--timeout", default=60.0, show_default=True, help="How long to wait, in seconds; 0 does not wait."
 )
+@click.option("--delay", type=float, help="For how many seconds it does not start yet.")
+@click.option("--at", type=moment, metavar="TIME", help=f"When it starts, in place of --delay: {MOMENTS}.")
+@click.option(
+    "--by",
+    type=moment_or_seconds,
+    metavar="TIME",
+    help="By when it must have started: a time, or seconds after its start.",
+)
 @click.option("--retry", type=click.IntRange(0, 1000), help="How many times to retry a failed attempt.")
 @calls_api
 def start(
@@ -33,10 +43,16 @@ def start(
     payload: str,
     timeout: float,
     retry: int | None,
+    delay: float | None,
+    at: datetime | None,
+    by: datetime | float | None,
 ) -> None:
     """Start a workflow (or attach to it) and print its response."""
     value = json_argument(payload, "--payload")
-    more: Any = {} if retry is None else {"retry": retry}
+    if delay is not None and at is not None:
+        raise click.UsageError("give --at or --delay, and not both")
+    given = {"retry": retry, "delay": delay, "start_at": at, "start_by": by}
+    more: Any = {name: value for name, value in given.items() if value is not None}
     outcome: StepOutcome = api.client.start(workflow_name, endpoint_url, value, key=key, timeout=0, **more)
     if timeout > 0 and (outcome.status != "succeeded" or outcome.continued_as):
         outcome = _wait(api, outcome.continued_as or outcome.id, timeout)

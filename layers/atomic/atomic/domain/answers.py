@@ -5,10 +5,10 @@ time ends the attempt. Until then no process takes the step over, not even after
 """
 
 from atomic.domain import events
-from atomic.domain.endings import ended, within_deadline
+from atomic.domain.endings import ended
 from atomic.domain.graceful_cancel import answer_postponed
 from atomic.domain.outcomes import Outcome, StepError
-from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time
+from atomic.domain.steps import Step, changed, closed, deadline_is_over, out_of_time, within_limits
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 
@@ -19,7 +19,7 @@ def answers_later(step: Step, event: events.AnswersLater, now_ms: int) -> Step:
         return step
     if (after := answer_postponed(step, now_ms)) is not None:
         return after
-    by_ms = within_deadline(step, now_ms + event.within_ms)
+    by_ms = within_limits(step, now_ms + event.within_ms)
     if by_ms == step.answer_by_ms:
         return step
     return changed(step, answer_by_ms=by_ms, due_at_ms=by_ms, consecutive_lost=0)

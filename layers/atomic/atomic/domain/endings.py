@@ -19,6 +19,7 @@ from atomic.domain.steps import (
     deadline_is_over,
     out_of_time,
     settled,
+    within_limits,
 )
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD, WAITING_FOR_MAX
@@ -119,7 +120,7 @@ def rechecked(step: Step, event: events.Rechecked, now_ms: int) -> Step:
     elif event.idle_until_ms is not None:
         # Timers settle by time and events by a person, so a recheck waits until the first is overdue.
         idle_ms = min(event.idle_until_ms + _RECHECK_FIRST_MS, now_ms + _RECHECK_MAX_MS)
-        due_at_ms = max(due_at_ms, within_deadline(step, idle_ms))
+        due_at_ms = max(due_at_ms, within_limits(step, idle_ms))
         is_due = is_due or due_at_ms - (step.due_at_ms or 0) >= _RECHECK_FIRST_MS
     if not is_due:
         return step if event.live == step.waiting_for else changed(step, waiting_for=event.live)
@@ -188,13 +189,12 @@ def deferred(step: Step, event: events.Deferred, now_ms: int) -> Step:
     """The step as if the attempt that holds the nonce had never been claimed, due later."""
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
+    undone = replace(step, attempt_count=step.attempt_count - 1, attempt_log=step.attempt_log[:-1])
     return _later(
-        step,
+        undone,
         event.until_ms,
         error=event.error,
         dated_at_ms=now_ms,
-        attempt_count=step.attempt_count - 1,
-        attempt_log=step.attempt_log[:-1],
         nonce=None,
         answer_by_ms=None,
         woken=False,
@@ -217,7 +217,7 @@ def _deferred(step: Step, event: events.Ended, now_ms: int) -> Step:
 
 def _later(step: Step, until_ms: int, **changes: Any) -> Step:
     status = Status.RETRYING if step.retries_used else Status.PENDING
-    return changed(step, status=status, due_at_ms=within_deadline(step, until_ms), **changes)
+    return changed(step, status=status, due_at_ms=within_limits(step, until_ms), **changes)
 
 
 def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
@@ -262,11 +262,4 @@ def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
 
 def _recheck_at_ms(step: Step, rechecks: int, now_ms: int) -> int:
     gap_ms = min(_RECHECK_FIRST_MS << min(rechecks, _RECHECKS_DOUBLED), _RECHECK_MAX_MS)
-    return within_deadline(step, now_ms + gap_ms)
-
-
-def within_deadline(step: Step, at_ms: int) -> int:
-    """This moment; or the step's deadline or the end of its cancel, if one of these is earlier."""
-    if step.cancel_by_ms is not None:
-        at_ms = min(at_ms, step.cancel_by_ms)
-    return at_ms if step.deadline_at_ms is None else min(at_ms, step.deadline_at_ms)
+    return within_limits(step, now_ms + gap_ms)

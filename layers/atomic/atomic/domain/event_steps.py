@@ -9,15 +9,7 @@ from typing import Any, Final
 
 from atomic.domain.events import LimitsGiven, ResultPosted
 from atomic.domain.outcomes import StepError, StoredBody, on_one_line
-from atomic.domain.steps import (
-    Step,
-    StepSpec,
-    changed,
-    deadline_is_over,
-    earliest_ms,
-    out_of_time,
-    settled,
-)
+from atomic.domain.steps import Step, StepSpec, changed, deadline_is_over, earliest_ms, out_of_time, settled
 from atomic.protocol import keys
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.enums import Status

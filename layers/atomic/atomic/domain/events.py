@@ -186,6 +186,13 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeDue:
+    """An operator makes a step that waits for a moment due at another one (None: now)."""
+
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rescheduled:
     """The step, if still due at `seen_ms`, becomes due at another moment (None: never)."""
 
@@ -255,6 +262,7 @@ Event = (
     | HeartbeatPosted
     | Cancelled
     | CancelRequested
+    | MadeDue
     | Rescheduled
     | LinkEnded
     | LinkMoved

@@ -106,6 +106,10 @@ class StoredBody:
             object.__setattr__(self, "text", text_of(self.text))
 
 
+# What a timer answers.
+NOTHING: Final = StoredBody(b"null", "json")
+
+
 @dataclass(frozen=True, slots=True)
 class NotMade:
     """Atomic did not call the endpoint: `error` says why. It can be tried again after `again_in_ms`."""

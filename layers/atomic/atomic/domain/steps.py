@@ -12,6 +12,7 @@ from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.wire import to_rfc3339
 
 # A row has a size limit on every runtime, and 1000 retries must fit: the newest attempts are kept.
 ATTEMPTS_KEPT: Final = 50
@@ -36,8 +37,10 @@ class StepSpec:
     `detached`: the link does not wait for the run, and has no outcome of it; that root has this too.
     `keeps_child`: the run goes on when the link is cancelled. `started_by`: the link that created this
     root, or the first root of a chain. `continued_from`: the root that this one goes on for. `depth`: how
-    many links are above this root, or above the root that this link starts. `scheduled_at_ms`: the time of
-    a schedule that this root is the run of; `last_scheduled_at_ms`: that of the schedule's run before.
+    many links are above this root, or above the root that this link starts. `start_at_ms`: when it starts,
+    in place of `delay_ms`. `start_by_ms`: it fails unless its first attempt has begun by then.
+    `scheduled_at_ms`: the time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of
+    the schedule's run before.
     """
 
     client_id: str
@@ -54,6 +57,8 @@ class StepSpec:
     fingerprint: str
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     delay_ms: int = 0
+    start_at_ms: int | None = None
+    start_by_ms: int | None = None
     attempt_timeout_ms: int = 20_000
     deadline_ms: int | None = None
     heartbeat_ms: int | None = None
@@ -129,8 +134,9 @@ class Step:
 
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `dated_at_ms`: when that was set,
-    if not at the end of the last attempt: clocks differ. `given_deadline_ms` and `given_heartbeat_ms` were
-    set by a waiter, for an event that was opened without them. `heartbeat_by_ms`: when an open event
+    if not at the end of the last attempt: clocks differ. `made_due_ms`: the last moment at which an
+    operator has made it due. `given_deadline_ms` and `given_heartbeat_ms` were set by a waiter, for an
+    event that was opened without them. `heartbeat_by_ms`: when an open event
     expires unless a heartbeat comes. A heartbeat leaves `due_at_ms` as it is, and needs no wake-up.
     `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
     `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits for the
@@ -166,6 +172,7 @@ class Step:
     retries_used: int = 0
     consecutive_lost: int = 0
     dated_at_ms: int | None = None
+    made_due_ms: int | None = None
     has_no_wakeup: bool = False
     rechecks: int = 0
     woken: bool = False
@@ -223,45 +230,6 @@ class Step:
         return self.spec.heartbeat_ms if self.given_heartbeat_ms is None else self.given_heartbeat_ms
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutline:
-    """The part of a step that shows whether it blocks another step, and the progress of its run.
-
-    `awaited`: a post asked to wait for this step: the first one, or one whose step is among its waiters.
-    `calls`: whether it calls an endpoint.
-    """
-
-    id: str
-    parent: str | None
-    status: Status
-    finished_at_ms: int | None
-    attempt_count: int
-    awaited: bool = False
-    calls: bool = True
-    due_at_ms: int | None = None
-    watches: tuple[Watch, ...] = ()
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether the step has settled without success."""
-        return self.status in {Status.FAILED, Status.CANCELLED}
-
-
-def outline_of(step: Step) -> StepOutline:
-    """The outline of a step."""
-    return StepOutline(
-        step.id,
-        step.spec.parent,
-        step.status,
-        step.finished_at_ms,
-        step.attempt_count,
-        step.awaited or bool(step.waiters),
-        step.spec.kind == "http",
-        step.due_at_ms,
-        step.watches,
-    )
-
-
 def deadline_from_now_ms(deadline_ms: int | None, now_ms: int) -> int | None:
     """The end of a deadline that begins now."""
     return None if deadline_ms is None else now_ms + deadline_ms
@@ -273,12 +241,33 @@ def first_due_ms(
     """When a step that is not claimed yet is due; an event is due only when it may expire."""
     if spec.kind == "event":
         return earliest_ms(deadline_ms, heartbeat_by_ms)
-    return earliest_ms(deadline_ms, now_ms + spec.delay_ms)
+    begin_by_ms = None if spec.start_by_ms is None else max(spec.start_by_ms, now_ms)
+    return earliest_ms(deadline_ms, starts_ms(spec, now_ms), begin_by_ms)
+
+
+def starts_ms(spec: StepSpec, now_ms: int) -> int:
+    """When a step that is posted now starts: its first attempt, or the end of a timer."""
+    return now_ms + spec.delay_ms if spec.start_at_ms is None else max(spec.start_at_ms, now_ms)
+
+
+def begin_by_ms(step: Step) -> int | None:
+    """By when the first attempt must begin. None without a limit, and once it has begun.
+
+    A step that was redriven has no such limit: an operator asks for its attempt now.
+    """
+    is_unbegun = step.attempt_count == 0 and step.generation == 1
+    return step.spec.start_by_ms if is_unbegun else None
 
 
 def earliest_ms(*times_ms: int | None) -> int | None:
     """The earliest of the times that are set."""
     return min((at_ms for at_ms in times_ms if at_ms is not None), default=None)
+
+
+def within_limits(step: Step, at_ms: int) -> int:
+    """This moment; or the step's deadline, the end of its cancel or of its start, whichever is earliest."""
+    limits = (step.deadline_at_ms, step.cancel_by_ms, begin_by_ms(step))
+    return min([at_ms, *(limit_ms for limit_ms in limits if limit_ms is not None)])
 
 
 def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
@@ -291,42 +280,6 @@ def attempt_timeout_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> 
 def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
     """When an attempt that starts now counts as lost unless its end was recorded."""
     return now_ms + attempt_timeout_ms(spec, deadline_ms, now_ms) + LEASE_MARGIN_MS
-
-
-def last_recorded_ms(step: Step) -> int:
-    """The latest moment in the past that the row contains."""
-    known_ms = max(step.created_at_ms, step.dated_at_ms or 0)
-    if not step.attempt_log:
-        return known_ms
-    last = step.attempt_log[-1]
-    return max(known_ms, last.started_at_ms, last.ended_at_ms or 0)
-
-
-def redated_due_ms(step: Step, now_ms: int) -> int | None:
-    """When the step is really due, if the time in the row is later than it can be.
-
-    A clock that was ahead of this one wrote such a row. None if the row is right, or if it is unknown how
-    long the step was meant to wait.
-    """
-    waits_ms = _waits_ms(step)
-    if step.due_at_ms is None or waits_ms is None or step.due_at_ms <= now_ms + waits_ms:
-        return None
-    return now_ms + waits_ms
-
-
-def _waits_ms(step: Step) -> int | None:
-    """How long the step was meant to wait."""
-    if step.dated_at_ms is not None and step.due_at_ms is not None:
-        return step.due_at_ms - step.dated_at_ms
-    if step.spec.kind == "run":
-        return LINK_RECHECK_MS
-    if step.attempt_count == 0:
-        is_event = step.spec.kind == "event"
-        return earliest_ms(step.deadline_ms, step.heartbeat_ms) if is_event else step.spec.delay_ms
-    ended_at_ms = step.attempt_log[-1].ended_at_ms
-    if step.status not in {Status.PENDING, Status.RETRYING} or not step.due_at_ms or ended_at_ms is None:
-        return None
-    return step.due_at_ms - ended_at_ms
 
 
 def changed(step: Step, **changes: Any) -> Step:
@@ -376,16 +329,25 @@ def settled(
 
 
 def out_of_time(step: Step, attempts: tuple[Attempt, ...], now_ms: int) -> Step:
-    """The step, failed because its deadline is over."""
-    kind = ErrorKind.EVENT_EXPIRED if step.spec.kind == "event" else ErrorKind.DEADLINE_OVER
+    """The step, failed because its deadline is over, or it is too late for its first attempt."""
     last, status = (attempts[-1].error, attempts[-1].status) if attempts else (None, None)
-    error = StepError(kind, str(step.deadline_ms), last=last)
+    if deadline_is_over(step, now_ms):
+        kind = ErrorKind.EVENT_EXPIRED if step.spec.kind == "event" else ErrorKind.DEADLINE_OVER
+        error = StepError(kind, str(step.deadline_ms), last=last)
+    else:
+        error = StepError(ErrorKind.START_EXPIRED, to_rfc3339(step.spec.start_by_ms or 0), last=step.error)
     return settled(step, Status.FAILED, now_ms, error=error, attempt_log=attempts, response_status=status)
 
 
 def deadline_is_over(step: Step, now_ms: int) -> bool:
     """Whether the deadline of the step is over."""
     return step.deadline_at_ms is not None and now_ms >= step.deadline_at_ms
+
+
+def is_too_late(step: Step, now_ms: int) -> bool:
+    """Whether it is too late for an attempt: by the deadline, or by when the first one has to begin."""
+    by_ms = begin_by_ms(step)
+    return deadline_is_over(step, now_ms) or (by_ms is not None and now_ms >= by_ms)
 
 
 def closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:

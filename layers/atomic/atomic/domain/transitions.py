@@ -9,20 +9,12 @@ from typing import Final, Literal, assert_never
 
 from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
-from atomic.domain.endings import (
-    child_failed,
-    deferred,
-    ended,
-    rechecked,
-    told,
-    wait_over,
-    within_deadline,
-    woken,
-)
+from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
 from atomic.domain.graceful_cancel import cancel_requested
 from atomic.domain.links import begin_link, called_off, link_changed, must_cancel_run, root_of
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
-from atomic.domain.outcomes import BROKEN_OFF, StepError, StoredBody, sentence_of
+from atomic.domain.outcomes import BROKEN_OFF, NOTHING, StepError, StoredBody, sentence_of
+from atomic.domain.start_times import made_due
 from atomic.domain.steps import (
     ATTEMPTS_KEPT,
     Attempt,
@@ -32,18 +24,17 @@ from atomic.domain.steps import (
     changed,
     closed,
     deadline_from_now_ms,
-    deadline_is_over,
     first_due_ms,
+    is_too_late,
     lease_end_ms,
     out_of_time,
     settled,
+    within_limits,
 )
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
 
-# What a timer answers.
-NOTHING: Final = StoredBody(b"null", "json")
 # Longer than a write takes, but shorter than any lease, so that the claim of an attempt never has to wait.
 _SOON_MS: Final = 10_000
 LOOK_AGAIN_MS: Final = 1_000
@@ -65,7 +56,9 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         return begin_link(spec, position, now_ms, awaited=awaited)
     deadline_at_ms = deadline_from_now_ms(spec.deadline_ms, now_ms)
     heartbeat_by_ms = None if spec.heartbeat_ms is None else now_ms + spec.heartbeat_ms
-    runs_now = nonce is not None and spec.kind == "http" and spec.delay_ms == 0
+    is_due = spec.delay_ms == 0 and (spec.start_at_ms is None or spec.start_at_ms <= now_ms)
+    is_due = is_due and (spec.start_by_ms is None or spec.start_by_ms > now_ms)
+    runs_now = nonce is not None and spec.kind == "http" and is_due
     if runs_now:
         due_at_ms: int | None = lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
@@ -147,6 +140,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return step if step.is_settled else _cancelled(step, event, now_ms)
         case events.CancelRequested():
             return cancel_requested(step, event, now_ms)
+        case events.MadeDue():
+            return made_due(step, event, now_ms)
         case events.Rescheduled(seen_ms, due_at_ms):
             is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
             return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
@@ -171,7 +166,7 @@ def _claimed(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
             return not_repeated(step, now_ms)
         # The lease expired. The endpoint did not fail, so the step uses no retry.
         attempts, consecutive_lost = closed(attempts, LOST, now_ms), consecutive_lost + 1
-    if deadline_is_over(step, now_ms):
+    if is_too_late(step, now_ms):
         return out_of_time(step, attempts, now_ms)
     if step.spec.kind == "timer":
         return settled(step, Status.SUCCEEDED, now_ms, response=NOTHING)
@@ -203,11 +198,11 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
         return step
     if step.status is Status.RUNNING and step.spec.fails_if_lost:
         return not_repeated(step, now_ms)
-    if deadline_is_over(step, now_ms):
+    if is_too_late(step, now_ms):
         log = step.attempt_log
         attempts = closed(log, LOST, now_ms) if step.status is Status.RUNNING else log
         return out_of_time(step, attempts, now_ms)
-    return changed(step, due_at_ms=within_deadline(step, until_ms), dated_at_ms=now_ms)
+    return changed(step, due_at_ms=within_limits(step, until_ms), dated_at_ms=now_ms)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
@@ -376,6 +371,9 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
     if is_first:
         # The row says that somebody waits for the step only when its wake-up is acknowledged.
         return Effects(ahead=wakeup)
+    if after.made_due_ms != before.made_due_ms and after.due_at_ms > (before.due_at_ms or 0):
+        # The wake-up for the earlier time may come at any moment, and is spare once the row is written.
+        return Effects(ahead=wakeup, after=follows)
     if not is_soon(after.due_at_ms, now_ms):
         return Effects(beside=wakeup, after=follows, if_unsure=(wakeup,))
     return Effects(

@@ -1,14 +1,14 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
 Each is a `POST` to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for a key with the
-scope `act`. Only the cancel of a run takes a body, which may be left out. It answers with the run or the
-step as it is then. A repeated action changes nothing.
+scope `act`. The cancel of a run and `due` take a body, which may be left out. Each answers with the run or
+the step as it is then. A repeated action changes nothing.
 """
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from atomic.protocol.enums import Status
+from atomic.protocol.enums import KINDS, Kind, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Action:
     `done`: the word for a run or step after the action. It is a status if the action has its own status.
     `states`: the states in which the action changes something; None means every live state. `roots`: an
     action on a step that may also be done to the root of a run. `needs_run`: the action needs a run that
-    may go on, so the run is live or has failed.
+    may go on, so the run is live or has failed. `kinds`: the kinds of steps that have the action. `label`:
+    what a button says in place of the name.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Action:
     states: tuple[Status, ...] | None = None
     roots: bool = False
     needs_run: bool = False
+    kinds: tuple[Kind, ...] = KINDS
+    label: str = ""
 
 
 ACTIONS: Final = (
@@ -45,6 +48,20 @@ ACTIONS: Final = (
         states=(Status.FAILED,),
         roots=True,
         needs_run=True,
+    ),
+    Action(
+        name="due",
+        of="step",
+        summary="Make a step due now, or at another time: retry now, skip a sleep, reschedule",
+        effect=(
+            "When it is due, its next attempt is made; a timer is done.",
+            "No attempt or retry is used up, and its limits stay: its deadline, and those of its client.",
+        ),
+        done="due",
+        states=(Status.PENDING, Status.RETRYING),
+        roots=True,
+        kinds=("http", "timer"),
+        label="Make due now",
     ),
     Action(
         name="cancel",

@@ -178,6 +178,10 @@ class StepDocument(StepOutcome):
     delay: int = Field(
         default=0, description="As requested, in milliseconds; for a timer, how long it sleeps."
     )
+    start_at: str | None = Field(default=None, description="When it was to start, if that was given.")
+    start_by: str | None = Field(
+        default=None, description="It fails unless its first attempt has begun by then."
+    )
     deadline: int | None = Field(default=None, description="As requested, in milliseconds.")
     deadline_at: str | None
     heartbeat: int | None = Field(

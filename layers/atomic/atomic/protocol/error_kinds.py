@@ -45,6 +45,7 @@ class ErrorKind(StrEnum):
     LOST_TOO_OFTEN = "lost_too_often"
     DEADLINE_OVER = "deadline_over"
     NO_TIME_LEFT = "no_time_left"
+    START_EXPIRED = "start_expired"
     EVENT_EXPIRED = "event_expired"
     HEARTBEAT_MISSED = "heartbeat_missed"
     EVENT_REJECTED = "event_rejected"
@@ -95,6 +96,7 @@ SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.LOST_TOO_OFTEN: "{} attempts in a row ended without a recorded answer",
     ErrorKind.DEADLINE_OVER: "the deadline of {} ms is over",
     ErrorKind.NO_TIME_LEFT: "no time for another attempt within the deadline of {} ms",
+    ErrorKind.START_EXPIRED: "its first attempt had not begun by {}",
     ErrorKind.EVENT_EXPIRED: "the event was not completed within {} ms",
     ErrorKind.HEARTBEAT_MISSED: "no heartbeat of the event came within {} ms",
     ErrorKind.EVENT_REJECTED: "the event was rejected",

@@ -19,15 +19,21 @@ from atomic.protocol.constants import (
 )
 from atomic.protocol.enums import Kind, OnCancel, OnLost
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
+from atomic.protocol.start_times import StartBy
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
-from atomic.protocol.wire import Duration, PositiveDuration, RetryOptions, WireModel
+from atomic.protocol.wire import (
+    Duration,
+    Moment,
+    PositiveDuration,
+    RetryOptions,
+    WireModel,
+    without_default,
+)
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # RFC 9110, 5.6.2.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# The number of an event in its name.
-_NUMBERED: Final = re.compile(r"#[0-9]+\Z")
 _HEADERS_MAX: Final = 32
 _CAPTURED_MAX: Final = 8
 _HEADER_MAX_CHARS: Final = 8192
@@ -89,6 +95,8 @@ Model = TypeVar("Model", bound=WireModel)
 # Members that only steps of some kinds have, and why the others do not.
 _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "on_lost": (("http", "run"), "has no attempts"),
+    "start_at": (("http", "timer"), "starts when it is posted"),
+    "start_by": (("http",), "makes no attempt of its own"),
     "heartbeat": (("event",), "is no event"),
     "capture": (("event",), "has no callback URL"),
     "run": (("run",), "starts no run"),
@@ -130,6 +138,18 @@ class StartRequest(WireModel):
         default=None, description="The step whose handler posts this one: its `Atomic-Step-Id`."
     )
     delay: Duration = Field(default=0, description="Time before the first attempt.")
+    start_at: Moment = Field(
+        default=None,
+        json_schema_extra=without_default,
+        description="When the first attempt begins, or a timer is done, in place of `delay`; at once if "
+        "this time is over.",
+    )
+    start_by: StartBy = Field(
+        default=None,
+        json_schema_extra=without_default,
+        description="The step fails (`start_expired`) unless its first attempt has begun by this time, or "
+        "within so many milliseconds after its start.",
+    )
     deadline: PositiveDuration | None = Field(default=None, description="Total time of the step.")
     heartbeat: PositiveDuration | None = Field(
         default=None,
@@ -194,6 +214,16 @@ class StartRequest(WireModel):
             raise PydanticCustomError("member_surplus", cure)
         return self
 
+    @model_validator(mode="after")
+    def _has_one_start(self) -> "StartRequest":
+        if self.start_at is None:
+            return self
+        if "delay" in self.model_fields_set:
+            raise PydanticCustomError("two_starts", "startAt: give it, or delay, and not both")
+        if isinstance(self.start_by, int) and self.start_by <= self.start_at:
+            raise PydanticCustomError("start_order", "startBy: use a time after startAt")
+        return self
+
     def _refuse_members_of_other_kinds(self) -> None:
         for name in self.model_fields_set & _OF_KINDS.keys():
             kinds, why = _OF_KINDS[name]
@@ -218,76 +248,6 @@ class StartRequest(WireModel):
                 member = type(self).model_fields[name].alias
                 cure = "{member}: a value has its outcome when it is posted; leave it out"
                 raise PydanticCustomError("member_surplus", cure, {"member": member})
-
-
-def _rejection(members: dict[str, Any]) -> dict[str, Any]:
-    detail = members.get("detail")
-    if not isinstance(detail, str) or not detail.strip():
-        raise PydanticCustomError("detail", "say in its member `detail`, a text, why the event is rejected")
-    return members
-
-
-Rejection = Annotated[dict[str, Any], AfterValidator(_rejection)]
-
-
-class EventRequest(WireModel):
-    """`POST /{clientId}/events`: the result of an event, whether a handler has opened it yet or not."""
-
-    workflow_name: Name | None = Field(default=None, description="Of the run. Required without `parent`.")
-    idempotency_key: Key | None = Field(default=None, description="Of the run. Required without `parent`.")
-    parent: StepId | None = Field(
-        default=None, description="The step whose handler waits for the event, in place of the run."
-    )
-    name: Name = Field(
-        description="The `stepName` of the event; the second one of a name in the Python SDK is `name#2`."
-    )
-    result: Any = None
-    reject: Rejection | None = Field(
-        default=None,
-        description="Reject the event instead: an object whose `detail` says why; the handler gets all of "
-        "it as `response` of the problem `event-rejected`.",
-    )
-    heartbeat: bool = Field(
-        default=False,
-        description="Say that somebody is at work on the open event, in place of its result.",
-    )
-    next: bool = Field(
-        default=False,
-        description="Give the result to the first of `name`, `name#2`, `name#3` … that has none; the "
-        "answer tells its `name`.",
-    )
-    id: Key | None = Field(
-        default=None,
-        description="Of the message, with `next`: posted again, it is the same message.",
-    )
-
-    @model_validator(mode="after")
-    def _is_for_one_event_or_the_next(self) -> "EventRequest":
-        if self.id is not None and not self.next:
-            raise PydanticCustomError(
-                "id_surplus", "id: a message for the `next` event has one; leave it out"
-            )
-        if self.next and self.heartbeat:
-            raise PydanticCustomError("next_surplus", "next: a heartbeat is for one event; leave it out")
-        if self.next and _NUMBERED.search(self.name):
-            raise PydanticCustomError("number_surplus", "name: `next` finds the number; leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _has_one_address_and_one_result(self) -> "EventRequest":
-        for name in ("workflow_name", "idempotency_key"):
-            member, given = to_camel(name), getattr(self, name) is not None
-            if given and self.parent is not None:
-                cure = "{member}: leave it out, `parent` says whose event it is"
-                raise PydanticCustomError("address_surplus", cure, {"member": member})
-            if not given and self.parent is None:
-                cure = "{member}: required, of the run whose event it is; or give `parent`"
-                raise PydanticCustomError("address_missing", cure, {"member": member})
-        if self.reject is not None and "result" in self.model_fields_set:
-            raise PydanticCustomError("two_results", "reject: send it, or result, and not both")
-        if self.heartbeat and (self.reject is not None or "result" in self.model_fields_set):
-            raise PydanticCustomError("two_results", "heartbeat: send it, or a result, and not both")
-        return self
 
 
 class AnswerRequest(WireModel):
@@ -349,14 +309,6 @@ def read_message(model: type[Model], body: bytes, *, max_bytes: int = MESSAGE_MA
         return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _problem_of(error, model) from None
-
-
-def read_rejection(document: Any) -> dict[str, Any]:
-    """A body that rejects an event. Raises Problem 400."""
-    try:
-        return _rejection(document if isinstance(document, dict) else {})
-    except PydanticCustomError as error:
-        raise invalid("body", f"send a JSON object; {error.message()}") from None
 
 
 @cache

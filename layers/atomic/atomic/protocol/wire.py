@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -20,7 +20,29 @@ from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
 PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
+_MOMENT_MAX_CHARS: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(given: object) -> int:
+    """A moment of a request as milliseconds since the epoch."""
+    try:
+        if isinstance(given, str) and len(given) <= _MOMENT_MAX_CHARS:
+            return from_rfc3339(given)
+    except ValueError:
+        pass
+    cure = "use a time with its offset from UTC, such as 2026-11-23T07:38:00Z"
+    raise PydanticCustomError("moment", "{cure}", {"cure": cure})
+
+
+MOMENT_SCHEMA: Final = {"type": "string", "format": "date-time"}
+# RFC 3339 on the wire. None means that it is left out: what a client makes of an invalid date is refused.
+Moment = Annotated[int | None, BeforeValidator(moment), WithJsonSchema(MOMENT_SCHEMA)]
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """Leave the default out of a member's schema: null is no value of it."""
+    del schema["default"]
 
 
 class WireModel(BaseModel):

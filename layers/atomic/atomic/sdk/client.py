@@ -16,6 +16,7 @@ from atomic.protocol.documents import (
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
+from atomic.sdk._wire.client_actions import ActionsOfClient
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.in_process import CURRENT, driven
@@ -41,7 +42,7 @@ _CONNECT_S: Final = 5.0
 _CONNECTIONS_KEPT: Final = 160
 
 
-class Client(EventsOfClient):
+class Client(ActionsOfClient, EventsOfClient):
     """Starts and reads workflows, and acts on them. It blocks; threads may share it.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
@@ -90,6 +91,10 @@ class Client(EventsOfClient):
         - `retry`: how often a failed attempt is repeated, as a `Retry` or a number of retries (default: 25,
           with growing pauses of 1 s to 2 minutes).
         - `delay`: seconds, or a timedelta, before the first attempt (default 0).
+        - `start_at`: when to make the first attempt, as a datetime with a time zone, in place of `delay`
+          (default: at once, as for a time that is over).
+        - `start_by`: it fails unless its first attempt has begun by then: a datetime, or seconds or a
+          timedelta after its start (default: no limit).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
@@ -188,62 +193,6 @@ class Client(EventsOfClient):
         """
         query = filter_document(wanted)
         return self.run_flow(lists.list_dead_letters(self.client_id, query, limit, self.patience_s))
-
-    def cancel(self, run_id: str, *, graceful: bool = False, within: Seconds | None = None) -> RunSummary:
-        """Cancel a run and its live steps. A run that has ended stays as it is.
-
-        - `run_id`: the id of the run.
-        - `graceful`: whether its workflow is called once more, and told, to undo what it did (default: the
-          run ends at once).
-        - `within`: how long the workflow may take for that, in seconds or as a timedelta (default: 60; at
-          most a day). Then the rest is cancelled.
-
-        Returns the run as it is afterwards.
-
-        Raises `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
-        `UnavailableError`.
-        """
-        return self.run_flow(
-            api.cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
-        )
-
-    def cancel_step(self, step_id: str) -> StepOutcome:
-        """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
-
-        - `step_id`: the id of the step.
-
-        Returns the step as it is afterwards.
-
-        Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
-        or `UnavailableError`.
-        """
-        return self.run_flow(api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
-
-    def redrive(self, step_id: str) -> StepOutcome:
-        """Give a dead letter its full number of attempts again. Any other step stays as it is.
-
-        - `step_id`: the id of the failed step.
-
-        Returns the step as it is afterwards.
-
-        Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
-        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
-        """
-        return self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
-
-    def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
-        """Redrive every dead letter that fits. At least one filter is required.
-
-        - `workflow_name`: only this workflow name.
-        - `key_prefix`: idempotency keys that begin with it.
-        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
-
-        Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
-
-        Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
-        `UnavailableError`.
-        """
-        return self.run_flow(api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
 
     def start_token(
         self,

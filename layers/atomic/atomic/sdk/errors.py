@@ -4,6 +4,7 @@ AtomicError
 ├── NoAnswerError            no answer within the client's patience
 ├── NotFinishedError         the caller's own limit is over; the step goes on          (504, 202)
 ├── StepFailedError          the step failed                                          (424)
+│   ├── StartExpiredError    its first attempt had not begun by its `start_by`          (424)
 │   ├── EventTimeoutError    the event was not completed before its deadline           (424)
 │   │   └── HeartbeatMissedError  no heartbeat of the event came in time               (424)
 │   ├── EventRejectedError   somebody rejected the event                               (424)
@@ -33,13 +34,10 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from atomic.protocol import failures, problems
 from atomic.protocol.error_kinds import ErrorKind
-
-if TYPE_CHECKING:
-    from atomic.protocol.documents import StepDocument
 
 
 class AtomicError(Exception):
@@ -100,6 +98,12 @@ class StepFailedError(AtomicError):
         if self.response is None:
             self.response = {"detail": self.reason}
         self.finished_at: str | None = known.get("finishedAt")
+
+
+class StartExpiredError(StepFailedError):
+    """The step was not called: start it again with a new key, redrive it, or catch this and go on."""
+
+    code = "start-expired"
 
 
 class EventTimeoutError(StepFailedError):
@@ -359,6 +363,7 @@ class Suspended(BaseException):
 
 # The classes of errors by what failed.
 FAILURES: Final[dict[str, type[StepFailedError]]] = {
+    ErrorKind.START_EXPIRED: StartExpiredError,
     ErrorKind.EVENT_EXPIRED: EventTimeoutError,
     ErrorKind.HEARTBEAT_MISSED: HeartbeatMissedError,
     ErrorKind.EVENT_REJECTED: EventRejectedError,
@@ -367,29 +372,6 @@ FAILURES: Final[dict[str, type[StepFailedError]]] = {
     ErrorKind.CHILD_DIFFERS: RunDiffersError,
     ErrorKind.RUN_CYCLE: RunCycleError,
 }
-
-
-def check_success(step: "StepDocument") -> None:
-    """Raise StepFailedError for a step that has failed, and CancelledError for a cancelled one."""
-    if step.status == "failed":
-        raise FAILURES.get(step.error_kind or "", StepFailedError)(
-            f"The step failed at attempt {step.attempts}: {(step.error or '').rstrip('.')}.",
-            members={
-                "id": step.id,
-                "lastStatus": step.response_status,
-                "lastError": step.error,
-                "lastErrorKind": step.error_kind,
-                "lastErrorType": step.error_type,
-                "lastErrorExcerpt": step.error_excerpt,
-                "attempts": step.attempts,
-                "stepInvokeUrl": step.step_invoke_url,
-                "stepName": step.step_name,
-                "response": step.response,
-            },
-        )
-    if step.status == "cancelled":
-        is_alone = step.error_kind == ErrorKind.STEP_CANCELLED
-        raise (StepCancelledError if is_alone else CancelledError)("The step was cancelled.")
 
 
 def _reason(problem: Mapping[str, Any]) -> str:

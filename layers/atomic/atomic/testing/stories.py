@@ -156,7 +156,8 @@ class Stories(ABC):
         - `payload`: its input: JSON values, a model, a dataclass (default None).
         - `key`: its idempotency key (default: "1", "2" and so on).
         - `name`: its workflow name (default: the last part of the URL).
-        - The options of `Client.start`: `retry`, `delay`, `deadline`, `attempt_timeout`, `on_lost`.
+        - The options of `Client.start`: `retry`, `delay`, `start_at`, `start_by`, `deadline`,
+          `attempt_timeout`, `on_lost`.
 
         Returns the run as it is then.
 

@@ -18,7 +18,8 @@ from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import CountedLive, Counts, RunQuery
 from atomic.domain.blobs import Place
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
 
 if TYPE_CHECKING:

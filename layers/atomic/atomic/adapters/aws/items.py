@@ -11,7 +11,8 @@ from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.rows import Item
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import StoreUnavailable
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.outlines import StepOutline
+from atomic.domain.steps import Step
 from atomic.protocol import keys
 
 if TYPE_CHECKING:

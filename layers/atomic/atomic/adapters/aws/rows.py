@@ -6,8 +6,9 @@ from typing import Any, Final
 from atomic.adapters.aws import table
 from atomic.adapters.aws.packing import pack_record, pack_text, unpack_record, unpack_text
 from atomic.domain.blobs import Blob, Text, row_text
+from atomic.domain.outlines import StepOutline
 from atomic.domain.records import load_step, load_watches, progress_record, spec_record
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 

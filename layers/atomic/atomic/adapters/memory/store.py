@@ -11,7 +11,9 @@ from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery
 from atomic.application.round_robin import due_in_turns
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Blob, Place, as_stored
-from atomic.domain.steps import Step, StepOutline, last_recorded_ms, outline_of
+from atomic.domain.outlines import StepOutline, outline_of
+from atomic.domain.redating import last_recorded_ms
+from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
 

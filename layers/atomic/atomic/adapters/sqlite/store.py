@@ -34,8 +34,9 @@ from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, Sto
 from atomic.application.round_robin import due_in_turns, in_turns
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
+from atomic.domain.outlines import StepOutline
 from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
-from atomic.domain.steps import Step, StepOutline
+from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
 

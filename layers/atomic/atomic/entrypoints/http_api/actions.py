@@ -8,6 +8,7 @@ from atomic.application import queries
 from atomic.application.cancel import cancel_run, cancel_step
 from atomic.application.engine import Engine
 from atomic.application.graceful_cancel import cancel_gracefully
+from atomic.application.making_due import make_due
 from atomic.application.redaction import without_error_excerpt
 from atomic.application.redrive import redrive_step
 from atomic.domain.clients.client import Client, has_scope
@@ -15,11 +16,13 @@ from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
+from atomic.entrypoints.http_api.starts import within_a_year
 from atomic.entrypoints.http_api.views import json_response, run_view
 from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
 from atomic.protocol.cancels import CancelRequest
 from atomic.protocol.defaults import CANCEL_WITHIN_MS
+from atomic.protocol.start_times import DueRequest
 
 routes = Routes()
 
@@ -66,6 +69,31 @@ def _operation(
         answers=((200, answer, f"The {action.of} as it stands now."),),
         refusals=(*OF_BODIES, *refusals),
     )
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/steps/{stepId}/due",
+    replace(
+        _operation(
+            named("step", "due"),
+            "StepOutcome",
+            problems.NOT_RESCHEDULABLE,
+            details="Without a body now. A step that waits for no moment is refused: one that has ended, "
+            "that is running, or that waits for a result or for other steps; `stepStatus` tells.",
+        ),
+        request=DueRequest,
+        needs_body=False,
+    ),
+    scope="act",
+)
+async def post_due(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
+    """Make a step due now, or at another time."""
+    asked = await read(api, client, request, DueRequest)
+    if asked.at is not None:
+        within_a_year("at", asked.at, api.engine.clock.now_ms())
+    step = await queries.get_step(api.engine, client, step_id)
+    return await outcome_response(api, await make_due(api.engine, step, asked.at), client)
 
 
 @routes.add(

@@ -20,9 +20,9 @@ from atomic.entrypoints.http_api.views import NO_GUESSING, json_response, proble
 from atomic.protocol import problems
 from atomic.protocol.callbacks import Callback, callback_token, parse_callback_token
 from atomic.protocol.enums import Status
+from atomic.protocol.event_requests import read_rejection
 from atomic.protocol.headers import LOCATION
 from atomic.protocol.problems import Problem
-from atomic.protocol.requests import read_rejection
 from atomic.protocol.strict_json import parse_json
 
 routes = Routes()

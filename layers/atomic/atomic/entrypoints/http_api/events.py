@@ -19,7 +19,8 @@ from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
 from atomic.entrypoints.http_api.views import event_view, json_response
 from atomic.protocol import keys, problems
 from atomic.protocol.constants import RESPONSE_MAX_BYTES
-from atomic.protocol.requests import EventRequest, read_message, read_rejection
+from atomic.protocol.event_requests import EventRequest, read_rejection
+from atomic.protocol.requests import read_message
 from atomic.protocol.strict_json import (
     JsonRefused,
     JsonTooLong,

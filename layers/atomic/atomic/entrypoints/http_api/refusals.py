@@ -10,6 +10,7 @@ from atomic.application.refusals import (
     NotAnOpenEvent,
     NotFound,
     NotRedrivableStep,
+    NotReschedulable,
     RunCancelled,
     RunExists,
     StepCancelled,
@@ -19,9 +20,9 @@ from atomic.application.refusals import (
 )
 from atomic.domain.blobs import at_hand
 from atomic.domain.clients.client import Client
-from atomic.domain.links import DEPTH_MAX
+from atomic.domain.links import DEPTH_MAX, root_of
 from atomic.domain.steps import Step, StepSpec
-from atomic.protocol import problems
+from atomic.protocol import keys, problems
 from atomic.protocol.constants import SCHEDULES_MAX
 from atomic.protocol.differences import first_difference
 from atomic.protocol.enums import NotRedrivable, Status
@@ -36,6 +37,7 @@ Mapped = (
     | StepCancelled
     | IsRoot
     | NotRedrivableStep
+    | NotReschedulable
     | NotAnOpenEvent
     | TakesNoEvents
     | AttemptOver
@@ -83,6 +85,8 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
+        case NotReschedulable(step=step):
+            return _not_reschedulable(step)
         case AttemptOver(step=step, attempt=attempt):
             return _attempt_over(step, attempt)
         case NotAnOpenEvent(kind="event", status=Status() as status):
@@ -97,6 +101,27 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"workflowStatus": status.value})
         case _:
             assert_never(refusal)
+
+
+def _not_reschedulable(step: Step) -> Problem:
+    if step.is_settled:
+        detail = f"The step is {step.status} already; its outcome never changes."
+    elif step.spec.kind == "event":
+        detail = "The event waits for its result. Post it (POST …/steps/{stepId}/result)."
+    elif step.spec.kind == "run":
+        run_id = keys.run_of(root_of(step))
+        detail = f"The step waits for the run {run_id}, which it has started. Ask the same of that run."
+    elif step.status is Status.WAITING:
+        detail = "Its handler waits for other steps. Ask the same of one of these (`waitingFor`)."
+    else:
+        detail = "An attempt is under way. Ask again when it has ended."
+    members = {
+        "id": step.id,
+        "runId": step.spec.run_id,
+        "stepStatus": step.status.value,
+        "waitingFor": list(step.waiting_for),
+    }
+    return Problem(problems.NOT_RESCHEDULABLE, detail, members)
 
 
 def _attempt_over(step: Step, attempt: int) -> Problem:

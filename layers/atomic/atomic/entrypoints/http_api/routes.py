@@ -9,6 +9,7 @@ from atomic.entrypoints.http_api import (
     clients,
     events,
     meta,
+    probes,
     results,
     runs,
     schedules,
@@ -19,6 +20,7 @@ from atomic.entrypoints.http_api.api import Table, answer
 
 ROUTES: Final = (
     *starts.routes,
+    *probes.routes,
     *steps.routes,
     *events.routes,
     *callbacks.routes,

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 from atomic.application.blobs import with_payload, with_response
 from atomic.application.child_runs import begin_run
-from atomic.application.probe import probe
+from atomic.application.engine import Settings
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import StartResult, start
 from atomic.domain.blobs import Blob
@@ -18,7 +19,6 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.api import (
     Api,
     attempt_of,
-    charge_start,
     check_url,
     in_turn,
     rate_headers,
@@ -34,11 +34,10 @@ from atomic.entrypoints.http_api.views import (
     failure_members,
     json_response,
     outcome_view,
-    probe_view,
     problem_response,
 )
 from atomic.protocol import headers, keys, problems
-from atomic.protocol.constants import PAYLOAD_MAX_BYTES
+from atomic.protocol.constants import DURATION_MAX_MS, PAYLOAD_MAX_BYTES
 from atomic.protocol.enums import Status
 from atomic.protocol.headers import Preferences
 from atomic.protocol.problems import Problem
@@ -50,6 +49,7 @@ from atomic.protocol.wire import RetryOptions, to_rfc3339
 routes = Routes()
 
 _RETRY_AFTER_MAX_S = 60
+_DAY_MS: Final = 24 * 3_600_000
 _STEP_CANCELLED = (
     "The step was cancelled, and its run goes on: go on without it, or post the work under another "
     "idempotencyKey or stepName."
@@ -98,7 +98,7 @@ _START: Final = Operation(
 @routes.add("POST", "/{clientId}", _START, scope="start", by_token=True)
 async def post_start(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Create or attach, wait, answer."""
-    return await _post(api, request, client, _read_start)
+    return await _post(api, request, client, read_start)
 
 
 @routes.add(
@@ -160,40 +160,6 @@ async def _post(
     return _answer(started, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
 
 
-@routes.add(
-    "POST",
-    "/{clientId}/probe",
-    Operation(
-        id="probe",
-        summary="Call an endpoint once, with no step",
-        description="Makes the call that the first attempt of this start would make, signed in the same "
-        "way. It is not recorded or retried, lasts 20 s at most, and counts as a start for the client's "
-        "rate.",
-        request=StartRequest,
-        answers=((200, "ProbeResult", "The result of the call."),),
-        refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_REQUESTS),
-    ),
-    scope="start",
-)
-async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
-    """Call the endpoint of a start once and record nothing. It counts as a start for the client's rate.
-
-    `atomic doctor` uses it to check whether Atomic reaches an endpoint, and what the endpoint answers.
-    """
-    _, spec = await in_turn(api, client, request, lambda: _read_start(api, request, client))
-    if spec.kind != "http":
-        raise problems.invalid("kind", "only an endpoint can be called: leave it out, give stepInvokeUrl")
-    await charge_start(api, client)
-    probed = await probe(api.engine, client, spec)
-    if probed is None:
-        raise Problem(
-            problems.TOO_MANY_REQUESTS,
-            "Too many attempts of this client are under way to this destination; try again.",
-            headers={headers.RETRY_AFTER: "1"},
-        )
-    return json_response(200, probe_view(probed))
-
-
 def _answer(
     started: StartResult,
     members: dict[str, str],
@@ -228,7 +194,8 @@ def _failure(step: Step) -> tuple[problems.ProblemType, str]:
     """The problem of a step that has failed, and its detail."""
     sentence = (sentence_of(step.error) or "").rstrip(".")
     if step.is_dead_letter:
-        return problems.STEP_FAILED, f"The step failed at attempt {step.attempt_count}: {sentence}."
+        when = f"at attempt {step.attempt_count}" if step.attempt_count else "before its first attempt"
+        return problems.STEP_FAILED, f"The step failed {when}: {sentence}."
     sentence = f"{sentence[:1].upper()}{sentence[1:]}."
     if step.spec.kind == "run":
         kind, cure = problem_of_link(step)
@@ -265,7 +232,7 @@ def _problem(
     return problem_response(Problem(kind, detail, members, extra))
 
 
-def _read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
+def read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
     """The request's body, and the step that it asks for. Raises Problem."""
     message = read_message(StartRequest, request.body)
     spec = step_spec(api, request, client, message)
@@ -274,7 +241,7 @@ def _read_start(api: Api, request: ApiRequest, client: Client) -> tuple[StartReq
 
 def _read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequest, StepSpec]:
     """The same for a post of a handler. It names the step whose handler this is. Raises Problem."""
-    message, spec = _read_start(api, request, client)
+    message, spec = read_start(api, request, client)
     if message.parent is None and message.continues is None:
         raise problems.invalid(
             "parent",
@@ -316,9 +283,9 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         parent=message.parent,
         payload=payload,
         fingerprint=fingerprint(payload),
-        retry=_DEFAULT_POLICY if message.retry is _DEFAULT_RETRY else retry_policy(message.retry),
+        retry=_policy_of(message),
         delay_ms=message.delay,
-        attempt_timeout_ms=_attempt_timeout_ms(api, message),
+        attempt_timeout_ms=_attempt_timeout_ms(api.engine.settings, message),
         deadline_ms=message.deadline,
         heartbeat_ms=message.heartbeat,
         fails_if_lost=message.on_lost == "fail",
@@ -328,17 +295,56 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,
+        **_start_times(api, message),
         **({} if message.run is None else of_link(message, message.run)),
     )
 
 
-def _attempt_timeout_ms(api: Api, message: StartRequest) -> int:
-    settings = api.engine.settings
+def _attempt_timeout_ms(settings: Settings, message: StartRequest) -> int:
+    """The time of one attempt. Raises Problem 400 when this server does not allow so much."""
     timeout_ms = message.attempt_timeout or settings.attempt_timeout_default_ms
     if timeout_ms > settings.attempt_timeout_max_ms:
         most = settings.attempt_timeout_max_ms
         raise problems.invalid("attemptTimeout", f"use at most {most} (milliseconds)")
     return timeout_ms
+
+
+def _start_times(api: Api, message: StartRequest) -> dict[str, Any]:
+    """When the step starts, and by when it has to. Raises Problem 400 for times that are too far away."""
+    times: dict[str, Any] = {}
+    if message.start_at is not None:
+        now_ms = api.engine.clock.now_ms()
+        times["start_at_ms"] = within_a_year("startAt", message.start_at, now_ms)
+    if message.start_by is not None:
+        now_ms = api.engine.clock.now_ms()
+        by_ms, starts_ms = message.start_by, message.start_at
+        if starts_ms is None:
+            starts_ms = now_ms + message.delay
+        if isinstance(by_ms, timedelta):
+            by_ms = starts_ms + by_ms // timedelta(milliseconds=1)
+        # A step that starts in a year may take some more time to begin.
+        times["start_by_ms"] = within_a_year("startBy", by_ms, max(starts_ms, now_ms))
+    return times
+
+
+def within_a_year(member: str, at_ms: int, now_ms: int) -> int:
+    """A moment that is as near as durations have to be. Raises Problem 400 for another one."""
+    if at_ms > now_ms + DURATION_MAX_MS:
+        raise problems.invalid(member, f"use a time within {DURATION_MAX_MS // _DAY_MS} days")
+    return at_ms
+
+
+def _policy_of(message: StartRequest) -> RetryPolicy:
+    """The policy of a start. Nearly every start has the default one."""
+    return _DEFAULT_POLICY if message.retry is _DEFAULT_RETRY else retry_policy(message.retry)
+
+
+def retry_policy(retry: RetryOptions) -> RetryPolicy:
+    """The policy that is in force for these options."""
+    return RetryPolicy(
+        count=retry.count, back_off_ms=retry.back_off, strategy=retry.strategy, factor=retry.factor,
+        max_back_off_ms=retry.max_back_off_ms, jitter=retry.jitter, on=retry.on, never=retry.never,
+    )  # fmt: skip
 
 
 def _payload(message: StartRequest) -> bytes:
@@ -366,14 +372,6 @@ def _idempotency_key(request: ApiRequest, message: StartRequest) -> str:
     return key
 
 
-def retry_policy(retry: RetryOptions) -> RetryPolicy:
-    """The policy that is in force for these options."""
-    return RetryPolicy(
-        count=retry.count, back_off_ms=retry.back_off, strategy=retry.strategy, factor=retry.factor,
-        max_back_off_ms=retry.max_back_off_ms, jitter=retry.jitter, on=retry.on, never=retry.never,
-    )  # fmt: skip
-
-
 def _asked_wait_ms(message: StartRequest, preferences: Preferences) -> int | None:
     """How long the caller asks to wait; None when it does not say."""
     if preferences.respond_async and preferences.wait_ms is None:
@@ -386,6 +384,6 @@ def _asked_wait_ms(message: StartRequest, preferences: Preferences) -> int | Non
     return min(asked) if preferences.respond_async else max(1, min(asked))
 
 
-# Nearly every start has these options; pydantic gives each message the same object.
+# Pydantic gives each message without options the same object.
 _DEFAULT_RETRY: Final = StartRequest.model_fields["retry"].default
 _DEFAULT_POLICY: Final = retry_policy(_DEFAULT_RETRY)

@@ -61,6 +61,8 @@ def step_view(step: Step) -> dict[str, Any]:
         "endpointKey": spec.endpoint_key if spec.kind == "http" else None,
         **_payload(spec.payload),
         "delay": spec.delay_ms,
+        "startAt": _moment(spec.start_at_ms),
+        "startBy": _moment(spec.start_by_ms),
         "deadline": step.deadline_ms,
         "deadlineAt": _moment(step.deadline_at_ms),
         "heartbeat": step.heartbeat_ms,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, NamedTuple, TypedDict
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -22,6 +23,8 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import LIVE, OnLost
 from atomic.sdk._wire.in_process import clock
+from atomic.sdk._wire.moments import moment, start_times
+from atomic.sdk._wire.outcomes import check_success
 from atomic.sdk._wire.repeats import REFUSED_S, between_waits_s, exchange
 from atomic.sdk._wire.transport import (
     Flow,
@@ -39,7 +42,6 @@ from atomic.sdk.errors import (
     NotFinishedError,
     StepFailedError,
     UnavailableError,
-    check_success,
 )
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
@@ -53,12 +55,15 @@ Key = str | int | UUID
 class StepOptions(TypedDict, total=False):
     """Options of a step. Durations are seconds or timedeltas.
 
-    `retry` is a Retry, or the number of retries; `delay` the time before the first attempt; `deadline` the
+    `retry` is a Retry, or the number of retries; `delay` the time before the first attempt, or `start_at`
+    its moment; `start_by` by when it has to begin, as a moment or as a time after its start; `deadline` the
     total time of the step; `attempt_timeout` the time of one HTTP attempt; `on_lost` "repeat" or "fail".
     """
 
     retry: Retry | int
     delay: Seconds
+    start_at: datetime
+    start_by: datetime | Seconds
     deadline: Seconds
     attempt_timeout: Seconds
     on_lost: OnLost
@@ -111,8 +116,7 @@ def start_document(
     }
     if "retry" in options:
         document["retry"] = retry_document(options["retry"])
-    if "delay" in options:
-        document["delay"] = milliseconds("delay", options["delay"])
+    document |= start_times(options)
     if "deadline" in options:
         document["deadline"] = milliseconds("deadline", options["deadline"])
     if "attempt_timeout" in options:
@@ -320,6 +324,12 @@ def act_on_step(
     """
     request = post_of(f"/{quote(client_id)}/steps/{quote(step_id)}/{name}", document, given)
     return document_of(StepOutcome, (yield from exchange(replace(request, pause_s=pause_s), patience_s)))
+
+
+def due(client_id: str, step_id: str, at: datetime | None, patience_s: float) -> Flow[StepOutcome]:
+    """Make a step due at a moment (None: now)."""
+    document = {} if at is None else {"at": moment("at", at)}
+    return (yield from act_on_step(client_id, "due", step_id, patience_s, document=document))
 
 
 def start_token(

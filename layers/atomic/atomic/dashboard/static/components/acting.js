@@ -8,8 +8,10 @@ import { Button } from "./widgets.js";
 
 export const REDRIVE = ACTIONS.find(({ name }) => name === "redrive");
 
-const fits = ({ states }, step) => (states ? states.includes(step.status) : isLive(step));
-const labelOf = ({ name, of, roots }) => (roots ? capital(name) : `${capital(name)} ${of}`);
+const fits = ({ states, kinds }, step) =>
+  kinds.includes(step.kind) && (states ? states.includes(step.status) : isLive(step));
+const labelOf = ({ name, of, roots, label }) =>
+  label || (roots ? capital(name) : `${capital(name)} ${of}`);
 
 /** The buttons for a run: of its own actions, and of those on steps that its root takes as well. */
 export function RunActions({ run: { root, steps }, actions }) {
@@ -43,10 +45,10 @@ function Act({ action, step, actions }) {
 
 /** Ask, then do the action to a step, or to its run. */
 export function ask(action, step, actions) {
-  const { name, of, effect, done } = action;
+  const { name, of, effect, done, label } = action;
   const isFinal = SETTLED.includes(done);
   actions.ask({
-    title: `${capital(name)} this ${of}?`,
+    title: label ? `${label}?` : `${capital(name)} this ${of}?`,
     text: isFinal ? [...effect, "This cannot be undone."] : effect,
     verb: labelOf(action),
     danger: isFinal,

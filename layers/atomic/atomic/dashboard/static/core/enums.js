@@ -45,7 +45,36 @@ export const ACTIONS = [
       "failed"
     ],
     "roots": true,
-    "needsRun": true
+    "needsRun": true,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": ""
+  },
+  {
+    "name": "due",
+    "of": "step",
+    "summary": "Make a step due now, or at another time: retry now, skip a sleep, reschedule",
+    "effect": [
+      "When it is due, its next attempt is made; a timer is done.",
+      "No attempt or retry is used up, and its limits stay: its deadline, and those of its client."
+    ],
+    "done": "due",
+    "states": [
+      "pending",
+      "retrying"
+    ],
+    "roots": true,
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer"
+    ],
+    "label": "Make due now"
   },
   {
     "name": "cancel",
@@ -57,7 +86,15 @@ export const ACTIONS = [
     "done": "cancelled",
     "states": null,
     "roots": false,
-    "needsRun": false
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": ""
   },
   {
     "name": "cancel",
@@ -70,6 +107,14 @@ export const ACTIONS = [
     "done": "cancelled",
     "states": null,
     "roots": false,
-    "needsRun": false
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": ""
   }
 ];

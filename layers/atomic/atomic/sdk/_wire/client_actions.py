@@ -1,0 +1,172 @@
+"""The methods of both clients that act on runs and steps."""
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import TypeVar, Unpack
+
+from atomic.protocol.documents import RunSummary, StepOutcome
+from atomic.sdk._wire import api
+from atomic.sdk._wire.base_client import BaseClient
+from atomic.sdk._wire.lists import RunFilter, filter_document
+from atomic.sdk._wire.transport import Flow
+from atomic.sdk.retry import Seconds
+
+T = TypeVar("T")
+
+
+class ActionsOfClient(BaseClient, ABC):
+    """The methods of `Client` that act on runs and steps: `cancel`, `redrive`, `due` and others."""
+
+    def cancel(self, run_id: str, *, graceful: bool = False, within: Seconds | None = None) -> RunSummary:
+        """Cancel a run and its live steps. A run that has ended stays as it is.
+
+        - `run_id`: the id of the run.
+        - `graceful`: whether its workflow is called once more, and told, to undo what it did (default: the
+          run ends at once).
+        - `within`: how long the workflow may take for that, in seconds or as a timedelta (default: 60; at
+          most a day). Then the rest is cancelled.
+
+        Returns the run as it is afterwards.
+
+        Raises `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        return self.run_flow(
+            api.cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
+        )
+
+    def cancel_step(self, step_id: str) -> StepOutcome:
+        """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
+
+        - `step_id`: the id of the step.
+
+        Returns the step as it is afterwards.
+
+        Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
+        or `UnavailableError`.
+        """
+        return self.run_flow(api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
+
+    def due(self, step_id: str, *, at: datetime | None = None) -> StepOutcome:
+        """Make a step that waits for a moment due: retry it now, end a sleep, start it at another time.
+
+        - `step_id`: the id of the step. The id of a run's root step means its first or next attempt.
+        - `at`: when it is due, as a datetime with a time zone (default: now). It is due no later than its
+          deadline.
+
+        Returns the step as it is afterwards. No attempt or retry is used up.
+
+        Raises `RefusedError` (`not-reschedulable`) for a step that waits for no moment: it has ended, an
+        attempt is under way, or it waits for others; `InvalidRequestError`, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(api.due(self.client_id, step_id, at, self.patience_s))
+
+    def redrive(self, step_id: str) -> StepOutcome:
+        """Give a dead letter its full number of attempts again. Any other step stays as it is.
+
+        - `step_id`: the id of the failed step.
+
+        Returns the step as it is afterwards.
+
+        Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
+
+    def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
+        """Redrive every dead letter that fits. At least one filter is required.
+
+        - `workflow_name`: only this workflow name.
+        - `key_prefix`: idempotency keys that begin with it.
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+
+        Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
+
+        Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        return self.run_flow(api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
+
+    @abstractmethod
+    def run_flow(self, flow: Flow[T]) -> T: ...
+
+
+class ActionsOfAsyncClient(BaseClient, ABC):
+    """The same methods of `AsyncClient`."""
+
+    async def cancel(
+        self, run_id: str, *, graceful: bool = False, within: Seconds | None = None
+    ) -> RunSummary:
+        """Cancel a run and its live steps. A run that has ended stays as it is.
+
+        - `run_id`: the id of the run.
+        - `graceful`: whether its workflow is called once more, and told, to undo what it did (default: the
+          run ends at once).
+        - `within`: how long the workflow may take for that, in seconds or as a timedelta (default: 60; at
+          most a day). Then the rest is cancelled.
+
+        Returns the run as it is afterwards.
+
+        Raises `InvalidRequestError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        flow = api.cancel_run(self.client_id, run_id, self.patience_s, graceful=graceful, within=within)
+        return await self.run_flow(flow)
+
+    async def cancel_step(self, step_id: str) -> StepOutcome:
+        """Cancel one step and the live steps below it; its run goes on. An ended step stays as it is.
+
+        - `step_id`: the id of the step.
+
+        Returns the step as it is afterwards.
+
+        Raises `RefusedError` for the root of a run, `NotFoundError`, `UnauthorizedError`, `NoAnswerError`
+        or `UnavailableError`.
+        """
+        return await self.run_flow(api.act_on_step(self.client_id, "cancel", step_id, self.patience_s))
+
+    async def due(self, step_id: str, *, at: datetime | None = None) -> StepOutcome:
+        """Make a step that waits for a moment due: retry it now, end a sleep, start it at another time.
+
+        - `step_id`: the id of the step. The id of a run's root step means its first or next attempt.
+        - `at`: when it is due, as a datetime with a time zone (default: now). It is due no later than its
+          deadline.
+
+        Returns the step as it is afterwards. No attempt or retry is used up.
+
+        Raises `RefusedError` (`not-reschedulable`) for a step that waits for no moment: it has ended, an
+        attempt is under way, or it waits for others; `InvalidRequestError`, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(api.due(self.client_id, step_id, at, self.patience_s))
+
+    async def redrive(self, step_id: str) -> StepOutcome:
+        """Give a dead letter its full number of attempts again. Any other step stays as it is.
+
+        - `step_id`: the id of the failed step.
+
+        Returns the step as it is afterwards.
+
+        Raises `NotRedrivableError` when no handler needs the step any more, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
+
+    async def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
+        """Redrive every dead letter that fits. At least one filter is required.
+
+        - `workflow_name`: only this workflow name.
+        - `key_prefix`: idempotency keys that begin with it.
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+
+        Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
+
+        Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        flow = api.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
+        return await self.run_flow(flow)
+
+    @abstractmethod
+    async def run_flow(self, flow: Flow[T]) -> T: ...

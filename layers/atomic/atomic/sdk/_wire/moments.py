@@ -1,0 +1,34 @@
+"""Moments as the API takes them, and the times of a start."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from atomic.protocol.wire import to_rfc3339
+from atomic.sdk.errors import InvalidRequestError
+from atomic.sdk.retry import milliseconds
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(name: str, at: object) -> str:
+    """An aware datetime as text. Raises InvalidRequestError with `name` for anything else."""
+    if not isinstance(at, datetime) or at.utcoffset() is None:
+        raise InvalidRequestError(
+            f"{name}: use a datetime with a time zone, as datetime.now(UTC), not {at!r}."
+        )
+    return to_rfc3339((at - _EPOCH) // timedelta(milliseconds=1))
+
+
+def start_times(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a start that say when it begins."""
+    members: dict[str, Any] = {}
+    if "delay" in options:
+        members["delay"] = milliseconds("delay", options["delay"])
+    if "start_at" in options:
+        members["startAt"] = moment("start_at", options["start_at"])
+    if "start_by" in options:
+        by = options["start_by"]
+        is_moment = isinstance(by, datetime)
+        members["startBy"] = moment("start_by", by) if is_moment else milliseconds("start_by", by)
+    return members
