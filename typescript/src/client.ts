@@ -40,6 +40,10 @@ export interface StepOptions {
   readonly retry?: RetryPolicy | number;
   /** Before the first attempt. */
   readonly delay?: Duration;
+  /** When the first attempt begins, in place of `delay`; a time that is over means at once. */
+  readonly startAt?: Date;
+  /** It fails unless its first attempt has begun by then, or within this time after its start. */
+  readonly startBy?: Date | Duration;
   /** The total time of the step. */
   readonly deadline?: Duration;
   /** The time of one HTTP attempt (default 20 s). */
@@ -209,14 +213,18 @@ export class Atomic {
    * more and may undo what it did, for at most `within` (default 60 s).
    */
   cancel(runId: string, options: { graceful?: boolean; within?: Duration } = {}): Promise<RunSummary> {
-    const within = options.within === undefined ? {} : { within: milliseconds("within", options.within) };
-    const mode = options.graceful === true ? { mode: "graceful" } : {};
-    return this.#act("runs", runId, "cancel", JSON.stringify({ ...mode, ...within }));
+    const mode = options.graceful === true ? "graceful" : undefined;
+    return this.#act("runs", runId, "cancel", JSON.stringify({ mode, ...timesOf(options, ["within"]) }));
   }
 
   /** Cancel one step and the live steps below it; its run goes on. */
   cancelStep(stepId: string): Promise<StepOutcome> {
     return this.#act("steps", stepId, "cancel");
+  }
+
+  /** Make a step that waits for a moment due now, or `at` one: retry it, end a sleep, start it at another time. */
+  due(stepId: string, options: { at?: Date } = {}): Promise<StepOutcome> {
+    return this.#act("steps", stepId, "due", JSON.stringify(options));
   }
 
   /** Give a dead letter its full number of attempts again. Any other step stays as it is. */
@@ -309,34 +317,31 @@ function startMembers(workflow: WorkflowReference, options: StartOptions): strin
   return JSON.stringify(document).slice(1, -1);
 }
 
-/** The options of a step as the API takes them, in milliseconds. */
+/** The options of a step as the API takes them, in milliseconds. JSON leaves out what is not given. */
 export function stepMembers(options: StepOptions): Record<string, unknown> {
-  const members: Record<string, unknown> = {};
-  for (const name of ["delay", "deadline", "attemptTimeout"] as const) {
-    const duration = options[name];
-    if (duration !== undefined) {
-      members[name] = milliseconds(name, duration);
-    }
-  }
-  if (options.onLost !== undefined) {
-    members.onLost = options.onLost;
-  }
-  if (options.retry !== undefined) {
-    members.retry = retryMembers(options.retry);
-  }
-  return members;
+  const { retry, onLost } = options;
+  return {
+    ...timesOf(options, ["delay", "startAt", "startBy", "deadline", "attemptTimeout"]),
+    onLost,
+    retry:
+      typeof retry === "number"
+        ? { count: retry }
+        : retry && { ...retry, ...timesOf(retry, ["backOff", "maxBackOff"], "retry.") },
+  };
 }
 
-function retryMembers(retry: RetryPolicy | number): Record<string, unknown> {
-  if (typeof retry === "number") {
-    return { count: retry };
+/** Those of the options that are times: moments as they are, and durations in milliseconds. */
+function timesOf<Name extends string>(
+  options: { readonly [Each in Name]?: Date | Duration },
+  names: readonly Name[],
+  where = "",
+): Record<string, unknown> {
+  const times: Record<string, unknown> = {};
+  for (const name of names) {
+    const given = options[name];
+    times[name] = given === undefined || given instanceof Date ? given : milliseconds(where + name, given);
   }
-  const { backOff, maxBackOff, ...rest } = retry;
-  return {
-    ...rest,
-    ...(backOff === undefined ? {} : { backOff: milliseconds("retry.backOff", backOff) }),
-    ...(maxBackOff === undefined ? {} : { maxBackOff: milliseconds("retry.maxBackOff", maxBackOff) }),
-  };
+  return times;
 }
 
 /** The members of a request that say which event it is. */

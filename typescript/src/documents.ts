@@ -50,6 +50,8 @@ export interface AttemptRecord {
 export interface StepDocument<Response = unknown> extends StepOutcome<Response> {
   readonly payload: unknown;
   readonly delay: number;
+  readonly startAt: string | null;
+  readonly startBy: string | null;
   readonly deadlineAt: string | null;
   readonly attemptTimeout: number;
   readonly retriesUsed: number;

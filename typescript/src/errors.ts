@@ -4,8 +4,8 @@
  * AtomicError
  * ├── NoAnswerError         no answer within the client's patience
  * ├── NotFinishedError      the caller's own limit is over; the step goes on
- * ├── StepFailedError       the step failed: `step-failed`, `event-expired`, `heartbeat-missed`, `event-rejected`,
- * │                         `run-failed`, `run-differs`, `run-cycle`
+ * ├── StepFailedError       the step failed: `step-failed`, `start-expired`, `event-expired`, `heartbeat-missed`,
+ * │                         `event-rejected`, `run-failed`, `run-differs`, `run-cycle`
  * ├── CancelledError        `cancelled`, `step-cancelled`, `run-cancelled`
  * ├── ConditionNotMetError  `ctx.until` has no attempt or no time left
  * ├── SagaFailedError       what a saga called is undone
@@ -147,7 +147,7 @@ export class RefusedError extends AtomicError {
 }
 
 const URI = "urn:atomic:problem:";
-const OF_ITS_OWN = /^(event-(expired|rejected)|heartbeat-missed|run-(failed|differs|cycle))$/;
+const OF_ITS_OWN = /^((event|start)-expired|event-rejected|heartbeat-missed|run-(failed|differs|cycle))$/;
 
 /** The code of a failure: that of its kind of error (docs/errors.md), if that has one. */
 function codeOf(kind: unknown, otherwise: string): string {

@@ -59,6 +59,7 @@ interface Posted {
   readonly run?: { readonly workflowName: string; readonly idempotencyKey: string };
   readonly detached?: boolean;
   readonly delay?: number;
+  readonly startAt?: string;
   readonly deadline?: number;
   readonly heartbeat?: number;
   readonly payload?: unknown;
@@ -209,7 +210,7 @@ export class MockSteps {
     } else if (kind === undefined || kind === "run") {
       this.#answerTo(posted, name ?? "");
     }
-    const dueMs = this.#nowMs + (posted.delay ?? 0);
+    const dueMs = this.#startMs(posted);
     const step: Step = { id, posted, name: name ?? "", fingerprint, atMs: this.#nowMs, dueMs, status: "waiting" };
     const event = nameOfEvent(posted);
     if (kind === "event") {
@@ -226,6 +227,10 @@ export class MockSteps {
       }
     }
     throw new MockError(`The workflow calls '${name}', and the test has no answer: give it in \`steps\`.`);
+  }
+
+  #startMs({ delay = 0, startAt }: Posted): number {
+    return startAt === undefined ? this.#nowMs + delay : Math.max(this.#nowMs, Date.parse(startAt));
   }
 
   /** When an event ends: when it is sent, or at its limit. */

@@ -164,6 +164,36 @@ describe("runs", () => {
 });
 
 describe("acts", () => {
+  it("starts a run at a time, and makes it due at another or now", async () => {
+    const reference = workflow(echo);
+    const later = new Date(Date.now() + 3_600_000);
+    const started = await atomic.start(reference, 1, { key: randomUUID(), timeout: 0, startAt: later });
+    expect(started).toMatchObject({ status: "pending", dueAt: later.toISOString() });
+    expect(await atomic.step(started.id)).toMatchObject({ startAt: later.toISOString(), startBy: null });
+    const tomorrow = new Date(Date.now() + 86_400_000);
+    expect(await atomic.due(started.id, { at: tomorrow })).toMatchObject({ dueAt: tomorrow.toISOString() });
+    await atomic.due(started.id);
+    expect((await atomic.wait(started.id)).response).toEqual({ echo: 1 });
+    const error = (await errorOf(atomic.due(started.id))) as RefusedError;
+    expect(error).toMatchObject({ code: "not-reschedulable", problem: { stepStatus: "succeeded" } });
+    for (const wrong of [{ startAt: new Date(Number.NaN) }, { startBy: new Date(Number.NaN) }]) {
+      const refused = await errorOf(atomic.start(reference, 1, { key: randomUUID(), ...wrong }));
+      expect(refused.code).toBe("invalid-request");
+    }
+    expect((await errorOf(atomic.due(started.id, { at: new Date(Number.NaN) }))).code).toBe("invalid-request");
+  });
+
+  it("does not call a run that has not begun in time", async () => {
+    const reference = workflow(() => expect.unreachable("it was called"));
+    for (const late of [{ startBy: new Date(0) }, { startAt: new Date(0), startBy: "1m" }] as const) {
+      const error = await errorOf(atomic.start(reference, 1, { key: randomUUID(), ...late }));
+      expect(error).toBeInstanceOf(StepFailedError);
+      expect(error).toMatchObject({ code: "start-expired", failure: { attempts: 0 } });
+      const again = await errorOf(atomic.wait((error as StepFailedError).failure.id));
+      expect(again.code).toBe("start-expired");
+    }
+  });
+
   it("cancels a run and a step, and redrives a dead letter", async () => {
     const open = workflow(() => undefined);
     const started = await atomic.start(open, 1, { key: randomUUID(), timeout: 0 });

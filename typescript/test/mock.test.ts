@@ -48,6 +48,17 @@ describe("mockRun", () => {
     expect(run.now).toEqual(new Date("2026-01-04T00:00:00Z"));
   });
 
+  it("starts steps at their times", async () => {
+    const timed = app.workflow("timed", async (ctx) => {
+      await ctx.step("double", 1, { startAt: new Date("2026-01-03T00:00:00Z") });
+      // It is over.
+      await ctx.step("double", 2, { startAt: new Date("2026-01-02T00:00:00Z"), key: "2" });
+      return ctx.now();
+    });
+    const run = await mockRun(timed, { payload: null, steps: { double: 2 }, now: NOW });
+    expect(run.result).toBe("2026-01-03T00:00:00.000Z");
+  });
+
   it("replays at each step, unless it is told not to", async () => {
     const attempts = async (alwaysReplay: boolean): Promise<number> =>
       (await mockRun(create, { payload: "ada", steps, alwaysReplay })).attempts;
