@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from atomic.adapters.memory.flow import MemoryFlowStore
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.backend import SharedCounts
 from atomic.application.client_admin import ClientStore
@@ -43,6 +44,7 @@ class MemoryBackend:
 
     shared: SharedCounts | None
     steps: MemoryStepStore = field(default_factory=FarStore)
+    flow: MemoryFlowStore = field(default_factory=MemoryFlowStore)
 
     def registry(
         self, *, pepper: bytes, now_ms: Callable[[], int]

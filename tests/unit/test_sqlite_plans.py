@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import pytest
 
-from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite import flow, queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import RunQuery
@@ -123,3 +123,21 @@ def test_purge_walks_what_expires(connection: apsw.Connection) -> None:
     assert {"SEARCH steps USING INDEX expiry (expires_at_ms<?)", root} < found
     found = plan(connection, queries.DELETE_FORGOTTEN, {"now_ms": 1, "id": "i"})
     assert {"SEARCH steps USING INDEX sqlite_autoindex_steps_1 (id=?)", root} < found
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("_NEXT_WAITING", ("acme", "k")),
+        ("_COUNT_SLOTS", ("acme", "k")),
+        ("_LEASED", (1_000, 10)),
+        ("_ONE", ("acme", "k")),
+        ("_PAGE", ("acme", "k", 10)),
+        ("_IDLE", (1_000, 10)),
+    ],
+)
+def test_flow_control_neither_scans_nor_sorts(
+    connection: apsw.Connection, name: str, values: tuple[Any, ...]
+) -> None:
+    for step in plan(connection, getattr(flow, name), values):
+        assert not step.startswith(("SCAN", "USE TEMP B-TREE")), step

@@ -19,6 +19,7 @@ from atomic.domain.events import (
     Deferred,
     Ended,
     HeartbeatPosted,
+    InLine,
     LimitsGiven,
     LinkDue,
     LinkEnded,
@@ -27,6 +28,7 @@ from atomic.domain.events import (
     NotAdmitted,
     Opened,
     OwnerLost,
+    Paced,
     Rechecked,
     Redriven,
     Rescheduled,
@@ -37,9 +39,11 @@ from atomic.domain.events import (
     WatchAdded,
     Woken,
 )
+from atomic.domain.flow import FlowEntry
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.outcomes import timed_out as is_timed_out
 from atomic.domain.retry import RetryPolicy
+from atomic.domain.slots import keeps_slot
 from atomic.domain.steps import ATTEMPTS_KEPT, LEASE_MARGIN_MS, Step, Watch, attempt_timeout_ms
 from atomic.domain.transitions import CONSECUTIVE_LOST_MAX, Effects, begin, effects_of, transition
 from atomic.protocol import keys
@@ -115,6 +119,8 @@ STATES: dict[str, Callable[[], Step]] = {
 EVENTS: dict[str, events.Event] = {
     "Claimed": Claimed("n2"),
     "NotAdmitted": NotAdmitted(LATER + HOUR),
+    "InLine": InLine("openai", 7),
+    "Paced": Paced(LATER + HOUR),
     "Deferred": Deferred("n1", NO_ROOM, LATER + HOUR),
     "Told": ToldUnfinished(OTHER, NOW),
     "Succeeded": Ended(nonce="n1", outcome=SUCCEEDED, jitter=0.5),
@@ -157,6 +163,8 @@ TABLE = """
             delayed   due       running   lost      later     retrying  waiting   succeeded failed    cancelled
 Claimed     =         running   =         running   =         =         =         =         =         =
 NotAdmitted =         ~         =         ~         =         =         =         =         =         =
+InLine      =         ~         =         ~         =         =         =         =         =         =
+Paced       =         ~         =         ~         =         =         =         =         =         =
 Deferred    =         =         pending   pending   pending   =         =         =         =         =
 Told        =         =         ~         ~         ~         =         =         =         =         =
 Succeeded   =         =         succeeded succeeded succeeded =         =         =         =         =
@@ -1069,6 +1077,88 @@ class TestEventSteps:
     def test_it_can_be_cancelled(self) -> None:
         step = transition(running(**EVENT), Cancelled(), LATER)
         assert transition(step, ResultPosted(RESULT), LATER) is step
+
+
+class TestInLine:
+    def test_it_is_not_due_until_it_is_claimed(self) -> None:
+        step = transition(STATES["due"](), InLine("openai", 7), LATER)
+        assert (step.in_line, step.line, step.turn, step.due_at_ms) == (True, "openai", 7, None)
+        assert effects_of(STATES["due"](), step, LATER) == Effects()
+        assert transition(step, InLine("openai", 7), LATER + 1) is step
+        claimed = transition(step, Claimed("n2"), LATER + 2)
+        assert (claimed.status, claimed.in_line, claimed.turn) == (Status.RUNNING, False, 7)
+
+    def test_it_keeps_its_place_for_a_retry_and_not_for_a_redrive(self) -> None:
+        step = transition(STATES["due"](), InLine("openai", 7), LATER)
+        step = ended(transition(step, Claimed("n1"), LATER), RETRYABLE, LATER)
+        assert (step.status, step.turn) == (Status.RETRYING, 7)
+        assert transition(step, Cancelled(), LATER).turn is None
+
+    def test_its_deadline_ends_it_there(self) -> None:
+        step = begin(spec(deadline_ms=MINUTE), keys.ROOT, NOW, None)
+        step = transition(step, InLine("openai", 7), NOW)
+        assert step.due_at_ms == NOW + MINUTE
+        over = transition(step, InLine("openai", 7), NOW + MINUTE)
+        assert (over.status, over.in_line) == (Status.FAILED, False)
+
+    def test_a_lost_attempt_that_must_not_be_repeated_fails_there(self) -> None:
+        step = replace(running(**AT_MOST_ONCE), due_at_ms=NOW + 100)
+        assert transition(step, InLine("openai", 7), LATER).status is Status.FAILED
+
+    def test_a_late_answer_ends_its_wait(self) -> None:
+        step = transition(STATES["lost"](), InLine("openai", 7), LATER)
+        assert step.status is Status.RUNNING
+        for outcome in (SUCCEEDED, RETRYABLE, SUSPENDED):
+            assert not ended(step, outcome, LATER).in_line
+
+
+class TestPaced:
+    def test_it_is_due_at_its_time_which_the_claim_uses_up(self) -> None:
+        step = transition(STATES["due"](), Paced(LATER + HOUR), LATER)
+        assert (step.due_at_ms, step.paced_ms, step.in_line) == (LATER + HOUR, LATER + HOUR, False)
+        assert transition(step, Claimed("n2"), LATER + HOUR).paced_ms is None
+
+    def test_a_slot_is_needed_for_it_and_not_afterwards(self) -> None:
+        step = transition(STATES["due"](), Paced(LATER + HOUR), LATER)
+        assert keeps_slot(step, "attempt")
+        assert not keeps_slot(STATES["due"](), "attempt")
+        assert not keeps_slot(transition(step, Cancelled(), LATER), "run")
+
+
+class TestSlots:
+    ENTRIES = (FlowEntry(key="openai", concurrency=1),)
+
+    def given_up(self, before: Step, after: Step) -> bool:
+        return "release slots" in effects_of(before, after, LATER).after
+
+    @pytest.mark.parametrize("outcome", [SUCCEEDED, RETRYABLE, PERMANENT, SUSPENDED, REFUSED])
+    def test_each_end_of_an_attempt_gives_them_up_before_its_own_wakeup(self, outcome: Any) -> None:
+        before = running(flow=self.ENTRIES)
+        after = ended(before, outcome, LATER)
+        assert effects_of(before, after, LATER).after[0] == "release slots"
+        without = ended(running(), outcome, LATER)
+        assert "release slots" not in effects_of(running(), without, LATER).after
+
+    def test_a_lost_attempt_keeps_them_for_the_next_one(self) -> None:
+        before = replace(running(flow=self.ENTRIES), due_at_ms=NOW + 100)
+        assert not self.given_up(before, transition(before, Claimed("n2"), LATER))
+
+    def test_a_cancelled_attempt_gives_them_up_when_its_call_has_ended(self) -> None:
+        before = running(flow=self.ENTRIES)
+        assert not self.given_up(before, transition(before, Cancelled(), LATER))
+        postponed = later(flow=self.ENTRIES)
+        assert self.given_up(postponed, transition(postponed, Cancelled(), LATER))
+
+    def test_a_step_that_is_cancelled_in_line_gives_its_place_up(self) -> None:
+        begun = begin(spec(flow=self.ENTRIES), keys.ROOT, NOW, None)
+        before = transition(begun, InLine("openai", 7), NOW)
+        assert self.given_up(before, transition(before, Cancelled(), LATER))
+
+    def test_a_slot_for_a_run_is_kept_while_the_run_waits(self) -> None:
+        step = waiting(flow=self.ENTRIES)
+        assert keeps_slot(step, "run")
+        assert not keeps_slot(step, "attempt")
+        assert not keeps_slot(begin(spec(flow=self.ENTRIES), keys.ROOT, NOW, None), "run")
 
 
 class TestNotAdmitted:

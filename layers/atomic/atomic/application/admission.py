@@ -1,7 +1,8 @@
-"""All limits of a client: its quota for new steps, and its permits for a destination.
+"""All limits of a client: its quota for new steps, its permits for a destination, its flow control.
 
 A new step takes a `Reservation` of its client's quota: starts, live steps, stored bytes. Posting a step
 again is not a start: it is never refused and costs nothing. An attempt takes a `Permit` of its destination.
+A step that names keys of flow control takes slots under them (`application.flow`).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Final, Literal, Protocol, Self
 
 from atomic.application.adaptive import Adaptive, UnderWay
 from atomic.application.destinations import CountedRuns, Permit
+from atomic.application.flow_store import FlowStore
 from atomic.application.ports import Destinations, StartRates, StepStore, StoreUnavailable
 from atomic.application.rates import CountedStarts, RateLimit
 from atomic.domain.clients.client import Client
@@ -289,10 +291,13 @@ class Admission:
         destinations: Destinations | None = None,
         rates: StartRates | None = None,
         adaptive: Adaptive | None = None,
+        flow: FlowStore | None = None,
     ) -> None:
         """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit."""
         self._destinations = destinations or CountedRuns()
         self.adaptive = adaptive
+        # None where the runtime has no flow control: it refuses steps that ask for it.
+        self.flow = flow
         # Attempts and effects tell it how much was stored.
         self.meter = StorageMeter()
         self._rate = _StartRate(rates or CountedStarts())

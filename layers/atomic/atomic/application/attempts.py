@@ -11,6 +11,7 @@ from atomic.application.cancel import cancel_below, cancel_run
 from atomic.application.commit import Committed, Untold, commit, send_again
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
+from atomic.application.flow import release_slots, release_unused
 from atomic.application.graceful_cancel import finish_cancel, held_back
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import continued
@@ -57,16 +58,23 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
         if permit.observer is not None and answer is not None:
             permit.observer.ended(answer, engine.clock.wall_ms)
     if answer is None or (answer.status is None and engine.runs.is_known_called_off(step)):
-        if step.is_root:
-            if not engine.runs.is_cancelled(step.spec.run_id):
-                await cancel_run(engine, step.spec.run_id)
-            return
-        await end_if_left_over(engine, step)
-        if not engine.runs.is_cancelled(step.spec.run_id):
-            await cancel_below(engine, step)
+        await _end_uncalled(engine, step)
+        if step.spec.flow:
+            await release_unused(engine, step.id)
         return
     await end_attempt(engine, step, answer)
     await engine.admission.meter.flush(engine.store, step.spec, engine.clock.now_ms())
+
+
+async def _end_uncalled(engine: Engine, step: Step) -> None:
+    """End a step whose endpoint was not called, because its run or the step itself was cancelled."""
+    if step.is_root:
+        if not engine.runs.is_cancelled(step.spec.run_id):
+            await cancel_run(engine, step.spec.run_id)
+        return
+    await end_if_left_over(engine, step)
+    if not engine.runs.is_cancelled(step.spec.run_id):
+        await cancel_below(engine, step)
 
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
@@ -193,7 +201,11 @@ async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Defe
             await send_again(engine, committed.row)
         return committed
 
-    return await _while_leased(engine, step, once)
+    committed = await _while_leased(engine, step, once)
+    if committed.effects is None and step.spec.flow:
+        # The call has ended, whatever has become of the step meanwhile.
+        await release_slots(engine, committed.row)
+    return committed
 
 
 async def _while_leased(engine: Engine, step: Step, work: Callable[[], Awaitable[Done]]) -> Done:

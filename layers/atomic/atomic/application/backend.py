@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from atomic.application.client_admin import ClientStore
+from atomic.application.flow_store import FlowStore
 from atomic.application.ports import ClientRegistry, Destinations, StartRates
 from atomic.application.server_store import ServerStore
 from atomic.domain.clients.api_keys import Peppers
@@ -29,6 +30,11 @@ class Backend(Protocol):
     @property
     def steps(self) -> ServerStore:
         """The step rows."""
+        ...
+
+    @property
+    def flow(self) -> FlowStore:
+        """The slots and lines of flow control."""
         ...
 
     @property

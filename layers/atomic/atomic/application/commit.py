@@ -6,6 +6,7 @@ from typing import NamedTuple, assert_never
 
 from atomic.application.blobs import stored_apart
 from atomic.application.engine import Engine
+from atomic.application.flow import release_slots
 from atomic.application.links import on_root_settled
 from atomic.application.ports import StoreUnavailable
 from atomic.application.wait_set import on_watched_settled
@@ -124,6 +125,8 @@ async def run_effects(  # noqa: C901 - one arm an effect
                 await wake_waiters(engine, step)
             case "look again":
                 await engine.send_wakeup(step, engine.clock.now_ms() + LOOK_AGAIN_MS)
+            case "release slots":
+                await release_slots(engine, step)
             case _:
                 assert_never(effect)
 

@@ -9,6 +9,7 @@ from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
 from atomic.application.firing import process_schedule
+from atomic.application.flow import held_back, release_slots
 from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import recheck
@@ -48,8 +49,8 @@ async def _process_step(
         engine.runs.remember(step, asked_ms)
     if step.is_settled:
         await _process_settled(engine, step)
-    elif step.due_at_ms is None:
-        return
+    elif step.due_at_ms is None or step.in_line:
+        await _process_undue(engine, step, only_looks=only_looks)
     elif only_looks or (now_ms := engine.clock.now_ms()) < step.due_at_ms:
         is_due = only_looks and engine.clock.now_ms() >= step.due_at_ms
         if is_due or not _is_spare(step, wakeup_at_ms):
@@ -62,10 +63,23 @@ async def _process_step(
 async def _process_settled(engine: Engine, step: Step) -> None:
     # The process that settled it may have ended before it woke the waiters.
     await wake_waiters_again(engine, step)
+    if step.spec.flow:
+        await release_slots(engine, step)
     if is_step_cancelled(step.error):
         await cancel_below(engine, step)
     elif step.cancel_by_ms is not None:
         await finish_cancel(engine, step)
+
+
+async def _process_undue(engine: Engine, step: Step, *, only_looks: bool) -> None:
+    """A step that waits in line has a wake-up when it was handed a slot, and when its time is over."""
+    if not step.in_line:
+        return
+    now_ms = engine.clock.now_ms()
+    if only_looks:
+        await engine.send_wakeup(step, now_ms)
+    elif not await is_over(engine, step):
+        await _after_due(engine, step, now_ms)
 
 
 async def _process_due(engine: Engine, step: Step, due_at_ms: int, now_ms: int) -> None:
@@ -93,10 +107,23 @@ async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
     if permit is None:
         return await _defer(engine, step)
     async with permit:
+        if (waiting := await _in_line(engine, step)) is not None:
+            return waiting
         step, claim = await _claim(engine, step, permit)
         if claim is not None:
             await run_attempt(engine, claim)
     return step
+
+
+async def _in_line(engine: Engine, step: Step) -> Step | None:
+    """The row of a step that has to wait for a slot or for its time; None when it has what it needs."""
+    if not step.spec.flow or (event := await held_back(engine, step)) is None:
+        return None
+    after, effects = await commit(engine, step, event)
+    if effects is None:
+        # Somebody else has changed the row, or it is not due yet, so the place in line may be needless.
+        await release_slots(engine, after)
+    return after
 
 
 async def _defer(engine: Engine, step: Step) -> Step:
@@ -131,6 +158,8 @@ async def _resume(engine: Engine, step_id: str, due_at_ms: int, attempt: UnderWa
         permit = await engine.admission.permit(step.spec, attempt)
         if permit is not None:
             async with permit:
+                if await _in_line(engine, step) is not None:
+                    return
                 _, claim = await _claim(engine, step, permit, deferred_until_ms=due_at_ms)
                 if claim is not None:
                     await run_attempt(engine, claim)
@@ -146,6 +175,8 @@ async def _claim(
     step, effects = await commit(engine, due, Claimed(nonce, due.cancelling, deferred_until_ms))
     if effects is None:
         # Another process has it, or the step has ended, or it is not due any more.
+        if step.spec.flow:
+            await release_slots(engine, step)
         return step, None
     if step.consecutive_lost > 0:
         lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]

@@ -12,8 +12,8 @@ from atomic.protocol.enums import Status
 class LiveStep:
     """The part of a live step that decides whether it has to be checked before it is due.
 
-    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.redating`. `root`: the status of the
-    root of its run, None when there is no root.
+    `calls`: whether it calls an endpoint. `last_recorded_ms`: see `domain.redating`. `root`: the status of
+    the root of its run, None when there is no root.
     """
 
     id: str

@@ -9,6 +9,7 @@ from typing import Final
 from atomic.application.batches import for_each
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
+from atomic.application.flow import forget_idle, look_at_leases
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.ports import StoreUnavailable
 from atomic.application.server_store import LiveStep, LiveSteps, ServerStore
@@ -21,7 +22,11 @@ _BATCH: Final = 500
 
 
 async def sweep(engine: Engine, store: ServerStore, *, ahead_ms: int, limit: int) -> int:
-    """Send a wake-up for each live step that is due within `ahead_ms`; the number of steps."""
+    """Send a wake-up for each live step that is due within `ahead_ms`; the number of steps.
+
+    Slots of flow control whose lease has ended are looked at first.
+    """
+    await look_at_leases(engine)
     due = await store.due(engine.clock.now_ms() + ahead_ms, limit)
     for step in due:
         await engine.queue.send(step.id, step.due_at_ms, client_id=step.client_id, attempt_ms=None)
@@ -44,6 +49,7 @@ async def recover(engine: Engine, store: ServerStore) -> int:
         while ids := await store.with_status(status, after=after, limit=_BATCH):
             await for_each(ids, take_over)
             after = ids[-1]
+    await look_at_leases(engine, all_of_them=True)
     return taken
 
 
@@ -86,4 +92,5 @@ async def purge(engine: Engine, store: ServerStore) -> int:
     deleted = 0
     while batch := await store.purge(engine.clock.now_ms(), _BATCH):
         deleted += batch
+    await forget_idle(engine)
     return deleted

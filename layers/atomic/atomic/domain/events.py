@@ -28,6 +28,21 @@ class NotAdmitted:
 
 
 @dataclass(frozen=True, slots=True)
+class InLine:
+    """The step is due and waits for a slot under a key, at this turn, until it is handed one."""
+
+    key: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """The step is due, and the rate of a key gave it this time."""
+
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Deferred:
     """Atomic itself did not make the attempt that holds `nonce`: it does not count, and is made later."""
 
@@ -243,6 +258,8 @@ class Redriven:
 Event = (
     Claimed
     | NotAdmitted
+    | InLine
+    | Paced
     | Deferred
     | ToldUnfinished
     | Ended

@@ -16,6 +16,7 @@ from operator import attrgetter, ne
 from typing import Any, Final
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
+from atomic.domain.flow import entry_records, load_entries
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
@@ -69,7 +70,7 @@ _CHANGING: Final = _Members(
         Step, "spec", "id", "created_at_ms", "awaited", "watches", "attempt_log", "response", "error"
     ),
 )
-_SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry"))
+_SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry", "flow"))
 _RETRY: Final = _Members(RetryPolicy)
 _ATTEMPT: Final = _Members(Attempt, *_names_without(Attempt, "error"))
 _ERROR: Final = _Members(StepError, *_names_without(StepError, "last"))
@@ -94,6 +95,8 @@ def bare_spec_record(spec: StepSpec) -> Record:
     """What was requested, without its payload."""
     record = _SPEC.record(spec)
     record["retry"] = _RETRY.record(spec.retry)
+    if spec.flow:
+        record["flow"] = entry_records(spec.flow)
     return record
 
 
@@ -163,7 +166,10 @@ def load_spec(record: Record, payload: Text) -> StepSpec:
     retry = RetryPolicy(**_RETRY.known(record.pop("retry", {})))
     if "capture" in record:
         record["capture"] = tuple(record["capture"])
-    return StepSpec(payload=payload, retry=retry, **_SPEC.known(record))
+    members = _SPEC.known(record)
+    if "flow" in record:
+        members = members | {"flow": load_entries(record["flow"])}
+    return StepSpec(payload=payload, retry=retry, **members)
 
 
 def _attempt_record(attempt: Attempt) -> Record:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
+from atomic.domain.flow import FlowEntry
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
@@ -40,7 +41,8 @@ class StepSpec:
     many links are above this root, or above the root that this link starts. `start_at_ms`: when it starts,
     in place of `delay_ms`. `start_by_ms`: it fails unless its first attempt has begun by then.
     `scheduled_at_ms`: the time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of
-    the schedule's run before.
+    the schedule's run before. `flow`: the keys under which
+    attempts need slots (`domain.flow`).
     """
 
     client_id: str
@@ -76,6 +78,7 @@ class StepSpec:
     continued_from: str | None = None
     scheduled_at_ms: int | None = None
     last_scheduled_at_ms: int | None = None
+    flow: tuple[FlowEntry, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:
@@ -151,7 +154,8 @@ class Step:
     is, if it was posted for the next event of its name. `cancelling`: a graceful cancel is under way. Under
     "last" the running attempt is the last one. Under "recall" the step is called once more and told, under
     "recalled" it was. It ends by `cancel_by_ms`. A failed step keeps this for its redrive, which has
-    `cancel_within_ms` again.
+    `cancel_within_ms` again. `in_line`: it waits for a slot under the key `line`, and is not due. `turn` is
+    its place in that line, which it keeps for its retries. `paced_ms`: the time that a rate gave it.
     """
 
     spec: StepSpec
@@ -194,6 +198,10 @@ class Step:
     cancelling: Cancelling = ""
     cancel_by_ms: int | None = None
     cancel_within_ms: int = 0
+    in_line: bool = False
+    line: str = ""
+    turn: int | None = None
+    paced_ms: int | None = None
 
     @property
     def position(self) -> str:
@@ -322,6 +330,9 @@ def settled(
         has_no_wakeup=False,
         cancelling=step.cancelling if status is Status.FAILED else "",
         cancel_by_ms=None,
+        in_line=False,
+        turn=None,
+        paced_ms=None,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,
         **also,

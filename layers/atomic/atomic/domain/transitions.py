@@ -11,9 +11,11 @@ from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
 from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
 from atomic.domain.graceful_cancel import cancel_requested
-from atomic.domain.links import begin_link, called_off, link_changed, must_cancel_run, root_of
+from atomic.domain.interventions import cancelled, redriven, rescheduled
+from atomic.domain.links import begin_link, link_changed
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
-from atomic.domain.outcomes import BROKEN_OFF, NOTHING, StepError, StoredBody, sentence_of
+from atomic.domain.outcomes import NOTHING, StepError, StoredBody, sentence_of
+from atomic.domain.slots import releases_slots
 from atomic.domain.start_times import made_due
 from atomic.domain.steps import (
     ATTEMPTS_KEPT,
@@ -21,9 +23,11 @@ from atomic.domain.steps import (
     Step,
     StepSpec,
     Watch,
+    begin_by_ms,
     changed,
     closed,
     deadline_from_now_ms,
+    earliest_ms,
     first_due_ms,
     is_too_late,
     lease_end_ms,
@@ -101,6 +105,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return _claimed(step, nonce, until_ms, now_ms) if step.cancelling == cancelling else step
         case events.NotAdmitted(until_ms):
             return _not_admitted(step, until_ms, now_ms)
+        case events.InLine() | events.Paced():
+            return _held_back(step, event, now_ms)
         case events.Deferred():
             return deferred(step, event, now_ms)
         case events.ToldUnfinished():
@@ -137,20 +143,20 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.HeartbeatPosted():
             return event_steps.heard(step, now_ms)
         case events.Cancelled():
-            return step if step.is_settled else _cancelled(step, event, now_ms)
+            return step if step.is_settled else cancelled(step, event, now_ms)
         case events.CancelRequested():
             return cancel_requested(step, event, now_ms)
         case events.MadeDue():
             return made_due(step, event, now_ms)
         case events.Rescheduled(seen_ms, due_at_ms):
             is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
-            return _rescheduled(step, due_at_ms, now_ms) if is_meant else step
+            return rescheduled(step, due_at_ms, now_ms) if is_meant else step
         case events.LinkEnded() | events.LinkMoved() | events.LinkDue():
             return link_changed(step, event, now_ms) if step.spec.kind == "run" else step
         case events.Redriven(generation):
             is_meant = step.status is Status.FAILED and step.generation == generation
             is_meant = is_meant and not event_steps.is_rejected(step)
-            return _redriven(step, now_ms) if is_meant else step
+            return redriven(step, now_ms) if is_meant else step
         case _:
             assert_never(event)
 
@@ -189,6 +195,8 @@ def _claimed(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
         dated_at_ms=None,
         has_no_wakeup=False,
         cancelling="recalled" if step.cancelling else "",
+        in_line=False,
+        paced_ms=None,
     )
 
 
@@ -202,13 +210,31 @@ def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
         log = step.attempt_log
         attempts = closed(log, LOST, now_ms) if step.status is Status.RUNNING else log
         return out_of_time(step, attempts, now_ms)
-    return changed(step, due_at_ms=within_limits(step, until_ms), dated_at_ms=now_ms)
+    return changed(step, due_at_ms=within_limits(step, until_ms), dated_at_ms=now_ms, in_line=False)
+
+
+def _held_back(step: Step, event: events.InLine | events.Paced, now_ms: int) -> Step:
+    """The step waits for a slot, or for the time that a rate gave it."""
+    if step.spec.kind != "http" or not _is_to_be_run(step, now_ms):
+        return step
+    ended = _not_admitted(step, now_ms + 1, now_ms)
+    if ended.is_settled:
+        return ended
+    if isinstance(event, events.Paced):
+        until_ms = within_limits(step, event.until_ms)
+        return changed(step, due_at_ms=until_ms, dated_at_ms=now_ms, paced_ms=event.until_ms, in_line=False)
+    place = {"line": event.key, "turn": event.turn}
+    due_at_ms = earliest_ms(step.deadline_at_ms, step.cancel_by_ms, begin_by_ms(step))
+    if step.in_line and step.due_at_ms == due_at_ms and (step.line, step.turn) == tuple(place.values()):
+        return step
+    return changed(step, in_line=True, due_at_ms=due_at_ms, dated_at_ms=now_ms, paced_ms=None, **place)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
-    # A settled step is never due.
+    # A settled step is never due. One that waits in line may be handed a slot at any time.
     has_to_wait = step.status is Status.WAITING or step.answer_by_ms is not None
-    return not has_to_wait and step.due_at_ms is not None and step.due_at_ms <= now_ms
+    is_due = step.in_line or (step.due_at_ms is not None and step.due_at_ms <= now_ms)
+    return is_due and not has_to_wait
 
 
 def _watched(step: Step, watch: Watch) -> Step:
@@ -217,59 +243,6 @@ def _watched(step: Step, watch: Watch) -> Step:
     # The waits of the waiter's earlier attempts are over, so their watches are dropped.
     others = (w for w in step.watches if w.waiter != watch.waiter or w.attempt == watch.attempt)
     return changed(step, watches=(*others, watch), has_no_wakeup=False)
-
-
-def _cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
-    if must_cancel_run(step, event.error):
-        return called_off(step, event, now_ms)
-    log = step.attempt_log
-    attempts = closed(log, BROKEN_OFF, now_ms) if step.status is Status.RUNNING else log
-    after = settled(step, Status.CANCELLED, now_ms, error=event.error, attempt_log=attempts)
-    return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
-
-
-def _rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
-    if step.spec.kind == "event" and due_at_ms:
-        return changed(step, **event_steps.limits_from_now(step, now_ms))
-    # A clock that was ahead may have written a later moment; what has happened is not in the future.
-    attempts = tuple(
-        replace(
-            attempt,
-            started_at_ms=min(attempt.started_at_ms, now_ms),
-            ended_at_ms=None if attempt.ended_at_ms is None else min(attempt.ended_at_ms, now_ms),
-        )
-        for attempt in step.attempt_log
-    )
-    dated_at_ms = None if step.dated_at_ms is None else min(step.dated_at_ms, now_ms)
-    return changed(step, due_at_ms=due_at_ms, attempt_log=attempts, dated_at_ms=dated_at_ms)
-
-
-def _redriven(step: Step, now_ms: int) -> Step:
-    is_link = step.spec.kind == "run"
-    deadline_at_ms = None if is_link else deadline_from_now_ms(step.deadline_ms, now_ms)
-    heartbeat_by_ms = deadline_from_now_ms(step.heartbeat_ms, now_ms)
-    is_now = step.spec.kind in {"http", "run"}
-    return changed(
-        step,
-        status=Status.WAITING if is_link else Status.PENDING,
-        generation=step.generation + 1,
-        due_at_ms=now_ms if is_now else first_due_ms(step.spec, deadline_at_ms, heartbeat_by_ms, now_ms),
-        dated_at_ms=now_ms,
-        waiting_for=(root_of(step),) if is_link else (),
-        deadline_at_ms=deadline_at_ms,
-        heartbeat_by_ms=heartbeat_by_ms,
-        retries_used=0,
-        consecutive_lost=0,
-        # Links of other runs are redriven with a root, and wait for it again.
-        waiters=tuple(waiter for waiter in step.waiters if keys.run_of(waiter) != step.spec.run_id),
-        watches=(),
-        response=None,
-        response_status=None,
-        error=None,
-        finished_at_ms=None,
-        expires_at_ms=None,
-        cancel_by_ms=now_ms + step.cancel_within_ms if step.cancelling else None,
-    )
 
 
 def _noted(step: Step, number: int, note: str) -> Step:
@@ -297,6 +270,7 @@ Follow = Literal[
     "meter storage",
     "wake waiters",
     "look again",
+    "release slots",
 ]
 Effect = SendWakeup | Follow
 
@@ -339,6 +313,14 @@ _SETTLED: Final = {
 
 def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     """The effects when the row changes from `before` to `after` at this time."""
+    found = _effects_of(before, after, now_ms)
+    if after.spec.flow and releases_slots(before, after):
+        # Before its own wake-up: the step may be called again at once, and takes a slot of its own then.
+        return replace(found, after=("release slots", *found.after))
+    return found
+
+
+def _effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     if not after.is_settled:
         return _of_live(before, after, now_ms, was_settled=before.is_settled)
     if before.is_settled:

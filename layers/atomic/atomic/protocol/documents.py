@@ -19,6 +19,7 @@ from atomic.protocol.enums import (
     StatusName,
 )
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.flow import FlowEntryDocument
 from atomic.protocol.wire import Document, RetryDocument
 
 # A string, so that an older SDK can read the kinds of a newer server.
@@ -196,6 +197,10 @@ class StepDocument(StepOutcome):
         default=None, description="The endpoint answers later: when its answer is overdue."
     )
     waiting_for: list[str]
+    flow: list[FlowEntryDocument] | None = Field(default=None, description="Only where it was given.")
+    in_line: str | None = Field(
+        default=None, description="The key of flow control under which it waits for a slot."
+    )
     trace_id: str
     build: str | None = _BUILD
     unused_results: int = _UNUSED_RESULTS

@@ -82,6 +82,7 @@ Feature = Literal[
     "continue-as",
     "error-type",
     "events",
+    "flow",
     "graceful-cancel",
     "heartbeat",
     "next-event",

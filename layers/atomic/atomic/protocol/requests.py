@@ -18,6 +18,7 @@ from atomic.protocol.constants import (
     URL_MAX_CHARS,
 )
 from atomic.protocol.enums import Kind, OnCancel, OnLost
+from atomic.protocol.flow import FlowEntries
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.start_times import StartBy
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
@@ -103,6 +104,7 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "on_cancel": (("run",), "starts no run"),
     "detached": (("run",), "starts no run"),
     "continues": (("http",), "starts no run that goes on"),
+    "flow": (("http", "run"), "has no attempts"),
 }
 
 
@@ -189,6 +191,7 @@ class StartRequest(WireModel):
         description="The root whose handler starts this run to go on in its place; see "
         "`Atomic-Continue-As`. Its attempt token is required.",
     )
+    flow: FlowEntries = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
+from atomic.adapters.memory.flow import MemoryFlowStore
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
@@ -91,7 +92,7 @@ class LocalAtomic(Stories):
             entropy=SeededEntropy(seed),
             spawn=self._tasks.spawn,
             settings=settings or Settings(),
-            admission=Admission(destinations=destinations),
+            admission=Admission(destinations=destinations, flow=MemoryFlowStore()),
         )
         self.engine = engine if faults is None else with_faults(engine, faults)
         self._api = Api(engine=self.engine, manage=manage)

@@ -25,6 +25,7 @@ class SqliteBackend:
 
     def __init__(self, directory: Path, steps: SqliteStepStore) -> None:
         self.steps = steps
+        self.flow = steps.flow
         self._directory = directory
         self._watch()
 

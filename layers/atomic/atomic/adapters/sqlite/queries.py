@@ -7,6 +7,7 @@
 
 from typing import Any, Final
 
+from atomic.adapters.sqlite.flow import FLOW_TABLES
 from atomic.adapters.sqlite.schema import IS_DEAD_LETTER, IS_LIVE
 from atomic.application.ports import RunQuery
 from atomic.protocol.enums import Status
@@ -140,7 +141,9 @@ _IS_SPENT: Final = "until_ms <= :now_ms AND NOT EXISTS (SELECT 1 FROM steps WHER
 SPENT_BLOBS: Final = f"""
 SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIMIT :limit
 """
-CLEAR: Final = tuple(f"DELETE FROM {table}" for table in ("steps", "blobs", "stored", "schedules"))
+CLEAR: Final = tuple(
+    f"DELETE FROM {table}" for table in ("steps", "blobs", "stored", "schedules", *FLOW_TABLES)
+)
 DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (
     "INSERT INTO stored (client_id, day, bytes) VALUES (?, ?, ?) "

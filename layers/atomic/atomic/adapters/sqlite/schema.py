@@ -8,6 +8,7 @@ partial ones of live, failed and expiring rows.
 from typing import Final
 
 from atomic.adapters.sqlite.database import Schema
+from atomic.adapters.sqlite.flow import FLOW
 
 # A query uses a partial index only if it repeats the condition of the index literally.
 IS_LIVE: Final = "finished_at_ms IS NULL"
@@ -105,5 +106,5 @@ CREATE INDEX due_schedules ON schedules (due_at_ms) WHERE due_at_ms IS NOT NULL;
 """
 
 STEPS: Final = Schema(
-    "steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT, _BLOBS, _SCHEDULES)
+    "steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT, _BLOBS, _SCHEDULES, FLOW)
 )

@@ -6,10 +6,8 @@ written once, one for those that every write sets. Rows of earlier versions have
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from itertools import starmap
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -24,14 +22,15 @@ from atomic.adapters.sqlite.database import (
     open_database,
     open_reader,
 )
+from atomic.adapters.sqlite.due import due
+from atomic.adapters.sqlite.flow import SqliteFlowStore
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.reader import Reader
-from atomic.adapters.sqlite.schedules import SqliteSchedules, due_schedules
+from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, StoreUnavailable
-from atomic.application.round_robin import due_in_turns, in_turns
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.outlines import StepOutline
@@ -66,6 +65,7 @@ class SqliteStepStore(SqliteSchedules):
         self._timers = Reader(path, "atomic-sqlite-timers")
         self._writer = Writer(connection, on_fatal=on_fatal)
         self._check: PageCheck | None = None
+        self.flow = SqliteFlowStore(connection, self._writer, self._lists, self._timers)
 
     @classmethod
     async def open(cls, path: Path, *, on_fatal: Callable[[str], None]) -> Self:
@@ -166,7 +166,7 @@ class SqliteStepStore(SqliteSchedules):
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, clients in turns, the most overdue first."""
-        return await self._long(self._timers, lambda timers: _due(timers, before_ms, limit))
+        return await self._long(self._timers, lambda timers: due(timers, before_ms, limit))
 
     async def with_status(self, status: Status, *, after: str, limit: int) -> Sequence[str]:
         """A page of the ids of steps in a state, in their order. Settled states have no index."""
@@ -290,24 +290,6 @@ class SqliteStepStore(SqliteSchedules):
 
     async def _long_rows(self, reader: Reader, sql: str, values: Any) -> _Rows:
         return await self._long(reader, lambda connection: connection.execute(sql, values).fetchall())
-
-
-def _due(timers: apsw.Connection, before_ms: int, limit: int) -> list[DueStep]:
-    clients = timers.execute(queries.DUE_CLIENTS, {"before_ms": before_ms, "limit": limit}).fetchall()
-    rows = {
-        client_id: timers.execute(queries.DUE_OF_CLIENT, {"client_id": client_id, "before_ms": before_ms})
-        for client_id, _ in clients
-    }
-    lines: list[tuple[Any, Iterator[DueStep]]] = [
-        (due_at_ms, starmap(DueStep, rows[client_id])) for client_id, due_at_ms in clients
-    ]
-    if schedules := due_in_turns(due_schedules(timers, before_ms, limit), limit):
-        lines.append((schedules[0].due_at_ms, iter(schedules)))
-    try:
-        return in_turns([line for _, line in sorted(lines, key=itemgetter(0))], limit)
-    finally:
-        for each in rows.values():
-            each.close()
 
 
 def _outlines(rows: _Rows) -> list[StepOutline]:

@@ -126,7 +126,10 @@ class Server:
             spawn=self.tasks.spawn,
             settings=settings.engine(listens_at),
             admission=Admission(
-                destinations=self._processes.destinations, rates=self._processes.starts, adaptive=adaptive
+                destinations=self._processes.destinations,
+                rates=self._processes.starts,
+                adaptive=adaptive,
+                flow=backend.flow,
             ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)

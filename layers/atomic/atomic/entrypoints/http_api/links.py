@@ -19,6 +19,7 @@ _LIMITS: Final = {
     "attempt_timeout": "attempt_timeout_ms",
     "deadline": "deadline_ms",
     "on_lost": "fails_if_lost",
+    "flow": "flow",
 }
 # Where a link failed for a reason of its own: the problem, and the cure.
 _PROBLEMS: Final = {

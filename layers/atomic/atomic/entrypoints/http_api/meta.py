@@ -76,7 +76,9 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     except StoreUnavailable:
         healthy = False
     status = "ok" if healthy else "unavailable"
-    document = {"status": status, "version": __version__, "build": build(), "features": api.features}
+    has_flow = api.engine.admission.flow is not None
+    features = [name for name in api.features if name != "flow" or has_flow]
+    document = {"status": status, "version": __version__, "build": build(), "features": features}
     return json_response(200 if healthy else 503, document)
 
 

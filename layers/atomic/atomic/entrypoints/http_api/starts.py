@@ -25,6 +25,7 @@ from atomic.entrypoints.http_api.api import (
     reserve,
 )
 from atomic.entrypoints.http_api.callbacks import callback_member
+from atomic.entrypoints.http_api.flow import asked_entries
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.links import called_run, go_on, of_link, problem_of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
@@ -296,6 +297,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,
         **_start_times(api, message),
+        flow=asked_entries(api, message.flow) if message.flow else (),
         **({} if message.run is None else of_link(message, message.run)),
     )
 

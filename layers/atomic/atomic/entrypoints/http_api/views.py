@@ -73,6 +73,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "retry": retry_view(spec.retry),
         "answerBy": _moment(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
+        **(_flow(step) if spec.flow else {}),
         "traceId": spec.trace_id,
         "build": last and last.build,
         "unusedResults": last.unused_results if last else 0,
@@ -92,6 +93,21 @@ def retry_view(retry: RetryPolicy) -> dict[str, Any]:
         "on": retry.on,
         "never": retry.never,
     }
+
+
+def _flow(step: Step) -> dict[str, Any]:
+    entries = [
+        {
+            "key": entry.key,
+            "concurrency": entry.concurrency,
+            "rate": entry.rate and {"limit": entry.rate.limit, "per": entry.rate.per_ms},
+            "scope": entry.scope,
+            "priority": entry.priority,
+            "fair": entry.fair,
+        }
+        for entry in step.spec.flow
+    ]
+    return {"flow": entries, "inLine": step.line if step.in_line else None}
 
 
 def event_view(step: Step, was: EventWas) -> dict[str, Any]:

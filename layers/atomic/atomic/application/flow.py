@@ -1,0 +1,158 @@
+"""Flow control: lets due attempts in, hands slots on, looks at slots whose lease has ended.
+
+A step takes its slots when it is due, before its row says that its attempt runs, and releases them after
+its row says that it has ended. A process may end between the two. Then the slot's lease ends, and the row
+tells whether the step still needs it (`domain.slots.keeps_slot`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from atomic.application.engine import Engine
+from atomic.domain.events import InLine, Paced
+from atomic.domain.flow_table import HANDED_MS, Entering, FlowKey, Handed, KeyState
+from atomic.domain.slots import keeps_slot, uses_flow
+from atomic.domain.steps import LEASE_MARGIN_MS, Step, lease_end_ms
+from atomic.protocol import keys
+
+_BATCH: Final = 500
+_ALL: Final = 1_000_000
+_FOREVER_MS: Final = 2**53
+# A key that no step has named for so long is forgotten, if nothing is pinned.
+_IDLE_MS: Final = 24 * 3600 * 1000
+
+
+async def held_back(engine: Engine, step: Step) -> InLine | Paced | None:
+    """Take what the due step needs for its attempt: None with all in hand, otherwise why it has to wait."""
+    flow, now_ms = engine.admission.flow, engine.clock.now_ms()
+    if flow is None or not uses_flow(step):
+        return None
+    spec = step.spec
+    asked = Entering(
+        client_id=spec.client_id,
+        step_id=step.id,
+        version=step.version,
+        created_at_ms=step.created_at_ms,
+        entries=spec.flow,
+        below=await _above(engine, step),
+        attempt_ms=spec.attempt_timeout_ms,
+        until_ms=lease_end_ms(spec, step.deadline_at_ms, now_ms) + LEASE_MARGIN_MS,
+        line=step.line,
+        turn=step.turn,
+        has_time=step.paced_ms is not None and step.paced_ms <= now_ms,
+    )
+    entered = await flow.enter(asked, now_ms)
+    await _wake(engine, spec.client_id, entered.handed)
+    if entered.key:
+        return InLine(entered.key, entered.turn)
+    return Paced(entered.at_ms) if entered.at_ms else None
+
+
+async def release_slots(engine: Engine, step: Step) -> None:
+    """Release what the step does not need any more, as its row is, and wake those whose turn it is."""
+    flow = engine.admission.flow
+    if flow is None or not uses_flow(step):
+        return
+    unused = [entry.key for entry in step.spec.flow if not keeps_slot(step, entry.scope)]
+    if unused:
+        client_id, now_ms = step.spec.client_id, engine.clock.now_ms()
+        handed = await flow.leave(client_id, unused, step.id, step.version, now_ms)
+        await _wake(engine, client_id, handed)
+
+
+async def release_unused(engine: Engine, step_id: str) -> None:
+    """The same for a step whose row may have changed."""
+    step = await engine.store.get(step_id)
+    if step is not None:
+        await release_slots(engine, step)
+
+
+async def look_at_leases(engine: Engine, *, all_of_them: bool = False) -> None:
+    """Look at each slot whose lease has ended: extend it, or hand it to the next in line.
+
+    `all_of_them`: whatever the leases say, since the processes that took the slots have ended.
+    """
+    if (flow := engine.admission.flow) is None:
+        return
+    before_ms, limit = (_FOREVER_MS, _ALL) if all_of_them else (engine.clock.now_ms(), _BATCH)
+    for leased in await flow.leased_until(before_ms, limit):
+        step = await engine.store.get(leased.step_id)
+        scope = next((e.scope for e in step.spec.flow if e.key == leased.at.key), None) if step else None
+        if step is None or scope is None:
+            now_ms = engine.clock.now_ms()
+            at, gone = leased.at, leased.step_id
+            handed = await flow.leave(at.client_id, [at.key], gone, _FOREVER_MS, now_ms)
+            await _wake(engine, at.client_id, handed)
+        elif keeps_slot(step, scope):
+            until_ms = max(step.due_at_ms or 0, engine.clock.now_ms() + HANDED_MS)
+            await flow.keep(leased.at, step.id, until_ms + LEASE_MARGIN_MS)
+            if step.in_line:
+                # Who handed it the slot may have ended before the wake-up was sent.
+                await _wake(engine, leased.at.client_id, [Handed(step.id, step.spec.attempt_timeout_ms)])
+        else:
+            await release_slots(engine, step)
+
+
+async def forget_idle(engine: Engine) -> None:
+    """Delete the keys that nothing needs."""
+    if (flow := engine.admission.flow) is not None:
+        while await flow.forget(engine.clock.now_ms() - _IDLE_MS, _BATCH) == _BATCH:
+            pass
+
+
+async def pin(engine: Engine, client_id: str, key: str, changes: Mapping[str, object]) -> KeyState | None:
+    """Change what an operator has pinned; the key as it is then. None where there is no flow control."""
+    if (flow := engine.admission.flow) is None:
+        return None
+    at = FlowKey(client_id, key)
+    await _wake(engine, client_id, await flow.pin(at, changes, engine.clock.now_ms()))
+    return await flow.state(at)
+
+
+async def state(engine: Engine, client_id: str, key: str) -> KeyState | None:
+    """A key; None when nothing is known of it."""
+    flow = engine.admission.flow
+    return None if flow is None else await flow.state(FlowKey(client_id, key))
+
+
+async def states(engine: Engine, client_id: str, *, after: str, limit: int) -> Sequence[KeyState]:
+    """A page of a client's keys."""
+    flow = engine.admission.flow
+    return () if flow is None else await flow.states(client_id, after=after, limit=limit)
+
+
+async def _wake(engine: Engine, client_id: str, handed: Iterable[Handed]) -> None:
+    """Tell steps in line that they have a slot. If this fails, the leases of the slots end soon."""
+    for step_id, attempt_ms in handed:
+        now_ms = engine.clock.now_ms()
+        await engine.queue.send(step_id, now_ms, client_id=client_id, attempt_ms=attempt_ms)
+
+
+async def _above(engine: Engine, step: Step) -> tuple[str, ...]:
+    """The steps that wait for this one: those above it in its run, and in the runs above that wait for it.
+
+    A slot for a run covers all of them, so no run waits for itself. Most steps are right below the root of
+    a run that no other one has started: then nothing is read that the attempt would not read.
+    """
+    above: list[str] = []
+    while True:
+        root_id = keys.root_of(step.spec.run_id)
+        if not step.is_root:
+            parent = step.spec.parent or root_id
+            # The caller names the parent, so it may not exist, or may be below this step.
+            while parent != root_id and parent not in above:
+                above.append(parent)
+                row = await engine.store.get(parent)
+                parent = root_id if row is None else row.spec.parent or root_id
+            above.append(root_id)
+        run = await engine.runs.find(engine.store, step.spec.run_id, engine.clock.now_ms())
+        if run is None or run.depth == 0:
+            return tuple(above)
+        root = await engine.store.get(root_id)
+        if root is None or root.spec.started_by is None or root.spec.detached:
+            return tuple(above)
+        link = await engine.store.get(root.spec.started_by)
+        if link is None or link.id in above:
+            return tuple(above)
+        above.append(link.id)
+        step = link

@@ -1,0 +1,144 @@
+"""Flow control: what a start asks for, and the keys: list, read, pin, pause."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from atomic.application import flow
+from atomic.domain.clients.client import Client
+from atomic.domain.flow import FlowEntry, Rate
+from atomic.domain.flow_table import KeyState
+from atomic.entrypoints.http_api.api import Api, read
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, link_header
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_query
+from atomic.entrypoints.http_api.views import json_response
+from atomic.protocol import problems
+from atomic.protocol.constants import PAGE_MAX
+from atomic.protocol.flow import FlowOptions, FlowPinRequest, FlowRate, is_flow_key
+from atomic.protocol.wire import to_rfc3339
+
+routes = Routes()
+
+_LIMIT_DEFAULT: Final = 50
+
+
+def asked_entries(api: Api, asked: Sequence[FlowOptions]) -> tuple[FlowEntry, ...]:
+    """The entries of a start. Raises Problem 400 where the runtime has no flow control."""
+    if api.engine.admission.flow is None:
+        raise problems.invalid("flow", "this server has no flow control; GET /health lists what it can do")
+    return tuple(
+        FlowEntry(
+            key=entry.key,
+            concurrency=entry.concurrency,
+            rate=_rate(entry.rate),
+            scope=entry.scope,
+            priority=entry.priority,
+            fair=entry.fair,
+        )
+        for entry in asked
+    )
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/flow",
+    Operation(
+        id="listFlow",
+        summary="List the keys of flow control",
+        description="In their order. A key that no step has named for a day is forgotten, unless it is "
+        "pinned.",
+        query=(
+            in_query("after", "Only keys after this one.", type="string"),
+            in_query("limit", "How many on a page.", type="integer", minimum=1, maximum=PAGE_MAX),
+        ),
+        answers=((200, "FlowKeyList", "A page of keys."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_flow(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """A page of the client's keys."""
+    query = Query(request)
+    after = query.take("after", str, "") or ""
+    limit = query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX)
+    query.refuse_rest()
+    found = await flow.states(api.engine, client.id, after=after, limit=limit)
+    link = query.link(after=found[-1].key) if len(found) == limit else None
+    return json_response(200, {"keys": [key_view(key) for key in found], "next": link}, link_header(link))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/flow/{key}",
+    Operation(
+        id="getFlowKey",
+        summary="Read a key of flow control",
+        answers=((200, "FlowKeyDocument", "The key."),),
+    ),
+    scope="read",
+)
+async def get_flow_key(api: Api, request: ApiRequest, client: Client, key: str) -> ApiResponse:
+    """How many slots of a key are taken, and how many steps wait."""
+    Query(request).refuse_rest()
+    found = await flow.state(api.engine, client.id, key)
+    if found is None:
+        raise problems.not_found()
+    return json_response(200, key_view(found))
+
+
+@routes.add(
+    "PUT",
+    "/{clientId}/flow/{key}",
+    Operation(
+        id="pinFlowKey",
+        summary="Pin the limits of a key, pause it, resume it",
+        description="A pin holds whatever steps say. It counts for what is let in from now on; what is "
+        "inside stays inside. A key that no step has named yet may be pinned as well.",
+        request=FlowPinRequest,
+        answers=((200, "FlowKeyDocument", "The key as it is now."),),
+        refusals=OF_BODIES,
+    ),
+    scope="act",
+)
+async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) -> ApiResponse:
+    """Change what is pinned."""
+    Query(request).refuse_rest()
+    if not is_flow_key(key):
+        raise problems.not_found()
+    pinned = await read(api, client, request, FlowPinRequest)
+    changes: dict[str, object] = {}
+    if "concurrency" in pinned.model_fields_set:
+        changes["pinned_concurrency"] = pinned.concurrency
+    if "rate" in pinned.model_fields_set:
+        changes["pinned_rate"] = _rate(pinned.rate)
+    if pinned.paused is not None:
+        changes["is_paused"] = pinned.paused
+    found = await flow.pin(api.engine, client.id, key, changes)
+    if found is None:
+        raise problems.not_found()
+    return json_response(200, key_view(found))
+
+
+def key_view(state: KeyState) -> dict[str, Any]:
+    """A key as the API shows it."""
+    row, rate = state.row, state.row.rate_in_force
+    return {
+        "key": state.key,
+        "concurrency": row.most,
+        "paused": row.is_paused,
+        "running": state.running,
+        "queued": state.queued,
+        "oldest": None if state.oldest_ms is None else to_rfc3339(state.oldest_ms),
+        "pace": rate and {**_rate_view(rate), "nextAt": to_rfc3339(-(-row.pace.next_us // 1000))},
+        "pinned": {
+            "concurrency": row.pinned_concurrency,
+            "rate": row.pinned_rate and _rate_view(row.pinned_rate),
+        },
+    }
+
+
+def _rate(asked: FlowRate | None) -> Rate | None:
+    return None if asked is None else Rate(asked.limit, asked.per)
+
+
+def _rate_view(rate: Rate) -> dict[str, int]:
+    return {"limit": rate.limit, "per": rate.per_ms}

@@ -1,0 +1,64 @@
+"""The contract of flow control, in memory and in the file of the steps."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from atomic.adapters.memory.flow import MemoryFlowStore
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.application.flow_store import FlowStore
+from atomic.domain.flow import FlowEntry, Rate
+from contract.flow_contract import AT, NOW_MS, FlowContract, asking, one
+
+
+def unreachable(message: str) -> None:
+    pytest.fail(message)
+
+
+class TestMemoryFlowStore(FlowContract):
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[FlowStore]:
+        yield MemoryFlowStore()
+
+
+class TestSqliteFlowStore(FlowContract):
+    @pytest.fixture(autouse=True)
+    def _in(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "atomic.db"
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[FlowStore]:
+        steps = await SqliteStepStore.open(self.path, on_fatal=unreachable)
+        try:
+            yield steps.flow
+        finally:
+            await steps.close()
+
+    def test_it_is_there_after_a_restart(self) -> None:
+        async def main() -> None:
+            entry = one(rate=Rate(2, 1000), priority=1, fair="f")
+            async with self.store() as store:
+                await store.enter(asking("a", entry), NOW_MS)
+                place = await store.enter(asking("b", entry), NOW_MS)
+                await store.pin(AT, {"pinned_rate": Rate(3, 7), "is_paused": True}, NOW_MS)
+                state = await store.state(AT)
+            async with self.store() as store:
+                assert await store.state(AT) == state
+                assert await store.enter(asking("b", entry), NOW_MS) == place
+
+        asyncio.run(main())
+
+    def test_nothing_is_left_of_it_after_a_reset(self) -> None:
+        async def main() -> None:
+            steps = await SqliteStepStore.open(self.path, on_fatal=unreachable)
+            for name in ("a", "b"):
+                await steps.flow.enter(asking(name, FlowEntry(key="k", concurrency=1)), NOW_MS)
+            await steps.clear()
+            assert await steps.flow.state(AT) is None
+            assert await steps.flow.leased_until(2**53, 9) == []
+            await steps.close()
+
+        asyncio.run(main())
