@@ -1,0 +1,266 @@
+"""Flow control under crashes: one embedded process after another on the same rows, until all has settled.
+
+Each operation on the rows takes a while, may fail, and its process may die before or after it. The laws:
+never more attempts open than a key has slots, every step settles, nothing is left in slots and lines, and a
+run that is inside does not wait for itself.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+from atomic.adapters.memory.flow import MemoryFlowStore
+from atomic.adapters.memory.store import MemoryStepStore
+from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
+from atomic.application.admission import Admission
+from atomic.application.cancel import cancel_run
+from atomic.application.engine import Engine
+from atomic.application.ports import EndpointRequest, StoreUnavailable
+from atomic.application.refusals import Refusal
+from atomic.application.start import start
+from atomic.application.sweep import recover
+from atomic.domain.flow import FlowEntry, Rate
+from atomic.domain.flow_table import FlowKey
+from atomic.domain.outcomes import EndpointResponse
+from atomic.domain.retry import RetryPolicy
+from atomic.domain.steps import StepSpec
+from atomic.protocol import keys
+from atomic.runtime.driver import HORIZON_MS, Driver
+from atomic.runtime.inflight import Tasks
+from atomic.testing.local import SeededEntropy, open_registry
+from atomic.testing.virtual_time import LoopClock, run
+from atomic.testing.watching import SilentTelemetry
+from contract.builders import a_spec
+
+STARTS: Final = 25
+FAULTS_END_S: Final = 60.0
+DONE_S: Final = 900.0
+_CRASH: Final = 0.004
+_FAIL: Final = 0.01
+LIMITS: Final = {"one": 1, "two": 2}
+Moment = Literal["before", "after"]
+
+
+class _Rows:
+    """The rows as one process reaches them."""
+
+    def __init__(self, process: "_Process", rows: Any) -> None:
+        self._process, self._rows = process, rows
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._rows, name)
+
+        async def reached(*given: Any, **named: Any) -> Any:
+            moment = self._process.next_moment()
+            await asyncio.sleep(self._process.world.chance.random() * 0.02)
+            if moment == "before":
+                self._process.die()
+            if self._process.world.strikes(_FAIL):
+                raise StoreUnavailable("not now")
+            result = await operation(*given, **named)
+            await asyncio.sleep(self._process.world.chance.random() * 0.02)
+            if moment == "after":
+                self._process.die()
+            return result
+
+        return reached
+
+
+class _Process:
+    """An embedded server without sockets."""
+
+    def __init__(self, world: "FlowWorld", number: int) -> None:
+        self.world = world
+        self.is_dead = self.is_ready = False
+        self.tasks = Tasks()
+        self._rows: Any = _Rows(self, world.rows)
+        queue = MemoryWakeupQueue(LoopClock(), horizon_ms=HORIZON_MS)
+        self.engine = Engine(
+            store=self._rows,
+            queue=queue,
+            invoker=self,
+            notifier=MemoryNotifier(),
+            clients=open_registry(),
+            telemetry=SilentTelemetry(),
+            clock=LoopClock(),
+            entropy=SeededEntropy(world.seed * 1000 + number),
+            spawn=self.tasks.spawn,
+            admission=Admission(flow=_Rows(self, world.flow)),  # type: ignore[arg-type]
+        )
+        self._driver = Driver(self.engine, queue, self._rows)
+        self._begin = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                await recover(self.engine, self._rows)
+                break
+            await asyncio.sleep(1)
+        self._driver.start()
+        self.is_ready = True
+
+    def next_moment(self) -> Moment | None:
+        if self.is_dead:
+            raise asyncio.CancelledError
+        return self.world.chance.choice(("before", "after")) if self.world.strikes(_CRASH) else None
+
+    def die(self) -> None:
+        self.world.crashed(self)
+        raise asyncio.CancelledError
+
+    def kill(self) -> None:
+        self.is_dead = True
+        self._begin.cancel()
+        for loop in self._driver._loops:
+            loop.cancel()
+        for task in self.tasks._running:
+            task.cancel()
+
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
+        """Make one attempt. Implements `EndpointInvoker`."""
+        return await self.world.call(self, request)
+
+
+class FlowWorld:
+    """Create it inside the loop, call `play` once, then read `broken`."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = random.Random(f"flow {seed}")
+        self.rows, self.flow = MemoryStepStore(), MemoryFlowStore()
+        self.broken: list[str] = []
+        self.crashes = 0
+        self.calls = 0
+        self._open: Counter[str] = Counter()
+        self._specs: dict[str, StepSpec] = {}
+        self._process = _Process(self, 0)
+
+    def strikes(self, chance: float) -> bool:
+        """Whether a fault with this chance happens now."""
+        return self._now_s() < FAULTS_END_S and self.chance.random() < chance
+
+    def crashed(self, process: _Process) -> None:
+        """The process dies, and another one begins after a while."""
+        if process.is_dead:
+            return
+        self.crashes += 1
+        process.kill()
+        # Its connections are closed, so nothing of it is open any more.
+        self._open.clear()
+        asyncio.get_running_loop().call_later(0.2 + self.chance.random(), self._restart)
+
+    def _restart(self) -> None:
+        self._process = _Process(self, self.crashes)
+
+    async def play(self) -> None:
+        """Start runs, cancel some of them, wait until all has settled, and check what is left."""
+        works = [asyncio.create_task(self._one(number)) for number in range(STARTS)]
+        await asyncio.gather(*works)
+        while self._live() and self._now_s() < DONE_S:  # noqa: ASYNC110 - time is virtual
+            await asyncio.sleep(1)
+        # The lease of a slot that a dead process held is over by then.
+        await asyncio.sleep(120)
+        for step_id in self._live():
+            self.broken.append(f"{step_id} is still live: {self.rows._rows[step_id].status}")
+        for key in (*LIMITS, "paced"):
+            state = await self.flow.state(FlowKey("acme", key))
+            if state is not None and (state.running or state.queued):
+                self.broken.append(f"{key}: {state.running} slots and {state.queued} in line are left")
+        self._process.kill()
+
+    async def _one(self, number: int) -> None:
+        await asyncio.sleep(self.chance.random() * 20)
+        key, kind = f"{number}", self.chance.choice(("leaf", "leaf", "leaf", "workflow", "paced"))
+        spec = self._workflow(key) if kind == "workflow" else self._leaf(key, kind)
+        await self._until_done(lambda engine: start(engine, spec, wait_ms=0))
+        if self.chance.random() < 0.2:
+            await asyncio.sleep(self.chance.random() * 10)
+            await self._until_done(lambda engine: cancel_run(engine, spec.run_id))
+
+    async def _until_done(self, work: Callable[[Engine], Coroutine[Any, Any, Any]]) -> Any:
+        """Ask again until a process has answered."""
+        while True:
+            process = self._process
+            if process.is_ready and not process.is_dead:
+                done = asyncio.ensure_future(work(process.engine))
+                with suppress(StoreUnavailable, Refusal, asyncio.CancelledError):
+                    return await done
+            await asyncio.sleep(0.3)
+
+    def _spec(self, key: str, path: str, *flow: FlowEntry, **members: Any) -> StepSpec:
+        members.setdefault("retry", RetryPolicy(count=3, back_off_ms=500))
+        spec = a_spec(key=key, flow=flow, attempt_timeout_ms=15_000, **members)
+        return replace(spec, url=f"https://app.test/{path}")
+
+    def _leaf(self, key: str, kind: str) -> StepSpec:
+        if kind == "paced":
+            return self._spec(key, "leaf", FlowEntry(key="paced", concurrency=2, rate=Rate(5, 1000)))
+        names = self.chance.sample(sorted(LIMITS), self.chance.choice((1, 1, 2)))
+        entries = (self._entry(name, priority=self.chance.randint(-2, 2)) for name in names)
+        return self._spec(key, "leaf", *entries)
+
+    def _workflow(self, key: str) -> StepSpec:
+        return self._spec(key, "workflow", self._entry("one", scope="run"))
+
+    def _entry(self, name: str, **members: Any) -> FlowEntry:
+        fair = self.chance.choice("ab")
+        return FlowEntry(key=name, concurrency=LIMITS[name], fair=fair, **members)
+
+    async def call(self, process: _Process, request: EndpointRequest) -> EndpointResponse:
+        """Answer an attempt; count how many are open under each key that it holds by itself."""
+        step_id = request.headers["Atomic-Step-Id"]
+        step = self.rows._rows[step_id]
+        self.calls += 1
+        held = [entry.key for entry in step.spec.flow if step.is_root]
+        for name in held:
+            self._open[name] += 1
+            if self._open[name] > LIMITS.get(name, 2):
+                self.broken.append(f"{self._open[name]} attempts are open under {name}: {step_id}")
+        try:
+            await asyncio.sleep(self.chance.random() * 2)
+            if request.url.endswith("workflow"):
+                return await self._handle(process, step_id)
+            failed = self.chance.random() < 0.2
+            return EndpointResponse(status=500 if failed else 200, body=b"1")
+        finally:
+            if not process.is_dead:
+                for name in held:
+                    self._open[name] -= 1
+
+    async def _handle(self, process: _Process, step_id: str) -> EndpointResponse:
+        """Run a handler, which posts a step under its own key and waits for it."""
+        parent = {"run_id": keys.run_of(step_id), "parent": step_id, "step_name": "below"}
+        entry = FlowEntry(key="one", concurrency=LIMITS["one"])
+        spec = self._spec("below", "leaf", entry, retry=RetryPolicy(count=20, back_off_ms=100))
+        spec = replace(spec, **parent)
+        identity = keys.identity("acme", "createUser", step_id, spec.url, "below", "below")
+        spec = replace(spec, identity=identity)
+        try:
+            child = (await start(process.engine, spec, wait_ms=0)).step
+        except (StoreUnavailable, Refusal):
+            return EndpointResponse(status=503)
+        if child.is_settled:
+            return EndpointResponse(status=200, body=b"1")
+        return EndpointResponse(status=202, headers={"atomic-waiting-for": child.id})
+
+    def _live(self) -> list[str]:
+        return [step.id for step in self.rows._rows.values() if not step.is_settled]
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def play(seed: int) -> FlowWorld:
+    """The world of a seed, when it has come to rest."""
+
+    async def main() -> FlowWorld:
+        world = FlowWorld(seed)
+        await world.play()
+        return world
+
+    played: Awaitable[FlowWorld] = main()
+    return run(played)  # type: ignore[arg-type]
