@@ -30,6 +30,7 @@ NAMES = [
     "EventOutcome",
     "EventRejectedError",
     "EventTimeoutError",
+    "Flow",
     "HandlerCall",
     "HeartbeatMissedError",
     "Hooks",

@@ -22,6 +22,7 @@ FlowKeyName = Annotated[
         description="1 to 128 letters, digits and `.`, `_`, `~`, `:`, `@`, `-`. Two clients share no key.",
     ),
 ]
+FlowScopeName = Literal["attempt", "run"]
 Concurrency = Annotated[int, Field(ge=1, le=_CONCURRENCY_MAX)]
 
 
@@ -38,7 +39,7 @@ class FlowOptions(WireModel):
     key: FlowKeyName
     concurrency: Concurrency | None = Field(default=None, description="How many slots the key has.")
     rate: FlowRate | None = None
-    scope: Literal["attempt", "run"] = Field(
+    scope: FlowScopeName = Field(
         default="attempt",
         description="A slot lasts for one attempt; or from the first attempt of the step to its outcome, "
         "and then the steps below it need no slot of their own under this key.",
@@ -100,7 +101,7 @@ class FlowEntryDocument(Document):
     key: str
     concurrency: int | None
     rate: FlowRateDocument | None
-    scope: Literal["attempt", "run"]
+    scope: FlowScopeName
     priority: int
     fair: str
 

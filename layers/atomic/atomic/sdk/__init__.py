@@ -62,6 +62,7 @@ from atomic.sdk.errors import (
     UnavailableError,
     UrlNotAllowedError,
 )
+from atomic.sdk.flow import Flow
 from atomic.sdk.idempotency import idempotent
 from atomic.sdk.retry import Retry
 
@@ -87,6 +88,7 @@ __all__ = [
     "EventOutcome",
     "EventRejectedError",
     "EventTimeoutError",
+    "Flow",
     "HandlerCall",
     "HeartbeatMissedError",
     "Hooks",

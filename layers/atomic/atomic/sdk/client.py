@@ -99,6 +99,7 @@ class Client(ActionsOfClient, EventsOfClient):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
         run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is

@@ -107,6 +107,7 @@ class Context(BlockingBatches, BlockingChildRuns, BlockingEvents, BlockingSagas)
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
         - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
           (default: `wait` of the endpoint).
         - `key`: tells this call apart from others of the step, as a str, an int or a UUID. Give it if their
@@ -156,6 +157,7 @@ class Context(BlockingBatches, BlockingChildRuns, BlockingEvents, BlockingSagas)
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
         - `timeout`: seconds, or a timedelta, that this handler waits for the step before it is suspended
           (default: `wait` of the endpoint).
         - `key`: tells this call apart from others of the step, as a str, an int or a UUID. Give it if their

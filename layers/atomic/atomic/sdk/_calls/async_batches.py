@@ -89,6 +89,7 @@ class AsyncBatches(BatchingContext, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
         - `name`: the name of the steps in errors, lists and the dashboard, or a function that returns the
           name for an item (default: their URL).
 

@@ -90,6 +90,7 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the workflow again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that the run shares with others (default: none).
 
         The run is in lists, has its own limits and its own time of retention, and may be started from
         elsewhere with the same name and key. A step is cheaper, also where it is a workflow.
@@ -143,6 +144,7 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the workflow again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that the run shares with others (default: none).
 
         Returns the call.
 
@@ -215,6 +217,7 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the workflow again, "fail" lets it fail.
+        - `flow`: a `Flow`, or a list of them: limits that the run shares with others (default: none).
 
         Returns the handle, when the run is stored: `run_id`, `result()` and `cancel()`. A run that nobody
         waits for goes on when this workflow has succeeded.

@@ -7,7 +7,7 @@ the results of the handler, and starts nothing again.
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, TypedDict, TypeVar
@@ -30,6 +30,7 @@ from atomic.sdk._wire.api import (
 )
 from atomic.sdk._wire.values import jsonable, value_type
 from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError, Suspended
+from atomic.sdk.flow import Flow
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class RunOptions(TypedDict, total=False):
     deadline: Seconds
     attempt_timeout: Seconds
     on_lost: OnLost
+    flow: Flow | Sequence[Flow]
 
 
 class ChildRuns(BatchingContext, ABC):

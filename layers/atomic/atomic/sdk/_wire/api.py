@@ -1,7 +1,7 @@
 """Atomic's API as flows: they turn arguments into requests, and decide which to repeat, for how long."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypedDict
@@ -43,6 +43,8 @@ from atomic.sdk.errors import (
     StepFailedError,
     UnavailableError,
 )
+from atomic.sdk.flow import Flow as FlowLimit
+from atomic.sdk.flow import flow_document
 from atomic.sdk.retry import Retry, Seconds, milliseconds, retry_document, seconds
 
 # API Gateway ends a request after 29 s; a longer wait is made of several requests.
@@ -57,7 +59,8 @@ class StepOptions(TypedDict, total=False):
 
     `retry` is a Retry, or the number of retries; `delay` the time before the first attempt, or `start_at`
     its moment; `start_by` by when it has to begin, as a moment or as a time after its start; `deadline` the
-    total time of the step; `attempt_timeout` the time of one HTTP attempt; `on_lost` "repeat" or "fail".
+    total time of the step; `attempt_timeout` the time of one HTTP attempt; `on_lost` "repeat" or "fail";
+    `flow` the limits that it shares with others.
     """
 
     retry: Retry | int
@@ -67,6 +70,7 @@ class StepOptions(TypedDict, total=False):
     deadline: Seconds
     attempt_timeout: Seconds
     on_lost: OnLost
+    flow: FlowLimit | Sequence[FlowLimit]
 
 
 def unknown_options(given: Mapping[str, object], known: type) -> str:
@@ -123,6 +127,8 @@ def start_document(
         document["attemptTimeout"] = milliseconds("attempt_timeout", options["attempt_timeout"])
     if "on_lost" in options:
         document["onLost"] = options["on_lost"]
+    if "flow" in options:
+        document["flow"] = flow_document(options["flow"])
     return document
 
 
