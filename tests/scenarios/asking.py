@@ -32,10 +32,14 @@ def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
             yield path, served | {"HEAD"} if "GET" in served else served
 
 
+# A schedule, and a key of flow control.
+NAMES = {"name": "digest", "key": "mail"}
+
+
 def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Iterator[tuple[str, str]]:
     """Method and target of every operation that belongs to a client."""
     for path, served in client_paths():
-        target = path.format(clientId=client, runId=run_id, stepId=step_id, keyId=key_id, name="digest")
+        target = path.format(clientId=client, runId=run_id, stepId=step_id, keyId=key_id, **NAMES)
         yield from ((method, target) for method in sorted(served - {"HEAD"}))
 
 
@@ -53,6 +57,8 @@ async def send(
     headers = {} if of is None else {"Atomic-Attempt-Token": of.headers["atomic-attempt-token"]}
     if of is not None and target.endswith("/results"):
         target += f"?parent={step_id}"
+    if target.endswith("/trigger"):
+        headers["Idempotency-Key"] = "k"
     body = _body(method, target, url, step_id)
     return await runtime.request(method, target, body=body, headers=headers, key_of=key_of)
 
@@ -60,6 +66,10 @@ async def send(
 def _body(method: str, target: str, url: str, step_id: str) -> bytes:
     if method == "PATCH":
         return b'{"liveSteps":100}'
+    if method == "PUT":
+        start = {"workflowName": "w", "stepInvokeUrl": url}
+        wanted = {"start": start, "cron": "@yearly"} if "/schedules/" in target else {"paused": False}
+        return json.dumps(wanted).encode()
     if method != "POST":
         return b""
     if target == "/clients":
@@ -73,6 +83,7 @@ def _body(method: str, target: str, url: str, step_id: str) -> bytes:
         "steps": document(url, key="sent-1", parent=step_id),
         "events": {"workflowName": "w", "idempotencyKey": "sent-1", "name": "e"},
         "reject": {"detail": "no"},
+        "backfill": {"from": "2025-01-01T00:00:00Z", "to": "2025-01-01T00:00:01Z"},
         "start-tokens": {"workflows": {"w": url}},
     }
     if target.count("/") == 2:

@@ -16,7 +16,7 @@ from flask import Flask
 
 from answering import Answering
 from atomic.cli.main import main
-from atomic.sdk import AsyncClient, Call, Client, Codec, Context, InvalidRequestError, NotFoundError
+from atomic.sdk import AsyncClient, Call, Client, Codec, Context, Flow, InvalidRequestError, NotFoundError
 from atomic.sdk.errors import RefusedError
 from atomic.sdk.flask import Endpoints, step
 from atomic.sdk.schedules import At, Cron, Every, Times
@@ -59,7 +59,8 @@ def test_a_schedule_in_a_client(call: Call_, endpoint: Answering) -> None:
         ["0 12 * * *", "@yearly"], tz="Asia/Tokyo", overlap="queue", spread=60, until=TO + 9000 * DAY
     )
 
-    put = call("put", "digest", times, "digest", url, {"a": 1}, retry=3)
+    limit = Flow("reports", concurrency=2)
+    put = call("put", "digest", times, "digest", url, {"a": 1}, retry=3, flow=limit)
 
     assert (put.cron, put.time_zone, put.overlap, put.spread) == (
         ["0 12 * * *", "@yearly"],
@@ -67,7 +68,8 @@ def test_a_schedule_in_a_client(call: Call_, endpoint: Answering) -> None:
         "queue",
         60_000,
     )
-    assert (put.start["payload"], put.start["retry"]["count"], put.version) == ({"a": 1}, 3, 1)
+    assert (put.start["payload"], put.start["retry"]["count"]) == ({"a": 1}, 3)
+    assert [(each["key"], each["concurrency"]) for each in put.start["flow"]] == [("reports", 2)]
     assert call("get", "digest") == put
     [listed] = call("all")
     assert (listed.version, listed.next) == (put.version, put.next[:1])
@@ -104,7 +106,8 @@ def test_versions_of_a_schedule(call: Call_, endpoint: Answering) -> None:
     first = call("put", "once", times, "w", endpoint.url, version=0)
     with pytest.raises(RefusedError):
         call("put", "once", times, "w", endpoint.url, version=0)
-    assert call("put", "once", times, "w", endpoint.url, version=first.version).version == 2
+    second = call("put", "once", times, "w", endpoint.url, version=first.version)
+    assert second.version == first.version + 1
     with pytest.raises(RefusedError):
         call("put", "once", times, "w", endpoint.url, version=first.version)
 
@@ -117,6 +120,7 @@ def test_versions_of_a_schedule(call: Call_, endpoint: Answering) -> None:
         (Every(0.5), {}, "every"),
         (At(datetime(2199, 1, 1)), {}, "time zone"),  # noqa: DTZ001 - on purpose
         (Every(60), {"delay": 5}, "delay"),
+        (Every(60), {"start_by": 5}, "start_by"),
         (Every(60), {"retyr": 5}, "retyr"),
     ],
 )

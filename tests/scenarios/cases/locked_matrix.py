@@ -2,7 +2,17 @@
 
 from atomic.domain.clients.client import has_scope
 from atomic.entrypoints.http_api.routes import ROUTES
-from scenarios.asking import VERBS, client_paths, guarded, key_id, operations, send, start_as, visible
+from scenarios.asking import (
+    NAMES,
+    VERBS,
+    client_paths,
+    guarded,
+    key_id,
+    operations,
+    send,
+    start_as,
+    visible,
+)
 from scenarios.locked_clients import OPERATED, OPERATOR, SCOPED, scoped
 from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import Gate, document
@@ -24,7 +34,8 @@ async def scenario_what_belongs_to_others_is_the_404_of_what_is_not_there(runtim
             (method, target)
             for ids in (theirs, unknown, ("x", "x", "x"))
             for method, target in operations("alpha", *ids)
-            if target.count("/") > 2
+            # A schedule that is put belongs to who puts it.
+            if target.count("/") > 2 and method != "PUT"
         ),
     ]
 
@@ -54,7 +65,12 @@ async def scenario_every_verb_of_every_path_tells_the_same_of_another_client_and
 ) -> None:
     url = runtime.endpoint("/app/verbs", answer_ok)
     foreign = (await start_as(runtime, "beta", document(url, key="verbs-1"))).json
-    ids = {"runId": foreign["runId"], "stepId": foreign["id"], "keyId": key_id(runtime.keys["beta"])}
+    ids = {
+        "runId": foreign["runId"],
+        "stepId": foreign["id"],
+        "keyId": key_id(runtime.keys["beta"]),
+        **NAMES,
+    }
 
     for path, served in client_paths():
         for verb in VERBS:
@@ -78,14 +94,21 @@ async def scenario_a_key_without_the_scope_is_told_the_404_of_what_is_not_there(
     for client, key, scopes in (*opens, (OPERATED, OPERATOR, {"admin", "operator"})):
         there = (await start_as(runtime, client, document(url, key="scoped-1"))).json
         [call] = [seen.call for seen in runtime.calls(url) if seen.call.json["stepId"] == there["id"]]
-        ids = {"runId": there["runId"], "stepId": there["id"], "keyId": key_id(runtime.keys[client])}
+        ids = {
+            "runId": there["runId"],
+            "stepId": there["id"],
+            "keyId": key_id(runtime.keys[client]),
+            **NAMES,
+        }
         # The operation that revokes the key comes last.
         for method, template in sorted(needed, key=lambda route: route[0] == "DELETE"):
             target = template.format(clientId=client, **ids)
             reply = await send(runtime, method, target, url, key_of=key, of=call)
             if has_scope(scopes, needed[method, template]):
                 granted.add((method, template))
-                assert reply.status in {200, 201, 409}, (template, reply.body)
+                # No step has named the key of flow control, and only some of these keys put a schedule.
+                nothing = {404} if "{key}" in template or "{name}" in template else set()
+                assert reply.status in {200, 201, 409, *nothing}, (template, reply.body)
             else:
                 assert (reply.status, reply.body) == (404, unknown.body), (key, template)
                 assert visible(reply) == visible(unknown)

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from atomic.protocol.constants import DURATION_MAX_MS, NAME_MAX_CHARS
 from atomic.protocol.enums import CatchUp, Dst, OnLost, Overlap
+from atomic.protocol.flow import FlowEntries
 from atomic.protocol.requests import Name, Url
 from atomic.protocol.wire import (
     Duration,
@@ -53,6 +54,7 @@ class ScheduledStart(WireModel):
     deadline: PositiveDuration | None = None
     attempt_timeout: PositiveDuration | None = None
     on_lost: OnLost = "repeat"
+    flow: FlowEntries = Field(default_factory=list)
 
 
 class CatchUpOptions(WireModel):

@@ -174,7 +174,7 @@ class Schedules:
         - `paused`: whether it waits to be resumed (default False).
         - `version`: refuse one that has another version than this, or that exists, for 0 (default: any).
         - `dry_run`: only check it, and tell its `next` times (default False).
-        - `retry`, `deadline`, `attempt_timeout`, `on_lost`: of its runs, as in `Client.start`.
+        - `retry`, `deadline`, `attempt_timeout`, `on_lost`, `flow`: of its runs, as in `Client.start`.
 
         Returns the schedule.
 
@@ -333,6 +333,7 @@ def _document(
         raise InvalidRequestError(
             "payload: a codec writes it for one run; a schedule has many. Leave it out."
         )
-    if "delay" in options:
-        raise InvalidRequestError("delay: a schedule says when its runs begin; leave it out.")
+    for name in ("delay", "start_at", "start_by"):
+        if name in options:
+            raise InvalidRequestError(f"{name}: a schedule says when its runs begin; leave it out.")
     return times.document(workflow_name, url, payload=given, paused=paused, options=options)

@@ -15,7 +15,7 @@ from atomic.domain.clients.quota import quota_view
 from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StepError, StoredBody, sentence_of
 from atomic.domain.retry import RetryPolicy
-from atomic.domain.steps import Attempt, Step
+from atomic.domain.steps import Attempt, Step, StepSpec
 from atomic.entrypoints.http_api.http import ApiResponse
 from atomic.protocol import keys
 from atomic.protocol.enums import EventWas, Status
@@ -73,7 +73,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "retry": retry_view(spec.retry),
         "answerBy": _moment(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
-        **(_flow(step) if spec.flow else {}),
+        **({"flow": flow_view(spec), "inLine": step.line if step.in_line else None} if spec.flow else {}),
         "traceId": spec.trace_id,
         "build": last and last.build,
         "unusedResults": last.unused_results if last else 0,
@@ -95,8 +95,9 @@ def retry_view(retry: RetryPolicy) -> dict[str, Any]:
     }
 
 
-def _flow(step: Step) -> dict[str, Any]:
-    entries = [
+def flow_view(spec: StepSpec) -> list[dict[str, Any]]:
+    """The limits that a step shares with others."""
+    return [
         {
             "key": entry.key,
             "concurrency": entry.concurrency,
@@ -105,9 +106,8 @@ def _flow(step: Step) -> dict[str, Any]:
             "priority": entry.priority,
             "fair": entry.fair,
         }
-        for entry in step.spec.flow
+        for entry in spec.flow
     ]
-    return {"flow": entries, "inLine": step.line if step.in_line else None}
 
 
 def event_view(step: Step, was: EventWas) -> dict[str, Any]:
