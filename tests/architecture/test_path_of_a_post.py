@@ -19,7 +19,7 @@ SCRIPT: Final = Path(__file__).parents[2] / "scripts" / "path_of_a_post.py"
 BOUNDS: Final = {
     "memory": {"post": (22, 100), "retry": (27, 172)},
     # With `--dev`, one file more than without: it looks for the header `Atomic-Fault`. Two files learn what
-    # destinations bear (docs/decisions/0174-adaptive-concurrency.md).
+    # destinations bear (docs/decisions/0173-adaptive-concurrency.md).
     "embedded": {"post": (33, 172), "retry": (39, 306)},
 }
 # The files that every path runs through, on each runtime.

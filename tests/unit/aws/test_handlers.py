@@ -29,6 +29,7 @@ from atomic.adapters.aws.wakeups import Wakeup, encode, encode_wakeup, parse_wak
 from atomic.adapters.system import SystemClock
 from atomic.application import admission
 from atomic.application.commit import commit
+from atomic.application.firing import process_schedule
 from atomic.cli.main import main
 from atomic.domain.clients.quota import Quota
 from atomic.domain.events import Claimed
@@ -43,6 +44,7 @@ from atomic.protocol.enums import Status
 from contract.aws import BUCKET, GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_spec
 from contract.roles import READS, Request, prefix_of, within
+from contract.schedules_contract import a_schedule
 
 REPO = Path(__file__).parents[3]
 INVOKER = {"ATOMIC_INVOKER": "short", "ATOMIC_INVOKERS_MAX": "50"}
@@ -757,6 +759,14 @@ def test_the_functions_together_use_all_that_their_roles_allow(
         asked = gateway_event(method, path, json.dumps(told))
         asked["headers"] |= {"authorization": f"Bearer {stack.key}"}
         assert stack.api(asked, None)["statusCode"] == 200
+    wanted = {"start": {"workflowName": "w", "stepInvokeUrl": stack.endpoint.url}, "cron": "@yearly"}
+    for method, path in (("PUT", "/limited/schedules/digest"), ("GET", "/limited/schedules")):
+        asked = gateway_event(method, path, json.dumps(wanted))
+        asked["headers"] |= {"authorization": f"Bearer {stack.key}"}
+        assert stack.api(asked, None)["statusCode"] in {200, 201}
+    due = a_schedule(client_id="limited")
+    stack.invoker.runtime.run(engine.store.create_schedule(due))
+    stack.invoker.runtime.run(process_schedule(engine, due.id))
     operator_key, _ = admin.create_operator_key()
     made = gateway_event(
         "POST", "/clients", json.dumps({"clientId": "new", "baseUrls": ["https://a.example/"]})

@@ -89,10 +89,10 @@ def test_a_round_reads_the_index_and_one_item_of_each_client(stack: Stack) -> No
     for more in range(3):
         with Recorder(*stack.maintenance.runtime.clients) as recorder:
             assert stack.maintain() == 1 + more
-        # One query for the clients. For each client, one for each of four live states in each of four
-        # shards, and the first time four for its dead letters.
+        # One query for the clients. For each client, one for its schedules, one for each of four live
+        # states in each of four shards, and the first time four for its dead letters.
         operations = Counter(recorder.operations)
-        assert operations["Query"] == 1 + 16 * (1 + more) + 4
+        assert operations["Query"] == 1 + 17 * (1 + more) + 4
         assert (operations["GetItem"], operations["SendMessageBatch"]) == (1 + more, 1)
         # Only the overdue root is woken, and only once in five minutes.
         assert operations["SendMessage"] == (1 if more == 0 else 0)

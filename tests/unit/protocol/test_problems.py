@@ -25,6 +25,8 @@ STATUSES = {
     "run-exists": 409,
     "beyond-token": 403,
     "client-conflict": 409,
+    "precondition-failed": 412,
+    "too-many-schedules": 409,
     "event-ended": 410,
     "storage-full": 507,
     "too-large": 413,

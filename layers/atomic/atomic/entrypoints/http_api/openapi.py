@@ -76,6 +76,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
         "token": {"description": "The last part of a `callbackUrl`.", "schema": {"type": "string"}},
         "keyId": {"description": "The middle part of an API key.", "schema": {"type": "string"}},
         "key": {"description": "A key of flow control.", "schema": {"type": "string"}},
+        "name": {"description": "The name of a schedule.", "schema": {"type": "string"}},
     }
     return [
         {"name": name, "in": "path", "required": True, **parameter}
