@@ -101,7 +101,7 @@ def test_refusals_name_the_field_and_the_cure(expression: str, message: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
+    ("name", "advice"),
     [
         ("Berlin", "did you mean Europe/Berlin?"),
         ("europe/berlin", "did you mean Europe/Berlin?"),
@@ -113,10 +113,10 @@ def test_refusals_name_the_field_and_the_cure(expression: str, message: str) -> 
         ("", "name a place, such as Europe/Berlin, or UTC"),
     ],
 )
-def test_an_unknown_zone_is_refused_with_those_near(name: str, hint: str) -> None:
+def test_an_unknown_zone_is_refused_with_those_near(name: str, advice: str) -> None:
     with pytest.raises(UnknownZone) as refused:
         Cron("@daily", name)
-    assert str(refused.value).startswith(f"there is no time zone {name!r}: {hint}")
+    assert str(refused.value).startswith(f"there is no time zone {name!r}: {advice}")
 
 
 def test_each_zone_can_be_read() -> None:

@@ -154,9 +154,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.LinkEnded() | events.LinkMoved() | events.LinkDue():
             return link_changed(step, event, now_ms) if step.spec.kind == "run" else step
         case events.Redriven(generation):
-            is_meant = step.status is Status.FAILED and step.generation == generation
-            is_meant = is_meant and not event_steps.is_rejected(step)
-            return redriven(step, now_ms) if is_meant else step
+            may_be = step.status is Status.FAILED and not event_steps.is_rejected(step)
+            return redriven(step, now_ms) if may_be and step.generation == generation else step
         case _:
             assert_never(event)
 

@@ -125,5 +125,5 @@ def _unknown(name: str) -> str:
     cities = [each for lower, each in sorted(offered.items()) if lower.rpartition("/")[2] == wanted]
     close = [offered[lower] for lower in difflib.get_close_matches(wanted, offered, n=2, cutoff=0.8)]
     near = [offered[wanted]] if wanted in offered else list(dict.fromkeys([*cities, *close]))[:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else "name a place, such as Europe/Berlin, or UTC"
-    return f"there is no time zone {name[:60]!r}: {hint}"
+    advice = f"did you mean {' or '.join(near)}?" if near else "name a place, such as Europe/Berlin, or UTC"
+    return f"there is no time zone {name[:60]!r}: {advice}"
