@@ -84,6 +84,7 @@ CLIENT = [
     "connection",
     "dead_letters",
     "due",
+    "flow_keys",
     "get",
     "heartbeat",
     "heartbeat_step",

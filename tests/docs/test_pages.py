@@ -14,6 +14,7 @@ from docs.terminal import terminal
 PLAYED = (
     "cli.md",
     "errors.md",
+    "flow.md",
     "idempotency.md",
     "locked.md",
     "operations.md",

@@ -63,6 +63,7 @@ def test_both_registries_get_the_same_entries() -> None:
         ("atomic-workflows/protocol", "verify"),
         ("atomic-workflows/node", "node"),
         *[(f"atomic-workflows/{name}", name) for name in ADAPTERS],
+        ("atomic-workflows/flow", "FlowKeys"),
         ("atomic-workflows/schedules", "Schedules"),
         ("atomic-workflows/testing", "startDevServer"),
     ],

@@ -50,6 +50,24 @@ export interface StepOptions {
   readonly attemptTimeout?: Duration;
   /** What to do when Atomic does not know whether an attempt was made. */
   readonly onLost?: "repeat" | "fail";
+  /** Limits that it shares with all that name the same keys, four at most. */
+  readonly flow?: readonly FlowLimit[];
+}
+
+/** A limit that all steps share that name its key. */
+export interface FlowLimit {
+  /** Letters, digits and `.`, `_`, `~`, `:`, `@`, `-`. */
+  readonly key: string;
+  /** How many attempts may be under way at a time. */
+  readonly concurrency?: number;
+  /** At most `limit` attempts begin within `per` milliseconds, evenly spread. */
+  readonly rate?: { readonly limit: number; readonly per: number };
+  /** `attempt` (the default), or `run`: from the first attempt to the outcome, with the steps below it. */
+  readonly scope?: "attempt" | "run";
+  /** -5 to 5 (default 0); each one has four turns for one turn of the one below it. */
+  readonly priority?: number;
+  /** Steps with different values, such as ids of customers, take turns. */
+  readonly fair?: string;
 }
 
 /** Limits of a call of the client. */
@@ -319,10 +337,11 @@ function startMembers(workflow: WorkflowReference, options: StartOptions): strin
 
 /** The options of a step as the API takes them, in milliseconds. JSON leaves out what is not given. */
 export function stepMembers(options: StepOptions): Record<string, unknown> {
-  const { retry, onLost } = options;
+  const { onLost, flow, retry } = options;
   return {
     ...timesOf(options, ["delay", "startAt", "startBy", "deadline", "attemptTimeout"]),
     onLost,
+    flow,
     retry:
       typeof retry === "number"
         ? { count: retry }

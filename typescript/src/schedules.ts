@@ -133,7 +133,7 @@ export interface Backfilled {
 }
 
 /** How a schedule is put. */
-export interface PutOptions extends Omit<StepOptions, "delay"> {
+export interface PutOptions extends Omit<StepOptions, "delay" | "startAt" | "startBy"> {
   /** Whether it waits to be resumed. */
   readonly paused?: boolean;
   /** Refuse a schedule that has another version than this, or that exists, for 0. */

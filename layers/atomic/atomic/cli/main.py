@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "dev": ("atomic.cli.dev", "dev"),
     "doctor": ("atomic.cli.doctor", "doctor"),
     "events": ("atomic.cli.events", "events"),
+    "flow": ("atomic.cli.flow", "flow"),
     "operator": ("atomic.cli.operator", "operator"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),

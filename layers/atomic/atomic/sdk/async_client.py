@@ -22,6 +22,7 @@ from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.flow_keys import AsyncFlowKeys
 from atomic.sdk.retry import Seconds
 from atomic.sdk.schedules import AsyncSchedules
 
@@ -53,6 +54,11 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
     def _open(self) -> None:
         require_aiohttp()
         self._sessions = Sessions(self.connection)
+
+    @property
+    def flow_keys(self) -> AsyncFlowKeys:
+        """The limits that steps share: what they let in now, and what is pinned."""
+        return AsyncFlowKeys(self)
 
     @property
     def schedules(self) -> AsyncSchedules:

@@ -33,6 +33,7 @@ from atomic.sdk._wire.transport import (
     response_from,
 )
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.flow_keys import FlowKeys
 from atomic.sdk.retry import Seconds
 from atomic.sdk.schedules import Schedules
 
@@ -64,6 +65,11 @@ class Client(ActionsOfClient, EventsOfClient):
 
     def _open(self) -> None:
         self._connections = _Connections(self.connection)
+
+    @property
+    def flow_keys(self) -> FlowKeys:
+        """The limits that steps share: what they let in now, and what is pinned."""
+        return FlowKeys(self)
 
     @property
     def schedules(self) -> Schedules:

@@ -1,0 +1,78 @@
+"""`atomic flow`: the limits that steps share, as they are now, and what operators pin."""
+
+import click
+
+from atomic.cli.api import Api, calls_api
+from atomic.protocol.flow import FlowKeyDocument
+
+
+@click.group()
+def flow() -> None:
+    """The limits that steps share by a key."""
+
+
+@flow.command("list")
+@calls_api
+def list_(api: Api) -> None:
+    """List the keys that steps have named lately."""
+    found = api.client.flow_keys.all()
+    api.show(found, "\n".join(map(_line, found)) or "no keys")
+
+
+@flow.command("show")
+@click.argument("key")
+@calls_api
+def show(api: Api, key: str) -> None:
+    """Show how many attempts of a key are under way, and how many steps wait."""
+    found = api.client.flow_keys.get(key)
+    api.show(found, _line(found))
+
+
+@flow.command("pin")
+@click.argument("key")
+@click.option("--concurrency", type=click.IntRange(min=1), help="How many attempts at a time.")
+@click.option("--rate", type=(int, float), metavar="COUNT SECONDS", help="How many begin in a time.")
+@calls_api
+def pin(api: Api, key: str, *, concurrency: int | None, rate: tuple[int, float] | None) -> None:
+    """Set the limits of a key, whatever its steps say."""
+    if concurrency is None and rate is None:
+        raise click.UsageError("give --concurrency, --rate or both")
+    found = api.client.flow_keys.pin(key, concurrency=concurrency, rate=rate)
+    api.show(found, _line(found))
+
+
+@flow.command("unpin")
+@click.argument("key")
+@calls_api
+def unpin(api: Api, key: str) -> None:
+    """Let the limits be those that the steps of a key say again."""
+    found = api.client.flow_keys.unpin(key)
+    api.show(found, _line(found))
+
+
+@flow.command("pause")
+@click.argument("key")
+@calls_api
+def pause(api: Api, key: str) -> None:
+    """Let nothing new in; what is inside goes on to its end."""
+    found = api.client.flow_keys.pause(key)
+    api.show(found, _line(found))
+
+
+@flow.command("resume")
+@click.argument("key")
+@calls_api
+def resume(api: Api, key: str) -> None:
+    """Let steps in again."""
+    found = api.client.flow_keys.resume(key)
+    api.show(found, _line(found))
+
+
+def _line(key: FlowKeyDocument) -> str:
+    most = "no limit" if key.concurrency is None else f"of {key.concurrency}"
+    pace = "" if key.pace is None else f", {key.pace.limit} in {key.pace.per} ms"
+    since = "" if key.oldest is None else f" since {key.oldest}"
+    state = ", paused" if key.paused else ""
+    pins = {"concurrency": key.pinned.concurrency, "rate": key.pinned.rate}
+    pinned = "".join(f", {name} pinned" for name, value in pins.items() if value is not None)
+    return f"{key.key:<24}  {key.running} running {most}{pace}, {key.queued} queued{since}{state}{pinned}"

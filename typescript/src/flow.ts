@@ -1,0 +1,79 @@
+/** What operators see of the limits that steps share, and what they pin. */
+
+import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
+
+/** A rate: at most `limit` attempts begin within `per` milliseconds. */
+export interface Rate {
+  readonly limit: number;
+  readonly per: number;
+}
+
+/** A key of flow control, as it is now. */
+export interface FlowKeyDocument {
+  readonly key: string;
+  /** How many slots there are; null for any number. */
+  readonly concurrency: number | null;
+  readonly paused: boolean;
+  /** How many slots are taken. */
+  readonly running: number;
+  /** How many steps wait in line. */
+  readonly queued: number;
+  /** Since when the step waits that has waited longest. */
+  readonly oldest: string | null;
+  /** The rate in force, and the first time that no attempt has taken. */
+  readonly pace: (Rate & { readonly nextAt: string }) | null;
+  readonly pinned: { readonly concurrency: number | null; readonly rate: Rate | null };
+}
+
+/** The keys of flow control of a client. Every method rejects with an `AtomicError`. */
+export class FlowKeys {
+  readonly #connection: Connection;
+
+  /** Options that are left out come from the environment, as those of `Atomic`. */
+  constructor(options: ConnectionOptions = {}) {
+    this.#connection = new Connection(options);
+  }
+
+  /** All keys that steps have named lately, by name. */
+  async list(): Promise<FlowKeyDocument[]> {
+    const found: FlowKeyDocument[] = [];
+    let path: string | null = `${this.#connection.path("flow")}?limit=100`;
+    while (path !== null) {
+      const page: { keys: FlowKeyDocument[]; next: string | null } = await documentOf(this.#connection, {
+        method: "GET",
+        path,
+      });
+      found.push(...page.keys);
+      path = page.next;
+    }
+    return found;
+  }
+
+  /** How many slots of a key are taken, and how many steps wait. */
+  get(key: string): Promise<FlowKeyDocument> {
+    return documentOf(this.#connection, { method: "GET", path: this.#connection.path("flow", key) });
+  }
+
+  /** Set limits of a key, whatever its steps say. What is left out stays; null ends a pin. */
+  pin(
+    key: string,
+    limits: { readonly concurrency?: number | null; readonly rate?: Rate | null },
+  ): Promise<FlowKeyDocument> {
+    return this.#put(key, limits);
+  }
+
+  /** Let nothing new in; what is inside goes on to its end. */
+  pause(key: string): Promise<FlowKeyDocument> {
+    return this.#put(key, { paused: true });
+  }
+
+  /** Let steps in again. */
+  resume(key: string): Promise<FlowKeyDocument> {
+    return this.#put(key, { paused: false });
+  }
+
+  #put(key: string, pinned: object): Promise<FlowKeyDocument> {
+    const path = this.#connection.path("flow", key);
+    return documentOf(this.#connection, { method: "PUT", path, body: JSON.stringify(pinned) });
+  }
+}
