@@ -76,7 +76,10 @@ function members({ catchUp, catchUpWindow, spread, until, ...rest }: SchedulePol
   };
 }
 
-/** The time of the schedule that started this run, by its key; undefined for any other run. */
+/**
+ * The time of the schedule that started this run, read from its key; undefined for other runs, and for one that was
+ * triggered. Give other runs no keys that end with `@` and a time.
+ */
 export function scheduledAt({ idempotencyKey }: { readonly idempotencyKey: string }): Date | undefined {
   const [, time] = /@(\d{4}-\d\d-\d\dT[\d:.]+Z)$/.exec(idempotencyKey) ?? [];
   return time === undefined ? undefined : new Date(time);

@@ -1113,6 +1113,11 @@ class TestInLine:
 
 
 class TestPaced:
+    def test_a_time_that_is_given_twice_changes_nothing(self) -> None:
+        step = transition(STATES["due"](), Paced(LATER), LATER)
+        assert (step.paced_ms, step.due_at_ms) == (LATER, LATER)
+        assert transition(step, Paced(LATER), LATER) is step
+
     def test_it_is_due_at_its_time_which_the_claim_uses_up(self) -> None:
         step = transition(STATES["due"](), Paced(LATER + HOUR), LATER)
         assert (step.due_at_ms, step.paced_ms, step.in_line) == (LATER + HOUR, LATER + HOUR, False)

@@ -220,8 +220,9 @@ def _held_back(step: Step, event: events.InLine | events.Paced, now_ms: int) -> 
     if ended.is_settled:
         return ended
     if isinstance(event, events.Paced):
-        until_ms = within_limits(step, event.until_ms)
-        return changed(step, due_at_ms=until_ms, dated_at_ms=now_ms, paced_ms=event.until_ms, in_line=False)
+        paced = {"due_at_ms": within_limits(step, event.until_ms), "paced_ms": event.until_ms}
+        after = changed(step, dated_at_ms=now_ms, in_line=False, **paced)
+        return step if replace(after, version=step.version) == step else after
     place = {"line": event.key, "turn": event.turn}
     due_at_ms = earliest_ms(step.deadline_at_ms, step.cancel_by_ms, begin_by_ms(step))
     if step.in_line and step.due_at_ms == due_at_ms and (step.line, step.turn) == tuple(place.values()):
