@@ -242,7 +242,7 @@ def test_a_step_that_was_deferred_may_be_claimed_before_its_time(asked: StepSpec
     """The claim is the one that would be made at that time, and none if the step is due at another one."""
     for _, _, step, now_ms in history(asked, story):
         until_ms = step.due_at_ms
-        if until_ms is None or until_ms <= now_ms or step.spec.kind != "http":
+        if until_ms is None or until_ms <= now_ms or step.spec.kind != "http" or step.in_line:
             continue
         other = events.Claimed("early", step.cancelling, until_ms + 1)
         assert transition(step, other, now_ms) is step

@@ -1101,6 +1101,13 @@ class TestInLine:
         over = transition(step, InLine("openai", 7), NOW + MINUTE)
         assert (over.status, over.in_line) == (Status.FAILED, False)
 
+    def test_a_late_answer_of_a_handler_that_waits_makes_it_due(self) -> None:
+        lost = replace(running(), due_at_ms=NOW + 100)
+        step = transition(lost, InLine("openai", 7), LATER)
+        assert (step.status, step.due_at_ms) == (Status.RUNNING, None)
+        after = ended(step, TIMED_OUT, LATER + 1)
+        assert (after.status, after.in_line, after.due_at_ms) == (Status.WAITING, False, LATER + 1)
+
     def test_a_lost_attempt_that_must_not_be_repeated_fails_there(self) -> None:
         step = replace(running(**AT_MOST_ONCE), due_at_ms=NOW + 100)
         assert transition(step, InLine("openai", 7), LATER).status is Status.FAILED

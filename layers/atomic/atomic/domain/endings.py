@@ -52,11 +52,12 @@ def ended(step: Step, event: events.Ended, now_ms: int) -> Step:
     """The step after the attempt that holds the nonce."""
     if step.status is not Status.RUNNING or step.nonce != event.nonce:
         return step
+    # One that waits in line has no due time: its lease was over, and its answer comes late.
+    step = replace(step, in_line=False, due_at_ms=now_ms) if step.in_line else step
     outcome = event.outcome
     over: dict[str, Any] = {"attempt_log": closed(step.attempt_log, outcome, now_ms), "consecutive_lost": 0}
     answered: dict[str, Any] = {"response": outcome.response, "response_status": outcome.status}
     freed: dict[str, Any] = {**over, "nonce": None, "answer_by_ms": None, "woken": False, "told": None}
-    freed["in_line"] = False
     freed["failed_meanwhile"] = step.failed_meanwhile and outcome.wake is not None
     is_misspelt = outcome.error is not None and outcome.error.kind in _MISSPELT
     if step.cancelling and (after := attempt_ended(step, outcome, now_ms, over, freed)) is not None:
