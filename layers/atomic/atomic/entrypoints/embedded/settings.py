@@ -111,9 +111,9 @@ class ServerSettings(SettingsModel):
         description="How many runs of a client may have attempts under way to one destination.",
     )
     destination_limit: Literal["adaptive", "fixed"] = Field(
-        "adaptive",
-        description="Whether a destination that times out, refuses connections or answers 429 or 503 gets "
-        "fewer attempts at once. With virtual time it is fixed.",
+        "fixed",
+        description="With `adaptive`, a destination that times out, refuses connections or answers 429 or "
+        "503 gets fewer attempts at once. With virtual time it is fixed.",
     )
     drain_s: int = Field(
         25, ge=0, le=3600, description="How long attempts may go on after the server is told to stop."
