@@ -228,9 +228,11 @@ async def scenario_a_backfill_starts_each_past_run_once(runtime: Runtime) -> Non
 
 async def scenario_a_schedule_ends_after_its_limit_and_its_moments(runtime: Runtime) -> None:
     url = runtime.endpoint("/digest", answer_ok)
-    await put(runtime, schedule(url, limit=2))
     other = runtime.endpoint("/at", answer_ok)
-    soon = (await shown(runtime))["next"]
+    reply = await put(runtime, schedule(url, limit=2))
+    # Far enough ahead for a request that takes a second or two.
+    ahead_ms = from_rfc3339(reply.json["next"][-1]) + 1000
+    soon = [to_rfc3339(ahead_ms + n * 1000) for n in range(3)]
     await put(runtime, schedule(other, at=[soon[2], soon[0]]), "at")
 
     await calls_of(runtime, url, 2)
