@@ -6,7 +6,7 @@ tells whether the step still needs it (`domain.slots.keeps_slot`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from atomic.application.engine import Engine
 from atomic.domain.events import InLine, Paced
@@ -100,7 +100,7 @@ async def forget_idle(engine: Engine) -> None:
             pass
 
 
-async def pin(engine: Engine, client_id: str, key: str, changes: Mapping[str, object]) -> KeyState | None:
+async def pin(engine: Engine, client_id: str, key: str, changes: Mapping[str, Any]) -> KeyState | None:
     """Change what an operator has pinned; the key as it is then. None where there is no flow control."""
     if (flow := engine.admission.flow) is None:
         return None

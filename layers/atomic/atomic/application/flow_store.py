@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from atomic.domain.flow_table import Entered, Entering, FlowKey, Handed, KeyState
 
@@ -32,7 +32,7 @@ class FlowStore(Protocol):
         """Extend the lease of a slot."""
         ...
 
-    async def pin(self, at: FlowKey, changes: Mapping[str, object], now_ms: int) -> Sequence[Handed]:
+    async def pin(self, at: FlowKey, changes: Mapping[str, Any], now_ms: int) -> Sequence[Handed]:
         """Change members of the key's row; who was handed a slot because of that."""
         ...
 

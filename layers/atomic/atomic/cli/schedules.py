@@ -10,6 +10,8 @@ from uuid import uuid4
 import click
 
 from atomic.cli.api import Api, calls_api, fail, json_argument
+from atomic.cli.options import MOMENTS, moment
+from atomic.protocol.enums import CATCH_UPS, OVERLAPS
 from atomic.protocol.schedule_documents import ScheduleDocument
 from atomic.sdk._endpoints.endpoints import BaseEndpoints
 from atomic.sdk._wire.transport import checked
@@ -57,11 +59,11 @@ def apply(api: Api, endpoints: str, *, base_url: str, dry_run: bool) -> None:
 @click.option("--tz", default=None, help="The time zone of --cron (default: UTC).")
 @click.option("--every", help="A fixed period, such as 30s, 15m, 6h or 1d.")
 @click.option(
-    "--at", "moments", multiple=True, help="A moment, as in 2026-11-23T07:38:00Z; may be repeated."
+    "--at", "moments", type=moment, multiple=True, metavar="TIME", help=f"{MOMENTS}; may be repeated."
 )
 @click.option("--payload", default="null", help="JSON, @file, or - for standard input (default: null).")
-@click.option("--overlap", type=click.Choice(["skip", "allow", "queue", "cancel"]), default="skip")
-@click.option("--catch-up", type=click.Choice(["last", "all", "none"]), default="last")
+@click.option("--overlap", type=click.Choice(OVERLAPS), default="skip")
+@click.option("--catch-up", type=click.Choice(CATCH_UPS), default="last")
 @click.option("--paused", is_flag=True, help="It waits to be resumed.")
 @click.option("--note", default="", help="A text for people.")
 @click.option("--dry-run", is_flag=True, help="Only check it, and tell its next times.")
@@ -143,15 +145,15 @@ def trigger(api: Api, name: str, *, key: str | None) -> None:
 
 @schedules.command("backfill")
 @click.argument("name")
-@click.option("--from", "since", required=True, help="The first moment, as in 2026-11-23T07:38:00Z.")
-@click.option("--to", required=True, help="The moment behind the last one.")
+@click.option(
+    "--from", "since", type=moment, required=True, metavar="TIME", help=f"The first moment: {MOMENTS}."
+)
+@click.option("--to", type=moment, required=True, metavar="TIME", help="The moment behind the last one.")
 @click.option("--dry-run", is_flag=True, help="Only tell the times.")
 @calls_api
-def backfill(api: Api, name: str, *, since: str, to: str, dry_run: bool) -> None:
+def backfill(api: Api, name: str, *, since: datetime, to: datetime, dry_run: bool) -> None:
     """Start the runs of times that have passed; those that exist stay as they are."""
-    made = api.client.schedules.backfill(
-        name, _moment("--from", since), _moment("--to", to), dry_run=dry_run
-    )
+    made = api.client.schedules.backfill(name, since, to, dry_run=dry_run)
     lines = [
         f"{slot.scheduled_at}  {'started' if slot.created else 'exists' if slot.run_id else 'not started'}"
         for slot in made.slots
@@ -170,7 +172,7 @@ def delete(api: Api, name: str) -> None:
 
 def _endpoints(named: str) -> BaseEndpoints:
     module, _, name = named.partition(":")
-    # As for other commands that import an application.
+    # As `python -m` does; an installed command does not look here by itself.
     sys.path.insert(0, os.getcwd())
     try:
         found = getattr(import_module(module), name or "endpoints")
@@ -190,7 +192,7 @@ def _times(options: dict[str, Any]) -> Times:
         return Cron(crons, tz=tz or "UTC", **options)
     if every:
         return Every(_seconds(every), **options)
-    return At([_moment("--at", each) for each in moments], **options)
+    return At(moments, **options)
 
 
 def _seconds(text: str) -> float:
@@ -199,16 +201,6 @@ def _seconds(text: str) -> float:
         return float(number) * _MS_OF[text[len(number) :]]
     except (ValueError, KeyError):
         raise click.BadParameter("use a number with a unit, such as 30s", param_hint="--every") from None
-
-
-def _moment(option: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise click.BadParameter("use a time as in 2026-11-23T07:38:00Z", param_hint=option)
-    return found
 
 
 def _line(schedule: ScheduleDocument) -> str:

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import merge
-from itertools import islice, takewhile
-from typing import Final, Literal, assert_never
+from itertools import takewhile
+from typing import Final, assert_never
 
 from atomic.domain.cron import Fields, parse_cron, wall_before, walls_from
 from atomic.domain.zones import FIRST, HORIZON, Stretch, stretches, stretches_back, zone
+from atomic.protocol.enums import Dst
 
 PERIOD_MIN: Final = timedelta(seconds=1)
 _MS: Final = timedelta(milliseconds=1)
@@ -37,7 +38,7 @@ class Cron:
 
     expression: str
     zone: str = "UTC"
-    dst: Literal["once", "literal"] = "once"
+    dst: Dst = "once"
 
     def __post_init__(self) -> None:
         parse_cron(self.expression)
@@ -87,19 +88,9 @@ class AnyOf:
 Cadence = Cron | Every | At | AnyOf
 
 
-def next_slot(cadence: Cadence, after: datetime) -> datetime | None:
-    """The first slot after `after`, or None if there is none before the year 2200."""
-    return next(_slots(cadence, _from(after)), None)
-
-
 def slots_between(cadence: Cadence, after: datetime, until: datetime) -> Iterator[datetime]:
-    """The slots after `after`, up to and with `until`, ascending."""
+    """The slots after `after`, up to and with `until`, ascending; before the year 2200, unless named."""
     return takewhile(lambda slot: slot <= until, _slots(cadence, _from(after)))
-
-
-def count_slots(cadence: Cadence, after: datetime, until: datetime, *, limit: int) -> int:
-    """How many slots `slots_between` has, or `limit` if they are as many or more."""
-    return sum(1 for _ in islice(slots_between(cadence, after, until), limit))
 
 
 def latest_slot(cadence: Cadence, after: datetime, until: datetime) -> datetime | None:
@@ -152,8 +143,10 @@ def _latest(cadence: Cadence, until: datetime) -> datetime | None:
 
 
 def _every_slots(cadence: Every, after: datetime) -> Iterator[datetime]:
+    end = HORIZON.replace(tzinfo=UTC)
+    after = min(after, end)
     slot = after - (after - cadence.anchor) % cadence.period + cadence.period
-    while slot < HORIZON.replace(tzinfo=UTC):
+    while slot < end:
         yield slot
         slot += cadence.period
 

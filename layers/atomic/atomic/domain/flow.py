@@ -6,9 +6,10 @@ store (`domain.flow_table` says how). This module has what a step asks for, and 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-FlowScope = Literal["attempt", "run"]
+from atomic.protocol.enums import FlowScope
+
 # One turn of a line in which priority is 0. Each priority has four times the turns of the one below it.
 _TURN: Final = 1 << 20
 _TURNS_LOG2: Final = 2
@@ -143,7 +144,8 @@ def turn_after(now: int, lane: int, entry: FlowEntry) -> int:
 
 
 def by_key(entries: Sequence[FlowEntry]) -> list[FlowEntry]:
-    """The entries in the order in which slots are taken: the same for all steps, so that none wait for each
-    other in a circle.
+    """The entries in the order in which slots are taken.
+
+    It is the same for all steps, so that none wait for each other in a circle.
     """
     return sorted(entries, key=lambda entry: entry.key)

@@ -5,8 +5,9 @@ that is released is handed to the next in line in the same transaction. Each slo
 lost with a process. The store gives the rows (`FlowRows`); each method of `FlowTable` is one transaction.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from atomic.domain.flow import UNUSED, FlowEntry, Pace, Rate, by_key, turn_after
 
@@ -197,10 +198,10 @@ class FlowTable:
         if slot is not None and slot.until_ms < until_ms:
             self._rows.put_slot(at, replace(slot, until_ms=until_ms))
 
-    def pin(self, at: FlowKey, changes: dict[str, object], now_ms: int) -> list[Handed]:
+    def pin(self, at: FlowKey, changes: Mapping[str, Any], now_ms: int) -> list[Handed]:
         """Change what an operator has pinned; hand over the slots that are free then."""
         row = self._rows.load(at) or KeyRow(seen_at_ms=now_ms)
-        self._rows.save(at, replace(row, **changes))  # type: ignore[arg-type]
+        self._rows.save(at, replace(row, **changes))
         return self.hand_over(at, now_ms)
 
     def hand_over(self, at: FlowKey, now_ms: int) -> list[Handed]:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from atomic.domain.cadence import At, Cadence, latest_slot, next_slot, spread_of
+from atomic.domain.cadence import Cadence, latest_slot, slots_between, spread_of
 from atomic.domain.steps import StepSpec
-from atomic.domain.zones import HORIZON
 from atomic.protocol import keys
 from atomic.protocol.enums import CatchUp, Overlap
 
@@ -20,10 +19,9 @@ ON_TIME_MS: Final = 60_000
 # How many missed slots are counted one by one. Beyond, the count is a least number.
 _COUNTED_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Behind it, only moments that are named are slots.
-_HORIZON_MS: Final = (HORIZON.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
-# The first moment that there is, in year 1.
-_FIRST_MS: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+# The first and the last moment that Python has, in the years 1 and 9999.
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +47,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A schedule as stored in its row. `version` grows with each write, and no
-    later row of the name begins with an earlier one. `start` is each run's root without its key.
+    """A schedule as stored in its row.
+
+    `version` grows with each write, and no later row of the name begins with an earlier one. `start` is
+    each run's root without its key.
 
     `next_slot_ms`: the first slot that is not decided. `due_at_ms`: when it is decided; None while the
     schedule is paused, and when it has no slots any more. `last_slot_ms`: the last slot that was decided.
@@ -85,11 +85,6 @@ class Schedule:
     def id(self) -> str:
         """What its wake-ups name."""
         return keys.schedule_id(self.client_id, self.name)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it starts nothing any more, unless it is replaced."""
-        return self.next_slot_ms is None and self.queued_ms is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +136,14 @@ def run_spec(schedule: Schedule, key: str, scheduled_at_ms: int) -> StepSpec:
 
 def next_slot_ms(plan: Plan, after_ms: int) -> int | None:
     """The first slot after a moment; None when there is none."""
-    if after_ms >= _HORIZON_MS and not isinstance(plan.cadence, At):
-        return None
-    slot = next_slot(plan.cadence, at_moment(max(after_ms, _FIRST_MS)))
-    if slot is None:
-        return None
-    return None if plan.until_ms is not None and at_ms(slot) > plan.until_ms else at_ms(slot)
+    return next(slots_ms(plan, after_ms), None)
 
 
 def slots_ms(plan: Plan, after_ms: int) -> Iterator[int]:
     """The slots after a moment, in order."""
-    while (slot := next_slot_ms(plan, after_ms)) is not None:
-        yield slot
-        after_ms = slot
+    after = at_moment(max(after_ms, at_ms(_FIRST)))
+    until = _LAST if plan.until_ms is None else at_moment(plan.until_ms)
+    return map(at_ms, slots_between(plan.cadence, after, until))
 
 
 def due_ms(schedule: Schedule, slot_ms: int) -> int:

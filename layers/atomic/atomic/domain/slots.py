@@ -1,8 +1,7 @@
 """Whether a step needs the slots that flow control gave it."""
 
-from atomic.domain.flow import FlowScope
 from atomic.domain.steps import Step
-from atomic.protocol.enums import Status
+from atomic.protocol.enums import FlowScope, Status
 
 
 def uses_flow(step: Step) -> bool:

@@ -41,8 +41,7 @@ class StepSpec:
     many links are above this root, or above the root that this link starts. `start_at_ms`: when it starts,
     in place of `delay_ms`. `start_by_ms`: it fails unless its first attempt has begun by then.
     `scheduled_at_ms`: the time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of
-    the schedule's run before. `flow`: the keys under which
-    attempts need slots (`domain.flow`).
+    the schedule's run before. `flow`: the keys under which attempts need slots (`domain.flow`).
     """
 
     client_id: str
@@ -139,8 +138,8 @@ class Step:
     its next recheck. None means that only an outside event can change it. `dated_at_ms`: when that was set,
     if not at the end of the last attempt: clocks differ. `made_due_ms`: the last moment at which an
     operator has made it due. `given_deadline_ms` and `given_heartbeat_ms` were set by a waiter, for an
-    event that was opened without them. `heartbeat_by_ms`: when an open event
-    expires unless a heartbeat comes. A heartbeat leaves `due_at_ms` as it is, and needs no wake-up.
+    event that was opened without them. `heartbeat_by_ms`: when an open event expires unless a heartbeat
+    comes. A heartbeat leaves `due_at_ms` as it is, and needs no wake-up.
     `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
     `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits for the
     first attempt, so no wake-up was sent. It is sent before anybody is told that the step is unfinished.

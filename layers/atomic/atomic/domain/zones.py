@@ -16,14 +16,9 @@ from importlib.resources import files
 from typing import BinaryIO, Final, cast
 from zoneinfo import ZoneInfo
 
-import tzdata
-
-# What `meta` tells: the release of the IANA time zone database, such as "2026f".
-TZDATA_VERSION: Final[str] = str(tzdata.IANA_VERSION)
-
 # Before 1900 the data is sparse. After 2200, no rule of today can be expected to hold.
 FIRST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - in UTC, as all instants in here
-HORIZON: Final = datetime(2200, 1, 1)  # noqa: DTZ001
+HORIZON: Final = datetime(2200, 1, 1)  # noqa: DTZ001 - likewise
 
 # A test holds the package to this: two changes of one clock are further apart, each is by a day at most,
 # and no time is repeated at the end of a year in UTC.

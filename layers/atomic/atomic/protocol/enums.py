@@ -113,6 +113,8 @@ EventWas = Literal["open", "early", "done"]
 Scope = Literal["start", "read", "act", "signal", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
+# Of flow control. How long a slot lasts.
+FlowScope = Literal["attempt", "run"]
 # Of schedules. What a slot does while the run before goes on.
 Overlap = Literal["skip", "allow", "queue", "cancel"]
 OVERLAPS: Final[tuple[Overlap, ...]] = get_args(Overlap)

@@ -1,16 +1,16 @@
 """Flow control on the wire: what a start asks for, what an operator pins, what a key looks like."""
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from atomic.protocol.enums import FlowScope
 from atomic.protocol.wire import Document, PositiveDuration, WireModel
 
 FLOW_ENTRIES_MAX: Final = 4
 FLOW_PRIORITY_MAX: Final = 5
-_KEY_PATTERN: Final = r"^[A-Za-z0-9._~:@-]{1,128}$"
 _KEY: Final = re.compile(r"[A-Za-z0-9._~:@-]{1,128}")
 _CONCURRENCY_MAX: Final = 10_000
 _RATE_LIMIT_MAX: Final = 1_000
@@ -18,11 +18,10 @@ _RATE_LIMIT_MAX: Final = 1_000
 FlowKeyName = Annotated[
     str,
     Field(
-        pattern=_KEY_PATTERN,
+        pattern=f"^{_KEY.pattern}$",
         description="1 to 128 letters, digits and `.`, `_`, `~`, `:`, `@`, `-`. Two clients share no key.",
     ),
 ]
-FlowScopeName = Literal["attempt", "run"]
 Concurrency = Annotated[int, Field(ge=1, le=_CONCURRENCY_MAX)]
 
 
@@ -39,7 +38,7 @@ class FlowOptions(WireModel):
     key: FlowKeyName
     concurrency: Concurrency | None = Field(default=None, description="How many slots the key has.")
     rate: FlowRate | None = None
-    scope: FlowScopeName = Field(
+    scope: FlowScope = Field(
         default="attempt",
         description="A slot lasts for one attempt; or from the first attempt of the step to its outcome, "
         "and then the steps below it need no slot of their own under this key.",
@@ -101,7 +100,7 @@ class FlowEntryDocument(Document):
     key: str
     concurrency: int | None
     rate: FlowRateDocument | None
-    scope: FlowScopeName
+    scope: FlowScope
     priority: int
     fair: str
 

@@ -25,7 +25,7 @@ from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import (
     Duration,
-    Moment,
+    MomentIfGiven,
     PositiveDuration,
     RetryOptions,
     WireModel,
@@ -140,7 +140,7 @@ class StartRequest(WireModel):
         default=None, description="The step whose handler posts this one: its `Atomic-Step-Id`."
     )
     delay: Duration = Field(default=0, description="Time before the first attempt.")
-    start_at: Moment = Field(
+    start_at: MomentIfGiven = Field(
         default=None,
         json_schema_extra=without_default,
         description="When the first attempt begins, or a timer is done, in place of `delay`; at once if "

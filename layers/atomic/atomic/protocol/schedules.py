@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol.constants import DURATION_MAX_MS, NAME_MAX_CHARS
@@ -12,10 +12,10 @@ from atomic.protocol.flow import FlowEntries
 from atomic.protocol.requests import Name, Url
 from atomic.protocol.wire import (
     Duration,
+    Moment,
     PositiveDuration,
     RetryOptions,
     WireModel,
-    from_rfc3339,
 )
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -31,15 +31,6 @@ def is_schedule_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def _moment(text: str) -> str:
-    try:
-        from_rfc3339(text)
-    except ValueError:
-        raise PydanticCustomError("moment", "use a time as in 2026-11-23T07:38:00Z") from None
-    return text
-
-
-Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
 CronText = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS)]
 Note = Annotated[str, Field(max_length=_NOTE_MAX_CHARS)]
 

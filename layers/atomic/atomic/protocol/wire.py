@@ -36,8 +36,10 @@ def moment(given: object) -> int:
 
 
 MOMENT_SCHEMA: Final = {"type": "string", "format": "date-time"}
-# RFC 3339 on the wire. None means that it is left out: what a client makes of an invalid date is refused.
-Moment = Annotated[int | None, BeforeValidator(moment), WithJsonSchema(MOMENT_SCHEMA)]
+# RFC 3339 on the wire.
+Moment = Annotated[int, BeforeValidator(moment), WithJsonSchema(MOMENT_SCHEMA)]
+# None means that it is left out. Null is refused: a client makes it of an invalid date.
+MomentIfGiven = Annotated[int | None, BeforeValidator(moment), WithJsonSchema(MOMENT_SCHEMA)]
 
 
 def without_default(schema: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from atomic.protocol.flow import FlowOptions, FlowScopeName
+from atomic.protocol.enums import FlowScope
+from atomic.protocol.flow import FlowOptions
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
 
@@ -28,7 +29,7 @@ class Flow:
     key: str
     concurrency: int | None = None
     rate: tuple[int, Seconds] | None = None
-    scope: FlowScopeName = "attempt"
+    scope: FlowScope = "attempt"
     priority: int = 0
     fair: str = ""
 

@@ -4,6 +4,7 @@
 one beside its function; the command `atomic schedules apply` puts what an application declares.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,13 +16,14 @@ from atomic.sdk._wire import schedules as flows
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
+from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Times:
+class _Times(ABC):
     """What all schedules have.
 
     - `payload`: the input of each run (default None).
@@ -50,9 +52,9 @@ class _Times:
     pause_after_failures: int | None = None
     note: str = ""
 
+    @abstractmethod
     def times(self) -> dict[str, Any]:
         """The members of the wire that say when."""
-        raise NotImplementedError
 
     def document(
         self, workflow_name: str, url: str, *, payload: Any, paused: bool, options: StepOptions
@@ -75,7 +77,7 @@ class _Times:
             "note": self.note,
         }
         if self.until is not None:
-            given["until"] = flows.moment("until", self.until)
+            given["until"] = moment("until", self.until)
         return given
 
 
@@ -136,7 +138,7 @@ class At(_Times):
     def times(self) -> dict[str, Any]:
         """The members of the wire that say when."""
         given = [self.moments] if isinstance(self.moments, datetime) else self.moments
-        return {"at": [flows.moment("moments", each) for each in given]}
+        return {"at": [moment("moments", each) for each in given]}
 
 
 Times = Cron | Every | At

@@ -4,6 +4,7 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 from atomic.application.flow_store import LeasedSlot
 from atomic.domain.flow_table import (
@@ -128,9 +129,9 @@ class MemoryFlowStore:
         """Extend the lease of a slot."""
         self._table.keep(at, step_id, until_ms)
 
-    async def pin(self, at: FlowKey, changes: Mapping[str, object], now_ms: int) -> Sequence[Handed]:
+    async def pin(self, at: FlowKey, changes: Mapping[str, Any], now_ms: int) -> Sequence[Handed]:
         """Change members of the key's row; who was handed a slot."""
-        return self._table.pin(at, dict(changes), now_ms)
+        return self._table.pin(at, changes, now_ms)
 
     async def leased_until(self, before_ms: int, limit: int) -> Sequence[LeasedSlot]:
         """Slots whose lease ends before the moment, the oldest first."""

@@ -256,7 +256,7 @@ class SqliteFlowStore:
         """Extend the lease of a slot."""
         await self._writer.submit(self._table.keep, at, step_id, until_ms)
 
-    async def pin(self, at: FlowKey, changes: Mapping[str, object], now_ms: int) -> Sequence[Handed]:
+    async def pin(self, at: FlowKey, changes: Mapping[str, Any], now_ms: int) -> Sequence[Handed]:
         """Change members of the key's row; who was handed a slot."""
         return await self._writer.submit(self._table.pin, at, dict(changes), now_ms)
 

@@ -1,5 +1,6 @@
 """The table of schedules, in the file of the steps."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,14 +32,14 @@ WHERE due_at_ms IS NOT NULL AND due_at_ms < ? ORDER BY due_at_ms LIMIT ?
 """
 
 
-class SqliteSchedules:
+class SqliteSchedules(ABC):
     """Implements `ports.Schedules`, within `SqliteStepStore`."""
 
     _writer: Writer
     _connection: apsw.Connection
 
-    def _read(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]: ...
 
     async def get_schedule(self, client_id: str, name: str) -> Schedule | None:
         """The newest durable row."""

@@ -28,7 +28,6 @@ from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
 from atomic.entrypoints.http_api.start_tokens import token_keys
 from atomic.entrypoints.http_api.views import client_view, json_response, key_view, secret_view
 from atomic.protocol import keys, problems
-from atomic.protocol.constants import PAGE_MAX
 from atomic.protocol.start_tokens import TOKEN_MAX_CHARS, StartToken, start_token
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import to_rfc3339
@@ -40,7 +39,6 @@ routes = Routes()
 Done = TypeVar("Done")
 # No cache may keep a secret that is shown once.
 _SHOWN_ONCE: Final = {"cache-control": "no-store"}
-_LIMIT_DEFAULT: Final = 50
 _OF_CHANGES: Final = (*OF_BODIES, problems.CLIENT_CONFLICT)
 
 
@@ -284,7 +282,7 @@ async def get_clients(api: Api, request: ApiRequest, _operator: Client) -> ApiRe
     """A page of the clients, by their ids."""
     query = Query(request)
     after = query.take("cursor", _read_client_id, "use the cursor of `next`, unchanged")
-    limit = query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX)
+    limit = query.page_limit()
     query.refuse_rest()
 
     def read(admin: ClientAdmin) -> tuple[list[ClientRecord], bool]:

@@ -1,7 +1,7 @@
 """Flow control: what a start asks for, and the keys: list, read, pin, pause."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from atomic.application import flow
 from atomic.domain.clients.client import Client
@@ -10,15 +10,13 @@ from atomic.domain.flow_table import KeyState
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, link_header
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_query
-from atomic.entrypoints.http_api.views import json_response
+from atomic.entrypoints.http_api.views import json_response, moment_view
 from atomic.protocol import problems
 from atomic.protocol.constants import PAGE_MAX
 from atomic.protocol.flow import FlowOptions, FlowPinRequest, FlowRate, is_flow_key
 from atomic.protocol.wire import to_rfc3339
 
 routes = Routes()
-
-_LIMIT_DEFAULT: Final = 50
 
 
 def asked_entries(api: Api, asked: Sequence[FlowOptions]) -> tuple[FlowEntry, ...]:
@@ -59,7 +57,7 @@ async def get_flow(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     """A page of the client's keys."""
     query = Query(request)
     after = query.take("after", str, "") or ""
-    limit = query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX)
+    limit = query.page_limit()
     query.refuse_rest()
     found = await flow.states(api.engine, client.id, after=after, limit=limit)
     link = query.link(after=found[-1].key) if len(found) == limit else None
@@ -105,7 +103,7 @@ async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
     if not is_flow_key(key):
         raise problems.not_found()
     pinned = await read(api, client, request, FlowPinRequest)
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if "concurrency" in pinned.model_fields_set:
         changes["pinned_concurrency"] = pinned.concurrency
     if "rate" in pinned.model_fields_set:
@@ -127,7 +125,7 @@ def key_view(state: KeyState) -> dict[str, Any]:
         "paused": row.is_paused,
         "running": state.running,
         "queued": state.queued,
-        "oldest": None if state.oldest_ms is None else to_rfc3339(state.oldest_ms),
+        "oldest": moment_view(state.oldest_ms),
         "pace": rate and {**_rate_view(rate), "nextAt": to_rfc3339(-(-row.pace.next_us // 1000))},
         "pinned": {
             "concurrency": row.pinned_concurrency,

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
+from atomic.protocol.constants import PAGE_MAX
 from atomic.protocol.keys import is_step_id
 from atomic.protocol.problems import invalid
 from atomic.protocol.wire import from_rfc3339
 
 Value = TypeVar("Value")
 _PARAMETERS_MAX: Final = 20
+_PAGE_DEFAULT: Final = 50
 _TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
 
 
@@ -73,6 +75,10 @@ class Query:
         if not least <= number <= most:
             raise invalid(name, cure)
         return number
+
+    def page_limit(self) -> int:
+        """How many items a page of a list has."""
+        return self.number("limit", _PAGE_DEFAULT, least=1, most=PAGE_MAX)
 
     def moment(self, name: str) -> int | None:
         """A time, as milliseconds since the epoch."""

@@ -30,13 +30,12 @@ from atomic.entrypoints.http_api.views import (
     stats_view,
 )
 from atomic.protocol import problems
-from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS, PAGE_MAX
+from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS
 from atomic.protocol.enums import Status
 from atomic.protocol.requests import RedriveRequest
 
 routes = Routes()
 
-_LIMIT_DEFAULT: Final = 50
 _STEPS_DEFAULT: Final = 1000
 _WINDOW_DEFAULT_MS: Final = 5 * 60 * 1000
 _FILTER: Final = (
@@ -199,7 +198,7 @@ def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:
         created_from_ms=query.moment("createdAfter"),
         created_before_ms=query.moment("createdBefore"),
         after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),
-        limit=query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX),
+        limit=query.page_limit(),
     )
     query.refuse_rest()
     return wanted

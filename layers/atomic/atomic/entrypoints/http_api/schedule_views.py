@@ -13,7 +13,7 @@ from atomic.domain.cadence import AnyOf, At, Cron, Every
 from atomic.domain.clients.client import Client
 from atomic.domain.schedules import Plan, Schedule, at_ms, slots_ms
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.http_api.views import flow_view, retry_view
+from atomic.entrypoints.http_api.views import flow_view, moment_view, retry_view
 from atomic.protocol.wire import to_rfc3339
 
 _MS: Final = timedelta(milliseconds=1)
@@ -34,7 +34,7 @@ def schedule_view(
         "overlap": plan.overlap,
         "catchUp": {"policy": plan.catch_up, "window": plan.catch_up_window_ms},
         "spread": plan.spread_ms,
-        "until": _moment(plan.until_ms),
+        "until": moment_view(plan.until_ms),
         "limit": plan.limit,
         "pauseAfterFailures": plan.pause_after_failures,
         "paused": schedule.paused,
@@ -42,9 +42,9 @@ def schedule_view(
         "createdAt": to_rfc3339(schedule.created_at_ms),
         "updatedAt": to_rfc3339(schedule.updated_at_ms),
         "next": [to_rfc3339(each) for each in following],
-        "dueAt": _moment(schedule.due_at_ms),
+        "dueAt": moment_view(schedule.due_at_ms),
         "last": _last(schedule, root),
-        "queued": _moment(schedule.queued_ms),
+        "queued": moment_view(schedule.queued_ms),
         "started": schedule.started,
         "skipped": schedule.skipped,
         "missed": schedule.missed,
@@ -94,7 +94,3 @@ def _last(schedule: Schedule, root: Step | None) -> dict[str, Any] | None:
         "scheduledAt": to_rfc3339(schedule.last_started_ms),
         "status": None if root is None else root.status.value,
     }
-
-
-def _moment(ms: int | None) -> str | None:
-    return None if ms is None else to_rfc3339(ms)

@@ -26,9 +26,9 @@ from atomic.entrypoints.http_api.http import (
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_header, in_query
 from atomic.entrypoints.http_api.schedule_views import schedule_view
 from atomic.entrypoints.http_api.starts import step_spec
-from atomic.entrypoints.http_api.views import json_response
+from atomic.entrypoints.http_api.views import json_response, moment_view
 from atomic.protocol import headers, keys, problems
-from atomic.protocol.constants import PAGE_MAX, SCHEDULE_PAYLOAD_MAX_BYTES
+from atomic.protocol.constants import SCHEDULE_PAYLOAD_MAX_BYTES
 from atomic.protocol.requests import StartRequest
 from atomic.protocol.schedules import (
     BackfillRequest,
@@ -36,13 +36,12 @@ from atomic.protocol.schedules import (
     ScheduleRequest,
     is_schedule_name,
 )
-from atomic.protocol.wire import from_rfc3339, to_rfc3339
+from atomic.protocol.wire import to_rfc3339
 
 routes = Routes()
 
 _NEXT_SHOWN: Final = 5
 _NEXT_MAX: Final = 100
-_LIMIT_DEFAULT: Final = 50
 _TO_CHANGE: Final = (*OF_BODIES, problems.PRECONDITION_FAILED)
 _RUNS: Final = (*OF_BODIES, problems.TOO_MANY_REQUESTS, problems.STORAGE_FULL)
 
@@ -97,7 +96,7 @@ async def get_schedules(api: Api, request: ApiRequest, client: Client) -> ApiRes
     """A page of the client's schedules."""
     query = Query(request)
     after = query.take("cursor", str, "") or ""
-    limit = query.number("limit", _LIMIT_DEFAULT, least=1, most=PAGE_MAX)
+    limit = query.page_limit()
     query.refuse_rest()
     found = await api.engine.store.list_schedules(client.id, after=after, limit=limit)
     link = query.link(cursor=found[-1].name) if len(found) == limit else None
@@ -258,18 +257,17 @@ async def post_trigger(api: Api, request: ApiRequest, client: Client, name: str)
 async def post_backfill(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Start the runs of slots that have passed."""
     asked = await read(api, client, request, BackfillRequest)
-    from_ms, to_ms = from_rfc3339(asked.since), from_rfc3339(asked.to)
-    if from_ms >= to_ms:
+    if asked.since >= asked.to:
         raise problems.invalid("to", "use a moment after `from`")
-    if to_ms > api.engine.clock.now_ms():
+    if asked.to > api.engine.clock.now_ms():
         raise problems.invalid("to", "use a moment that has passed; later runs are started by themselves")
     schedule = await use_cases.get_schedule(api.engine, client, name)
     try:
         page = await use_cases.backfill(
             api.engine,
             schedule,
-            from_ms=from_ms,
-            to_ms=to_ms,
+            from_ms=asked.since,
+            to_ms=asked.to,
             limit=asked.limit,
             dry_run=asked.dry_run,
         )
@@ -283,7 +281,7 @@ async def post_backfill(api: Api, request: ApiRequest, client: Client, name: str
         ],
         "started": started,
         "existing": sum(slot.run_id is not None for slot in page.slots) - started,
-        "next": None if page.next_ms is None else to_rfc3339(page.next_ms),
+        "next": moment_view(page.next_ms),
     }
     return json_response(200, shown)
 
@@ -316,7 +314,7 @@ def _wanted(api: Api, request: ApiRequest, client: Client, name: str, asked: Sch
             catch_up=asked.catch_up.policy,
             catch_up_window_ms=asked.catch_up.window,
             spread_ms=asked.spread,
-            until_ms=None if asked.until is None else from_rfc3339(asked.until),
+            until_ms=asked.until,
             limit=asked.limit,
             pause_after_failures=asked.pause_after_failures,
         ),
@@ -333,7 +331,7 @@ def _cadence(asked: ScheduleRequest) -> Cadence:
     if asked.every is not None:
         return Every(timedelta(milliseconds=asked.every), domain.at_moment(asked.phase))
     if asked.at is not None:
-        return At(tuple(domain.at_moment(from_rfc3339(text)) for text in asked.at))
+        return At(tuple(map(domain.at_moment, asked.at)))
     given = [asked.cron] if isinstance(asked.cron, str) else asked.cron or []
     try:
         crons = tuple(Cron(each, asked.time_zone, asked.dst) for each in given)

@@ -61,17 +61,17 @@ def step_view(step: Step) -> dict[str, Any]:
         "endpointKey": spec.endpoint_key if spec.kind == "http" else None,
         **_payload(spec.payload),
         "delay": spec.delay_ms,
-        "startAt": _moment(spec.start_at_ms),
-        "startBy": _moment(spec.start_by_ms),
+        "startAt": moment_view(spec.start_at_ms),
+        "startBy": moment_view(spec.start_by_ms),
         "deadline": step.deadline_ms,
-        "deadlineAt": _moment(step.deadline_at_ms),
+        "deadlineAt": moment_view(step.deadline_at_ms),
         "heartbeat": step.heartbeat_ms,
-        "heartbeatBy": _moment(step.heartbeat_by_ms),
+        "heartbeatBy": moment_view(step.heartbeat_by_ms),
         "attemptTimeout": spec.attempt_timeout_ms,
         "onLost": "fail" if spec.fails_if_lost else "repeat",
         "retriesUsed": step.retries_used,
         "retry": retry_view(spec.retry),
-        "answerBy": _moment(step.answer_by_ms),
+        "answerBy": moment_view(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
         **({"flow": flow_view(spec), "inLine": step.line if step.in_line else None} if spec.flow else {}),
         "traceId": spec.trace_id,
@@ -160,7 +160,7 @@ def _result(step: Step) -> dict[str, Any]:
         return shown
     return {
         **shown,
-        "finishedAt": _moment(step.finished_at_ms),
+        "finishedAt": moment_view(step.finished_at_ms),
         **_response(step.response),
         "responseStatus": step.response_status,
     }
@@ -206,8 +206,8 @@ def stats_view(counts: Counts, window_ms: int, slowed: Sequence[SlowedOrigin]) -
         "runs": _by_name(counts.runs),
         "live": _by_name(counts.live),
         "deadLetters": counts.dead_letters,
-        "oldestDueAt": _moment(counts.oldest_due_at_ms),
-        "countedAt": _moment(counts.counted_at_ms),
+        "oldestDueAt": moment_view(counts.oldest_due_at_ms),
+        "countedAt": moment_view(counts.counted_at_ms),
         "hasAllRuns": counts.has_all_runs,
         "slowedOrigins": [
             {
@@ -235,7 +235,7 @@ def failure_members(step: Step) -> dict[str, Any]:
         "attempts": step.attempt_count,
         "stepInvokeUrl": step.spec.url or None,
         "stepName": step.spec.step_name or None,
-        "finishedAt": _moment(step.finished_at_ms),
+        "finishedAt": moment_view(step.finished_at_ms),
         **({} if step.response is None else _response(step.response)),
         **_run_links(step),
     }
@@ -262,14 +262,14 @@ def key_view(key: StoredKey) -> dict[str, Any]:
         "id": key.id,
         "scopes": key.scopes,
         "createdAt": to_rfc3339(key.created_at_ms),
-        "expiresAt": _moment(key.expires_at_ms),
+        "expiresAt": moment_view(key.expires_at_ms),
         "takesOver": key.takes_over,
     }
 
 
 def secret_view(secret: StoredSecret) -> dict[str, Any]:
     """The metadata of a signing secret, without the secret itself."""
-    return {"createdAt": to_rfc3339(secret.created_at_ms), "expiresAt": _moment(secret.expires_at_ms)}
+    return {"createdAt": to_rfc3339(secret.created_at_ms), "expiresAt": moment_view(secret.expires_at_ms)}
 
 
 def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:
@@ -279,7 +279,7 @@ def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:
 def _summary(step: Step) -> dict[str, Any]:
     spec = step.spec
     is_cancelling = step.cancel_by_ms is not None and not step.is_settled
-    cancels = {"cancelBy": _moment(step.cancel_by_ms)} if is_cancelling else {}
+    cancels = {"cancelBy": moment_view(step.cancel_by_ms)} if is_cancelling else {}
     return {
         "id": step.id,
         "runId": spec.run_id,
@@ -296,8 +296,8 @@ def _summary(step: Step) -> dict[str, Any]:
         "errorKind": _kind(step.error),
         "errorType": _type(step.error),
         "createdAt": to_rfc3339(step.created_at_ms),
-        "dueAt": _moment(step.due_at_ms),
-        "finishedAt": _moment(step.finished_at_ms),
+        "dueAt": moment_view(step.due_at_ms),
+        "finishedAt": moment_view(step.finished_at_ms),
         **_run_links(step),
         **cancels,
     }
@@ -311,7 +311,7 @@ def _run_links(step: Step) -> dict[str, str]:
         "startedBy": spec.started_by,
         "continuedFrom": spec.continued_from,
         "continuedAs": step.continued_as,
-        "scheduledAt": _moment(spec.scheduled_at_ms),
+        "scheduledAt": moment_view(spec.scheduled_at_ms),
     }
     return {name: step_id for name, step_id in ties.items() if step_id is not None}
 
@@ -322,7 +322,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "number": attempt.number,
         "generation": attempt.generation,
         "startedAt": to_rfc3339(attempt.started_at_ms),
-        "endedAt": _moment(ended_at_ms),
+        "endedAt": moment_view(ended_at_ms),
         "duration": None if ended_at_ms is None else ended_at_ms - attempt.started_at_ms,
         "outcome": attempt.outcome and attempt.outcome.value,
         "status": attempt.status,
@@ -372,5 +372,6 @@ def _response(response: StoredBody | None) -> dict[str, Any]:
     }
 
 
-def _moment(at_ms: int | None) -> str | None:
+def moment_view(at_ms: int | None) -> str | None:
+    """A time as the API shows it."""
     return None if at_ms is None else to_rfc3339(at_ms)

@@ -377,6 +377,12 @@ def post_of(
     return HttpRequest(method="POST", target=target, body=body, headers=given, wait_s=wait_s)
 
 
+def put_of(target: str, document: Any, extra: Mapping[str, str] | None = None) -> HttpRequest:
+    """A PUT of this document, with extra headers."""
+    given = {headers.CONTENT_TYPE: "application/json", **(extra or {})}
+    return HttpRequest(method="PUT", target=target, body=to_json(document), headers=given)
+
+
 def get_of(target: str, wait_s: float = 0.0) -> HttpRequest:
     """A GET, whose answer may take `wait_s`."""
     return HttpRequest(method="GET", target=target, wait_s=wait_s)

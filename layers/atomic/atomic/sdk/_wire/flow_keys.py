@@ -4,24 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import to_json
-
-from atomic.protocol import headers
 from atomic.protocol.flow import FlowKeyDocument, FlowKeyList
-from atomic.sdk._wire.api import document_of, get_of
+from atomic.sdk._wire.api import document_of, get_of, put_of
+from atomic.sdk._wire.lists import list_all
 from atomic.sdk._wire.repeats import exchange
-from atomic.sdk._wire.transport import Flow, HttpRequest
+from atomic.sdk._wire.transport import Flow
 
 
 def all_of(client_id: str, patience_s: float) -> Flow[list[FlowKeyDocument]]:
     """All keys of the client, by name."""
-    path: str | None = f"/{quote(client_id)}/flow?limit=100"
-    found: list[FlowKeyDocument] = []
-    while path is not None:
-        page = document_of(FlowKeyList, (yield from exchange(get_of(path), patience_s)))
-        found += page.keys
-        path = page.next
-    return found
+    return (yield from list_all(client_id, "flow", FlowKeyList, lambda page: page.keys, patience_s))
 
 
 def get(client_id: str, key: str, patience_s: float) -> Flow[FlowKeyDocument]:
@@ -32,12 +24,7 @@ def get(client_id: str, key: str, patience_s: float) -> Flow[FlowKeyDocument]:
 
 def pin(client_id: str, key: str, pinned: Mapping[str, Any], patience_s: float) -> Flow[FlowKeyDocument]:
     """Change what is pinned."""
-    request = HttpRequest(
-        method="PUT",
-        target=_path(client_id, key),
-        body=to_json(pinned),
-        headers={headers.CONTENT_TYPE: "application/json"},
-    )
+    request = put_of(_path(client_id, key), pinned)
     return document_of(FlowKeyDocument, (yield from exchange(request, patience_s)))
 
 

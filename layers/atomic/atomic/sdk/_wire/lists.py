@@ -1,15 +1,18 @@
-"""Lists of runs and of dead letters: filters, and pages."""
+"""Lists, of which the API gives pages, and the filters of runs and of dead letters."""
 
 from collections.abc import Callable, Mapping
 from typing import TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
+from atomic.protocol.constants import PAGE_MAX
 from atomic.protocol.documents import DeadLetter, DeadLetterList, RunList, RunSummary
+from atomic.protocol.flow import FlowKeyList
+from atomic.protocol.schedule_documents import ScheduleList
 from atomic.sdk._wire.api import check_options, document_of, get_of
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow
 
-Page = TypeVar("Page", RunList, DeadLetterList)
+Page = TypeVar("Page", RunList, DeadLetterList, ScheduleList, FlowKeyList)
 Item = TypeVar("Item")
 
 
@@ -39,7 +42,7 @@ def list_runs(
 ) -> Flow[list[RunSummary]]:
     """The newest runs that match the filter, at most `limit`."""
     path = _first_page(client_id, "runs", query, limit)
-    return [*(yield from _listed(path, RunList, lambda page: page.runs, limit, patience_s))]
+    return [*(yield from _pages(path, RunList, lambda page: page.runs, limit, patience_s))]
 
 
 def list_dead_letters(
@@ -47,23 +50,35 @@ def list_dead_letters(
 ) -> Flow[list[DeadLetter]]:
     """The newest dead letters that match the filter, at most `limit`."""
     path = _first_page(client_id, "dead-letters", query, limit)
-    return (yield from _listed(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
+    return (yield from _pages(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
+
+
+def list_all(
+    client_id: str,
+    what: str,
+    model: type[Page],
+    items: Callable[[Page], list[Item]],
+    patience_s: float,
+) -> Flow[list[Item]]:
+    """All items of a list, `what` in the path, in the order of the server."""
+    path = _first_page(client_id, what, {}, PAGE_MAX)
+    return (yield from _pages(path, model, items, None, patience_s))
 
 
 def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str:
-    given = {**query, "limit": str(max(1, min(limit, 100)))}
+    given = {**query, "limit": str(max(1, min(limit, PAGE_MAX)))}
     return f"/{quote(client_id)}/{what}?{urlencode(given)}"
 
 
-def _listed(
+def _pages(
     path: str | None,
     model: type[Page],
     items: Callable[[Page], list[Item]],
-    limit: int,
+    limit: int | None,
     patience_s: float,
 ) -> Flow[list[Item]]:
     found: list[Item] = []
-    while path is not None and len(found) < limit:
+    while path is not None and (limit is None or len(found) < limit):
         page = document_of(model, (yield from exchange(get_of(path), patience_s)))
         found += items(page)
         path = page.next

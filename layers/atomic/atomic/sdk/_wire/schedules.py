@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from pydantic_core import to_json
-
 from atomic.protocol import headers
 from atomic.protocol.schedule_documents import (
     Backfilled,
@@ -16,10 +14,11 @@ from atomic.protocol.schedule_documents import (
     ScheduleList,
     Triggered,
 )
-from atomic.sdk._wire.api import Key, document_of, get_of, key_text, post_of
+from atomic.sdk._wire.api import Key, document_of, get_of, key_text, post_of, put_of
+from atomic.sdk._wire.lists import list_all
+from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, Model, error_of, read
-from atomic.sdk.errors import InvalidRequestError
 
 # Of the answers to requests that may make something.
 _DONE: Final = frozenset({200, 201})
@@ -35,11 +34,11 @@ def put(
     dry_run: bool,
 ) -> Flow[ScheduleDocument]:
     """Create or replace a schedule; `version` is the one that it must have, 0 for none."""
-    given = {headers.CONTENT_TYPE: "application/json"}
+    condition: dict[str, str] = {}
     if version is not None:
-        given |= {"If-Match": f'"{version}"'} if version else {"If-None-Match": "*"}
+        condition = {"If-Match": f'"{version}"'} if version else {"If-None-Match": "*"}
     target = _path(client_id, name) + ("?dryRun=true" if dry_run else "")
-    request = HttpRequest(method="PUT", target=target, body=to_json(document), headers=given)
+    request = put_of(target, document, condition)
     return _made(ScheduleDocument, (yield from exchange(request, patience_s)))
 
 
@@ -51,13 +50,9 @@ def get(client_id: str, name: str, patience_s: float) -> Flow[ScheduleDocument]:
 
 def all_of(client_id: str, patience_s: float) -> Flow[list[ScheduleDocument]]:
     """All schedules of the client, by name."""
-    path: str | None = f"/{quote(client_id)}/schedules?limit=100"
-    found: list[ScheduleDocument] = []
-    while path is not None:
-        page = document_of(ScheduleList, (yield from exchange(get_of(path), patience_s)))
-        found += page.schedules
-        path = page.next
-    return found
+    return (
+        yield from list_all(client_id, "schedules", ScheduleList, lambda page: page.schedules, patience_s)
+    )
 
 
 def act(
@@ -110,13 +105,6 @@ def backfill(
         existing=sum(page.existing for page in pages),
         next=None,
     )
-
-
-def moment(name: str, given: datetime) -> str:
-    """A moment as the wire has it. Raises InvalidRequestError for one without an offset."""
-    if not isinstance(given, datetime) or given.tzinfo is None:
-        raise InvalidRequestError(f"{name}: give a datetime with a time zone, not {given!r}.")
-    return given.isoformat()
 
 
 def _path(client_id: str, name: str) -> str:
