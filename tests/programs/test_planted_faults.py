@@ -12,7 +12,7 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.messages import send_message
 from atomic.application.results import Completed, signal
-from atomic.domain import event_steps, transitions
+from atomic.domain import event_steps, interventions
 from atomic.domain.event_steps import early
 from atomic.domain.events import LimitsGiven, ResultPosted, ToldUnfinished, WaiterAdded
 from atomic.domain.links import root_of
@@ -79,7 +79,7 @@ ENGINE: Final[Mapping[str, tuple[Patch, ...]]] = {
     "a failed attempt waits for whatever is live": ((attempts, "end_attempt", _end_beside_what_is_live),),
     "an opened event takes no deadline": ((event_steps, "limited", _keep_its_limits),),
     "a cancel reaches a run that another call has started": ((cancel, "end_called_off", _cancel_any_run),),
-    "a cancel leaves the runs below": ((transitions, "must_cancel_run", _leave_runs),),
+    "a cancel leaves the runs below": ((interventions, "must_cancel_run", _leave_runs),),
     "a message that is sent again is another one": ((http_events, "send_message", _send_again),),
     "a result that comes early is forgotten": ((http_events, "signal", _forget_what_came_early),),
 }

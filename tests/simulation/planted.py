@@ -248,10 +248,10 @@ async def wake_nobody(engine: Engine, settled: Step, *_: Any) -> list[Step]:
     return []
 
 
-def _claim_whatever_it_is(step: Step, nonce: str, now_ms: int) -> Step:
+def _claim_whatever_it_is(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
     if step.is_settled:
         step = replace(step, status=Status.PENDING, due_at_ms=now_ms)
-    return _claimed(step, nonce, now_ms)
+    return _claimed(step, nonce, until_ms, now_ms)
 
 
 async def _drive_whatever_it_is(
@@ -266,8 +266,8 @@ async def _drive_whatever_it_is(
         await attempts.run_attempt(engine, Claim(step, Permit()))
 
 
-def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
-    after = _claimed(step, nonce, now_ms)
+def _claim_at_a_retry(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
+    after = _claimed(step, nonce, until_ms, now_ms)
     if after is step or step.status is not Status.RUNNING or after.is_settled:
         return after
     if step.retries_used >= step.spec.retry.count:
@@ -277,7 +277,7 @@ def _claim_at_a_retry(step: Step, nonce: str, now_ms: int) -> Step:
 
 def _redrive_regardless(step: Step, event: Event, now_ms: int) -> Step:
     if isinstance(event, Redriven):
-        return transitions._redriven(step, now_ms)
+        return transitions.redriven(step, now_ms)
     return _transition(step, event, now_ms)
 
 
@@ -288,7 +288,7 @@ async def _redrive_asked(engine: Engine, step: Step, *, takes_run: bool = True) 
 
 def _cancel_regardless(step: Step, event: Event, now_ms: int) -> Step:
     if isinstance(event, Cancelled) and step.status is not Status.CANCELLED:
-        return transitions._cancelled(step, event, now_ms)
+        return transitions.cancelled(step, event, now_ms)
     return _transition(step, event, now_ms)
 
 
@@ -401,8 +401,8 @@ def _repeat_the_lost(step: Step, now_ms: int) -> Step:
     return step if after is repeatable else replace(after, spec=step.spec)
 
 
-def _claim_the_lost(step: Step, nonce: str, now_ms: int) -> Step:
-    after = _claimed(repeatable := _as_if_repeatable(step), nonce, now_ms)
+def _claim_the_lost(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
+    after = _claimed(repeatable := _as_if_repeatable(step), nonce, until_ms, now_ms)
     return step if after is repeatable else replace(after, spec=step.spec)
 
 

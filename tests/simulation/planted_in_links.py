@@ -8,6 +8,7 @@ import atomic.application.cancel as cancelling
 import atomic.application.child_runs as child_runs
 import atomic.application.commit as applying
 import atomic.application.start as starting
+import atomic.domain.interventions as interventions
 import atomic.domain.transitions as transitions
 from atomic.application.engine import Engine
 from atomic.domain.events import LinkEnded
@@ -59,7 +60,7 @@ PLANTED_IN_LINKS: Final[dict[str, list[Patch]]] = {
         (child_runs, "follow", _leave_the_link),
     ],
     "a link does not follow a run that goes on": [(applying, "on_root_settled", _take_over_any_end)],
-    "a cancel spares the run of a link": [(transitions, "must_cancel_run", _spare_the_run)],
+    "a cancel spares the run of a link": [(interventions, "must_cancel_run", _spare_the_run)],
     "a link that is called off ends without its run": [
         (cancelling, "end_called_off", _end_the_link_alone),
         (child_runs, "end_called_off", _end_the_link_alone),

@@ -64,7 +64,13 @@ class SkewedClock:
 
     def __init__(self, offset_ms: int) -> None:
         self.offset_ms = offset_ms
+        self.set_back_ms = 0
         self._loop = asyncio.get_running_loop()
+
+    def set_to(self, offset_ms: int) -> None:
+        """Set the clock."""
+        self.set_back_ms += max(0, self.offset_ms - offset_ms)
+        self.offset_ms = offset_ms
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""

@@ -68,6 +68,11 @@ class World:
         """Whether a clock was wrong at any time."""
         return self.faults.happened["skew"] > 0
 
+    @property
+    def set_back_s(self) -> float:
+        """By how much the clock of one process was set back, at most."""
+        return max((process.wall.set_back_ms for process in self.processes), default=0) / 1000
+
     def lag_s(self) -> float:
         """How old a row may be that is read as it was a moment ago."""
         return max(0.0, self.memory_chance.random() - 0.5)
@@ -138,12 +143,12 @@ class World:
 
     def _set_back(self) -> None:
         for process in self.processes:
-            process.wall.offset_ms -= round(self.chance.random() * 120_000)
+            process.wall.set_to(process.wall.offset_ms - round(self.chance.random() * 120_000))
             self.faults.note("skew")
 
     def _set_right(self) -> None:
         for process in self.processes:
-            process.wall.offset_ms = 0
+            process.wall.set_to(0)
             process.cut_off = frozenset()
 
     async def _until_quiet(self, works: list[asyncio.Task[None]], until_s: float) -> None:

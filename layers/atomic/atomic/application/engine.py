@@ -273,7 +273,10 @@ class Engine:
 
 
 async def is_called_off(engine: Engine, run_id: str) -> bool:
-    """Whether the run was cancelled. A cancel by this process is known at once, others within 5 s."""
+    """Whether the run was cancelled. A cancel by this process is known at once, others within 5 s.
+
+    On AWS a clock that is set back by some time may add that time.
+    """
     cached = await engine.runs.find(engine.store, run_id, engine.clock.now_ms())
     return cached is not None and cached.is_cancelled
 
