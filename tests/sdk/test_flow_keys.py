@@ -105,6 +105,9 @@ def test_a_key_is_seen_pinned_and_paused(
 def test_an_empty_pin_is_refused(call: Call) -> None:
     with pytest.raises(InvalidRequestError, match="concurrency, rate"):
         call("pin", "smtp")
+    for wrong in ((1,), 10):
+        with pytest.raises(InvalidRequestError, match="rate: give how many and in what time"):
+            call("pin", "smtp", rate=wrong)
 
 
 def test_keys_from_the_command_line(

@@ -38,7 +38,7 @@ class Flow:
         given = {
             "key": self.key,
             "concurrency": self.concurrency,
-            "rate": self._rate(),
+            "rate": None if self.rate is None else rate_document("flow: rate", self.rate),
             "scope": self.scope,
             "priority": self.priority,
             "fair": self.fair,
@@ -51,16 +51,16 @@ class Flow:
             raise InvalidRequestError(f"flow: {'; '.join(wrong)}.") from None
         return options.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
 
-    def _rate(self) -> dict[str, Any] | None:
-        if self.rate is None:
-            return None
-        try:
-            limit, per = self.rate
-        except (TypeError, ValueError):
-            raise InvalidRequestError(
-                f"flow: rate: give how many and in what time, as in (10, 1.0), not {self.rate!r}."
-            ) from None
-        return {"limit": limit, "per": milliseconds("flow: rate", per)}
+
+def rate_document(name: str, rate: tuple[int, Seconds]) -> dict[str, Any]:
+    """A rate on the wire. `name`: of the option, for errors. Raises InvalidRequestError."""
+    try:
+        limit, per = rate
+    except (TypeError, ValueError):
+        raise InvalidRequestError(
+            f"{name}: give how many and in what time, as in (10, 1.0), not {rate!r}."
+        ) from None
+    return {"limit": limit, "per": milliseconds(name, per)}
 
 
 def flow_document(flow: Flow | Sequence[Flow]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from atomic.protocol.flow import FlowKeyDocument
 from atomic.sdk._wire import flow_keys as flows
 from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
 from atomic.sdk.errors import InvalidRequestError
-from atomic.sdk.retry import Seconds, milliseconds
+from atomic.sdk.flow import rate_document
+from atomic.sdk.retry import Seconds
 
 
 class FlowKeys:
@@ -104,8 +105,7 @@ def _pinned(concurrency: int | None, rate: tuple[int, Seconds] | None) -> dict[s
     if concurrency is not None:
         pinned["concurrency"] = concurrency
     if rate is not None:
-        limit, per = rate
-        pinned["rate"] = {"limit": limit, "per": milliseconds("rate", per)}
+        pinned["rate"] = rate_document("rate", rate)
     if not pinned:
         raise InvalidRequestError("pin: give concurrency, rate or both.")
     return pinned
