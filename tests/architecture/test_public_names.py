@@ -123,6 +123,7 @@ CONTEXT = [
     "run_workflow",
     "saga",
     "sleep",
+    "sleep_until",
     "start_run",
     "step",
     "step_id",

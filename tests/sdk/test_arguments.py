@@ -22,6 +22,7 @@ from atomic import (
     StepFailedError,
 )
 from atomic.protocol.backoff import JITTERS, STRATEGIES
+from atomic.sdk._wire.moments import lasting
 from sdk.calls import Unhashable, call_of
 from sdk.fake_api import fake_api
 from sdk.scripted import answer, called, done
@@ -167,8 +168,7 @@ def test_a_function_without_a_hash_runs_in_the_handler() -> None:
 
 
 def test_a_sleep_of_no_time_posts_nothing() -> None:
-    context = Context(call_of("https://app.example/w"), Client(), 1.0)
-    planned = [context._plan_sleep(given).document["delay"] for given in (-5, timedelta(days=-1), 0, 0.5)]
+    planned = [lasting(given).member["delay"] for given in (-5, timedelta(days=-1), 0, 0.5)]
     assert planned == [0, 0, 0, 500]
 
 

@@ -10,12 +10,15 @@ from flask import Flask
 
 from atomic import (
     AsyncClient,
+    AsyncContext,
     Client,
     Context,
     InvalidRequestError,
     NotFinishedError,
     RefusedError,
+    RunFailedError,
     StartExpiredError,
+    StepDocument,
 )
 from atomic.sdk._wire.api import start_document
 from atomic.sdk.flask import Endpoints
@@ -73,6 +76,32 @@ def naps(ctx: Context) -> str:
     return "rested"
 
 
+def night(ctx: Context) -> list[str]:
+    """A sleep whose moment another replay would compute anew, and one that is over."""
+    ctx.sleep_until(datetime.now(UTC) + DAY, name="night")
+    ctx.sleep_until(datetime(2001, 1, 1, tzinfo=UTC))
+    try:
+        ctx.sleep_until(NAIVE)
+    except InvalidRequestError as wrong:
+        return [str(wrong)]
+    return []
+
+
+async def nights(ctx: AsyncContext) -> str:
+    await asyncio.gather(*(ctx.sleep_until(datetime.now(UTC) + DAY) for _ in range(2)))
+    return "rested"
+
+
+def later(ctx: Context) -> list[str]:
+    """A run of its own that starts tomorrow, and one that comes too late."""
+    own = ctx.start_run("work", workflow_name="work", start_at=datetime.now(UTC) + DAY, start_by=60)
+    try:
+        ctx.run_workflow("work", workflow_name="work", delay=60, start_by=datetime(2001, 1, 1, tzinfo=UTC))
+    except RunFailedError as late:
+        return [own.run_id, own.result(), late.last_error_kind or ""]
+    return []
+
+
 @pytest.fixture
 def app_url(atomic_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("ATOMIC_URL", atomic_url)
@@ -81,9 +110,56 @@ def app_url(atomic_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     served = Endpoints(app)
     served.workflow(expired)
     served.workflow(wait=0.1)(naps)
+    served.workflow(wait=0.1)(night)
+    served.workflow(wait=0.1)(later)
     served.step(name="work")(lambda: "done")
+    # The same handlers on asyncio.
+    served.workflow(wait=0.1)(nights)
     with wsgi_server(app) as url:
         yield url
+
+
+def steps_of(client: Client, name: str, url: str) -> list[StepDocument]:
+    """The steps of a run that has just been suspended."""
+    with pytest.raises(NotFinishedError) as sleeps:
+        client.start(name, url, key="a", timeout=2)
+    return client.get((sleeps.value.step_id or "").removesuffix("-root")).steps
+
+
+def test_a_sleep_until_a_moment_keeps_the_moment_of_its_first_call(app_url: str) -> None:
+    with Client() as client:
+        [nap] = steps_of(client, "night", f"{app_url}/night")
+        slept = datetime.fromisoformat(nap.due_at or "") - datetime.fromisoformat(nap.created_at)
+        assert (nap.kind, nap.step_name, nap.start_at) == ("timer", "night", nap.due_at)
+        assert abs(slept - DAY) < timedelta(minutes=1)
+        client.due(nap.id)
+        outcome = client.start("night", f"{app_url}/night", key="a")
+        assert "sleep_until: use a datetime with a time zone" in outcome.response[0]
+        steps = client.get(outcome.run_id).steps
+        assert [(each.step_name, each.start_at) for each in steps] == [
+            ("night", nap.start_at),
+            ("sleep", "2001-01-01T00:00:00.000Z"),
+        ]
+
+
+def test_sleeps_until_moments_side_by_side(app_url: str) -> None:
+    with Client() as client:
+        naps = steps_of(client, "nights", f"{app_url}/nights")
+        assert len({nap.id for nap in naps}) == 2
+        for nap in naps:
+            client.due(nap.id)
+        assert client.start("nights", f"{app_url}/nights", key="a").response == "rested"
+
+
+def test_a_handler_starts_runs_at_their_times(app_url: str) -> None:
+    with Client() as client:
+        links = steps_of(client, "later", f"{app_url}/later")
+        [own] = [each for each in links if each.start_at is not None]
+        root = client.step(f"{own.child_run_id}-root")
+        assert (root.status, root.start_at, root.due_at) == ("pending", own.start_at, own.start_at)
+        client.due(root.id)
+        outcome = client.start("later", f"{app_url}/later", key="a")
+        assert outcome.response == [own.child_run_id, "done", "child_failed"]
 
 
 def test_a_run_starts_at_its_time_and_is_moved(app_url: str) -> None:

@@ -297,7 +297,7 @@ async def scenario_what_a_link_must_say(runtime: Runtime) -> None:
             ("parent", {"parent": None}),
             ("run", {"run": None}),
             ("stepInvokeUrl", {"stepInvokeUrl": None}),
-            ("delay", {"delay": 5}),
+            ("startAt", {"startAt": "2100-01-01T00:00:00Z"}),
             ("onCancel", {"onCancel": "stop"}),
             ("run.idempotencyKey", {"run": {"workflowName": "c", "idempotencyKey": "a b"}}),
         ):

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
+from scenarios.cases.child_runs import Starter
 from scenarios.runtime import Runtime, always, answer_ok, failing_first
 from scenarios.starts import Gate, assert_problem, document, moment
 
@@ -285,6 +286,48 @@ async def scenario_a_link_is_not_moved_and_names_its_run(runtime: Runtime) -> No
     [child_root] = reply.json["waitingFor"]
     assert child_root.removesuffix("-root") in reply.json["detail"]
     gate.open()
+
+
+async def scenario_a_run_that_a_handler_starts_begins_at_its_time(runtime: Runtime) -> None:
+    url = runtime.endpoint("/child", answer_ok)
+    at = await time_of(runtime, runtime.ms(400))
+    starter = Starter(runtime, url, startAt=at, startBy=60_000)
+    root_id = await starter.begin()
+
+    child = await step(runtime, starter.child_root)
+    assert (child["status"], child["dueAt"], child["startAt"]) == ("pending", at, at)
+    assert moment(child["startBy"]) - moment(at) == timedelta(minutes=1)
+    assert (await step(runtime, starter.link_id))["startAt"] == at
+    await runtime.step_in(root_id, "succeeded")
+    child = await step(runtime, starter.child_root)
+    assert child["attemptLog"][0]["startedAt"] >= at
+    assert len(runtime.calls(url)) == 1
+
+
+async def scenario_a_delayed_run_of_a_handler_is_made_due(runtime: Runtime) -> None:
+    url = runtime.endpoint("/child", answer_ok)
+    starter = Starter(runtime, url, delay=HOUR, startBy=60_000)
+    root_id = await starter.begin()
+    child = await step(runtime, starter.child_root)
+    waits = moment(child["dueAt"]) - moment((await step(runtime, starter.link_id))["createdAt"])
+    assert (child["status"], waits) == ("pending", timedelta(hours=1))
+
+    assert (await due(runtime, starter.child_root)).status == 200
+
+    assert (await runtime.step_in(root_id, "succeeded"))["attempts"] == 2
+    assert len(runtime.calls(url)) == 1
+
+
+async def scenario_a_run_of_a_handler_that_comes_too_late_fails_its_link(runtime: Runtime) -> None:
+    url = runtime.endpoint("/child", answer_ok)
+    starter = Starter(runtime, url, startBy="2001-01-01T00:00:00Z")
+
+    assert_problem(await runtime.finish(document(starter.url)), 424, "step-failed")
+
+    assert_problem(starter.told[-1], 424, "step-failed")
+    assert starter.told[-1].json["lastErrorKind"] == "child_failed"
+    assert (await step(runtime, starter.child_root))["errorKind"] == "start_expired"
+    assert runtime.calls(url) == []
 
 
 async def scenario_a_moment_that_cannot_be_is_refused(runtime: Runtime) -> None:

@@ -48,8 +48,15 @@ def a_link(**members: Any) -> Step:
 
 def a_root(link: Step, outcome: Outcome | None = None) -> Step:
     """The root that the link starts; settled by this outcome."""
-    root = begin(root_spec(link), keys.ROOT, NOW, "n1")
+    root = begin(root_spec(link, NOW), keys.ROOT, NOW, "n1")
     return root if outcome is None else transition(root, Ended(nonce="n1", outcome=outcome, jitter=0), NOW)
+
+
+@pytest.mark.parametrize(("later_ms", "left_ms"), [(-5, 500), (0, 500), (200, 300), (900, 0)])
+def test_the_delay_of_a_run_begins_with_its_link(later_ms: int, left_ms: int) -> None:
+    """Its start may be refused at first; and the clock of another process may be behind."""
+    root = begin(root_spec(a_link(delay_ms=500), NOW + later_ms), keys.ROOT, NOW + later_ms, None)
+    assert root.due_at_ms == NOW + later_ms + left_ms
 
 
 def test_a_new_link_waits_for_its_root_and_is_due_in_a_minute() -> None:
@@ -67,9 +74,9 @@ def test_the_root_is_as_if_it_had_been_started_from_outside_and_names_its_link()
     assert (root.spec.started_by, root.spec.depth, root.waiters) == (link.id, 3, (link.id,))
     assert (root.deadline_at_ms, root.spec.kind, root.status) == (NOW + 5, "http", Status.RUNNING)
     assert (root.spec.child_name, root.spec.child_key, root.spec.keeps_child) == ("", "", False)
-    assert is_same_run(root, root_spec(link))
-    assert not is_same_run(root, root_spec(a_link(fingerprint="another")))
-    assert not is_same_run(root, root_spec(a_link(url="https://app.example/other")))
+    assert is_same_run(root, root_spec(link, NOW))
+    assert not is_same_run(root, root_spec(a_link(fingerprint="another"), NOW))
+    assert not is_same_run(root, root_spec(a_link(url="https://app.example/other"), NOW))
 
 
 def test_a_detached_root_wakes_nobody() -> None:
@@ -195,7 +202,7 @@ def test_these_events_are_for_links_alone(event: events.Event) -> None:
 
 def test_a_redriven_root_still_has_the_links_that_wait_for_it() -> None:
     link = a_link()
-    root = transition(a_root(link), WaiterAdded(keys.step_id(root_spec(link).run_id, "2" * 32)), NOW)
+    root = transition(a_root(link), WaiterAdded(keys.step_id(root_spec(link, NOW).run_id, "2" * 32)), NOW)
     outcome = Outcome(kind=OutcomeKind.PERMANENT, error=BROKEN)
     failed = transition(root, Ended(nonce="n1", outcome=outcome, jitter=0), NOW)
     assert transition(failed, Redriven(1), NOW).waiters == (link.id,)

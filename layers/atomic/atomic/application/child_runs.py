@@ -61,11 +61,12 @@ async def recheck_link(engine: Engine, link: Step) -> Step:
 
 async def begin_run(engine: Engine, link: Step) -> Step:
     """Start the run of a link, or attach to it; the link as it then stands."""
-    wanted = root_spec(link)
+    now_ms = engine.clock.now_ms()
+    wanted = root_spec(link, now_ms)
     client = await engine.clients.get(wanted.client_id)
     if client is None:
         return await _end(engine, link, failed_by(link, ErrorKind.CLIENT_MAY_NOT_CALL))
-    reserved = await engine.admission.reserve(engine.store, client, wanted, engine.clock.now_ms())
+    reserved = await engine.admission.reserve(engine.store, client, wanted, now_ms)
     if isinstance(reserved, Refused):
         return await _defer(engine, link, reserved)
     async with reserved as reservation:

@@ -37,9 +37,11 @@ def root_of(link: Step) -> str:
     return link.continued_as or link.spec.child_root
 
 
-def root_spec(link: Step) -> StepSpec:
-    """The root of the run that this link starts."""
+def root_spec(link: Step, now_ms: int) -> StepSpec:
+    """The root of the run that this link starts now."""
     spec, name, key = link.spec, link.spec.child_name, link.spec.child_key
+    # The delay began with the link, as the time of `start_by_ms`. The start may have been refused since.
+    left_ms = link.created_at_ms + spec.delay_ms - now_ms
     return replace(
         spec,
         run_id=keys.run_of(spec.child_root),
@@ -49,6 +51,7 @@ def root_spec(link: Step) -> StepSpec:
         step_name="",
         idempotency_key=key,
         parent=None,
+        delay_ms=min(spec.delay_ms, max(0, left_ms)),
         child_name="",
         child_key="",
         keeps_child=False,

@@ -96,8 +96,8 @@ Model = TypeVar("Model", bound=WireModel)
 # Members that only steps of some kinds have, and why the others do not.
 _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "on_lost": (("http", "run"), "has no attempts"),
-    "start_at": (("http", "timer"), "starts when it is posted"),
-    "start_by": (("http",), "makes no attempt of its own"),
+    "start_at": (("http", "timer", "run"), "starts when it is posted"),
+    "start_by": (("http", "run"), "makes no attempt of its own"),
     "heartbeat": (("event",), "is no event"),
     "capture": (("event",), "has no callback URL"),
     "run": (("run",), "starts no run"),
@@ -241,9 +241,6 @@ class StartRequest(WireModel):
         if self.run is None:
             cure = "run: give the run its own workflowName and idempotencyKey"
             raise PydanticCustomError("run_missing", cure)
-        if "delay" in self.model_fields_set:
-            cure = "delay: a run begins when it is started; leave it out, or sleep in its handler"
-            raise PydanticCustomError("member_surplus", cure)
 
     def _refuse_times(self) -> None:
         for name in ("retry", "timeout", "delay", "deadline", "attempt_timeout"):

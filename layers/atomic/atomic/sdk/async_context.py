@@ -29,6 +29,7 @@ from atomic.sdk._calls.sagas import AsyncSagas
 from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.codecs import PLAIN, Coder
+from atomic.sdk._wire.moments import lasting, until
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -139,7 +140,18 @@ class AsyncContext(AsyncBatches, AsyncChildRuns, AsyncEvents, AsyncSagas):
         Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
-        step_call = self._plan_sleep(duration, name)
+        step_call = self._plan_sleep(lasting(duration), name)
+        return PendingCall(step_call, self._perform, self._unawaited)
+
+    def sleep_until(self, moment: datetime, *, name: str | None = None) -> Coroutine[Any, Any, None]:
+        """Await this to pause until a moment, which the first call decides: replays keep it.
+
+        - `moment`: a datetime with a time zone, at most 366 days away; one that is over is no pause.
+        - `name`: the name of the pause in lists and the dashboard (default: "sleep").
+
+        Raises `InvalidRequestError` for an invalid moment, and `CancelledError` when the run was cancelled.
+        """
+        step_call = self._plan_sleep(until(moment), name)
         return PendingCall(step_call, self._perform, self._unawaited)
 
     @overload

@@ -32,6 +32,7 @@ from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.in_process import pause
+from atomic.sdk._wire.moments import lasting, until
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
 from atomic.sdk.errors import NonRetryable, Suspended
@@ -184,7 +185,17 @@ class Context(BlockingBatches, BlockingChildRuns, BlockingEvents, BlockingSagas)
         Raises `InvalidRequestError` for an invalid duration, and `CancelledError` when the run was
         cancelled.
         """
-        self._perform(self._plan_sleep(duration, name))
+        self._perform(self._plan_sleep(lasting(duration), name))
+
+    def sleep_until(self, moment: datetime, *, name: str | None = None) -> None:
+        """Pause until a moment, as `sleep` does for a time. The first call decides it, and replays keep it.
+
+        - `moment`: a datetime with a time zone, at most 366 days away; one that is over is no pause.
+        - `name`: the name of the pause in lists and the dashboard (default: "sleep").
+
+        Raises `InvalidRequestError` for an invalid moment, and `CancelledError` when the run was cancelled.
+        """
+        self._perform(self._plan_sleep(until(moment), name))
 
     @overload
     def run(

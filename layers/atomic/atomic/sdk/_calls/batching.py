@@ -35,11 +35,12 @@ from atomic.sdk._calls.served import NO_NAMES, Names
 from atomic.sdk._wire.answers import NAMED_MAX
 from atomic.sdk._wire.api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
 from atomic.sdk._wire.codecs import PLAIN, Coder
+from atomic.sdk._wire.moments import Pause
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
 from atomic.sdk.errors import AtomicError, InvalidRequestError, NotFoundError, Suspended
-from atomic.sdk.retry import Retry, Seconds
+from atomic.sdk.retry import Retry
 
 T = TypeVar("T")
 # The post of a step that lost a race arrives within this time, if it was sent.
@@ -89,10 +90,10 @@ class BatchingContext(ConditionalContext, ABC):
             options = {**options, "name": name[:NAME_MAX_CHARS]}
         return super()._plan(step, payload, options, result, scope)
 
-    def _plan_sleep(self, duration: Seconds, name: str | None = None) -> StepCall[None]:
+    def _plan_sleep(self, pause: Pause, name: str | None = None) -> StepCall[None]:
         if label := self._label():
             name = f"{label}: {name_text(name) or 'sleep'}"[:NAME_MAX_CHARS]
-        return super()._plan_sleep(duration, name)
+        return super()._plan_sleep(pause, name)
 
     def _plan_value(
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any

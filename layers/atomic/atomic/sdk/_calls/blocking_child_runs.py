@@ -86,6 +86,11 @@ class BlockingChildRuns(ChildRuns, ABC):
           default) cancels it, if this call has started it; "keep" lets it go on.
         - `retry`: how often a failed attempt of the run is repeated, as a `Retry` or a number of retries
           (default: 25, with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before its first attempt (default 0).
+        - `start_at`: when to make its first attempt, as a datetime with a time zone, in place of `delay`
+          (default: at once, as for a time that is over).
+        - `start_by`: it fails unless its first attempt has begun by then: a datetime, or seconds or a
+          timedelta after its start (default: no limit).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
@@ -140,6 +145,11 @@ class BlockingChildRuns(ChildRuns, ABC):
           default) cancels it, if this call has started it; "keep" lets it go on.
         - `retry`: how often a failed attempt of the run is repeated, as a `Retry` or a number of retries
           (default: 25, with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before its first attempt (default 0).
+        - `start_at`: when to make its first attempt, as a datetime with a time zone, in place of `delay`
+          (default: at once, as for a time that is over).
+        - `start_by`: it fails unless its first attempt has begun by then: a datetime, or seconds or a
+          timedelta after its start (default: no limit).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
@@ -213,6 +223,11 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `detached`: the run is not waited for, and never cancelled with this workflow (default False).
         - `retry`: how often a failed attempt of the run is repeated, as a `Retry` or a number of retries
           (default: 25, with growing pauses of 1 s to 2 minutes).
+        - `delay`: seconds, or a timedelta, before its first attempt (default 0).
+        - `start_at`: when to make its first attempt, as a datetime with a time zone, in place of `delay`
+          (default: at once, as for a time that is over).
+        - `start_by`: it fails unless its first attempt has begun by then: a datetime, or seconds or a
+          timedelta after its start (default: no limit).
         - `deadline`: seconds, or a timedelta, that the run may take in total (default: no limit).
         - `attempt_timeout`: seconds, or a timedelta, that one HTTP attempt may take (default 20).
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the

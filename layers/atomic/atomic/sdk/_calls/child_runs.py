@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final, TypedDict, TypeVar
 
 from atomic.protocol import keys
@@ -47,6 +48,9 @@ class RunOptions(TypedDict, total=False):
     name: str | None
     on_cancel: OnCancel
     retry: Retry | int
+    delay: Seconds
+    start_at: datetime
+    start_by: datetime | Seconds
     deadline: Seconds
     attempt_timeout: Seconds
     on_lost: OnLost

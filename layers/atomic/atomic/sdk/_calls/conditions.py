@@ -16,6 +16,7 @@ from atomic.sdk._calls.context import Step, StepCall
 from atomic.sdk._calls.identity import Position, Scope, name_text
 from atomic.sdk._calls.recorded import RecordingContext
 from atomic.sdk._wire.api import Outcome, check_number, check_options
+from atomic.sdk._wire.moments import lasting
 from atomic.sdk.errors import ConditionNotMetError, InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
 
@@ -132,7 +133,7 @@ class ConditionalContext(RecordingContext, ABC):
                     attempts=attempts,
                     state=found,
                 )
-            pause = self._plan_sleep(min(pause_s, left_s, _PAUSE_MAX_S), name or None)
+            pause = self._plan_sleep(lasting(min(pause_s, left_s, _PAUSE_MAX_S)), name or None)
             (await self._settle(pause)).unwrap()
             pause_s = min(pause_s * condition.back_off, _PAUSE_MAX_S)
             given = given if condition.state is NO_STATE else found

@@ -27,6 +27,7 @@ from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._wire import api
 from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.in_process import clock
+from atomic.sdk._wire.moments import Pause
 from atomic.sdk._wire.transport import Flow, HttpResponse
 from atomic.sdk._wire.values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -255,18 +256,17 @@ class BaseContext(ABC):
         served = self._served(step)
         return served.name, served.returns, served.written(payload)
 
-    def _plan_sleep(self, duration: Seconds, name: str | None = None) -> StepCall[None]:
+    def _plan_sleep(self, pause: Pause, name: str | None = None) -> StepCall[None]:
         name = name_text(name) or "sleep"
-        delay_ms = milliseconds("sleep", duration, may_be_past=True)
         document: dict[str, Any] = {
             "workflowName": self.workflow_name,
             "kind": "timer",
             "stepName": name,
             "idempotencyKey": step_key(self.idempotency_key, self._position(f"timer {name}")),
-            "delay": delay_ms,
+            **pause.member,
         }
         # Waiting is useless for a timer that outlasts this attempt.
-        is_long = delay_ms / 1000 > self._left_s()
+        is_long = pause.seconds > self._left_s()
         return self._step_call(name, document, timeout_s=0.0 if is_long else None)
 
     def _step_call(

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from atomic.protocol.wire import to_rfc3339
 from atomic.sdk.errors import InvalidRequestError
-from atomic.sdk.retry import milliseconds
+from atomic.sdk.retry import Seconds, milliseconds
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,3 +32,22 @@ def start_times(options: Mapping[str, Any]) -> dict[str, Any]:
         is_moment = isinstance(by, datetime)
         members["startBy"] = moment("start_by", by) if is_moment else milliseconds("start_by", by)
     return members
+
+
+class Pause(NamedTuple):
+    """How long a timer lasts: the member of its start, and about how many seconds that is from now on."""
+
+    member: dict[str, Any]
+    seconds: float
+
+
+def lasting(duration: Seconds) -> Pause:
+    """A pause of this time. Raises InvalidRequestError."""
+    delay_ms = milliseconds("sleep", duration, may_be_past=True)
+    return Pause({"delay": delay_ms}, delay_ms / 1000)
+
+
+def until(at: datetime) -> Pause:
+    """A pause until a moment. Raises InvalidRequestError."""
+    text = moment("sleep_until", at)
+    return Pause({"startAt": text}, (at - datetime.now(UTC)).total_seconds())
