@@ -14,7 +14,20 @@ from pathlib import Path
 
 from scenarios.embedded_runtime import free_port
 
-SHOWN_PORTS = ("8787", "9000", "9001", "8000", "8001", "8002", "8003", "8004", "8005", "8025", "8026")
+SHOWN_PORTS = (
+    "8787",
+    "9000",
+    "9001",
+    "8000",
+    "8001",
+    "8002",
+    "8003",
+    "8004",
+    "8005",
+    "8006",
+    "8025",
+    "8026",
+)
 WITHIN_S = 40
 RELOAD = " --reload"
 

@@ -23,8 +23,10 @@ NEEDS_TOOLS: Final = [
 NODE: Final = """#!/bin/sh
 case "$1" in
 *.ts)
-  "{tools}/.bin/esbuild" --log-level=warning --format=esm "--outfile=${{1%.ts}}.mjs" "$1"
-  exec "{node}" "${{1%.ts}}.mjs" ;;
+  program="${{1%.ts}}.mjs"
+  "{tools}/.bin/esbuild" --log-level=warning --format=esm "--outfile=$program" "$1"
+  shift
+  exec "{node}" "$program" "$@" ;;
 esac
 exec "{node}" "$@"
 """

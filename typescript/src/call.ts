@@ -18,10 +18,8 @@ export interface Call {
   readonly continuedFrom: string | undefined;
   /** The URL that was called, without its query. */
   readonly url: string;
-  /** What was sent with it; a handler sends these with what it posts. */
-  readonly attemptToken: string;
-  readonly traceparent: string;
-  readonly stepsUrl: string;
+  /** What was sent with it, such as the proof of its attempt, which a handler sends with what it posts. */
+  readonly headers: Headers;
 }
 
 /** The request is no call of Atomic; answer it with `status`. */
@@ -59,7 +57,6 @@ export async function readCall(request: Request, { check, baseUrl, parse }: Read
     throw isRefused ? new UnreadableError(401, (error as Error).message) : error;
   }
   const envelope = document(body, parse);
-  const header = (name: string): string => request.headers.get(name) ?? "";
   const { runId, stepId, workflowName, idempotencyKey, attempt } = envelope;
   const names = { runId, stepId, workflowName, idempotencyKey };
   if (typeof attempt !== "number" || Object.values(names).some((name) => typeof name !== "string")) {
@@ -71,9 +68,7 @@ export async function readCall(request: Request, { check, baseUrl, parse }: Read
     isCancelled: envelope.cancelled === true,
     continuedFrom: (envelope.continuedFrom ?? undefined) as string | undefined,
     url: baseUrl === "" ? signedUrl.split("?")[0] || sent.origin + sent.pathname : baseUrl + sent.pathname,
-    attemptToken: header("atomic-attempt-token"),
-    traceparent: header("traceparent"),
-    stepsUrl: header("atomic-steps-url"),
+    headers: request.headers,
   };
   return [call, envelope.payload];
 }

@@ -109,8 +109,8 @@ export class Calls {
     waitMs: number,
     readonly sink: Logger = console,
   ) {
-    const given = { "atomic-attempt-token": call.attemptToken, traceparent: call.traceparent };
-    this.headers = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ""));
+    const sent = ["atomic-attempt-token", "traceparent"].map((name) => [name, call.headers.get(name)]);
+    this.headers = Object.fromEntries(sent.filter(([, value]) => value));
     this.results = new Results(call, connection, this.headers);
     this.#untilMs = performance.now() + waitMs;
   }
@@ -318,7 +318,7 @@ export class Calls {
   /** Any caller can write the header with the URL of steps, and each post has the API key: it must be our server. */
   #stepsPath(): string {
     const own = this.connection.path("steps");
-    const { stepsUrl } = this.call;
+    const stepsUrl = this.call.headers.get("atomic-steps-url") ?? "";
     return stepsUrl.startsWith(`${this.connection.url}/`) && stepsUrl.endsWith(own) && !stepsUrl.includes("?")
       ? stepsUrl.slice(this.connection.url.length)
       : own;

@@ -12,7 +12,7 @@ import { begin, cancel, labelled, told } from "./made.ts";
 import { isLive } from "./results.ts";
 
 /** Options of a run that a workflow starts. */
-export interface RunOptions extends Omit<StepOptions, "delay" | "startAt" | "startBy"> {
+export interface RunOptions extends StepOptions {
   /** The name of the run in lists (default: the name of the function; a URL needs it). */
   readonly workflowName?: string;
   /** With `workflowName`, says which run this is. One that exists is not started again (default: a key of this call). */

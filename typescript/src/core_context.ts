@@ -93,12 +93,15 @@ export class CoreContext {
     return this.perform(() => valuePlan(this.named(name)), { compute }) as Promise<Jsonify<Value>>;
   }
 
-  /** Wait; for days, if need be: the workflow is suspended meanwhile. */
-  sleep(duration: Duration, name = "sleep"): Promise<undefined> {
+  /**
+   * Wait; for days, if need be: the workflow is suspended meanwhile. The first call decides when it ends, and replays
+   * keep that: so `until` may be computed from the time of the attempt.
+   */
+  sleep(until: Date | Duration, name = "sleep"): Promise<undefined> {
     return this.perform(
       () => {
-        const document = { kind: "timer", stepName: this.named(name), delay: milliseconds("sleep", duration) };
-        return { what: name, called: "timer", document };
+        const ends = until instanceof Date ? { startAt: until } : { delay: milliseconds("sleep", until) };
+        return { what: name, called: "timer", document: { kind: "timer", stepName: this.named(name), ...ends } };
       },
       {},
       () => undefined,

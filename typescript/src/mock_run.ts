@@ -34,6 +34,9 @@ export interface MockOptions<Input> {
   readonly now?: Date;
   /** The key of the run. */
   readonly key?: string;
+  /** The times of the schedule that starts the run, and of its run before. */
+  readonly scheduledAt?: Date;
+  readonly lastScheduledAt?: Date;
   /** Replay the handler at each step, and not only at sleeps and events (default true). */
   readonly alwaysReplay?: boolean;
   /** Where `ctx.logger` writes (default: `console`). */
@@ -96,9 +99,7 @@ export async function mockRun<Input, Output>(
     isCancelled: false,
     continuedFrom: undefined,
     url: `http://mock.invalid/${name}`,
-    attemptToken: "mock",
-    traceparent: "",
-    stepsUrl: "",
+    headers: headersOf(options),
   };
   const taken = new MockSteps(call, now.getTime(), alwaysReplay, steps, events);
   const connection = new Connection({ url: "http://mock.invalid", clientId: CLIENT, fetch: taken.fetch });
@@ -132,6 +133,14 @@ export async function mockRun<Input, Output>(
     await taken.settle();
   }
   throw new MockError(`The workflow has been called ${ATTEMPTS_MAX} times, and has not ended.`);
+}
+
+function headersOf({ scheduledAt, lastScheduledAt }: MockOptions<unknown>): Headers {
+  const times = { "atomic-scheduled-at": scheduledAt, "atomic-last-scheduled-at": lastScheduledAt };
+  const given = Object.entries(times).flatMap(([name, time]) =>
+    time === undefined ? [] : [[name, time.toISOString()]],
+  );
+  return new Headers([["atomic-attempt-token", "mock"], ...given] as [string, string][]);
 }
 
 /** The answer to a step, with its types: `steps: { ...answer(insert, (name) => ({ id: 1, name })) }`. */

@@ -60,6 +60,7 @@ interface Posted {
   readonly detached?: boolean;
   readonly delay?: number;
   readonly startAt?: string;
+  readonly startBy?: string | number;
   readonly deadline?: number;
   readonly heartbeat?: number;
   readonly payload?: unknown;
@@ -72,6 +73,8 @@ interface Step {
   readonly fingerprint: string;
   readonly atMs: number;
   dueMs: number;
+  /** Whether it is to begin at a time that comes before its start. */
+  readonly isLate: boolean;
   /** Of an event: what it is given at `sentMs`, infinity if nobody sends it. */
   given?: unknown;
   sentMs?: number;
@@ -210,8 +213,13 @@ export class MockSteps {
     } else if (kind === undefined || kind === "run") {
       this.#answerTo(posted, name ?? "");
     }
-    const dueMs = this.#startMs(posted);
-    const step: Step = { id, posted, name: name ?? "", fingerprint, atMs: this.#nowMs, dueMs, status: "waiting" };
+    const startMs = this.#startMs(posted);
+    // A duration begins with the start, and no start is late here.
+    const byMs = typeof posted.startBy === "string" ? Date.parse(posted.startBy) : Number.POSITIVE_INFINITY;
+    const isLate = byMs <= startMs;
+    const dueMs = isLate ? Math.max(byMs, this.#nowMs) : startMs;
+    const about = { id, posted, name: name ?? "", fingerprint, isLate };
+    const step: Step = { ...about, atMs: this.#nowMs, dueMs, status: "waiting" };
     const event = nameOfEvent(posted);
     if (kind === "event") {
       this.#plan(step, Object.hasOwn(this.events, event), this.events[event]);
@@ -230,7 +238,15 @@ export class MockSteps {
   }
 
   #startMs({ delay = 0, startAt }: Posted): number {
-    return startAt === undefined ? this.#nowMs + delay : Math.max(this.#nowMs, Date.parse(startAt));
+    if (startAt === undefined) {
+      return this.#nowMs + delay;
+    }
+    // JSON has null in place of an invalid Date.
+    const startMs = Date.parse(startAt);
+    if (Number.isNaN(startMs)) {
+      throw new MockError("startAt: an invalid Date is no time, and the server would refuse it.");
+    }
+    return Math.max(this.#nowMs, startMs);
   }
 
   /** When an event ends: when it is sent, or at its limit. */
@@ -259,8 +275,14 @@ export class MockSteps {
       this.#fail(step, { lastErrorKind: why, lastError: "It was not completed in time." });
       return;
     }
+    if (step.isLate) {
+      const why = { lastErrorKind: kind === "run" ? "child_failed" : "start_expired", attempts: 0 };
+      this.#fail(step, { ...why, lastError: `Its first attempt had not begun by ${posted.startBy}.` });
+      return;
+    }
     const answer = isEvent ? step.given : this.#answerTo(posted, name);
-    const call = { ...this.call, stepId: id, idempotencyKey: posted.idempotencyKey, attempt: 1 };
+    const headers = new Headers();
+    const call = { ...this.call, stepId: id, idempotencyKey: posted.idempotencyKey, attempt: 1, headers };
     let result: unknown;
     try {
       const given = isEvent ? numberOfEvent(posted) : posted.payload;
@@ -291,7 +313,8 @@ export class MockSteps {
     const { id, posted } = step;
     const { stepName = null, stepInvokeUrl = null } = posted;
     const about = { id, stepName, stepInvokeUrl, attempts: 1, lastStatus: null, lastErrorType: null, response: null };
-    const detail = `The step failed at attempt 1: ${said.lastError}`;
+    const when = said.attempts === 0 ? "before its first attempt" : "at attempt 1";
+    const detail = `The step failed ${when}: ${said.lastError}`;
     this.#end(step, "failed");
     const { finishedAt = null } = step;
     step.problem = { type: `${OF_PROBLEM}step-failed`, detail, ...about, finishedAt, ...said };

@@ -1,8 +1,12 @@
 /** Schedules: workflows that Atomic starts by itself, at times that `cron`, `every` or `at` give. */
 
+import type { Call } from "./call.ts";
 import { type RetryPolicy, type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
+import type { CoreContext } from "./core_context.ts";
 import type { Status } from "./documents.ts";
 import { type Duration, milliseconds } from "./durations.ts";
+import type { Endpoint } from "./endpoints.ts";
+import { RefusedError } from "./errors.ts";
 import { type ApiRequest, Connection, type ConnectionOptions, documentOf, read } from "./http.ts";
 import { writeJson } from "./json.ts";
 
@@ -77,12 +81,63 @@ function members({ catchUp, catchUpWindow, spread, until, ...rest }: SchedulePol
 }
 
 /**
- * The time of the schedule that started this run, read from its key; undefined for other runs, and for one that was
- * triggered. Give other runs no keys that end with `@` and a time.
+ * The time of the schedule that started this run, of the context of its workflow; undefined when none did. Of a run that
+ * was triggered, it is the moment of that.
  */
-export function scheduledAt({ idempotencyKey }: { readonly idempotencyKey: string }): Date | undefined {
-  const [, time] = /@(\d{4}-\d\d-\d\dT[\d:.]+Z)$/.exec(idempotencyKey) ?? [];
-  return time === undefined ? undefined : new Date(time);
+export function scheduledAt(of: CoreContext | Call): Date | undefined {
+  return timeOf(of, "atomic-scheduled-at");
+}
+
+/** The time of the schedule's run before this one; undefined for the first. */
+export function lastScheduledAt(of: CoreContext | Call): Date | undefined {
+  return timeOf(of, "atomic-last-scheduled-at");
+}
+
+function timeOf(of: CoreContext | Call, header: string): Date | undefined {
+  const { headers } = "calls" in of ? of.calls.call : of;
+  const time = headers.get(header);
+  return time === null ? undefined : new Date(time);
+}
+
+/** A schedule of a workflow, which `applySchedules` puts. */
+export interface Declared {
+  readonly name: string;
+  /** Put it, for a workflow that is served below `url`. */
+  readonly put: (schedules: Schedules, url: string, dryRun: boolean) => Promise<ScheduleDocument>;
+}
+
+/** Declare a schedule beside its workflow; its name is that of the workflow, unless it is given. It puts nothing. */
+export function schedule<Input>(
+  workflow: Pick<Endpoint<Input, unknown>, "name" | "at">,
+  times: Times,
+  payload: Input,
+  { name = workflow.name, ...options }: Omit<PutOptions, "version" | "dryRun"> & { readonly name?: string } = {},
+): Declared {
+  return {
+    name,
+    put: (schedules, url, dryRun) => schedules.put(name, times, workflow.at(url), payload, { ...options, dryRun }),
+  };
+}
+
+/**
+ * Put what is declared, for workflows that are served below `url`. Call it in each deployment, and never in a request:
+ * an old worker would undo a newer deployment. It may be repeated. A schedule that is not declared any more stays.
+ */
+export async function applySchedules(
+  schedules: Schedules,
+  url: string,
+  declared: readonly Declared[],
+  { dryRun = false }: { readonly dryRun?: boolean } = {},
+): Promise<ScheduleDocument[]> {
+  const twice = declared.find(({ name }, at) => declared.findIndex((other) => other.name === name) < at);
+  if (twice !== undefined) {
+    throw new RefusedError("invalid-request", `name: two schedules are named '${twice.name}'; name one of them.`, 400);
+  }
+  const put: ScheduleDocument[] = [];
+  for (const each of declared) {
+    put.push(await each.put(schedules, url, dryRun));
+  }
+  return put;
 }
 
 /** A schedule as it stands. Durations are milliseconds, moments RFC 3339. */

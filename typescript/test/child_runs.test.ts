@@ -48,6 +48,22 @@ describe("a child run", () => {
     }
   });
 
+  const waiting = app.workflow("waiting", async (ctx, at: string) => {
+    const options = { startAt: new Date(at), startBy: "1m" } as const;
+    const { runId, result } = await ctx.startRun(invoice, "dora", options);
+    return [runId, (await result()).customer];
+  });
+
+  it("starts at its time, or now", async () => {
+    const at = new Date(Date.now() + 3_600_000).toISOString();
+    const { runId } = await atomic.start(waiting.at(url()), at, { key: randomUUID(), timeout: 0 });
+    const link = await until(async () => (await atomic.get(runId)).steps.find(({ kind }) => kind === "run"));
+    const child = await atomic.step(`${link.childRunId}-root`);
+    expect([child.status, child.startAt, child.dueAt, link.startAt]).toEqual(["pending", at, at, at]);
+    await atomic.due(child.id);
+    expect((await atomic.wait(`${runId}-root`)).response).toEqual([link.childRunId, "dora"]);
+  });
+
   const failing = app.workflow("failing", async (ctx, _: string) => {
     try {
       return await ctx.runWorkflow(invoice, "nobody");

@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import * as z from "zod";
-import { type Duration, endpoints, NonRetryable, StepFailedError } from "../src/index.ts";
+import { type Call, type Duration, endpoints, NonRetryable, StepFailedError } from "../src/index.ts";
+import { lastScheduledAt, scheduledAt } from "../src/schedules.ts";
 import { answer, DifferentReplayError, delayed, MockError, type MockedRun, mockRun } from "../src/testing.ts";
 
 const NOW = new Date("2026-01-01T00:00:00Z");
@@ -57,6 +58,54 @@ describe("mockRun", () => {
     });
     const run = await mockRun(timed, { payload: null, steps: { double: 2 }, now: NOW });
     expect(run.result).toBe("2026-01-03T00:00:00.000Z");
+  });
+
+  it("sleeps until a moment that the first attempt decides", async () => {
+    let days = 0;
+    const night = app.workflow("night", async (ctx) => {
+      days++;
+      await ctx.sleep(new Date(NOW.getTime() + days * 86_400_000), "night");
+      await ctx.sleep(new Date(0));
+      return ctx.now();
+    });
+    const run = await mockRun(night, { payload: null, now: NOW });
+    expect(new Date(run.result ?? "").getTime() - NOW.getTime()).toBe(86_400_000);
+    expect(run.calls.map(({ kind, name }) => `${kind} ${name}`)).toEqual(["sleep night", "sleep sleep", "value now"]);
+  });
+
+  it("fails what begins too late, and starts runs at their times", async () => {
+    const past = new Date(NOW.getTime() - 1);
+    const soon = new Date(NOW.getTime() + 60_000);
+    const late = app.workflow("late", async (ctx) => {
+      const said: unknown[] = [];
+      for (const options of [
+        { startBy: past },
+        { delay: "2m", startBy: soon },
+        { delay: "2m", startBy: "1m" },
+      ] as const) {
+        const call = ctx.step("double", 1, { ...options, key: `${said.length}` });
+        said.push(await call.catch((error: StepFailedError) => [error.code, error.failure.attempts]));
+      }
+      const run = ctx.runWorkflow("other", null, { workflowName: "other", startBy: past });
+      said.push(await run.catch((error: StepFailedError) => error.code));
+      await ctx.runWorkflow("other", null, { workflowName: "other", startAt: new Date("2026-02-01T00:00:00Z") });
+      return [...said, await ctx.now()];
+    });
+    const run = await mockRun(late, { payload: null, steps: { double: 2, other: 3 }, now: NOW });
+    const expired = ["start-expired", 0];
+    expect(run.error).toBeUndefined();
+    expect(run.result).toEqual([expired, expired, 2, "run-failed", "2026-02-01T00:00:00.000Z"]);
+  });
+
+  it("tells a workflow the times of its schedule, and its steps none", async () => {
+    const times = app.workflow("times", async (ctx) => [
+      scheduledAt(ctx),
+      lastScheduledAt(ctx) ?? null,
+      await ctx.step("told", null),
+    ]);
+    const steps = { told: (_: null, call: Call) => `${scheduledAt(call)}` };
+    const run = await mockRun(times, { payload: null, steps, scheduledAt: NOW });
+    expect(run.result).toEqual([NOW.toISOString(), null, "undefined"]);
   });
 
   it("replays at each step, unless it is told not to", async () => {
@@ -284,6 +333,11 @@ describe("a test that is wrong", () => {
   it("is told which answer JSON cannot carry", async () => {
     const run = mockRun(create, { payload: "ada", steps: { insert: 1n << 80n } });
     await expect(run).rejects.toThrow("The answer to 'insert' cannot be stored");
+  });
+
+  it("is told which time is none", async () => {
+    const never = app.workflow("never", (ctx) => ctx.sleep(new Date(Number.NaN)));
+    await expect(mockRun(never, { payload: null })).rejects.toThrow("startAt: an invalid Date is no time");
   });
 
   it("is told which event never comes", async () => {

@@ -1,16 +1,31 @@
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
-import { endpoints, RefusedError } from "../src/index.ts";
-import { at, cron, every, Schedules, scheduledAt } from "../src/schedules.ts";
+import { Atomic, endpoints, RefusedError } from "../src/index.ts";
+import {
+  applySchedules,
+  at,
+  cron,
+  every,
+  lastScheduledAt,
+  Schedules,
+  schedule,
+  scheduledAt,
+} from "../src/schedules.ts";
 import { type DevServer, startDevServer } from "../src/testing.ts";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const BEGIN = new Date("2026-01-01T00:00:30Z");
 const times: (Date | undefined)[] = [];
+const before: (Date | undefined)[] = [];
 const app = endpoints({ waitMs: 200 });
 const digest = app.workflow("digest", async (ctx, what: { of: string }) => {
   times.push(scheduledAt(ctx));
+  before.push(lastScheduledAt(ctx));
   return what.of;
+});
+const told: unknown[] = [];
+const plain = app.step("plain", (_: null, call) => {
+  told.push([scheduledAt(call), lastScheduledAt(call)]);
 });
 
 describe("schedules", () => {
@@ -34,6 +49,7 @@ describe("schedules", () => {
     await server.advance("1h");
     const began = ["00:15", "00:30", "00:45", "01:00"].map((time) => new Date(`2026-01-01T${time}:00Z`));
     expect(times).toEqual(began);
+    expect(before).toEqual([undefined, ...began.slice(0, 3)]);
     const shown = await schedules.get("digest");
     expect(shown.started).toBe(4);
     expect(shown.last?.status).toBe("succeeded");
@@ -90,10 +106,45 @@ describe("schedules", () => {
     void (() => schedules.put("typed", once, workflow, { off: "x" }));
   });
 
-  it("have no time in other runs", () => {
-    for (const idempotencyKey of ["k", "digest@now-2026", "a@b"]) {
-      expect(scheduledAt({ idempotencyKey })).toBeUndefined();
-    }
-    expect(scheduledAt({ idempotencyKey: "a@2026-01-01T00:00:00.500Z" })).toEqual(new Date("2026-01-01T00:00:00.500Z"));
+  it("tell a step, and a run that was triggered, its time", async () => {
+    const { url } = workflow;
+    const step = plain.at(url.slice(0, url.lastIndexOf("/")));
+    await schedules.put("daily", cron("@daily", { until: new Date("2026-01-01T12:00:00Z") }), step, null, {
+      paused: true,
+    });
+    const { runId } = await schedules.trigger("daily", "2026");
+    const atomic = new Atomic({ url: server.url, clientId: "ts-schedules" });
+    await atomic.wait(`${runId}-root`);
+    const { run } = await atomic.get(runId);
+    expect(told).toEqual([[new Date((run as unknown as { scheduledAt: string }).scheduledAt), undefined]]);
+    // A key alone is no time.
+    await atomic.start(step, null, { key: "daily@2026-01-01T00:00:00Z" });
+    expect(told[1]).toEqual([undefined, undefined]);
+  });
+
+  it("are declared beside their workflow, and applied again and again", async () => {
+    const declared = [
+      schedule(digest, cron("0 8 * * *"), { of: "a" }, { retry: 3 }),
+      schedule(digest, every("1d"), { of: "b" }, { name: "other", paused: true }),
+    ];
+    // @ts-expect-error - the payload is that of the workflow
+    void (() => schedule(digest, every("1d"), { off: "b" }));
+    const { url } = workflow;
+    const folder = url.slice(0, url.lastIndexOf("/"));
+    const names = async (): Promise<string[]> => (await schedules.list()).map(({ name }) => name);
+    const known = await names();
+    expect((await applySchedules(schedules, folder, declared, { dryRun: true })).map(({ name }) => name)).toEqual([
+      "digest",
+      "other",
+    ]);
+    expect(await names()).toEqual(known);
+    const [first, other] = await applySchedules(schedules, `${folder}/`, declared);
+    expect(first).toMatchObject({ name: "digest", start: { stepInvokeUrl: url, payload: { of: "a" } } });
+    expect([other?.paused, other?.start.payload]).toEqual([true, { of: "b" }]);
+    const again = await applySchedules(schedules, folder, declared);
+    expect(again[0]).toMatchObject({ next: first?.next, createdAt: first?.createdAt });
+    expect(await names()).toEqual([...new Set([...known, "digest", "other"])].sort());
+    const twice = [...declared, schedule(digest, every("2d"), { of: "c" })];
+    await expect(applySchedules(schedules, folder, twice)).rejects.toThrow("two schedules are named 'digest'");
   });
 });

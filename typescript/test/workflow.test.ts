@@ -138,6 +138,26 @@ describe("a workflow", () => {
     return [id, at.getTime(), dice, await ctx.random()];
   });
 
+  const nights = app.workflow("nights", async (ctx) => {
+    await ctx.sleep(new Date(Date.now() + 1000), "night");
+    await ctx.sleep(new Date(0));
+    await ctx.sleep(new Date(Number.NaN)).catch((error: Error) => ctx.run("refused", () => error.message));
+  });
+
+  it("sleeps until the moment of its first call", async () => {
+    const key = randomUUID();
+    const { runId } = await atomic.start(nights.at(url), null, { key, timeout: "10s" });
+    const { root, steps } = await atomic.get(runId);
+    const [night, past, refused] = steps;
+    expect(steps.map(({ stepName }) => stepName)).toEqual(["night", "sleep", "refused"]);
+    expect(root.attempts).toBeGreaterThan(1);
+    const slept = Date.parse(night?.startAt ?? "") - Date.parse(root.createdAt);
+    expect(slept).toBeGreaterThanOrEqual(1000);
+    expect(Date.parse(night?.finishedAt ?? "")).toBeGreaterThanOrEqual(Date.parse(night?.startAt ?? ""));
+    expect(past?.startAt).toBe("1970-01-01T00:00:00.000Z");
+    expect(refused?.response).toContain("startAt");
+  });
+
   it("keeps what it found out while it sleeps", async () => {
     const key = randomUUID();
     const outcome = await atomic.start(kept.at(url), key, { key });
