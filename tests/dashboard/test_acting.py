@@ -83,6 +83,23 @@ def test_a_retry_is_made_now(page: Page, api: Api, endpoints: Endpoints) -> None
     assert api.get(f"/steps/{run['id']}")["attempts"] == 2
 
 
+def test_a_sleep_is_ended_and_a_start_is_made_now(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/later", (200, {"came": "now"}))
+    run = api.start(url, "delayed", wait=False, delay=3_600_000)
+    times = {"kind": "timer", "stepName": "night", "delay": 86_400_000}
+    nap = api.start("", "delayed", parent=run["id"], wait=False, **times)
+    for step_id, wakes in ((nap["id"], "in 23 h"), (run["id"], "in 59 min")):
+        open_at(page, api, f"runs/{run['runId']}?step={step_id}")
+        panel = page.get_by_role("complementary")
+        expect(panel).to_contain_text(wakes)
+        panel.get_by_role("button", name="Make due now").click()
+        page.get_by_role("dialog").get_by_role("button", name="Make due now").click()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(panel.locator(".badge").first).to_have_text("succeeded")
+        expect(panel.get_by_role("button", name="Make due now")).to_have_count(0)
+    assert [api.get(f"/steps/{each['id']}")["attempts"] for each in (run, nap)] == [1, 0]
+
+
 def test_an_open_event_is_not_made_due(page: Page, api: Api, endpoints: Endpoints) -> None:
     run = api.start(endpoints.serve("/busy", (503, 0)), "waits", wait=False, retry={"count": 9})
     event = api.start("", "waits", parent=run["id"], wait=False, kind="event", stepName="approval")
