@@ -188,8 +188,8 @@ def test_an_endless_answer_is_stopped_early(run: Run, size: int) -> None:
 
     answer = run(answer_to(endless))
     assert (answer.status, answer.too_large, answer.body) == (200, True, b"")
-    # The buffers of the sockets count as well.
-    assert written < 16 * 2**20
+    # A chunk of one byte takes six. The buffers of the sockets count as well, by how busy the machine is.
+    assert written < 24 * 2**20
 
 
 DRIPS = {
