@@ -64,6 +64,9 @@ def a_full_schedule(cadence: Cadence) -> Schedule:
         missed=11,
         queued_ms=12,
         refused="too many",
+        last_root="run_" + 32 * "c" + "-root",
+        former_names=("weekly", "monthly"),
+        former_until_ms=14,
         version=13,
     )
 

@@ -4,6 +4,7 @@ The run is started first, then the row is moved to the next slot. If this is int
 same run is started once more, which finds it.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from atomic.application.admission import Refused
@@ -12,10 +13,13 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.start import Created, start_root
 from atomic.domain.events import WaiterAdded
+from atomic.domain.held_places import is_never_begun, never_begun
 from atomic.domain.schedules import (
+    CLOCKS_APART_MS,
     Due,
     Missed,
     Schedule,
+    former_specs,
     judged,
     key_of,
     looked_at,
@@ -39,8 +43,8 @@ _PAUSE_MIN_MS: Final = 1_000
 _PAUSE_MAX_MS: Final = 60_000
 # A queued slot is started by the end of the last run. Should its wake-up be lost, it is found by a look.
 _LOOK_AGAIN_MS: Final = 600_000
-# How much the clocks of two processes may differ.
-_CLOCKS_APART_MS: Final = 5_000
+# A run that goes on as others is followed so far at once; the row notes how far.
+_HOPS_MAX: Final = 32
 
 
 async def process_schedule(engine: Engine, schedule_id: str, wakeup_at_ms: int | None = None) -> None:
@@ -99,9 +103,16 @@ async def start_run(
 
 
 async def last_root(engine: Engine, schedule: Schedule) -> Step | None:
-    """The root of the last run, or of the run that goes on for it."""
-    root = None if schedule.last_run is None else await engine.store.get(keys.root_of(schedule.last_run))
-    while root is not None and root.continued_as is not None:
+    """The root of the last run, or of the run that goes on for it.
+
+    Where many runs went on for each other, it is one of them, and another one goes on for it.
+    """
+    if schedule.last_run is None:
+        return None
+    root = await engine.store.get(schedule.last_root or keys.root_of(schedule.last_run))
+    for _ in range(_HOPS_MAX):
+        if root is None or root.continued_as is None:
+            break
         root = await engine.store.get(root.continued_as)
     return root
 
@@ -116,9 +127,16 @@ async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
         due = Due(schedule.next_slot_ms or 0)
     if due is None and schedule.queued_ms is None:
         return None
+    return await _after_last(engine, schedule, due, now_ms)
+
+
+async def _after_last(engine: Engine, schedule: Schedule, due: Due | None, now_ms: int) -> Schedule | None:
+    """The row after a slot that is due or queued was looked at beside the last run; None to wait."""
     last = await last_root(engine, schedule) if _looks_at_last(schedule) else None
-    if last is not None and last.is_settled and schedule.last_run is not None:
-        schedule = judged(schedule, schedule.last_run, has_failed=last.status is Status.FAILED)
+    if last is not None:
+        schedule = _knowing(schedule, last)
+        if last.continued_as is not None:
+            return replace(schedule, version=schedule.version + 1)
     if must_pause(schedule):
         return paused(schedule, f"paused itself: {schedule.failures} runs in a row failed", now_ms)
     if schedule.queued_ms is not None and (last is None or last.is_settled):
@@ -128,13 +146,23 @@ async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
     return None if last is None else await _wait(engine, schedule, last, now_ms)
 
 
+def _knowing(schedule: Schedule, last: Step) -> Schedule:
+    """The schedule, for which this is the last root. The next write of the row keeps that."""
+    known = replace(schedule, last_root=last.id)
+    if last.continued_as is not None or not last.is_settled or schedule.last_run is None:
+        return known
+    return judged(known, schedule.last_run, has_failed=last.status is Status.FAILED)
+
+
 async def _has_run(engine: Engine, schedule: Schedule) -> bool:
     """Whether the next slot was started by a process that ended before it moved the row."""
     slot = schedule.next_slot_ms
     if slot is None:
         return False
-    spec = run_spec(schedule, key_of(schedule, slot), slot)
-    return await engine.store.get(keys.root_of(spec.run_id)) is not None
+    key = key_of(schedule, slot)
+    specs = [run_spec(schedule, key, slot), *former_specs(schedule, key, slot)]
+    roots = [await engine.store.get(keys.root_of(spec.run_id)) for spec in specs]
+    return any(root is not None and not is_never_begun(root) for root in roots)
 
 
 async def _wait(engine: Engine, schedule: Schedule, live: Step, now_ms: int) -> Schedule | None:
@@ -171,13 +199,29 @@ async def _decide(engine: Engine, schedule: Schedule, due: Due, last: Step | Non
 
 def _has_just_ended(schedule: Schedule, last: Step | None) -> bool:
     ended_ms = None if last is None else last.finished_at_ms
-    return ended_ms is not None and ended_ms >= (schedule.due_at_ms or 0) - _CLOCKS_APART_MS
+    return ended_ms is not None and ended_ms >= (schedule.due_at_ms or 0) - CLOCKS_APART_MS
 
 
 async def _start(engine: Engine, schedule: Schedule, slot_ms: int) -> Schedule:
-    run = await start_run(engine, schedule, key_of(schedule, slot_ms), slot_ms)
+    key = key_of(schedule, slot_ms)
+    if (former := await _former_run(engine, schedule, key, slot_ms)) is not None:
+        return started(schedule, slot_ms, former)
+    run = await start_run(engine, schedule, key, slot_ms)
     if isinstance(run, Refused):
         wait_ms = max(_PAUSE_MIN_MS, min(run.wait_ms, _PAUSE_MAX_MS))
         return refused(schedule, run.detail, engine.clock.now_ms() + wait_ms)
     run_id, _ = run
     return started(schedule, slot_ms, run_id)
+
+
+async def _former_run(engine: Engine, schedule: Schedule, key: str, slot_ms: int) -> str | None:
+    """The run of a slot that was started under a former name of the workflow, if there is one.
+
+    A process that has read the row before it was put may still be about to start that run. So its place is
+    taken by a root that is cancelled.
+    """
+    for spec in former_specs(schedule, key, slot_ms):
+        existing = await engine.store.create(never_begun(spec, engine.clock.now_ms()))
+        if existing is not None and not is_never_begun(existing):
+            return spec.run_id
+    return None

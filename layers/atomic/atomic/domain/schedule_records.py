@@ -36,7 +36,8 @@ def load_schedule(record: Mapping[str, Any], payload: bytes) -> Schedule:
             **{name: plan[name] for name in _PLAN & plan.keys()},
         ),
         start=load_spec(dict(record["start"]), payload),
-        **{name: record[name] for name in _SCHEDULE & record.keys()},
+        former_names=tuple(record.get("former_names", ())),
+        **{name: record[name] for name in (_SCHEDULE & record.keys()) - {"former_names"}},
     )
 
 

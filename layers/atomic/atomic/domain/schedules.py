@@ -16,6 +16,8 @@ from atomic.protocol.enums import CatchUp, Overlap
 
 # A slot that is found so late or less is on time: queues and restarts take seconds.
 ON_TIME_MS: Final = 60_000
+# How much the clocks of two processes may differ.
+CLOCKS_APART_MS: Final = 5_000
 # How many missed slots are counted one by one. Beyond, the count is a least number.
 _COUNTED_MAX: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,6 +59,8 @@ class Schedule:
     `last_run`: the run that was started last, for the slot `last_started_ms`. `judged_run`: the last run
     whose end is counted in `failures`, the number of failed runs in a row. `queued_ms`: a slot whose run
     begins when the last one has ended. `refused`: why the run of a due slot cannot be started now.
+    `last_root`: the root that goes on for the last run, as far as it is known. `former_names`: until
+    `former_until_ms`, the run of a slot may have been started under one of these names of the workflow.
     """
 
     client_id: str
@@ -80,6 +84,9 @@ class Schedule:
     missed: int = 0
     queued_ms: int | None = None
     refused: str = ""
+    last_root: str | None = None
+    former_names: tuple[str, ...] = ()
+    former_until_ms: int = 0
 
     @property
     def id(self) -> str:
@@ -188,6 +195,7 @@ def replaced(before: Schedule, wanted: Schedule, now_ms: int) -> Schedule:
         paused=wanted.paused,
         updated_at_ms=now_ms,
         refused="",
+        **_formerly(before, wanted, now_ms),
     )
     if wanted.paused:
         after = _without_queued(after)
@@ -197,6 +205,28 @@ def replaced(before: Schedule, wanted: Schedule, now_ms: int) -> Schedule:
     if resumes or before.next_slot_ms is None or before.plan.cadence != wanted.plan.cadence:
         return _positioned_from_now(after, now_ms)
     return positioned(after, before.next_slot_ms - 1)
+
+
+def _formerly(before: Schedule, wanted: Schedule, now_ms: int) -> dict[str, Any]:
+    """The former names after the workflow of the schedule was named otherwise; nothing when it was not."""
+    name = wanted.start.workflow_name
+    if name == before.start.workflow_name:
+        return {}
+    undecided = [ms for ms in (before.next_slot_ms, before.queued_ms) if ms is not None]
+    known = before.former_names if min(undecided, default=now_ms) <= before.former_until_ms else ()
+    names = dict.fromkeys([*known, before.start.workflow_name])
+    return {
+        "former_names": tuple(each for each in names if each != name),
+        "former_until_ms": now_ms + CLOCKS_APART_MS,
+    }
+
+
+def former_specs(schedule: Schedule, key: str, slot_ms: int) -> list[StepSpec]:
+    """The roots as which the run of this slot may have been started by another name."""
+    if slot_ms > schedule.former_until_ms:
+        return []
+    starts = [replace(schedule.start, workflow_name=name) for name in schedule.former_names]
+    return [run_spec(replace(schedule, start=start), key, slot_ms) for start in starts]
 
 
 def _positioned_from_now(schedule: Schedule, now_ms: int) -> Schedule:
@@ -290,6 +320,7 @@ def started(schedule: Schedule, slot_ms: int, run_id: str) -> Schedule:
     about: dict[str, Any] = {
         "started": schedule.started + 1,
         "last_run": run_id,
+        "last_root": None,
         "last_started_ms": slot_ms,
     }
     if schedule.queued_ms != slot_ms:

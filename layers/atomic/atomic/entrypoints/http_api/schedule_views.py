@@ -92,5 +92,6 @@ def _last(schedule: Schedule, root: Step | None) -> dict[str, Any] | None:
     return {
         "runId": schedule.last_run,
         "scheduledAt": to_rfc3339(schedule.last_started_ms),
-        "status": None if root is None else root.status.value,
+        # It may go on as runs that were not looked at.
+        "status": None if root is None or root.continued_as is not None else root.status.value,
     }
