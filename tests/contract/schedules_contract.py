@@ -67,6 +67,8 @@ def a_full_schedule(cadence: Cadence) -> Schedule:
         last_root="run_" + 32 * "c" + "-root",
         former_names=("weekly", "monthly"),
         former_until_ms=14,
+        next_wall_ms=15,
+        tzdata="2026f",
         version=13,
     )
 

@@ -180,7 +180,11 @@ def test_an_edit_loses_no_slot_and_decides_none_again(
     assert (after.started, after.missed, after.last_slot_ms) == (row.started, row.missed, row.last_slot_ms)
     assert after.next_slot_ms is None or after.next_slot_ms > (row.last_slot_ms or 0)
     if other.cadence != plan.cadence or was_paused:
-        wanted = every_slot(other, max(then_ms, row.last_slot_ms or 0), T + 10 * MINUTE)
+        from_ms = max(then_ms, row.last_slot_ms or 0)
+        if other.cadence == plan.cadence:
+            # Nothing before its next slot is undecided, also when the clock was set back.
+            from_ms = max(from_ms, (row.next_slot_ms or 0) - 1)
+        wanted = every_slot(other, from_ms, T + 10 * MINUTE)
         if other.limit is not None and row.started >= other.limit:
             wanted = []
         assert ([] if after.next_slot_ms is None else [after.next_slot_ms]) == wanted[:1]

@@ -14,6 +14,7 @@ from atomic.application.engine import Engine
 from atomic.application.start import Created, start_root
 from atomic.domain.events import WaiterAdded
 from atomic.domain.held_places import is_never_begun, never_begun
+from atomic.domain.retiming import from_wall, is_outdated, retimed
 from atomic.domain.schedules import (
     CLOCKS_APART_MS,
     Due,
@@ -120,6 +121,8 @@ async def last_root(engine: Engine, schedule: Schedule) -> Step | None:
 async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
     """The row after what is to be done next; None when there is nothing to do now."""
     now_ms = engine.clock.now_ms()
+    if is_outdated(schedule):
+        return await _retimed(engine, schedule)
     due = what_is_due(schedule, now_ms)
     if isinstance(due, Missed):
         if not await _has_run(engine, schedule):
@@ -128,6 +131,16 @@ async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
     if due is None and schedule.queued_ms is None:
         return None
     return await _after_last(engine, schedule, due, now_ms)
+
+
+async def _retimed(engine: Engine, schedule: Schedule) -> Schedule:
+    """The row, its next slot by the rules of time zones that this process has."""
+    slot_ms, wall_ms = schedule.next_slot_ms, schedule.next_wall_ms
+    if slot_ms is None or wall_ms is None or not await _has_run(engine, schedule):
+        return replace(retimed(schedule), version=schedule.version + 1)
+    after = await _start(engine, schedule, slot_ms)
+    # By the rules of this process, the same time of the clock may lie ahead once more.
+    return after if after.refused else from_wall(after, slot_ms, wall_ms + 1)
 
 
 async def _after_last(engine: Engine, schedule: Schedule, due: Due | None, now_ms: int) -> Schedule | None:

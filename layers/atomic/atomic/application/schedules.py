@@ -10,6 +10,7 @@ from atomic.application.engine import Engine
 from atomic.application.firing import save, start_run
 from atomic.application.refusals import ChangedMeanwhile, NotFound, TooManySchedules
 from atomic.domain.clients.client import Client
+from atomic.domain.retiming import retimed
 from atomic.domain.schedules import Schedule, key_of, positioned, replaced, slots_ms
 from atomic.protocol.constants import SCHEDULES_MAX
 
@@ -65,7 +66,7 @@ async def put_schedule(
             raise ChangedMeanwhile(version)
         now_ms = engine.clock.now_ms()
         if before is not None:
-            after = replaced(before, wanted, now_ms)
+            after = replaced(retimed(before), wanted, now_ms)
             if await save(engine, before, after) is after:
                 await _wake(engine, after)
                 return after, False
@@ -92,7 +93,7 @@ async def change_schedule(
     """Change the row by `change(schedule, now_ms)`, again while others write it. Raises NotFound."""
     for _ in range(_TRIES):
         before = await get_schedule(engine, client, name)
-        after = change(before, engine.clock.now_ms())
+        after = change(retimed(before), engine.clock.now_ms())
         if after is before or await save(engine, before, after) is after:
             await _wake(engine, after)
             return after

@@ -20,7 +20,7 @@ from itertools import takewhile
 from typing import Final, assert_never
 
 from atomic.domain.cron import Fields, parse_cron, wall_before, walls_from
-from atomic.domain.zones import FIRST, HORIZON, Stretch, stretches, stretches_back, zone
+from atomic.domain.zones import FIRST, HORIZON, Stretch, offset_at, stretches, stretches_back, zone
 from atomic.protocol.enums import Dst
 
 PERIOD_MIN: Final = timedelta(seconds=1)
@@ -98,6 +98,18 @@ def latest_slot(cadence: Cadence, after: datetime, until: datetime) -> datetime 
     low, high = _from(after), min(_naive(until), HORIZON - _TICK)
     slot = _latest(cadence, high) if low < high else None
     return slot if slot is not None and slot > low.replace(tzinfo=UTC) else None
+
+
+def wall_of(cadence: Cadence, slot: datetime) -> datetime | None:
+    """What the clock shows at this slot, as if it were in UTC; None where the slots follow no clock.
+
+    All expressions of a schedule have the same clock.
+    """
+    match cadence:
+        case Cron(_, name) | AnyOf((Cron(_, name), *_)):
+            return slot + offset_at(zone(name), slot.replace(tzinfo=None))
+        case _:
+            return None
 
 
 def spread_of(name: str, spread: timedelta) -> timedelta:

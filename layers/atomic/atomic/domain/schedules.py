@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from atomic.domain.cadence import Cadence, latest_slot, slots_between, spread_of
+from atomic.domain.cadence import Cadence, latest_slot, slots_between, spread_of, wall_of
 from atomic.domain.steps import StepSpec
+from atomic.domain.zones import TZDATA_VERSION
 from atomic.protocol import keys
 from atomic.protocol.enums import CatchUp, Overlap
 
@@ -61,6 +62,7 @@ class Schedule:
     begins when the last one has ended. `refused`: why the run of a due slot cannot be started now.
     `last_root`: the root that goes on for the last run, as far as it is known. `former_names`: until
     `former_until_ms`, the run of a slot may have been started under one of these names of the workflow.
+    `next_wall_ms`: what the clock shows at the next slot, by the release `tzdata` of the time zones.
     """
 
     client_id: str
@@ -87,6 +89,8 @@ class Schedule:
     last_root: str | None = None
     former_names: tuple[str, ...] = ()
     former_until_ms: int = 0
+    next_wall_ms: int | None = None
+    tzdata: str = ""
 
     @property
     def id(self) -> str:
@@ -171,7 +175,11 @@ def positioned(schedule: Schedule, after_ms: int) -> Schedule:
     else:
         # With a queued slot alone, it stays due to be looked at.
         due_at_ms = schedule.due_at_ms if slot is None else due_ms(schedule, slot)
-    return replace(schedule, next_slot_ms=slot, due_at_ms=due_at_ms)
+    wall = None if slot is None else wall_of(schedule.plan.cadence, at_moment(slot))
+    next_wall_ms = None if wall is None else at_ms(wall)
+    return replace(
+        schedule, next_slot_ms=slot, due_at_ms=due_at_ms, next_wall_ms=next_wall_ms, tzdata=TZDATA_VERSION
+    )
 
 
 def is_used_up(schedule: Schedule) -> bool:
@@ -202,9 +210,9 @@ def replaced(before: Schedule, wanted: Schedule, now_ms: int) -> Schedule:
     resumes = before.paused and not wanted.paused
     if resumes:
         after = replace(after, failures=0)
-    if resumes or before.next_slot_ms is None or before.plan.cadence != wanted.plan.cadence:
+    if before.next_slot_ms is None or before.plan.cadence != wanted.plan.cadence:
         return _positioned_from_now(after, now_ms)
-    return positioned(after, before.next_slot_ms - 1)
+    return positioned(after, max(before.next_slot_ms - 1, now_ms if resumes else 0))
 
 
 def _formerly(before: Schedule, wanted: Schedule, now_ms: int) -> dict[str, Any]:
@@ -259,7 +267,8 @@ def resumed(schedule: Schedule, now_ms: int) -> Schedule:
     going = replace(
         schedule, version=schedule.version + 1, paused=False, note="", failures=0, updated_at_ms=now_ms
     )
-    return _positioned_from_now(going, now_ms)
+    # No slot before the next one is undecided, by whatever rules of the clock.
+    return _positioned_from_now(going, max(now_ms, (schedule.next_slot_ms or 0) - 1))
 
 
 def what_is_due(schedule: Schedule, now_ms: int) -> Missed | Due | None:

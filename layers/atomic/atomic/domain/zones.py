@@ -16,6 +16,10 @@ from importlib.resources import files
 from typing import BinaryIO, Final, cast
 from zoneinfo import ZoneInfo
 
+from tzdata import IANA_VERSION
+
+# The release of the database, such as 2026f.
+TZDATA_VERSION: Final[str] = IANA_VERSION
 # Before 1900 the data is sparse. After 2200, no rule of today can be expected to hold.
 FIRST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - in UTC, as all instants in here
 HORIZON: Final = datetime(2200, 1, 1)  # noqa: DTZ001 - likewise
