@@ -6,7 +6,7 @@ Load generator, server and application are separate processes. The servers take 
 started afresh for each line:
 
 - `atomic`: the application is on bare protocols, so nearly all of the cost is the server's.
-- `atomic-adaptive`: the same with `--destination-limit adaptive`. The difference is the cost of learning
+- `atomic-fixed`: the same with `--destination-limit fixed`. The difference is the cost of learning what
   destinations bear.
 - `atomic-fastapi`, `atomic-values`: the application is on FastAPI with the SDK (sdk_application.py), its
   steps are endpoints, or values of the handler. The server is as in production: with an API key, and the
@@ -138,7 +138,7 @@ def _ask(atomic: str, app: str, headers: str, workflow: str, key: str, steps: in
     return Request(atomic, orjson.dumps(document), headers)
 
 
-_OPTIONS: Final = {"atomic": (), "atomic-adaptive": ("--destination-limit", "adaptive")}
+_OPTIONS: Final = {"atomic": (), "atomic-fixed": ("--destination-limit", "fixed")}
 SERVERS: dict[str, System] = {
     **{server: partial(_on_bare_protocols, server) for server in _OPTIONS},
     "atomic-fastapi": partial(on_sdk, _fastapi, "endpoints"),

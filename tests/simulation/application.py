@@ -109,10 +109,22 @@ class Application:
     async def _leaf(
         self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int
     ) -> EndpointResponse:
+        self._world.server.at_once += 1
+        try:
+            return await self._served(plan, node, step_id, attempt, timeout_ms)
+        finally:
+            self._world.server.at_once -= 1
+
+    async def _served(
+        self, plan: RunPlan, node: Node, step_id: str, attempt: int, timeout_ms: int
+    ) -> EndpointResponse:
         strike, now_s = self._world.faults.strike, self._loop.time()
+        too_much = self._world.server.too_much()
+        if too_much == "refused":
+            return self._failed(step_id, 503)
         if node.broken and plan.run_id not in self._mended:
             return self._refused(step_id, for_good=True)
-        if strike("endpoint waits", now_s) or node.takes_s * 1000 >= timeout_ms:
+        if too_much or strike("endpoint waits", now_s) or node.takes_s * 1000 >= timeout_ms:
             await asyncio.sleep(timeout_ms / 1000)
             return self._timed_out(step_id)
         if node.takes_s:

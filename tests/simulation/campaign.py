@@ -21,6 +21,7 @@ from typing import Any, Final
 from atomic.runtime.faults import Faults
 from programs.oracle import Unequal, check, check_cancelled, check_under, smallest
 from simulation.crash_points import WORKLOADS, crash, pairs
+from simulation.flow_world import play as play_flow
 from simulation.interleave import LawBroken
 from simulation.play_schedules import play_schedules
 from simulation.programs import play_program
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign; return 1 if a law was broken."""
     parser = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
     parser.add_argument(
-        "what", choices=("seeds", "schedules", "programs", "sdk", "hostile", "cancelled", "pairs")
+        "what",
+        choices=(*_WORKS, "pairs"),
     )
     parser.add_argument("--seeds", default="0..10000", help="first..last, the last not included")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
@@ -98,6 +100,27 @@ def _seeds(first: int, last: int) -> Tally:
         tally.sums["writes"] += played.writes
         tally.sums["virtual_s"] += round(played.virtual_s)
         _one_of_schedules(tally, seed)
+
+    return _tally(one, range(first, last))
+
+
+def _adapting(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        for played in (play(seed, adapts=True), play(seed, adapts=True, starts_runs=True)):
+            tally.faults += played.happened
+            tally.sums += played.adapted
+            tally.sums["calls"] += played.calls
+
+    return _tally(one, range(first, last))
+
+
+def _flow(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        world = play_flow(seed)
+        tally.sums["calls"] += world.calls
+        tally.sums["crashes"] += world.crashes
+        if world.broken:
+            raise LawBroken("\n".join([f"flow, seed {seed}", *world.broken]))
 
     return _tally(one, range(first, last))
 
@@ -173,6 +196,8 @@ def _tally(one: Callable[[Tally, Any], None], items: Sequence[Any]) -> Tally:
 
 _WORKS: Final = {
     "seeds": _seeds,
+    "adapting": _adapting,
+    "flow": _flow,
     "schedules": _schedules,
     "programs": _programs,
     "sdk": _sdk,

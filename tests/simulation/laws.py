@@ -10,7 +10,7 @@ from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation import answers, due, link_laws, undoing
+from simulation import answers, due, link_laws, overload, undoing
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -49,6 +49,7 @@ def broken(world: World) -> list[str]:
     lines += link_laws.laws(world)
     lines += undoing.laws(world)
     lines += due.laws(world)
+    lines += overload.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -166,7 +167,7 @@ def _is_beside_another(world: World, write: Write, attempt: Attempt) -> bool:
 
 def _lost(world: World, write: Write, before: Step) -> Iterator[str]:
     """A received outcome is recorded, or at least no other attempt begins before the lease ends."""
-    lease_s = ((before.due_at_ms or 0) - EPOCH_MS) / 1000
+    lease_s = (overload.lease_ends_ms(world, before) - EPOCH_MS) / 1000
     if world.faults.happened["skew"]:
         return
     # The embedded runtime takes over the attempts of a dead process.
@@ -290,6 +291,9 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
         return due_s
     if step.attempt_log and step.attempt_log[-1].outcome is OutcomeKind.DEFERRED:
         # Refused posts lengthen the delay beyond the policy, up to a minute.
+        return due_s
+    if world.scenario.adapts and overload.waits_for_permit(world, step):
+        # It is looked at now and then.
         return due_s
     if step.status is Status.RETRYING:
         waits_ms = max(_planned_ms(step), _asked_for_ms(world, step))

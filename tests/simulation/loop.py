@@ -18,15 +18,19 @@ _CALLS_MAX = 200_000
 
 
 class _Handle:
-    __slots__ = ("args", "call", "cancelled")
+    __slots__ = ("args", "call", "cancelled", "when_s")
 
     def __init__(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.call = call
         self.args = args
         self.cancelled = False
+        self.when_s = 0.0
 
     def cancel(self) -> None:
         self.cancelled = True
+
+    def when(self) -> float:
+        return self.when_s
 
 
 class SimulationLoop(asyncio.AbstractEventLoop):
@@ -93,6 +97,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
         handle = _Handle(callback, args)
+        handle.when_s = when
         self._made += 1
         heapq.heappush(self._timers, (when, self._made, handle))
         return handle

@@ -66,6 +66,8 @@ class Observations:
     # and refused.
     made_due: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     due: Counter[str] = field(default_factory=Counter)
+    # How many calls were too much for a small server, and how many steps waited for permits.
+    adapted: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:

@@ -119,7 +119,10 @@ class Process:
             entropy=SeededEntropy(self.world.scenario.seed * 100 + number),
             spawn=self._spawn,
             settings=_AWS if self.on_aws else _EMBEDDED,
-            admission=Admission(destinations=Crowds(self, number) if self.world.scenario.crowded else None),
+            admission=Admission(
+                destinations=Crowds(self, number) if self.world.scenario.crowded else None,
+                adaptive=self.world.server.adaptive(),
+            ),
         )
 
     def start(self) -> None:
@@ -147,6 +150,8 @@ class Process:
         """Die at once: running tasks stop where they are, without cleanup."""
         self.dead = True
         self.died_s = self._loop.time()
+        if self.engine.admission.adaptive is not None:
+            self.engine.admission.adaptive.stop()
         for task in self._tasks:
             task.cancel()
 

@@ -47,6 +47,14 @@ STARTING_RUNS: Final = (
     3067,
 )
 
+# The same with `adapts`.
+ADAPTING: Final = (
+    # After a restart, a step waited for a permit before its handler was called again. The handler took the
+    # permit, posted the step and waited for it. Now the step that is posted again takes the permit over.
+    1271,
+    1975,
+)
+
 # Seeds of `programs.play_program`. Except for 4717, a law was stricter than the promise, and was changed.
 PROGRAMS: Final = (
     1985,  # on AWS a handler posted after the cancel, and another process called the posted step

@@ -190,6 +190,7 @@ class Scenario:
     are called again. `answers_later`: endpoints postpone answers.
     `starts_runs`: some steps are runs of their own.
     `makes_due`: steps have times by which they start, and operators make them due at others.
+    `adapts`: the endpoints are on a small server, and its limit is learned (embedded runtime).
     `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
 
@@ -204,6 +205,7 @@ class Scenario:
     at_most_once: bool = False
     starts_runs: bool = False
     makes_due: bool = False
+    adapts: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()

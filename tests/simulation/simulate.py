@@ -24,6 +24,7 @@ class Played:
     remembered: Counter[str]
     answers: Counter[str]
     due: Counter[str]
+    adapted: Counter[str]
     calls: int
     writes: int
     virtual_s: float
@@ -33,12 +34,14 @@ def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
     Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
-    `answers_later`, `at_most_once`, `starts_runs` or `makes_due`.
+    `answers_later`, `at_most_once`, `starts_runs`, `makes_due` or `adapts`.
     """
     try:
         scenario = replace(scenario_of(seed), **manner)
         if scenario.makes_due:
             scenario = with_start_times(scenario)
+        if scenario.adapts:
+            scenario = replace(scenario, on_aws=False, processes=1)
         world = _LOOP.play(_play(with_runs(scenario) if scenario.starts_runs else scenario))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None
@@ -51,6 +54,7 @@ def play(seed: int, **manner: bool) -> Played:
         remembered=world.observed.remembered,
         answers=world.observed.answers,
         due=world.observed.due,
+        adapted=world.observed.adapted,
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from simulation.faults import RATES
+from simulation.regressions import ADAPTING as FOUND_ADAPTING
 from simulation.regressions import FAULTS
 from simulation.regressions import STARTING_RUNS as FOUND_WITH_RUNS
 from simulation.simulate import play
@@ -18,6 +19,7 @@ ANSWERING: Final = 2_000
 AT_MOST_ONCE: Final = 1_000
 STARTING_RUNS: Final = 1_000
 MAKING_DUE: Final = 1_000
+ADAPTING: Final = 200
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -73,6 +75,14 @@ def test_nor_does_one_whose_steps_are_made_due(first: int) -> None:
     assert due["refused"] > SLICE
 
 
+@pytest.mark.parametrize("starts_runs", [False, True])
+def test_nor_does_one_that_adapts_to_a_small_server(starts_runs: bool) -> None:
+    adapted: Counter[str] = Counter()
+    for seed in range(ADAPTING):
+        adapted += play(seed, adapts=True, starts_runs=starts_runs).adapted
+    assert all(adapted[name] > 20 for name in ("refused", "unanswered", "waited"))
+
+
 @pytest.mark.parametrize("seed", FAULTS)
 def test_seeds_that_once_failed_pass(seed: int) -> None:
     play(seed)
@@ -81,6 +91,11 @@ def test_seeds_that_once_failed_pass(seed: int) -> None:
 @pytest.mark.parametrize("seed", FOUND_WITH_RUNS)
 def test_nor_do_those_that_failed_with_runs_of_their_own(seed: int) -> None:
     play(seed, starts_runs=True)
+
+
+@pytest.mark.parametrize("seed", FOUND_ADAPTING)
+def test_nor_do_those_that_failed_while_they_adapted(seed: int) -> None:
+    play(seed, adapts=True)
 
 
 def test_a_seed_is_reproducible() -> None:

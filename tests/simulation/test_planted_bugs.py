@@ -9,6 +9,7 @@ import pytest
 from atomic.domain import transitions
 from simulation.interleave import LawBroken
 from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, PLANTED_IN_MEMORY, Patch
+from simulation.planted_in_adaptive import PLANTED_IN_ADAPTIVE
 from simulation.planted_in_due import PLANTED_IN_DUE
 from simulation.planted_in_links import PLANTED_IN_LINKS
 from simulation.planting import plant
@@ -48,6 +49,11 @@ def test_one_in_start_times_is_found(planted: str, monkeypatch: pytest.MonkeyPat
     _find(planted, PLANTED_IN_DUE[planted], monkeypatch, makes_due=True)
 
 
+@pytest.mark.parametrize("planted", PLANTED_IN_ADAPTIVE)
+def test_one_in_adaptive_limits_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_ADAPTIVE[planted], monkeypatch, adapts=True)
+
+
 def test_a_bug_that_cannot_be_called_like_its_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="too many positional arguments"):
         plant(monkeypatch, transitions, "woken", lambda step, now_ms: step)
@@ -57,9 +63,10 @@ def test_the_page_lists_all_of_them() -> None:
     page = PAGE.read_text()
     listed = page[page.index("| bug | ") : page.index("## What it found")]
     planted = PLANTED | PLANTED_IN_MEMORY | PLANTED_IN_ANSWERS | PLANTED_IN_LOSSES | PLANTED_IN_LINKS
-    planted |= PLANTED_IN_DUE
+    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE
     assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list(planted)
-    told = f"{len(PLANTED_IN_LINKS)} of them in child runs and {len(PLANTED_IN_DUE)} in start times"
+    told = f"{len(PLANTED_IN_LINKS)} of them in child runs, {len(PLANTED_IN_DUE)} in start times and "
+    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits"
     assert f"{len(planted)} bugs, {told}" in page
 
 

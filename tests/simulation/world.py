@@ -12,6 +12,7 @@ from simulation.application import Application
 from simulation.faults import Faults
 from simulation.network import Moment
 from simulation.observations import Observations, Truth
+from simulation.overload import SmallServer
 from simulation.process import VISIBILITY_S, Process, ProcessDied, Sqs
 from simulation.scenario import Scenario
 
@@ -35,6 +36,7 @@ class World:
         self.observed = Observations()
         self.processes: list[Process] = []
         self.sqs = Sqs(self)
+        self.server = SmallServer(self)
         self.application = Application(self)
         # Roots that the sweep finds in their first attempt.
         self.listed: set[str] = set()

@@ -9,7 +9,7 @@ import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.application.adaptive import LOOK_AFTER_MS, Adaptive, SlowedOrigin
-from atomic.domain.adaptive import FIRST_LIMIT, REST_MAX_S
+from atomic.domain.adaptive import ALL_FAIL, FIRST_LIMIT, REST_MAX_S
 from atomic.domain.outcomes import EndpointResponse
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
 from contract.destinations_contract import long_step
@@ -170,12 +170,14 @@ async def slow_down(atomic: LocalAtomic, path: str = "/sick", client: str = "me"
     """Bring a limit down to one; the origin rests for a moment then."""
 
     async def sick(_: EndpointCall) -> EndpointReply:
-        return EndpointReply(status=503)
+        await asyncio.sleep(10**6)
+        return EndpointReply(json=1)
 
     url = atomic.endpoint(path, sick)
-    retry = {"count": 0}
-    made = await atomic.post(f"/{client}", start(url, f"sick-{path}", timeout=1000, retry=retry))
-    assert made.status == 424
+    for number in range(ALL_FAIL):
+        document = start(url, f"sick-{path}-{number}", retry={"count": 0})
+        timeouts = {"timeout": 9000, "attemptTimeout": 100}
+        assert (await atomic.post(f"/{client}", {**document, **timeouts})).status == 424
     return url
 
 
@@ -364,24 +366,52 @@ def test_long_calls_of_an_origin_that_never_answered_begin_within_seconds() -> N
     on(body)
 
 
-def test_retry_after_of_an_origin_is_kept_for_all_of_its_steps() -> None:
-    async def body(atomic: LocalAtomic, _: Adaptive) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_for_the_step_that_was_told_so(status: int) -> None:
+    """Even if most steps of an application say so, one after the other, its others are not held up."""
+
+    async def body(atomic: LocalAtomic, adaptive: Adaptive) -> None:
+        async def later(_: EndpointCall) -> EndpointReply:
+            return EndpointReply(status=status, headers={"Retry-After": "3600"})
+
+        url, quick = atomic.endpoint("/later", later), atomic.endpoint("/quick", answer_ok)
+        for number in range(40):
+            await atomic.post("/me", start(url, f"later-{number}", retry=NO_JITTER))
+            began_s = now_s()
+            if number % 5 == 4:
+                made = await atomic.post("/me", start(quick, f"k-{number}", timeout=9000))
+                assert made.status == 200
+                assert now_s() - began_s < 0.01
+        assert adaptive.slowed() == []
+        assert adaptive.slowdowns == 0
+
+    on(body)
+
+
+def test_many_steps_that_fail_in_a_row_hold_others_for_seconds_at_most() -> None:
+    async def body(atomic: LocalAtomic, adaptive: Adaptive) -> None:
         calls: list[float] = []
 
-        async def limited(_: EndpointCall) -> EndpointReply:
+        async def later(_: EndpointCall) -> EndpointReply:
             calls.append(now_s())
-            if len(calls) == 1:
-                return EndpointReply(status=429, headers={"Retry-After": "20"})
-            return EndpointReply(json=1)
+            return EndpointReply(status=503, headers={"Retry-After": "3600"})
 
-        url = atomic.endpoint("/limited", limited)
-        for number in range(10):
-            await atomic.post("/me", start(url, f"k-{number}", retry=NO_JITTER))
-            await asyncio.sleep(0.1)
-        await settled(atomic)
-        assert calls[1] - calls[0] == pytest.approx(20, abs=0.2)
-        assert calls[-1] - calls[0] < 21
-        assert len(calls) == 11
+        url, quick = atomic.endpoint("/later", later), atomic.endpoint("/quick", answer_ok)
+        for number in range(300):
+            await atomic.post("/me", start(url, f"later-{number}", retry=NO_JITTER))
+        await asyncio.sleep(7)
+        # Of those that fail, one goes on each few seconds. Those of other endpoints are tried before.
+        assert adaptive.waiting > 200
+        assert len(calls) <= ALL_FAIL + 10
+        for number in range(40):
+            began_s = now_s()
+            made = await atomic.post("/me", start(quick, f"k-{number}", timeout=9000))
+            assert made.status == 200
+            assert now_s() - began_s <= REST_MAX_S
+            await asyncio.sleep(1)
+        # Each answer showed that the origin is up, so the others have been called as well.
+        assert adaptive.waiting == 0
+        assert len(calls) == 300
 
     on(body)
 
@@ -542,15 +572,23 @@ def test_destinations_that_are_not_in_use_are_forgotten(monkeypatch: pytest.Monk
         kept = adaptive.enter(long_step(0, url="https://kept.example/x"))
         assert kept is not None
         for number in range(100):
-            attempt = adaptive.enter(long_step(number, url=f"https://d{number}.example/x"))
-            assert attempt is not None
-            attempt.ended(EndpointResponse(status=503), lambda: 0)
-            attempt.leave()
+            fail_often(adaptive, f"https://d{number}.example/x")
         assert len(adaptive.slowed()) <= 10
-        kept.ended(EndpointResponse(status=503), lambda: 0)
+        kept.begins("kept")
+        kept.leave()
+        kept.leave()
+        fail_often(adaptive, "https://kept.example/x")
         assert adaptive.slowed()[0].origin == "https://kept.example:443"
-        kept.leave()
-        kept.leave()
         assert adaptive.slowed()[0].under_way == 0
 
     run(main())
+
+
+def fail_often(adaptive: Adaptive, url: str) -> None:
+    """As many different steps fail in a row as slow an origin down."""
+    for number in range(ALL_FAIL):
+        attempt = adaptive.enter(long_step(number, url=url))
+        assert attempt is not None
+        attempt.begins(f"step-{number}")
+        attempt.ended(EndpointResponse(status=503), lambda: 0)
+        attempt.leave()

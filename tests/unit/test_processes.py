@@ -148,12 +148,12 @@ def test_several_count_together_what_one_counts_by_itself(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "is_adaptive"),
     [
-        ({}, False),
-        ({"destination_limit": "adaptive"}, True),
-        ({"destination_limit": "adaptive", "virtual_time": "now"}, False),
+        ({}, True),
+        ({"destination_limit": "fixed"}, False),
+        ({"virtual_time": "now"}, False),
     ],
 )
-def test_a_server_adapts_to_destinations_if_it_is_told_to(
+def test_a_server_adapts_to_destinations_unless_it_is_told_not_to(
     options: dict[str, str], is_adaptive: bool, tmp_path: Path
 ) -> None:
     async def main() -> None:

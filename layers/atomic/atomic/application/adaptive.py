@@ -11,11 +11,18 @@ resumed at once; nothing is polled. If the process ends, the row is due at its t
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from atomic.application.destinations import RUNS_MAX, Destination, Pacer, destination_of
-from atomic.domain.adaptive import UNHEARD_S, Concurrency, Direction, Sign, retry_after_s, sign_of
+from atomic.domain.adaptive import (
+    FIRST_LIMIT,
+    Concurrency,
+    Direction,
+    Sign,
+    retry_after_s,
+    sign_of,
+)
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
@@ -24,7 +31,7 @@ from atomic.protocol import keys
 LOOK_AFTER_MS: Final = 30_000
 _ORIGINS_MAX: Final = 10_000
 _WAITING_MAX: Final = 100_000
-_HEARD_MAX: Final = 1_000
+_URLS_MAX: Final = 1_000
 # Steps of runs that have begun go first, so that runs end. Every so often, a new run goes first.
 _NEW_RUN_EVERY: Final = 4
 
@@ -54,8 +61,9 @@ class _Origin:
     begun: dict[str, "_Waiting"] = field(default_factory=dict)
     new: dict[str, "_Waiting"] = field(default_factory=dict)
     called: int = 0
-    # The URLs that have answered.
+    # The URLs that have answered, and those whose last attempts have failed.
     heard: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -63,11 +71,22 @@ class _Origin:
         return len(self.begun) + len(self.new)
 
     @property
-    def next_line(self) -> "dict[str, _Waiting]":
-        first, second = self.begun, self.new
+    def lines(self) -> "tuple[dict[str, _Waiting], dict[str, _Waiting]]":
+        return (self.begun, self.new)
+
+    def next(self) -> "tuple[dict[str, _Waiting], str, _Waiting] | None":
+        """The next step to be called, and its line."""
+        lines = self.lines
         if self.called % _NEW_RUN_EVERY == _NEW_RUN_EVERY - 1:
-            first, second = second, first
-        return first or second
+            lines = (self.new, self.begun)
+        first = next(((line, *item) for line in lines for item in line.items()), None)
+        if first is None or not self.limit.seems_down:
+            return first
+        # One endpoint that always fails must not keep others waiting that would be answered.
+        others = (
+            (line, *item) for line in lines for item in line.items() if item[1].url not in self.failing
+        )
+        return next(others, first)
 
 
 class UnderWay:
@@ -131,8 +150,16 @@ class _Waiting:
 class Adaptive:
     """All destinations of one process. `most`: with so many attempts, a destination is not limited here."""
 
-    def __init__(self, most: int = RUNS_MAX, tell: Tell = lambda _slowed, _falls: None) -> None:
+    def __init__(
+        self,
+        most: int = RUNS_MAX,
+        tell: Tell = lambda _slowed, _falls: None,
+        *,
+        first: int = FIRST_LIMIT,
+    ) -> None:
+        """`first`: how many an origin gets that is not known yet."""
         self._most = most
+        self._first = first
         self._tell = tell
         self._origins: dict[Destination, _Origin] = {}
         # By run and step: the attempts that may post steps.
@@ -147,6 +174,8 @@ class Adaptive:
         destination = destination_of(spec)
         assert destination is not None
         origin, above = self._origin(destination), self._above(spec)
+        if origin.waiting and above is not None:
+            self._waits_for(above, origin, spec)
         if (origin.waiting and above is None) or not self._has_room(origin, above):
             origin.limit.is_wanted = True
             return None
@@ -210,10 +239,14 @@ class Adaptive:
             return
         if sign is Sign.ANSWERED:
             origin.limit.answered(now_s)
-            if len(origin.heard) < _HEARD_MAX:
+            origin.failing.discard(attempt.url)
+            if len(origin.heard) < _URLS_MAX:
                 origin.heard.add(attempt.url)
         else:
-            origin.limit.overloaded(now_s, rest_s=retry_after_s(answer, wall_ms()))
+            rest_s = retry_after_s(answer, wall_ms())
+            origin.limit.failed(now_s, attempt.step_id, sign, rest_s=rest_s)
+            if len(origin.failing) < _URLS_MAX:
+                origin.failing.add(attempt.url)
         if origin.direction.turned(origin.limit.limit):
             self.slowdowns += origin.direction.falls
             self._tell(self._shown(origin), origin.direction.falls)
@@ -238,7 +271,7 @@ class Adaptive:
         if origin is None:
             if len(self._origins) >= _ORIGINS_MAX:
                 self._origins = {to: each for to, each in self._origins.items() if _is_in_use(each)}
-            limit = Concurrency(self._most, _now_s())
+            limit = Concurrency(self._most, _now_s(), self._first)
             origin = _Origin(destination, limit, Direction(limit.limit))
             self._origins[destination] = origin
         return origin
@@ -253,6 +286,16 @@ class Adaptive:
         # The root of a child run: an attempt of the run that started it waits for it.
         inside = self._inside.get(keys.run_of(spec.started_by))
         return None if inside is None else next(reversed(inside.values()))
+
+    def _waits_for(self, above: UnderWay, origin: _Origin, spec: StepSpec) -> None:
+        """A handler posts a step. It may wait here since before the handler was called again."""
+        posted = spec if spec.parent else spec.below_root()
+        step_id = keys.step_id(spec.run_id, posted.identity)
+        for line in origin.lines:
+            waiting = line.get(step_id)
+            if waiting is not None and waiting.above is None:
+                line[step_id] = replace(waiting, above=above)
+                self._hold(above)
 
     def _has_room(self, origin: _Origin, above: UnderWay | None) -> bool:
         takes_over = above is not None and above.origin is origin and above.generation is not None
@@ -283,11 +326,11 @@ class Adaptive:
 
     def _fill(self, origin: _Origin) -> None:
         """Resume as many of those that wait as there is room for."""
-        while not self._is_stopped and (line := origin.next_line):
-            step_id, waiting = next(iter(line.items()))
+        while not self._is_stopped and (following := origin.next()):
+            line, step_id, waiting = following
             if not self._has_room(origin, waiting.above):
                 origin.limit.is_wanted = True
-                self._set_timer(origin, is_unheard=waiting.url not in origin.heard)
+                self._set_timer(origin, waiting.url)
                 return
             del line[step_id]
             origin.called += 1
@@ -296,12 +339,12 @@ class Adaptive:
             self._release(waiting.above)
             waiting.resume(attempt)
 
-    def _set_timer(self, origin: _Origin, *, is_unheard: bool) -> None:
+    def _set_timer(self, origin: _Origin, url: str) -> None:
         now_s = _now_s()
         if now_s < origin.limit.open_at_s:
             at_s = origin.limit.open_at_s
-        elif is_unheard and not origin.limit.is_slowed:
-            at_s = max(now_s, origin.limit.changed_at_s + UNHEARD_S)
+        elif origin.limit.may_be_long(is_heard=url in origin.heard):
+            at_s = max(now_s, origin.limit.look_at_s)
         else:
             return
         if origin.timer is not None:
@@ -312,9 +355,13 @@ class Adaptive:
 
     def _timer(self, origin: _Origin) -> None:
         origin.timer = None
-        line = origin.next_line
-        if line and next(iter(line.values())).url not in origin.heard:
-            origin.limit.still_unheard(_now_s())
+        following, now_s = origin.next(), _now_s()
+        if following is not None and now_s >= origin.limit.open_at_s:
+            is_heard = following[2].url in origin.heard
+            if not self._has_room(origin, following[2].above) and origin.limit.may_be_long(
+                is_heard=is_heard
+            ):
+                origin.limit.still_under_way(now_s)
         self._fill(origin)
 
     def _shown(self, origin: _Origin) -> SlowedOrigin:

@@ -1,14 +1,15 @@
 """How many attempts at one origin may be under way at once, judged by how the earlier ones ended.
 
 The limit begins moderate and doubles with each round of answers (a round is as many answers as the limit
-has), as TCP starts slowly. Each sign of overload takes one permit away: the attempt that was too much is
-not replaced. Then the limit grows again, by 1, 2, 4 … a round, up to half of what was too much, and by 1
-from there. The number that was too much is tried again after a second without a sign of overload, and after
-twice that time whenever it was too much again. With one permit left, the origin rests after a failure, for
-as long as `Retry-After` says. Pure: times are seconds of a clock that only goes forward.
+has), as TCP starts slowly. One failure says nothing about load: its step may fail for reasons of its own.
+Failures of several steps in a row, without an answer in between, are a sign of overload, and then each
+takes one permit away. The limit grows again by 1, 2, 4 … a round, up to half of what was too much, and by
+1 from there. The number that was too much is tried again after a second without a sign of overload, and
+after twice that time whenever it was too much again. An origin that fails many steps in a row, one at a
+time, rests for some seconds. Pure: times are seconds of a clock that only goes forward.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -18,26 +19,41 @@ from atomic.protocol.error_kinds import ErrorKind
 
 # A small server is not overrun by the first burst; a large one has its whole concurrency four rounds later.
 FIRST_LIMIT: Final = 64
+# So many different steps have to fail in a row, with more attempts than this under way.
+SOME_FAIL: Final = 3
+# With fewer attempts under way, more have to fail. Where so many were too much before, some in a round do,
+# and with more than `FLOOR` at an origin that was overloaded.
+FLOOR: Final = 8
+ALL_FAIL: Final = 8
+# A round with one failure in more answers than this is as good as one without.
+ANSWERS_PER_FAILURE: Final = 32
+# With fewer than these, failures are many.
+SOME_ANSWERS_PER_FAILURE: Final = 16
 REST_FIRST_S: Final = 0.25
-# A server that is back is found after this time at most.
+# A server that is back is found after this time at most; `Retry-After` holds an origin no longer either.
 REST_MAX_S: Final = 5.0
-# Of an origin that answers for one of its endpoints only: the others wait no longer than this.
-RETRY_AFTER_MAX_S: Final = 60.0
 # How long an origin has to answer well before it gets as many attempts as were too much.
 PATIENCE_FIRST_S: Final = 1.0
 PATIENCE_MAX_S: Final = 60.0
-# How often the limit of an origin is doubled that has not answered yet: its calls may just be long.
-UNHEARD_S: Final = 5.0
+# How often the limit is raised though no round is full: calls may just be long.
+UNHEARD_S: Final = 2.0
 
-_OVERLOADED: Final = frozenset({429, 503})
-_UNREACHED: Final = frozenset({ErrorKind.TIMED_OUT, ErrorKind.CONNECTION_TIMED_OUT, ErrorKind.NETWORK})
+_REFUSALS: Final = frozenset({429, 503})
+_FAILURES: Final = {
+    ErrorKind.TIMED_OUT: "late",
+    ErrorKind.CONNECTION_TIMED_OUT: "late",
+    ErrorKind.NETWORK: "unreached",
+}
 
 
 class Sign(Enum):
     """What the end of an attempt says about the load of its origin."""
 
     ANSWERED = "answered"
-    OVERLOADED = "overloaded"
+    # These three may be signs of overload.
+    REFUSED = "refused"
+    UNREACHED = "unreached"
+    LATE = "late"
     NOTHING = "nothing"
 
 
@@ -45,21 +61,21 @@ def sign_of(answer: EndpointResponse, *, has_posted: bool) -> Sign:
     """Read an end. `has_posted`: the attempt posted steps, so it may be late by waiting for them."""
     if answer.status is None:
         kind = None if answer.error is None else answer.error.kind
-        if kind not in _UNREACHED or answer.not_made is not None:
+        if kind not in _FAILURES or answer.not_made is not None:
             return Sign.NOTHING
-        return Sign.NOTHING if has_posted and kind is ErrorKind.TIMED_OUT else Sign.OVERLOADED
-    if answer.status not in _OVERLOADED:
+        return Sign.NOTHING if has_posted and kind is ErrorKind.TIMED_OUT else Sign(_FAILURES[kind])
+    if answer.status not in _REFUSALS:
         return Sign.ANSWERED
     # The SDK hands on that Atomic itself refused a post of the handler.
     is_ours = answer.headers.get(headers.REFUSED, "").strip().lower() == "true"
-    return Sign.NOTHING if is_ours else Sign.OVERLOADED
+    return Sign.NOTHING if is_ours else Sign.REFUSED
 
 
 def retry_after_s(answer: EndpointResponse, wall_ms: int) -> float:
     """For how long the answer asks to be left alone; 0 if it does not say."""
     asked = answer.headers.get(headers.RETRY_AFTER)
     wait_ms = headers.parse_retry_after_ms(asked, wall_ms) if asked else None
-    return min((wait_ms or 0) / 1000, RETRY_AFTER_MAX_S)
+    return (wait_ms or 0) / 1000
 
 
 @dataclass(slots=True)
@@ -72,27 +88,33 @@ class Concurrency:
 
     most: int
     changed_at_s: float
-    limit: int = 0
+    limit: int = FIRST_LIMIT
     is_slowed: bool = False
     is_wanted: bool = False
     open_at_s: float = 0.0
+    # The first steps that have failed since the last answer.
+    _failing: set[str] = field(default_factory=set)
     # With so many attempts, the origin was overloaded when last seen so.
     _ceiling: int = 0
     _raise_by: int = 0
-    _raise_at_s: float = 0.0
     _overloaded_at_s: float = 0.0
     _patience_s: float = PATIENCE_FIRST_S
     _is_raised: bool = False
+    # Whether attempts that were too much ended at once when last seen so.
+    _ends_at_once: bool = False
     _rest_s: float = REST_FIRST_S
-    # A round: the answers in it, and whether it only waits for the attempts of earlier generations.
+    # A round: its answers and failures, and whether it only waits for attempts of earlier generations.
     _answers: int = 0
+    _failures: int = 0
+    # Those of the rounds before, if they were many.
+    _earlier_failures: int = 0
     _is_awaited: bool = False
     _generation: int = 0
     _earlier: int = 0
     _present: int = 0
 
     def __post_init__(self) -> None:
-        self.limit = self._raise_by = min(FIRST_LIMIT, self.most)
+        self.limit = self._raise_by = min(self.limit, self.most)
         self._ceiling = 2 * self.most
 
     @property
@@ -121,41 +143,81 @@ class Concurrency:
         else:
             self._earlier -= 1
 
+    @property
+    def seems_down(self) -> bool:
+        """Whether many different steps have failed in a row."""
+        return len(self._failing) >= ALL_FAIL
+
     def answered(self, now_s: float) -> None:
         """An attempt that has ended got an answer that is no sign of overload."""
-        self._rest_s = REST_FIRST_S
+        if self._failing:
+            self._failing.clear()
+            self._rest_s, self.open_at_s = REST_FIRST_S, 0.0
         if self.is_open or not self.is_wanted:
             return
         self._answers += 1
-        if self._answers < self.limit or now_s < self._raise_at_s or not self._has_borne_it():
+        if self._answers < self.limit or not self._has_borne_it():
             return
-        if self._is_raised and self.limit >= self._ceiling:
-            self._forget_ceiling()
-        is_known_good = self.limit + 1 < self._ceiling
-        if is_known_good or now_s - self._overloaded_at_s >= self._patience_s:
-            self._raise(now_s)
+        if ANSWERS_PER_FAILURE * self._failures > self._answers:
+            are_many = SOME_ANSWERS_PER_FAILURE * self._failures > self._answers
+            earlier = self._earlier_failures + self._failures if are_many else 0
+            self._begin_round(now_s)
+            self._earlier_failures = earlier
+        else:
+            self._try_to_raise(now_s)
 
-    def still_unheard(self, now_s: float) -> None:
-        """Attempts wait, and those under way are calls of an endpoint that has never answered."""
-        if not (self.is_slowed or self.is_open) and now_s - self.changed_at_s >= UNHEARD_S:
-            self._raise(now_s)
+    @property
+    def look_at_s(self) -> float:
+        """When to call `still_under_way`, if nothing changes before."""
+        return self.changed_at_s + UNHEARD_S
 
-    def overloaded(self, now_s: float, *, rest_s: float = 0.0) -> None:
-        """An attempt that has ended showed a sign of overload. `rest_s`: its `Retry-After`."""
+    def may_be_long(self, *, is_heard: bool) -> bool:
+        """Whether the calls under way may just be long. `is_heard`: their endpoint has answered before."""
+        return not self.is_open and (self._ends_at_once if self.is_slowed else not is_heard)
+
+    def still_under_way(self, now_s: float) -> None:
+        """Attempts wait, and those under way may just be long: nothing has changed for some time."""
+        if now_s >= self.look_at_s and not self._try_to_raise(now_s):
+            self.changed_at_s = now_s
+
+    def failed(self, now_s: float, step_id: str, sign: Sign, *, rest_s: float = 0.0) -> None:
+        """An attempt of this step has ended with what may be a sign of overload.
+
+        `rest_s`: its `Retry-After`, which is for the step; the origin rests if many others have failed too.
+        """
         there = min(self.limit, self.under_way + 1)
+        if not self.seems_down:
+            self._failing.add(step_id)
+        self._failures += 1
+        if sign is Sign.LATE:
+            # The answers that came before it say nothing.
+            self._answers, self._is_awaited = 0, False
+        is_known = there >= self._ceiling or (self.is_slowed and there > FLOOR)
+        was_too_much = is_known and self._earlier_failures + self._failures >= SOME_FAIL
+        if len(self._failing) < (SOME_FAIL if there > FLOOR else ALL_FAIL) and not was_too_much:
+            return
+        if there > 1:
+            self._lower(there)
+            self._ends_at_once = sign is not Sign.LATE
+        elif sign is Sign.UNREACHED:
+            # What refuses connections is left alone below this, by who connects.
+            return
+        else:
+            self.limit, self.is_slowed = 1, True
+            self.open_at_s = max(self.open_at_s, now_s + min(max(self._rest_s, rest_s), REST_MAX_S))
+            self._rest_s = min(2 * self._rest_s, REST_MAX_S)
+            self._ends_at_once |= sign is Sign.REFUSED
+        self._is_raised, self._raise_by = False, 1
+        self._overloaded_at_s = now_s
+        self._begin_round(now_s)
+
+    def _lower(self, there: int) -> None:
+        """So many attempts were too much."""
         if self._is_raised or not self.is_slowed:
             if there >= self._ceiling:
                 self._patience_s = min(2 * self._patience_s, PATIENCE_MAX_S)
             self._ceiling = there
-        self.is_slowed, self._is_raised = True, False
-        self._raise_by, self.is_wanted = 1, False
-        self._begin_round(now_s)
-        self._overloaded_at_s = now_s
-        self._raise_at_s = max(self._raise_at_s, now_s + rest_s)
-        self.limit = max(1, there - 1)
-        if there == 1:
-            self.open_at_s = max(self.open_at_s, now_s + max(self._rest_s, rest_s))
-            self._rest_s = min(2 * self._rest_s, REST_MAX_S)
+        self.is_slowed, self.limit = True, there - 1
 
     @property
     def _is_careful(self) -> bool:
@@ -175,12 +237,21 @@ class Concurrency:
             self._earlier, self._present = self.under_way, 0
         return not self._earlier
 
+    def _try_to_raise(self, now_s: float) -> bool:
+        if self._is_raised and self.limit >= self._ceiling:
+            self._forget_ceiling()
+        is_known_good = self.limit + 1 < self._ceiling
+        if not is_known_good and now_s - self._overloaded_at_s < self._patience_s:
+            return False
+        self._raise(now_s)
+        return True
+
     def _raise(self, now_s: float) -> None:
         half, was_careful = (self._ceiling + 1) // 2, self._is_careful
         bound = self._ceiling - 1 if was_careful else half
         self.limit = min(self.limit + self._raise_by, max(self.limit + 1, bound), self.most)
         self._raise_by = min(2 * self._raise_by, self.limit) if self._is_careful == was_careful else 1
-        self.is_wanted, self._is_raised = False, True
+        self._is_raised = True
         self._begin_round(now_s)
         if self.is_open:
             self.is_slowed = False
@@ -188,7 +259,8 @@ class Concurrency:
             self._raise_by = self.limit
 
     def _begin_round(self, now_s: float) -> None:
-        self._answers, self._is_awaited = 0, False
+        self._answers = self._failures = self._earlier_failures = 0
+        self.is_wanted = self._is_awaited = False
         self.changed_at_s = now_s
 
     def _forget_ceiling(self) -> None:

@@ -111,7 +111,7 @@ class ServerSettings(SettingsModel):
         description="How many runs of a client may have attempts under way to one destination.",
     )
     destination_limit: Literal["adaptive", "fixed"] = Field(
-        "fixed",
+        "adaptive",
         description="With `adaptive`, a destination that times out, refuses connections or answers 429 or "
         "503 gets fewer attempts at once. With virtual time it is fixed.",
     )
