@@ -52,8 +52,11 @@ ADAPTING: Final = (
     # After a restart, a step waited for a permit before its handler was called again. The handler took the
     # permit, posted the step and waited for it. Now the step that is posted again takes the permit over.
     1271,
-    1975,
 )
+
+# Seeds of `flow_world.play`. A slot was released while the call of its cancelled attempt was open: by a
+# wake-up of the ended step, by a claim that came too late, and by the repeated record of an older attempt.
+FLOW: Final = (393, 1734, 272, 4357)
 
 # Seeds of `programs.play_program`. Except for 4717, a law was stricter than the promise, and was changed.
 PROGRAMS: Final = (

@@ -7,6 +7,7 @@ import pytest
 
 from simulation.flow_world import play
 from simulation.planted_in_flow import PLANTED
+from simulation.regressions import FLOW
 
 SEEDS = range(12)
 # A planted fault is found within so many seeds.
@@ -21,7 +22,7 @@ def _quiet() -> Any:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [*SEEDS, *FLOW])
 def test_the_laws_hold(seed: int) -> None:
     assert play(seed).broken == []
 

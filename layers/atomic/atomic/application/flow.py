@@ -11,7 +11,7 @@ from typing import Any, Final
 from atomic.application.engine import Engine
 from atomic.domain.events import InLine, Paced
 from atomic.domain.flow_table import HANDED_MS, Entering, FlowKey, Handed, KeyState
-from atomic.domain.slots import keeps_slot, uses_flow
+from atomic.domain.slots import keeps_slot, may_be_called, uses_flow
 from atomic.domain.steps import LEASE_MARGIN_MS, Step, lease_end_ms
 from atomic.protocol import keys
 
@@ -58,6 +58,12 @@ async def release_slots(engine: Engine, step: Step) -> None:
         client_id, now_ms = step.spec.client_id, engine.clock.now_ms()
         handed = await flow.leave(client_id, unused, step.id, step.version, now_ms)
         await _wake(engine, client_id, handed)
+
+
+async def release_if_ended(engine: Engine, step: Step) -> None:
+    """The same by who did not make the step's last call, which may still be open if it was cancelled."""
+    if not may_be_called(step):
+        await release_slots(engine, step)
 
 
 async def release_unused(engine: Engine, step_id: str) -> None:

@@ -1,7 +1,7 @@
 """Whether a step needs the slots that flow control gave it."""
 
 from atomic.domain.steps import Step
-from atomic.protocol.enums import FlowScope, Status
+from atomic.protocol.enums import FlowScope, OutcomeKind, Status
 
 
 def uses_flow(step: Step) -> bool:
@@ -16,6 +16,13 @@ def keeps_slot(step: Step, scope: FlowScope) -> bool:
     if step.status is Status.RUNNING or step.in_line or step.paced_ms is not None:
         return True
     return scope == "run" and step.attempt_count > 0
+
+
+def may_be_called(step: Step) -> bool:
+    """Whether the call of a cancelled attempt may still be open; its process then releases the slots."""
+    if step.status is not Status.CANCELLED or not step.attempt_log:
+        return False
+    return step.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
 
 
 def releases_slots(before: Step, after: Step) -> bool:
