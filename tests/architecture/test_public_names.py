@@ -67,6 +67,7 @@ NAMES = [
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnavailableError",
+    "UnknownKeyError",
     "UrlNotAllowedError",
     "ValueAttempt",
     "Where",

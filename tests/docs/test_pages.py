@@ -13,6 +13,7 @@ from docs.terminal import terminal
 
 PLAYED = (
     "cli.md",
+    "encryption.md",
     "errors.md",
     "flow.md",
     "idempotency.md",

@@ -20,7 +20,7 @@ from atomic.sdk import (
 from atomic.sdk._endpoints.endpoint import Endpoint
 from atomic.sdk._wire.answers import HandlerResponse
 from scenarios.embedded_runtime import AtomicServer
-from sdk.cases.codecs import Encrypting
+from sdk.cases.codecs import ENCRYPTION
 from sdk.scripted import FAILED, MISMATCH, called, called_async, done
 
 both = pytest.mark.parametrize("variant", ["def", "async"])
@@ -169,16 +169,16 @@ def test_the_codec_of_a_client_is_that_of_its_endpoints() -> None:
     def main(ctx: Context) -> None: ...
 
     endpoint = Endpoint(main, is_workflow=True, options={"client": client})
-    own = Endpoint(main, is_workflow=True, options={"client": client, "codec": Encrypting()})
+    own = Endpoint(main, is_workflow=True, options={"client": client, "codec": ENCRYPTION})
     assert endpoint._coder._codec is codec
-    assert isinstance(own._coder._codec, Encrypting)
+    assert own._coder._codec is ENCRYPTION
 
 
 class TestClients:
     """On a server, with no endpoint."""
 
     def test_the_response_of_a_run_that_failed_is_plain(self, server: AtomicServer) -> None:
-        with Client(server.url, client_id="codecs", codec=Encrypting()) as client:
+        with Client(server.url, client_id="codecs", codec=ENCRYPTION) as client:
             with pytest.raises(StepFailedError):
                 client.start("w", "http://127.0.0.1:9/x", 1, key="k2", retry=0)
             assert client.runs(key_prefix="k2", status="failed")

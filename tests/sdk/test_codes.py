@@ -21,6 +21,7 @@ CODES = {
     "CancelledError": "cancelled",
     "ConditionNotMetError": "condition-not-met",
     "DecodingError": "not-decodable",
+    "UnknownKeyError": "unknown-key",
     "SagaFailedError": "saga-failed",
     "RunCancelledError": "run-cancelled",
     "StepCancelledError": "step-cancelled",

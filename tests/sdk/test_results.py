@@ -105,7 +105,7 @@ def test_a_url_for_steps_that_is_none_is_refused_at_the_start(monkeypatch: pytes
 
 class TestRules:
     def test_a_success_with_the_same_payload_is_used(self) -> None:
-        found = of(KNOWN).outcome("x", HTTP)
+        found = of(KNOWN).outcome("x", [HTTP])
         assert found is not None
         assert (found.response, found.ended_at, found.was_replayed) == (7, KNOWN["finishedAt"], True)
 
@@ -126,11 +126,11 @@ class TestRules:
     )
     def test_anything_else_is_posted(self, change: dict[str, Any]) -> None:
         step = {name: value for name, value in {**KNOWN, **change}.items() if value is not ...}
-        assert of(step).outcome("x", HTTP) is None
+        assert of(step).outcome("x", [HTTP]) is None
 
     def test_a_value_is_its_identity_alone(self) -> None:
         value = {**KNOWN, "kind": "value", "fingerprint": "0" * 64}
-        found = of(value).outcome("x", {"kind": "value"})
+        found = of(value).outcome("x", [{"kind": "value"}])
         assert found is not None
         assert found.response == 7
 
@@ -138,13 +138,13 @@ class TestRules:
     def test_a_live_step_is_waited_for_without_a_post(self, status: str) -> None:
         results = of({**KNOWN, "status": status})
         with pytest.raises(NotFinishedError):
-            results.outcome("x", HTTP)
-        assert results.outcome("x", HTTP, changes_live=True) is None
-        assert results.outcome("x", {"payload": "other"}) is None
+            results.outcome("x", [HTTP])
+        assert results.outcome("x", [HTTP], changes_live=True) is None
+        assert results.outcome("x", [{"payload": "other"}]) is None
 
     def test_what_nobody_asked_for_is_counted_but_events_are_not(self) -> None:
         results = of(KNOWN, {**KNOWN, "id": "y"}, {**KNOWN, "id": "e", "kind": "event"})
-        results.outcome("x", HTTP)
+        results.outcome("x", [HTTP])
         assert results.unused == 1
 
     @pytest.mark.parametrize("page", [None, [], {}, {"parent": "other", "steps": [KNOWN], "next": None}])

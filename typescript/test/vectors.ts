@@ -1,6 +1,7 @@
 /** The vectors that Python and TypeScript both run. */
 
 import { readFileSync } from "node:fs";
+import type { Place, Sealed } from "../src/ciphers.ts";
 
 export interface CanonicalVectors {
   values: { json: string; canonical: string; fingerprint: string }[];
@@ -22,6 +23,12 @@ export interface SignatureVectors {
   secrets: string[];
   publicKeys: string[];
   calls: { headers: Record<string, string>; body: string }[];
+}
+
+export interface EncryptionVectors {
+  keys: Record<string, string>;
+  values: { where: Place; json: string; encrypted: Sealed }[];
+  refused: { what: string; where: Place; encrypted: Sealed }[];
 }
 
 /** Read one of the files in `tests/vectors` of the repository. */

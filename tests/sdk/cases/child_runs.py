@@ -23,7 +23,7 @@ from atomic.sdk import (
     StepFailedError,
     TooDeepError,
 )
-from sdk.cases.codecs import Encrypting
+from sdk.cases.codecs import ENCRYPTION
 from sdk.durable.flows import VARIANTS, Flow, fails, failures, key_of, results, serve, start
 from sdk.world import World
 
@@ -436,7 +436,7 @@ def case_a_call_that_nothing_performs_keeps_a_run_from_going_on(world: World) ->
 
 def case_values_of_runs_are_encoded_for_the_run_that_they_belong_to(world: World) -> None:
     """The codec decrypts nothing that was encrypted for another place."""
-    codec = Encrypting()
+    codec = ENCRYPTION
     address = world.client.connection
 
     def flow(ctx: Any, payload: int) -> Flow:

@@ -1,8 +1,6 @@
 """Codecs: Atomic stores what they make, and handlers, steps and clients see their own values."""
 
 import base64
-import hashlib
-import hmac
 import json
 import zlib
 from threading import Timer
@@ -10,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
-from atomic.sdk import Call, Client, DecodingError, StepFailedError, Where
+from atomic.sdk import Call, Client, DecodingError, StepFailedError, UnknownKeyError, Where
+from atomic.sdk.encryption import Encryption
 from sdk.durable.flows import VARIANTS, Flow, serve
 from sdk.world import World
 
@@ -42,22 +40,7 @@ class Compressing:
         return json.loads(zlib.decompress(base64.b64decode(value["$z"]))) if is_own else value
 
 
-class Encrypting:
-    """Encrypts each value for its place. Its nonce is made of the value, so it is the same each time."""
-
-    def __init__(self, key: bytes = b"k" * 32) -> None:
-        self._key = key
-
-    def encode(self, value: Any, where: Where) -> Any:
-        text, place = json.dumps(value, sort_keys=True).encode(), repr(where).encode()
-        nonce = hmac.digest(self._key, place + text, hashlib.sha256)[:12]
-        return {"$enc": base64.b64encode(nonce + AESGCM(self._key).encrypt(nonce, text, place)).decode()}
-
-    def decode(self, value: Any, where: Where) -> Any:
-        if value is None:
-            return None
-        sent = base64.b64decode(value["$enc"])
-        return json.loads(AESGCM(self._key).decrypt(sent[:12], sent[12:], repr(where).encode()))
+ENCRYPTION = Encryption({"k": b"k" * 32})
 
 
 def play(world: World, codec: Any) -> None:
@@ -110,20 +93,49 @@ def case_a_codec_that_compresses(world: World) -> None:
 
 
 def case_a_codec_that_encrypts(world: World) -> None:
-    play(world, Encrypting())
+    play(world, ENCRYPTION)
 
 
 def case_a_client_with_another_key_reads_no_result(world: World) -> None:
     address = world.client.connection
     sender, other = (
-        Client(address.url, client_id=address.client_id, codec=Encrypting(key))
+        Client(address.url, client_id=address.client_id, codec=Encryption({"k": key}))
         for key in (b"k" * 32, b"x" * 32)
     )
-    world.step("/echo", lambda payload: payload, codec=Encrypting())
+    world.step("/echo", lambda payload: payload, codec=ENCRYPTION)
     with sender, other:
         outcome = sender.start("case", world.url("/echo"), TEXT, key="e")
         assert outcome.response == TEXT
-        with pytest.raises(DecodingError, match="The response cannot be decoded: InvalidTag"):
+        with pytest.raises(DecodingError, match="The response cannot be decoded: CiphertextError: it was"):
             other.wait(outcome.id)
-        with pytest.raises(StepFailedError, match="The payload cannot be decoded: InvalidTag"):
+        with pytest.raises(StepFailedError, match="The payload cannot be decoded: CiphertextError: it was"):
             other.start("case", world.url("/echo"), TEXT, key="e2", retry=0)
+
+
+def case_a_client_without_the_key_is_told_its_id(world: World) -> None:
+    address = world.client.connection
+    sender = Client(address.url, client_id=address.client_id, codec=ENCRYPTION)
+    other = Client(address.url, client_id=address.client_id, codec=Encryption({"new": b"n" * 32}))
+    world.step("/echo", lambda payload: payload, codec=ENCRYPTION)
+    with sender, other:
+        outcome = sender.start("case", world.url("/echo"), TEXT, key="u")
+        with pytest.raises(UnknownKeyError) as caught:
+            other.wait(outcome.id)
+        assert caught.value.key_id == "k"
+        detail = f"The result of {outcome.id} is encrypted with key 'k', and this program has 'new'. Give"
+        assert str(caught.value).startswith(detail)
+
+
+def case_a_plain_endpoint_gets_the_ciphertext(world: World) -> None:
+    address = world.client.connection
+    sender = Client(address.url, client_id=address.client_id, codec=ENCRYPTION)
+    world.step("/echo", lambda payload: list(payload["$enc"]))
+    with sender:
+        outcome = sender.start("case", world.url("/echo"), TEXT, key="p")
+        assert outcome.response == ["c", "k", "n", "v"]
+        wary = Encryption({"k": b"k" * 32}, refuse_plain=True)
+        with (
+            Client(address.url, client_id=address.client_id, codec=wary) as client,
+            pytest.raises(DecodingError, match="it is not encrypted, and `refuse_plain` is set"),
+        ):
+            client.wait(outcome.id)

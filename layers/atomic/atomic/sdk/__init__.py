@@ -60,6 +60,7 @@ from atomic.sdk.errors import (
     TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
+    UnknownKeyError,
     UrlNotAllowedError,
 )
 from atomic.sdk.flow import Flow
@@ -124,6 +125,7 @@ __all__ = [
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnavailableError",
+    "UnknownKeyError",
     "UrlNotAllowedError",
     "ValueAttempt",
     "Where",

@@ -18,6 +18,7 @@ from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfClient
 from atomic.sdk._wire.client_events import EventsOfClient
+from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, filter_document
@@ -33,6 +34,7 @@ from atomic.sdk._wire.transport import (
     response_from,
 )
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import FlowKeys
 from atomic.sdk.retry import Seconds
 from atomic.sdk.schedules import Schedules
@@ -119,11 +121,12 @@ class Client(ActionsOfClient, EventsOfClient):
         """
         check_options(options, StepOptions)
         written = self._written(payload, workflow_name, key)
-        document = start_document(workflow_name, url, written, key=key, options=options)
-        started = self.run_flow(
-            api.start(self.client_id, document, api.Deadline.from_now(timeout, self.patience_s))
+        document = start_document(workflow_name, url, written.newest, key=key, options=options)
+        limits = api.Deadline.from_now(timeout, self.patience_s)
+        flow = first_accepted(
+            written, lambda each: api.start(self.client_id, {**document, "payload": each}, limits)
         )
-        return self._read(started)
+        return self._read(self.run_flow(flow))
 
     def wait(self, step_id: str, *, timeout: Seconds | None = 60.0) -> StepDocument:
         """Wait for the outcome of a step. The outcome of a run is that of its root step.
@@ -249,8 +252,12 @@ class Client(ActionsOfClient, EventsOfClient):
         server, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         step_id, given = token.partition("/")[0], jsonable(result, "the answer")
-        document = {"body": self._coder.result(given, step_id, "step", "the answer")}
-        return self.run_flow(answers.answer(self.client_id, token, document, self.patience_s))
+        flow = first_accepted(
+            self._coder.result(given, step_id, "step", "the answer"),
+            lambda body: answers.answer(self.client_id, token, {"body": body}, self.patience_s),
+            AttemptOverError,
+        )
+        return self.run_flow(flow)
 
     def answer_failed(self, token: str, error: Exception) -> StepOutcome:
         """Answer a call whose endpoint answers later, as if the endpoint had raised this error.

@@ -18,6 +18,7 @@ AtomicError
 ├── SagaFailedError          a saga was undone, but not wholly, or by an earlier attempt
 ├── SerializationError       a value would not come back from JSON unchanged
 ├── DecodingError            the codec cannot read a value
+│   └── UnknownKeyError      it is encrypted with a key that this program does not have
 └── RefusedError             the API refused the request
     ├── InvalidRequestError  (400)     ├── TooLargeError         (413)
     ├── UnauthorizedError    (401)     ├── PayloadMismatchError  (422)
@@ -205,6 +206,17 @@ class DecodingError(AtomicError):
     """Give this program the codec, and the keys, that the value was encoded with."""
 
     code = "not-decodable"
+
+
+class UnknownKeyError(DecodingError):
+    """Give this program that key as well, after the one that it writes with, and keep a key for as long as
+    a value is kept that was written with it."""
+
+    code = "unknown-key"
+
+    def __init__(self, detail: str = "", *, key_id: str = "") -> None:
+        super().__init__(detail)
+        self.key_id = key_id
 
 
 class RefusedError(AtomicError):

@@ -116,7 +116,7 @@ class ChildRuns(BatchingContext, ABC):
 
     async def _ask_opened(self, link: StepCall[Any]) -> Outcome:
         with self._called(link):
-            is_known = (await self._known()).has_run(link.id, link.document)
+            is_known = (await self._known()).has_run(link.id, link.documents())
             if not is_known:
                 await self._tell_if_cancelled(link)
                 # `result` raises it, as it does for a link that is cancelled later.

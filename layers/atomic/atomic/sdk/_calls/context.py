@@ -26,6 +26,7 @@ from atomic.sdk._calls.results import Results, ResultsQuery, read_results, steps
 from atomic.sdk._calls.served import NO_NAMES, Function, Names, Served
 from atomic.sdk._wire import api
 from atomic.sdk._wire.codecs import PLAIN, Coder
+from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import clock
 from atomic.sdk._wire.moments import Pause
 from atomic.sdk._wire.transport import Flow, HttpResponse
@@ -88,7 +89,8 @@ class StepCall(Generic[CallResult]):
 
     `name` is its name in messages. `changes_live`: this call may add something to a live step.
     `default` is the result of an event whose deadline is over, unless it is NO_DEFAULT. `coder` reads the
-    response, which the step `answered_by` has made; what the SDK records for itself is plain.
+    response, which the step `answered_by` has made; what the SDK records for itself is plain. `older` are
+    the encodings of the payload by older keys.
     """
 
     id: str
@@ -100,6 +102,13 @@ class StepCall(Generic[CallResult]):
     default: Any = NO_DEFAULT
     coder: Coder = PLAIN
     answered_by: str
+    older: Iterable[Any] = ()
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """What is posted, and then the same with older encodings of the payload."""
+        yield self.document
+        for payload in self.older:
+            yield {**self.document, "payload": payload}
 
     @property
     def title(self) -> str:
@@ -288,9 +297,10 @@ class BaseContext(ABC):
         posted = {**document, "parent": self.step_id}
         step_call_id = step_id(self._client.client_id, self.run_id, posted)
         answered_by = root_id or step_call_id
+        older: Iterable[Any] = ()
         if "stepInvokeUrl" in posted:
-            what = f"the payload of step {name!r}"
-            posted["payload"] = self._coder.payload(posted["payload"], answered_by, what)
+            payload = self._coder.payload(posted["payload"], answered_by, f"the payload of step {name!r}")
+            posted["payload"], older = payload.newest, payload.older
         return StepCall(
             id=step_call_id,
             name=name,
@@ -299,6 +309,7 @@ class BaseContext(ABC):
             timeout_s=timeout_s,
             coder=coder or self._coder,
             answered_by=answered_by,
+            older=older,
         )
 
     def _serves(self, function: Function) -> bool:
@@ -325,20 +336,16 @@ class BaseContext(ABC):
     def _beginning(self, step_call: StepCall[Any]) -> Flow[HttpResponse]:
         """Post a call without waiting for its outcome."""
         patience_s = min(self._client.patience_s, max(LOOK_S, self._left_s()))
-        return api.begin(self._path, step_call.document, patience_s)
+        return first_accepted(step_call.documents(), lambda each: api.begin(self._path, each, patience_s))
 
     def _flow(self, step_call: StepCall[Any]) -> Flow[api.Outcome]:
         left_s = max(LOOK_S, self._left_s())
         wait_s = left_s if step_call.timeout_s is None else min(step_call.timeout_s, left_s)
-        return api.step_once(
-            self._path,
-            step_call.document,
-            wait_s=max(LOOK_S, wait_s),
-            patience_s=min(self._client.patience_s, left_s),
-        )
+        limits = {"wait_s": max(LOOK_S, wait_s), "patience_s": min(self._client.patience_s, left_s)}
+        return first_accepted(step_call.documents(), lambda each: api.step_once(self._path, each, **limits))
 
     def _earlier(self, results: Results, step_call: StepCall[Any]) -> api.Outcome | None:
-        return results.outcome(step_call.id, step_call.document, changes_live=step_call.changes_live)
+        return results.outcome(step_call.id, step_call.documents(), changes_live=step_call.changes_live)
 
     def _reading(self) -> Flow[Results]:
         return read_results(self._query, self._client.patience_s)

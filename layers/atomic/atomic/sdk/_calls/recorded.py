@@ -77,7 +77,8 @@ class ValueCall:
     def posted(self, value: Any) -> StepCall[Any]:
         """The step with the computed value. Raises SerializationError for one that JSON would change."""
         step, what = self.step, f"value {self.step.name!r}"
-        return with_payload(step, step.coder.result(step.result.kept(value, what), step.id, "value", what))
+        given = step.coder.result(step.result.kept(value, what), step.id, "value", what)
+        return with_payload(step, given.newest)
 
 
 class RecordingContext(CancelledContext, ABC):

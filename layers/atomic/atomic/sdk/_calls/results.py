@@ -8,8 +8,7 @@ changes an outcome.
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -22,17 +21,13 @@ from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
 from atomic.protocol.urls import parse_url
 from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.canonical import canonical_json
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import TRANSIENT, ApiTarget, Flow, HttpRequest, HttpResponse, StepsPath
 from atomic.sdk.errors import NotFinishedError
 
 # The handler does not wait longer for its results. Without them it posts its steps again.
 _PATIENCE_S: Final = 1.0
-# Gives the same bytes as `protocol.strict_json`. Python's own encoder is enough, because a payload of the
-# SDK contains no float with an integer value, no NaN and no lone surrogate.
-_CANONICAL: Final = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-)
 
 
 def steps_path(connection: ApiTarget, steps_url: str, token: str, trace: str, build: str) -> StepsPath:
@@ -64,7 +59,7 @@ def steps_target(connection: ApiTarget, steps_url: str) -> str:
 
 def fingerprint(payload: Any) -> str:
     """The server's fingerprint of a payload that `_wire.values` has written: SHA-256, in hex digits."""
-    return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(payload)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +90,13 @@ class _Result(NamedTuple):
     callback_url: str = ""
     continued_as: str = ""
 
+    def is_posted_by(self, documents: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether one of these documents would post this step. For a value, the same identity is enough."""
+        return any(
+            document.get("kind") == "value" or self.fingerprint == fingerprint(document.get("payload"))
+            for document in documents
+        )
+
 
 @dataclass(slots=True)
 class Results:
@@ -105,19 +107,18 @@ class Results:
     _asked: set[str] = field(default_factory=set)
 
     def outcome(
-        self, step_id: str, document: Mapping[str, Any], *, changes_live: bool = False
+        self, step_id: str, documents: Iterable[Mapping[str, Any]], *, changes_live: bool = False
     ) -> Outcome | None:
-        """The outcome of the step that this document would post; None when the step must be posted.
+        """The outcome of the step that one of these documents would post; None when it must be posted.
 
-        `changes_live`: the post may change a live step, so it must be posted. Otherwise, a live step raises
-        NotFinishedError.
+        They differ in the encoding of the payload. `changes_live`: the post may change a live step, so it
+        must be posted. Otherwise, a live step raises NotFinishedError.
         """
         known = self._steps.get(step_id)
         if known is None:
             return None
         self._asked.add(step_id)
-        is_value = document.get("kind") == "value"
-        if not is_value and known.fingerprint != fingerprint(document.get("payload")):
+        if not known.is_posted_by(documents):
             return None
         if known.status in LIVE and not changes_live:
             raise NotFinishedError("Not finished in time.", step_id=step_id)
@@ -149,8 +150,8 @@ class Results:
         self._asked.add(step_id)
         return known.callback_url
 
-    def has_run(self, step_id: str, document: Mapping[str, Any]) -> bool:
-        """Whether a run is known to be started by this document. If so, no post is needed.
+    def has_run(self, step_id: str, documents: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether a run is known to be started by one of these documents. If so, no post is needed.
 
         A failed one is posted again: the server's answer says whether the run could be started.
         """
@@ -158,7 +159,7 @@ class Results:
         if known is None or known.status == "failed":
             return False
         self._asked.add(step_id)
-        return known.fingerprint == fingerprint(document["payload"])
+        return known.is_posted_by(documents)
 
     def is_live(self, step_id: str) -> bool:
         """Whether a step that the handler no longer waits for is known to be live. It counts as used."""
@@ -242,7 +243,7 @@ def read_one(
     answer = yield from exchange(query.request(id=step_id), min(patience_s, _PATIENCE_S))
     found = Results()
     found.add(_document(answer), query)
-    return found.outcome(step_id, document)
+    return found.outcome(step_id, [document])
 
 
 def is_posted(query: ResultsQuery, known: Results, step_id: str, patience_s: float) -> Flow[bool]:

@@ -181,7 +181,7 @@ class Endpoint:
             return marked(result, self._build)
         what = f"the result of {name_of(self.function)}"
         given = self._signature.returns.given(result, what)
-        written = self._coder.result(given, context.step_id, "step", what)
+        written = self._coder.result(given, context.step_id, "step", what).newest
         unused = context.unused_results if isinstance(context, BaseContext) else 0
         response = marked(success(written), self._build, unused)
         ended()

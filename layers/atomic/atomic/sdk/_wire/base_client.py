@@ -8,12 +8,18 @@ from atomic.protocol import keys
 from atomic.protocol.documents import StepOutcome
 from atomic.sdk._wire.api import Key, key_text
 from atomic.sdk._wire.codecs import Codec, Coder
+from atomic.sdk._wire.encodings import Encodings
 from atomic.sdk._wire.iam import Auth, signer_of
 from atomic.sdk._wire.transport import connection
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds, seconds
 
 Outcome = TypeVar("Outcome", bound=StepOutcome)
+
+
+def _has_no_result(step: StepOutcome) -> bool:
+    """Whether a run has succeeded without a result, because it went on as another one."""
+    return step.continued_as is not None and step.kind != "run"
 
 
 class BaseClient(ABC):
@@ -39,12 +45,12 @@ class BaseClient(ABC):
         self._coder = Coder(codec)
         self._open()
 
-    def _written(self, payload: Any, workflow_name: str, key: Key) -> Any:
+    def _written(self, payload: Any, workflow_name: str, key: Key) -> Encodings:
         """The payload of a new run, as it is stored."""
         what = f"the payload of workflow {workflow_name!r}"
         return self._coder.payload(jsonable(payload, what), self._root_id(workflow_name, key), what)
 
-    def _event_result(self, result: Any, step_id: str) -> Any:
+    def _event_result(self, result: Any, step_id: str) -> Encodings:
         """The result of an event as it is stored; `step_id` is any step of its run."""
         what = "the result of the event"
         return self._coder.result(jsonable(result, what), step_id, "event", what)
@@ -54,9 +60,12 @@ class BaseClient(ABC):
 
     def _read(self, step: Outcome) -> Outcome:
         """A step with its response decoded. Only the result of a step that has succeeded is encoded."""
-        if self.codec is None or step.status != "succeeded":
+        if self.codec is None or step.status != "succeeded" or _has_no_result(step):
             return step
-        response = self._coder.read_result(step.response, step.id, step.kind, "the response")
+        # The response of a step that starts a run was made by the root of the run, or of the last one.
+        of_run = keys.root_of(step.child_run_id) if step.child_run_id else step.id
+        made_by = step.continued_as or of_run
+        response = self._coder.read_result(step.response, made_by, step.kind, "the response")
         return step.model_copy(update={"response": response})
 
     @abstractmethod

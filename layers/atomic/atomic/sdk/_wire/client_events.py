@@ -1,18 +1,39 @@
 """The methods of both clients for the events of workflows."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from atomic.protocol.documents import EventOutcome, StepOutcome
 from atomic.sdk._wire import events
 from atomic.sdk._wire.api import Key, act_on_step
 from atomic.sdk._wire.base_client import BaseClient
+from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.transport import Flow
+from atomic.sdk.errors import NotAnOpenEventError
 
 T = TypeVar("T")
 
 
-class EventsOfClient(BaseClient, ABC):
+class _Posting(BaseClient, ABC):
+    """Posts results of events, which may have been posted before with an older encoding."""
+
+    def _completing(self, step_id: str, result: Any) -> Flow[StepOutcome]:
+        return first_accepted(
+            self._event_result(result, step_id),
+            lambda given: events.complete(self.client_id, step_id, given, self.patience_s),
+            NotAnOpenEventError,
+        )
+
+    def _signalling(self, event: Mapping[str, Any], result: Any, step_id: str) -> Flow[EventOutcome]:
+        return first_accepted(
+            self._event_result(result, step_id),
+            lambda given: events.post_event(self.client_id, {**event, "result": given}, self.patience_s),
+            NotAnOpenEventError,
+        )
+
+
+class EventsOfClient(_Posting, ABC):
     """The methods of `Client` for events: `complete`, `signal`, `reject` and the heartbeats."""
 
     def complete(self, step_id: str, result: Any = None) -> StepOutcome:
@@ -27,8 +48,7 @@ class EventsOfClient(BaseClient, ABC):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        given = self._event_result(result, step_id)
-        return self.run_flow(events.complete(self.client_id, step_id, given, self.patience_s))
+        return self.run_flow(self._completing(step_id, result))
 
     def signal(
         self,
@@ -64,8 +84,7 @@ class EventsOfClient(BaseClient, ABC):
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
         message = events.message_members(number, id, is_next=next)
         known = parent or self._root_id(workflow_name, key)
-        given = {**address, **message, "result": self._event_result(result, known)}
-        return self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+        return self.run_flow(self._signalling({**address, **message}, result, known))
 
     def reject(
         self,
@@ -122,7 +141,7 @@ class EventsOfClient(BaseClient, ABC):
     def run_flow(self, flow: Flow[T]) -> T: ...
 
 
-class EventsOfAsyncClient(BaseClient, ABC):
+class EventsOfAsyncClient(_Posting, ABC):
     """The same methods of `AsyncClient`."""
 
     async def complete(self, step_id: str, result: Any = None) -> StepOutcome:
@@ -137,8 +156,7 @@ class EventsOfAsyncClient(BaseClient, ABC):
         `SerializationError` for a result without a JSON form, `TooLargeError`, `NotFoundError`,
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        given = self._event_result(result, step_id)
-        return await self.run_flow(events.complete(self.client_id, step_id, given, self.patience_s))
+        return await self.run_flow(self._completing(step_id, result))
 
     async def signal(
         self,
@@ -174,8 +192,7 @@ class EventsOfAsyncClient(BaseClient, ABC):
         address = events.address_of(self.client_id, workflow_name, key, name, number, parent)
         message = events.message_members(number, id, is_next=next)
         known = parent or self._root_id(workflow_name, key)
-        given = {**address, **message, "result": self._event_result(result, known)}
-        return await self.run_flow(events.post_event(self.client_id, given, self.patience_s))
+        return await self.run_flow(self._signalling({**address, **message}, result, known))
 
     async def reject(
         self,

@@ -4,12 +4,15 @@ Payloads, responses, values and results of events go through a codec. Errors, an
 itself, stay as they are. The server stores what the codec makes, and knows nothing of it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from functools import partial
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from atomic.protocol import keys
+from atomic.sdk._wire.encodings import Encodings, Made
 from atomic.sdk._wire.values import jsonable
-from atomic.sdk.errors import DecodingError, SerializationError
+from atomic.sdk.errors import DecodingError, SerializationError, UnknownKeyError
 
 Kind = Literal["step", "value", "event"]
 
@@ -58,6 +61,14 @@ class Codec(Protocol):
         """
 
 
+@runtime_checkable
+class Rotating(Protocol):
+    """A codec whose keys are rotated: it knows how a value may have been encoded before."""
+
+    def encode_older(self, value: Any, where: Where) -> Iterable[Any]:
+        """Encode a value as each older key does, in turn. `encode` is by the newest one."""
+
+
 class Coder:
     """Encodes and decodes by a codec; without one, values stay as they are."""
 
@@ -65,10 +76,10 @@ class Coder:
         self._codec = codec
         self._is_checked = False
 
-    def payload(self, value: Any, step_id: str, what: str) -> Any:
+    def payload(self, value: Any, step_id: str, what: str) -> Encodings:
         """Encode the payload of a step. Raises SerializationError if the codec has no fixed encoding."""
         if self._codec is None:
-            return value
+            return Encodings(value)
         where = of_step(step_id, "payload")
         encoded = self._codec.encode(value, where)
         # The first payload shows a codec that draws random numbers.
@@ -78,14 +89,14 @@ class Coder:
                 cure="Encode equal values equally: a nonce must be made of the value, and not drawn.",
             )
         self._is_checked = True
-        return jsonable(encoded, f"the encoding of {what}")
+        return self._encodings(encoded, value, where, what)
 
-    def result(self, value: Any, step_id: str, kind: Kind, what: str) -> Any:
+    def result(self, value: Any, step_id: str, kind: Kind, what: str) -> Encodings:
         """Encode a result. Raises SerializationError for an encoding that is not JSON."""
         if self._codec is None:
-            return value
-        encoded = self._codec.encode(value, of_step(step_id, "result", kind))
-        return jsonable(encoded, f"the encoding of {what}")
+            return Encodings(value)
+        where = of_step(step_id, "result", kind)
+        return self._encodings(self._codec.encode(value, where), value, where, what)
 
     def read_payload(self, value: Any, step_id: str) -> Any:
         """Decode the payload of a step. Raises DecodingError."""
@@ -100,6 +111,12 @@ class Coder:
         known: Kind = "value" if kind == "value" else "event" if kind == "event" else "step"
         return _decoded(self._codec, value, of_step(step_id, "result", known), what)
 
+    def _encodings(self, encoded: Any, value: Any, where: Where, what: str) -> Encodings:
+        newest, codec = jsonable(encoded, f"the encoding of {what}"), self._codec
+        if not isinstance(codec, Rotating):
+            return Encodings(newest)
+        return Encodings(newest, Made(partial(codec.encode_older, value, where)))
+
 
 PLAIN: Final = Coder()
 
@@ -113,6 +130,8 @@ def of_step(step_id: str, part: Literal["payload", "result"], kind: Kind = "step
 def _decoded(codec: Codec, value: Any, where: Where, what: str) -> Any:
     try:
         return codec.decode(value, where)
+    except UnknownKeyError:
+        raise
     except Exception as error:
         raise DecodingError(
             f"{what[:1].upper()}{what[1:]} cannot be decoded: {type(error).__name__}: {error}."
