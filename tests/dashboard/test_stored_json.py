@@ -91,6 +91,30 @@ def test_a_value_that_is_too_long_for_the_page_is_named_with_its_size(page: Page
     assert "put here the payload, of 300002 bytes" in copied(page, "Copy as curl")
 
 
+def test_an_encrypted_value_is_named_with_its_key(page: Page, api: Api) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    sealed = {
+        "$enc": {"v": 1, "k": "<b>2026</b>", "n": "cluwqbjN5cFmAGwT", "c": "u5LFTlQ9rBFTRcWxwfaoS70pU6k="}
+    }
+    run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=sealed)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
+    shown = page.get_by_text(
+        "Encrypted with key <b>2026</b>, 20 bytes. Programs that have this key can read it."
+    )
+    expect(shown).to_be_visible()
+    expect(page.get_by_role("region", name="Payload")).to_have_count(0)
+    assert json.loads(copied(page, "Copy payload")) == sealed
+
+
+@pytest.mark.parametrize(
+    "payload", [{"$enc": 1}, {"$enc": {"v": 1}}, {"$enc": {"k": "k", "c": 1}}, {"a": {"$enc": {}}}]
+)
+def test_what_only_looks_encrypted_is_shown(page: Page, api: Api, payload: Any) -> None:
+    run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=payload)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
+    expect(page.get_by_role("region", name="Payload")).to_have_text(json.dumps(payload, indent=2))
+
+
 @pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])
 def test_a_string_is_shown_without_its_quotes(page: Page, api: Api, value: str) -> None:
     run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=value)

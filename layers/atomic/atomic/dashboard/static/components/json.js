@@ -9,6 +9,8 @@ const SHOWN_CHARS = 20_000;
 
 /** A `Stored` value; `name` is its label for assistive technology. */
 export function Json({ name, value, client }) {
+  const encryption = value.encryption;
+  if (encryption) return html`<${Encrypted} ...${encryption} />`;
   const text = value.shown;
   const parts = text.slice(0, SHOWN_CHARS).split(RUN_ID);
   const shown = parts.map((part, at) =>
@@ -23,6 +25,14 @@ export function Json({ name, value, client }) {
       </p>`
     }
   `;
+}
+
+/** In place of ciphertext. No key is asked for: this page comes from the server that must not have one. */
+function Encrypted({ keyId, bytes }) {
+  return html`<p class="soft">
+    Encrypted with key <code>${keyId}</code>, ${bytes.toLocaleString("en")} bytes.
+    Programs that have this key can read it.
+  </p>`;
 }
 
 /** In place of a value that the document of a run leaves out. */

@@ -3,6 +3,8 @@
 
 const MEMBER = /"(?:payload|response)"\s*:\s*/g;
 const TOKEN = /\s*(?:([{}[\],:])|(")|([^\s{}[\],:"]+))/y;
+// What an SDK writes in place of a value that it encrypts (docs/encryption.md).
+const ENCRYPTED = /^\{\s*"\$enc"\s*:\s*\{[^{}]*\}\s*\}$/;
 const INDENTS_MAX = 8;
 // A view is drawn twice a second, and each answer has the same values.
 const indents = new Map();
@@ -15,6 +17,13 @@ export class Stored {
 
   get isNull() {
     return this.text === "null";
+  }
+
+  /** The id of the key that it is encrypted with, and the bytes of ciphertext; null for any other value. */
+  get encryption() {
+    const { k, c } = ENCRYPTED.test(this.text) ? JSON.parse(this.text).$enc : {};
+    if (typeof k !== "string" || typeof c !== "string") return null;
+    return { keyId: k, bytes: Math.floor((c.replace(/=+$/, "").length * 3) / 4) };
   }
 
   /** For people: a string without its quotes, anything else with a line for each member. */
