@@ -6,6 +6,7 @@ import hmac
 import json
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from atomic.protocol.strict_json import canonical_json, fingerprint
 from atomic.sdk import (
     AsyncClient,
     AsyncContext,
+    AttemptOverError,
+    Call,
     Client,
     Codec,
     Context,
@@ -97,8 +100,8 @@ class TestVectors:
         assert json.loads(json.dumps(form)) == {
             "v": 1,
             "k": form["k"],
-            "n": __import__("base64").b64encode(nonce).decode(),
-            "c": __import__("base64").b64encode(sealed).decode(),
+            "n": b64encode(nonce).decode(),
+            "c": b64encode(sealed).decode(),
         }
 
 
@@ -234,11 +237,15 @@ class TestRotationWithoutServer:
 
     KEYS: Final = {"new": NEW, "old": OLD}
 
-    def call(self, variant: str, answers: Any, **options: Any) -> Any:
+    def call(self, variant: str, answers: Any, *, is_run: bool = False, **options: Any) -> Any:
         def blocking(ctx: Context) -> Any:
+            if is_run:
+                return ctx.start_run("pay", "secret", workflow_name="pay", name="pay").run_id
             return ctx.step("pay", "secret")
 
         async def asynchronous(ctx: AsyncContext) -> Any:
+            if is_run:
+                return (await ctx.start_run("pay", "secret", workflow_name="pay", name="pay")).run_id
             return await ctx.step("pay", "secret")
 
         options = {"codec": Encryption(self.KEYS), **options}
@@ -263,6 +270,12 @@ class TestRotationWithoutServer:
         result = Where(run_id="run_1", step_id="run_1-root", kind="step", part="result")
         assert codec.decode(json.loads(response.body), result) == "paid"
         assert posted == ["new", "old"]
+
+    @both
+    def test_each_live_key_is_tried_for_a_run(self, variant: str) -> None:
+        posted, post = self.accepting("old")
+        response, _ = self.call(variant, {"pay": post}, is_run=True)
+        assert (response.status, posted) == (200, ["new", "old"])
 
     @both
     def test_a_payload_that_no_key_wrote_is_refused(self, variant: str) -> None:
@@ -298,7 +311,7 @@ class TestRotationWithoutServer:
 
 
 @contextmanager
-def served(server: AtomicServer, codec: Codec, port: int = 0) -> Iterator[str]:
+def served(server: AtomicServer, codec: Codec, tokens: list[str], port: int = 0) -> Iterator[str]:
     """An application with all kinds of values, as one that is deployed with these keys."""
     client = AsyncClient(server.url, client_id="rotated", codec=codec)
     app = Starlette()
@@ -307,6 +320,11 @@ def served(server: AtomicServer, codec: Codec, port: int = 0) -> Iterator[str]:
     @endpoints.step
     def echo(payload: Any) -> Any:
         return payload
+
+    @endpoints.step
+    def later(payload: Any, call: Call) -> Any:
+        tokens.append(call.answer_token)
+        return call.answer_later(60)
 
     @endpoints.workflow
     async def child(ctx: AsyncContext, payload: Any) -> Any:
@@ -376,20 +394,29 @@ def test_runs_of_the_old_key_go_on_under_rotation_and_no_file_has_plaintext(serv
     before, between, after = (
         Encryption(keys) for keys in ({"old": OLD}, {"old": OLD, "new": NEW}, {"new": NEW, "old": OLD})
     )
+    tokens: list[str] = []
     old, rotated = (Client(server.url, client_id="rotated", codec=codec) for codec in (before, after))
     with old, rotated:
-        with served(server, before) as url:
+        with served(server, before, tokens) as url:
             port = int(url.split(":")[2].split("/")[0])
             begun = old.start("whole", f"{url}/whole", CANARY, key="r", timeout=0)
             until(lambda: any(step.kind == "event" for step in old.get(begun.run_id).steps))
             early = old.signal("whole", "r", "other", "noted")
-        with served(server, after, port) as url:
+            postponed = old.start("later", f"{url}/later", CANARY, key="l", timeout=0)
+            until(lambda: bool(tokens))
+            old.answer(tokens[0], "a canary of an answer")
+        with served(server, after, tokens, port) as url:
             # A start, and a message, are repeated by a program that has the new key.
             attached = rotated.start("whole", f"{url}/whole", CANARY, key="r", timeout=0)
             assert attached.id == begun.id
             assert rotated.signal("whole", "r", "other", "noted").id == early.id
+            assert rotated.complete(early.id, "noted").id == early.id
             with pytest.raises(NotAnOpenEventError):
                 rotated.signal("whole", "r", "other", "another")
+            assert rotated.answer(tokens[0], "a canary of an answer").id == postponed.id
+            assert rotated.wait(postponed.id).response == "a canary of an answer"
+            with pytest.raises(AttemptOverError):
+                rotated.answer(tokens[0], "another")
             with pytest.raises(PayloadMismatchError):
                 rotated.start("whole", f"{url}/whole", "another", key="r", timeout=0)
             rotated.signal("whole", "r", "go", "a canary of an event")
