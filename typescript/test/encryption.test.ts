@@ -7,6 +7,7 @@ import { canonicalJson } from "../src/canonical.ts";
 import { KeyRing, type Place } from "../src/ciphers.ts";
 import { Encryption, EncryptionError, type EncryptionKey } from "../src/encryption.ts";
 import { EventClient } from "../src/event_client.ts";
+import { Connection } from "../src/http.ts";
 import { Atomic, endpoints, type StepOutcome } from "../src/index.ts";
 import { node } from "../src/node.ts";
 import { every, Schedules } from "../src/schedules.ts";
@@ -313,6 +314,33 @@ describe("on a server", () => {
       const atomic = new Atomic(encryption.connection(connection));
       const failed = atomic.start({ workflowName: name, url }, 1, { key, retry: 0 });
       await expect(failed).rejects.toThrow(/atomic: encryption.connection|encryption.serve\(endpoints\)/);
+    }
+  });
+
+  it("steps are encrypted wherever the server takes them", async () => {
+    const sent: unknown[] = [];
+    const fetch: typeof globalThis.fetch = async (_, init) => {
+      sent.push(init?.body);
+      return new Response(JSON.stringify({ status: "pending" }), { status: 202 });
+    };
+    const options = { url: "http://server.invalid", clientId: "dev", fetch };
+    const server = new Connection(new Encryption({ keys: [OLD] }).connection(options));
+    const step = { workflowName: "w", idempotencyKey: "k", stepInvokeUrl: "http://app.invalid/x", payload: "a canary" };
+    for (const [path, parent] of [
+      ["/dev", undefined],
+      ["/dev", `${run}-root`],
+      ["/dev/steps", `${run}-root`],
+      ["/behind/a/proxy/dev/steps", `${run}-root`],
+    ] as const) {
+      await server.exchange({ method: "POST", path, body: JSON.stringify({ ...step, parent }) });
+    }
+    const event = JSON.stringify({ workflowName: "w", idempotencyKey: "k", name: "e", result: "a canary" });
+    await server.exchange({ method: "POST", path: "/dev/events", body: event });
+    await server.exchange({ method: "POST", path: `/dev/steps/${run}-x/result`, body: '"a canary"' });
+    expect(sent).toHaveLength(6);
+    for (const body of sent) {
+      expect(body).toContain("$enc");
+      expect(body).not.toContain("canary");
     }
   });
 
