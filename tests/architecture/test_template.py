@@ -88,7 +88,7 @@ def test_the_last_default_route_is_atomics() -> None:
     assert defaults[-1] == {"Ref": "HttpApi"}
 
 
-def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> None:
+def test_the_api_may_read_and_write_rows_and_clients_and_delete_places_in_lines() -> None:
     """Clients are written by a transaction of puts, which needs `PutItem` and no further action."""
     granted = {
         action
@@ -97,7 +97,7 @@ def test_the_api_may_read_and_write_rows_and_clients_and_delete_nothing() -> Non
         for action in several(statement["Action"])
         if action.startswith("dynamodb:")
     }
-    verbs = ("GetItem", "PutItem", "UpdateItem", "Query", "BatchGetItem")
+    verbs = ("GetItem", "PutItem", "UpdateItem", "Query", "BatchGetItem", "DeleteItem")
     assert granted == {f"dynamodb:{verb}" for verb in verbs}
 
 

@@ -1,4 +1,4 @@
-"""What every `FlowStore` must do. Inherit `FlowContract` and define `store`."""
+"""What every `FlowStore` must do. Inherit `FlowContract`, or `ServerFlowContract`, and define `store`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
-from atomic.application.flow_store import FlowStore, LeasedSlot
+from atomic.application.flow_store import FlowStore, LeasedSlot, ServerFlowStore
 from atomic.domain.flow import FlowEntry, Rate
 from atomic.domain.flow_table import HANDED_MS, Entered, Entering, FlowKey, Handed
 
@@ -61,13 +61,13 @@ class FlowContract:
             state = await store.state(AT)
             assert state is not None
             assert (state.running, state.queued, state.oldest_ms) == (2, 3, NOW_MS + 2)
-            handed = await store.leave("acme", ["k"], "s1", 2, NOW_MS + 10)
+            handed = await store.leave(AT, "s1", 2, NOW_MS + 10)
             assert handed == [Handed("s2", 20_000)]
-            assert await store.leave("acme", ["k"], "s1", 2, NOW_MS + 10) == []
+            assert await store.leave(AT, "s1", 2, NOW_MS + 10) == []
             assert await store.enter(asking("s2", entry, version=2), NOW_MS + 11) == Entered()
             # A newcomer does not pass those in line.
             assert (await store.enter(asking("s5", entry), NOW_MS + 12)).key == "k"
-            assert names(await store.leave("acme", ["k"], "s0", 2, NOW_MS + 13)) == ["s3"]
+            assert names(await store.leave(AT, "s0", 2, NOW_MS + 13)) == ["s3"]
 
         self.on_store(body)
 
@@ -77,7 +77,8 @@ class FlowContract:
                 assert await store.enter(asking("a", one()), NOW_MS) == Entered()
             first = await store.enter(asking("b", one()), NOW_MS)
             await store.enter(asking("c", one()), NOW_MS)
-            assert await store.enter(asking("b", one()), NOW_MS + 5) == first
+            again = asking("b", one(), line=first.key, turn=first.turn)
+            assert await store.enter(again, NOW_MS + 5) == first
             state = await store.state(AT)
             assert state is not None
             assert (state.running, state.queued) == (1, 2)
@@ -90,36 +91,20 @@ class FlowContract:
             # The next attempt asks before the end of the first one is told.
             await store.enter(asking("a", one(), version=3), NOW_MS)
             await store.enter(asking("b", one()), NOW_MS)
-            assert await store.leave("acme", ["k"], "a", 3, NOW_MS) == []
-            assert await store.leave("acme", ["k"], "b", 1, NOW_MS) == []
+            assert await store.leave(AT, "a", 3, NOW_MS) == []
+            assert await store.leave(AT, "b", 1, NOW_MS) == []
             state = await store.state(AT)
             assert state is not None
             assert (state.running, state.queued) == (1, 1)
-            assert names(await store.leave("acme", ["k"], "a", 4, NOW_MS)) == ["b"]
+            assert names(await store.leave(AT, "a", 4, NOW_MS)) == ["b"]
 
         self.on_store(body)
 
     def test_a_step_that_leaves_the_line_is_not_handed_a_slot(self) -> None:
         async def body(store: FlowStore) -> None:
-            for name in ("a", "b", "c"):
-                await store.enter(asking(name, one()), NOW_MS)
-            assert await store.leave("acme", ["k"], "b", 2, NOW_MS) == []
-            assert names(await store.leave("acme", ["k"], "a", 2, NOW_MS)) == ["c"]
-
-        self.on_store(body)
-
-    def test_a_slot_is_found_when_its_lease_has_ended_and_can_be_kept(self) -> None:
-        async def body(store: FlowStore) -> None:
-            await store.enter(asking("a", one()), NOW_MS)
-            await store.enter(asking("b", one()), NOW_MS)
-            assert await store.leased_until(NOW_MS + LEASE_MS, 10) == []
-            ended = await store.leased_until(NOW_MS + LEASE_MS + 1, 10)
-            assert ended == [LeasedSlot(AT, "a")]
-            await store.keep(AT, "a", NOW_MS + 2 * LEASE_MS)
-            assert await store.leased_until(NOW_MS + LEASE_MS + 1, 10) == []
-            await store.leave("acme", ["k"], "a", 2, NOW_MS)
-            # Who was handed a slot has to take it within a shorter time.
-            assert await store.leased_until(NOW_MS + HANDED_MS + 1, 10) == [LeasedSlot(AT, "b")]
+            turns = {name: (await store.enter(asking(name, one()), NOW_MS)).turn for name in "abc"}
+            assert await store.leave(AT, "b", 2, NOW_MS, turn=turns["b"]) == []
+            assert names(await store.leave(AT, "a", 2, NOW_MS)) == ["c"]
 
         self.on_store(body)
 
@@ -135,7 +120,7 @@ class FlowContract:
                 await store.enter(asking(name, entry), NOW_MS)
             order, name = [], "inside"
             for _ in arrivals:
-                [name] = names(await store.leave("acme", ["k"], name, 2, NOW_MS))
+                [name] = names(await store.leave(AT, name, 2, NOW_MS))
                 order.append(name)
             assert order == ["urgent", "large0", "small0", "large1", "large2"]
 
@@ -146,11 +131,11 @@ class FlowContract:
             places = {}
             for name in ("a", "b", "c", "d"):
                 places[name] = await store.enter(asking(name, one()), NOW_MS)
-            assert names(await store.leave("acme", ["k"], "a", 2, NOW_MS)) == ["b"]
-            assert names(await store.leave("acme", ["k"], "b", 3, NOW_MS)) == ["c"]
+            assert names(await store.leave(AT, "a", 2, NOW_MS)) == ["b"]
+            assert names(await store.leave(AT, "b", 3, NOW_MS)) == ["c"]
             again = asking("b", one(), version=3, line="k", turn=places["b"].turn)
             assert (await store.enter(again, NOW_MS)).turn == places["b"].turn
-            assert names(await store.leave("acme", ["k"], "c", 3, NOW_MS)) == ["b"]
+            assert names(await store.leave(AT, "c", 3, NOW_MS)) == ["b"]
 
         self.on_store(body)
 
@@ -159,7 +144,7 @@ class FlowContract:
             await store.enter(asking("root", one(scope="run")), NOW_MS)
             assert await store.enter(asking("child", one(), below=("root",)), NOW_MS) == Entered()
             assert (await store.enter(asking("other", one(), below=("else",)), NOW_MS)).key == "k"
-            await store.leave("acme", ["k"], "root", 9, NOW_MS)
+            await store.leave(AT, "root", 9, NOW_MS)
             # A slot for an attempt is for that attempt alone.
             assert (await store.enter(asking("third", one(), below=("other",)), NOW_MS)).key == "k"
 
@@ -170,10 +155,10 @@ class FlowContract:
             both = (one(key="z"), one(key="a"))
             assert await store.enter(asking("first", *both), NOW_MS) == Entered()
             assert (await store.enter(asking("second", *both[::-1]), NOW_MS)).key == "a"
-            await store.leave("acme", ["a"], "first", 2, NOW_MS)
+            await store.leave(FlowKey("acme", "a"), "first", 2, NOW_MS)
             # It has the slot under `a` and waits under `z`.
             assert (await store.enter(asking("second", *both), NOW_MS)).key == "z"
-            assert names(await store.leave("acme", ["z"], "first", 2, NOW_MS)) == ["second"]
+            assert names(await store.leave(FlowKey("acme", "z"), "first", 2, NOW_MS)) == ["second"]
             assert await store.enter(asking("second", *both), NOW_MS) == Entered()
 
         self.on_store(body)
@@ -195,7 +180,7 @@ class FlowContract:
             entry = one(rate=Rate(1, 1000))
             assert await store.enter(asking("a", entry), NOW_MS) == Entered()
             assert (await store.enter(asking("b", entry), NOW_MS)).key == "k"
-            await store.leave("acme", ["k"], "a", 2, NOW_MS)
+            await store.leave(AT, "a", 2, NOW_MS)
             assert (await store.enter(asking("b", entry), NOW_MS)).at_ms > NOW_MS
             state = await store.state(AT)
             assert state is not None
@@ -219,20 +204,39 @@ class FlowContract:
             assert (state.row.most, state.running, state.queued) == (3, 3, 1)
             await store.pin(AT, {"pinned_concurrency": None}, NOW_MS)
             for name in ("a", "b"):
-                assert await store.leave("acme", ["k"], name, 2, NOW_MS) == []
-            assert names(await store.leave("acme", ["k"], "c", 2, NOW_MS)) == ["d"]
+                assert await store.leave(AT, name, 2, NOW_MS) == []
+            assert names(await store.leave(AT, "c", 2, NOW_MS)) == ["d"]
 
         self.on_store(body)
 
     def test_a_paused_key_lets_nobody_in_until_it_is_resumed(self) -> None:
         async def body(store: FlowStore) -> None:
-            free = FlowEntry(key="k")
-            await store.enter(asking("inside", free), NOW_MS)
+            entry = FlowEntry(key="k", concurrency=9)
+            await store.enter(asking("inside", entry), NOW_MS)
             assert await store.pin(AT, {"is_paused": True}, NOW_MS) == []
-            assert await store.enter(asking("inside", free), NOW_MS) == Entered()
-            assert [(await store.enter(asking(n, free), NOW_MS)).key for n in "ab"] == ["k", "k"]
-            await store.leave("acme", ["k"], "inside", 2, NOW_MS)
+            assert await store.enter(asking("inside", entry), NOW_MS) == Entered()
+            assert [(await store.enter(asking(n, entry), NOW_MS)).key for n in "ab"] == ["k", "k"]
+            await store.leave(AT, "inside", 2, NOW_MS)
             assert names(await store.pin(AT, {"is_paused": False}, NOW_MS)) == ["a", "b"]
+
+        self.on_store(body)
+
+    def test_a_pause_holds_steps_of_a_key_without_a_limit_too(self) -> None:
+        async def body(store: FlowStore) -> None:
+            entry = FlowEntry(key="k")
+            assert await store.pin(AT, {"is_paused": True}, NOW_MS) == []
+            places = {name: await store.enter(asking(name, entry), NOW_MS) for name in "ab"}
+            assert [place.key for place in places.values()] == ["k", "k"]
+            assert names(await store.pin(AT, {"is_paused": False}, NOW_MS)) == ["a", "b"]
+            # Who was handed a slot is inside, also when the key is paused before it takes the slot.
+            await store.pin(AT, {"is_paused": True}, NOW_MS)
+            for name, place in places.items():
+                asked = asking(name, entry, version=2, line="k", turn=place.turn)
+                assert await store.enter(asked, NOW_MS) == Entered()
+                assert await store.leave(AT, name, 3, NOW_MS, turn=place.turn) == []
+            state = await store.state(AT)
+            assert state is not None
+            assert (state.running, state.queued) == (0, 0)
 
         self.on_store(body)
 
@@ -250,17 +254,46 @@ class FlowContract:
 
         self.on_store(body)
 
+
+class ServerFlowContract(FlowContract):
+    """The same for `ServerFlowStore`."""
+
+    def store(self) -> AbstractAsyncContextManager[ServerFlowStore]:
+        raise NotImplementedError
+
+    def test_a_slot_is_found_when_its_lease_has_ended_and_can_be_kept(self) -> None:
+        async def body(store: ServerFlowStore) -> None:
+            await store.enter(asking("a", one()), NOW_MS)
+            await store.enter(asking("b", one()), NOW_MS)
+            assert await store.leased_until(NOW_MS + LEASE_MS, 10) == []
+            ended = await store.leased_until(NOW_MS + LEASE_MS + 1, 10)
+            assert ended == [LeasedSlot(AT, "a")]
+            await store.keep(AT, "a", NOW_MS + 2 * LEASE_MS)
+            assert await store.leased_until(NOW_MS + LEASE_MS + 1, 10) == []
+            await store.leave(AT, "a", 2, NOW_MS)
+            # Who was handed a slot has to take it within a shorter time.
+            assert await store.leased_until(NOW_MS + HANDED_MS + 1, 10) == [LeasedSlot(AT, "b")]
+
+        self.on_server(body)
+
     def test_only_keys_that_nothing_needs_are_forgotten(self) -> None:
-        async def body(store: FlowStore) -> None:
+        async def body(store: ServerFlowStore) -> None:
             for key in ("held", "idle", "pinned", "recent"):
                 await store.enter(asking("s", FlowEntry(key=key)), NOW_MS)
             for key in ("idle", "pinned", "recent"):
-                await store.leave("acme", [key], "s", 2, NOW_MS)
+                await store.leave(FlowKey("acme", key), "s", 2, NOW_MS)
             await store.pin(FlowKey("acme", "pinned"), {"pinned_rate": Rate(1, 2)}, NOW_MS)
             await store.enter(asking("t", FlowEntry(key="recent")), NOW_MS + 10)
-            await store.leave("acme", ["recent"], "t", 2, NOW_MS + 10)
+            await store.leave(FlowKey("acme", "recent"), "t", 2, NOW_MS + 10)
             assert await store.forget(NOW_MS + 5, 10) == 1
             left = await store.states("acme", after="", limit=9)
             assert [state.key for state in left] == ["held", "pinned", "recent"]
 
-        self.on_store(body)
+        self.on_server(body)
+
+    def on_server(self, body: Callable[[ServerFlowStore], Awaitable[None]]) -> None:
+        async def main() -> None:
+            async with self.store() as store:
+                await body(store)
+
+        asyncio.run(main())

@@ -65,7 +65,7 @@ def requests_of(operation: str, params: dict[str, Any]) -> Iterator[Request]:
         "SendMessageBatch": _message,
         "ChangeMessageVisibility": _message, "CreateSchedule": _schedule,
         "GetObject": _object, "PutObject": _object, "CopyObject": _copy,
-        "GetItem": _item, "PutItem": _item, "UpdateItem": _item, "Query": _query,
+        "GetItem": _item, "PutItem": _item, "UpdateItem": _item, "DeleteItem": _item, "Query": _query,
     }[operation](operation, params)  # fmt: skip
 
 

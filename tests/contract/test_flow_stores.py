@@ -1,4 +1,4 @@
-"""The contract of flow control, in memory and in the file of the steps."""
+"""The contract of flow control: in memory, in the file of the steps, in the table on AWS."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,30 +7,32 @@ from pathlib import Path
 
 import pytest
 
+from atomic.adapters.aws.flow import DynamoFlowStore
 from atomic.adapters.memory.flow import MemoryFlowStore
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.application.flow_store import FlowStore
+from atomic.application.flow_store import FlowStore, ServerFlowStore
 from atomic.domain.flow import FlowEntry, Rate
-from contract.flow_contract import AT, NOW_MS, FlowContract, asking, one
+from contract.aws import TABLE_NAME, aws
+from contract.flow_contract import AT, NOW_MS, FlowContract, ServerFlowContract, asking, one
 
 
 def unreachable(message: str) -> None:
     pytest.fail(message)
 
 
-class TestMemoryFlowStore(FlowContract):
+class TestMemoryFlowStore(ServerFlowContract):
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[FlowStore]:
+    async def store(self) -> AsyncIterator[ServerFlowStore]:
         yield MemoryFlowStore()
 
 
-class TestSqliteFlowStore(FlowContract):
+class TestSqliteFlowStore(ServerFlowContract):
     @pytest.fixture(autouse=True)
     def _in(self, tmp_path: Path) -> None:
         self.path = tmp_path / "atomic.db"
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[FlowStore]:
+    async def store(self) -> AsyncIterator[ServerFlowStore]:
         steps = await SqliteStepStore.open(self.path, on_fatal=unreachable)
         try:
             yield steps.flow
@@ -62,3 +64,10 @@ class TestSqliteFlowStore(FlowContract):
             await steps.close()
 
         asyncio.run(main())
+
+
+class TestDynamoFlowStore(FlowContract):
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[FlowStore]:
+        with aws() as account:
+            yield DynamoFlowStore(account.calls, account.dynamodb, TABLE_NAME)

@@ -1,8 +1,11 @@
-"""Flow control under crashes: one embedded process after another on the same rows, until all has settled.
+"""Flow control under crashes: one process after another on the same rows, until all has settled.
 
 Each operation on the rows takes a while, may fail, and its process may die before or after it. The laws:
 never more attempts open than a key has slots, every step settles, nothing is left in slots and lines, and a
 run that is inside does not wait for itself.
+
+`on_table`: the keys are in a table as on AWS. Three environments change them at the same time, and what
+takes a while, fails or ends the process is each request of an operation.
 """
 
 import asyncio
@@ -13,12 +16,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Literal
 
+from atomic.adapters.aws.flow import DynamoFlowStore
 from atomic.adapters.memory.flow import MemoryFlowStore
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
 from atomic.application.cancel import cancel_run
 from atomic.application.engine import Engine
+from atomic.application.flow import look_at_keys
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.refusals import Refusal
 from atomic.application.start import start
@@ -35,12 +40,17 @@ from atomic.testing.local import SeededEntropy, open_registry
 from atomic.testing.virtual_time import LoopClock, run
 from atomic.testing.watching import SilentTelemetry
 from contract.builders import a_spec
+from simulation.flow_table_fake import FlowTableFake
 
 STARTS: Final = 25
 FAULTS_END_S: Final = 60.0
 DONE_S: Final = 900.0
 _CRASH: Final = 0.004
 _FAIL: Final = 0.01
+# How many of the requests that fail were applied.
+_APPLIED: Final = 0.5
+_AT_ONCE: Final = 3
+MAINTAINED_EVERY_S: Final = 30.0
 LIMITS: Final = {"one": 1, "two": 2}
 Moment = Literal["before", "after"]
 
@@ -70,8 +80,49 @@ class _Rows:
         return reached
 
 
+class _Requests:
+    """The requests of an environment to the table. One that fails may have been applied."""
+
+    def __init__(self, process: "_Process") -> None:
+        self._process = process
+
+    def start(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> "asyncio.Future[Any]":
+        return asyncio.ensure_future(self._make(call, *given, **named))
+
+    async def _make(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+        moment, world = self._process.next_moment(), self._process.world
+        await asyncio.sleep(world.chance.random() * 0.01)
+        if moment == "before":
+            self._process.die()
+        if self._process.is_dead:
+            raise asyncio.CancelledError
+        if world.strikes(_FAIL):
+            if world.chance.random() < _APPLIED:
+                call(*given, **named)
+            raise StoreUnavailable("not now")
+        result = call(*given, **named)
+        await asyncio.sleep(world.chance.random() * 0.01)
+        if moment == "after":
+            self._process.die()
+        return result
+
+
+class _Environments:
+    """A store of flow control in several environments: each operation is made by one of them."""
+
+    def __init__(self, process: "_Process") -> None:
+        self._chance = process.world.chance
+        requests: Any = _Requests(process)
+        table: Any = process.world.table
+        made = {"fraction": self._chance.random}
+        self._stores = [DynamoFlowStore(requests, table, "table", **made) for _ in range(_AT_ONCE)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chance.choice(self._stores), name)
+
+
 class _Process:
-    """An embedded server without sockets."""
+    """A server without sockets."""
 
     def __init__(self, world: "FlowWorld", number: int) -> None:
         self.world = world
@@ -89,10 +140,26 @@ class _Process:
             clock=LoopClock(),
             entropy=SeededEntropy(world.seed * 1000 + number),
             spawn=self.tasks.spawn,
-            admission=Admission(flow=_Rows(self, world.flow)),  # type: ignore[arg-type]
+            admission=self._admission(),
         )
         self._driver = Driver(self.engine, queue, self._rows)
         self._begin = asyncio.create_task(self._start())
+
+    def _admission(self) -> Admission:
+        if self.world.table is None:
+            return Admission(server_flow=_Rows(self, self.world.flow))  # type: ignore[arg-type]
+        self._keys: Any = _Environments(self)
+        self.tasks.spawn(self._maintain(), step_id="maintenance")
+        return Admission(flow=self._keys)
+
+    async def _maintain(self) -> None:
+        """Look at the ended leases, as maintenance on AWS does."""
+        while True:
+            await asyncio.sleep(MAINTAINED_EVERY_S)
+            after: str | None = ""
+            with suppress(StoreUnavailable):
+                while after is not None:
+                    after = await look_at_keys(self.engine, self._keys, "acme", after)
 
     async def _start(self) -> None:
         while True:
@@ -128,10 +195,14 @@ class _Process:
 class FlowWorld:
     """Create it inside the loop, call `play` once, then read `broken`."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, on_table: bool = False) -> None:
         self.seed = seed
         self.chance = random.Random(f"flow {seed}")
-        self.rows, self.flow = MemoryStepStore(), MemoryFlowStore()
+        self.rows = MemoryStepStore()
+        self.table = FlowTableFake() if on_table else None
+        self.flow: Any = MemoryFlowStore()
+        if on_table:
+            self.flow = DynamoFlowStore(AtOnce(), self.table, "table")  # type: ignore[arg-type]
         self.broken: list[str] = []
         self.crashes = 0
         self.calls = 0
@@ -254,11 +325,21 @@ class FlowWorld:
         return asyncio.get_running_loop().time()
 
 
-def play(seed: int) -> FlowWorld:
+class AtOnce:
+    """Requests that take no time and do not fail."""
+
+    def start(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> "asyncio.Future[Any]":
+        """Make the request."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.set_result(call(*given, **named))
+        return answer
+
+
+def play(seed: int, *, on_table: bool = False) -> FlowWorld:
     """The world of a seed, when it has come to rest."""
 
     async def main() -> FlowWorld:
-        world = FlowWorld(seed)
+        world = FlowWorld(seed, on_table=on_table)
         await world.play()
         return world
 

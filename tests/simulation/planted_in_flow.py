@@ -46,7 +46,7 @@ PLANTED: Final[dict[str, list[tuple[Any, str, Any]]]] = {
     "nobody looks at slots of a process that has died": [(sweeping, "look_at_leases", _nothing)],
     "the end of an attempt releases nothing": [
         (applying, "release_slots", _nothing),
-        (driving, "release_if_ended", _nothing),
+        (driving, "release_if_over", _nothing),
         (sweeping, "look_at_leases", _nothing),
     ],
     "a run that is inside waits for itself": [(flow, "_above", _alone)],

@@ -55,6 +55,10 @@ def _elapsed_ms() -> float:
     return asyncio.get_running_loop().time() * 1000
 
 
+# The walk has no part with keys of flow control: `flow_world` is about these.
+_NO_KEYS: Any = None
+
+
 class ProcessDied(ConnectionError):
     """The connection is lost because the process at its other end died."""
 
@@ -220,7 +224,7 @@ class Process:
             now_ms = self.clock.now_ms()
             walk = Walk(client_id="all", began_ms=now_ms, last_began_ms=last_ms, left={"roots": ""})
             with suppress(StoreUnavailable):
-                await sweep_client(self.engine, ProcessRoots(self), walk, lambda: True)
+                await sweep_client(self.engine, ProcessRoots(self), _NO_KEYS, walk, lambda: True)
                 await sweep_schedules(self.engine, ProcessStore(self), walk)
                 last_ms = now_ms
             await asyncio.sleep(SWEEP_EVERY_S)

@@ -11,6 +11,7 @@ import pytest
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.flow import look_at_leases, release_slots
+from atomic.application.ports import StoreUnavailable
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.sweep import purge, sweep
 from atomic.domain.flow import FlowEntry
@@ -362,6 +363,22 @@ def test_a_cancelled_attempt_holds_its_slot_until_its_call_has_ended() -> None:
     on_engine(body)
 
 
+def test_a_second_wakeup_of_a_cancelled_step_does_not_give_its_slot_back() -> None:
+    api = Api(lasts_s=10)
+
+    async def body(atomic: LocalAtomic) -> None:
+        first = await post(atomic, atomic.endpoint("/api", api), "a", ONE)
+        await asyncio.sleep(1)
+        await cancel(atomic, first)
+        # Its call is still open.
+        await process_wakeup(atomic.engine, first.json["id"])
+        assert await numbers(atomic) == (1, 0)
+        await asyncio.sleep(10)
+        assert await numbers(atomic) == (0, 0)
+
+    on_engine(body)
+
+
 def test_a_step_that_is_cancelled_or_late_in_line_leaves_it() -> None:
     api = Api(lasts_s=10)
 
@@ -435,3 +452,38 @@ def test_a_key_that_nobody_names_for_a_day_is_forgotten() -> None:
         assert (await atomic.get("/me/flow/k")).status == 404
 
     on_engine(body)
+
+
+@pytest.mark.parametrize(
+    ("entry", "waits"),
+    [
+        ({"key": "k", "rate": {"limit": 1, "per": 1000}}, False),
+        ({"key": "k"}, False),
+        ({"key": "k", "concurrency": 11}, False),
+        ({"key": "k", "concurrency": 10}, True),
+        ({"key": "k", "concurrency": 1000, "scope": "run"}, True),
+    ],
+)
+def test_a_key_that_cannot_be_read_lets_many_in_and_few_wait(entry: dict[str, Any], waits: bool) -> None:
+    api = Api()
+
+    async def body(atomic: LocalAtomic) -> None:
+        flow = atomic.engine.admission.flow
+        assert flow is not None
+        enter, flow.enter = flow.enter, _refused  # type: ignore[method-assign]
+        posted = await post(atomic, atomic.endpoint("/api", api), "a", entry, retry={"count": 0})
+        await asyncio.sleep(10)
+        shown = (await atomic.get(f"/me/steps/{posted.json['id']}")).json
+        assert (len(api.began), shown["status"]) == ((0, "pending") if waits else (1, "succeeded"))
+        flow.enter = enter  # type: ignore[method-assign]
+        await asyncio.sleep(10)
+        shown = (await atomic.get(f"/me/steps/{posted.json['id']}")).json
+        # It has used no retry, of which it has none.
+        assert (len(api.began), shown["status"]) == (1, "succeeded")
+        assert await numbers(atomic) == (0, 0) if waits else True
+
+    on_engine(body)
+
+
+async def _refused(*_: Any) -> Any:
+    raise StoreUnavailable("throttled")

@@ -8,11 +8,6 @@ from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.runtime import Runtime, answer_ok
 
 
-async def _has_flow(runtime: Runtime) -> bool:
-    health = await runtime.request("GET", "/health")
-    return "flow" in health.json["features"]
-
-
 async def _start(runtime: Runtime, url: str, key: str, *flow: Any, **members: Any) -> ApiReply:
     document = {
         "workflowName": "flow",
@@ -30,8 +25,6 @@ async def _put(runtime: Runtime, key: str, **pin: Any) -> ApiReply:
 
 
 async def scenario_no_more_attempts_are_open_than_the_key_has_slots(runtime: Runtime) -> None:
-    if not await _has_flow(runtime):
-        return
     now, most = 0, 0
 
     async def slow(call: EndpointCall) -> EndpointReply:
@@ -60,7 +53,8 @@ async def scenario_no_more_attempts_are_open_than_the_key_has_slots(runtime: Run
                 "fair": "",
             }
         ]
-    assert most == 2
+    # A stack may begin them one after the other.
+    assert 1 <= most <= 2
 
     async def is_empty() -> bool:
         key = (await runtime.get("/flow/slow")).json
@@ -70,8 +64,6 @@ async def scenario_no_more_attempts_are_open_than_the_key_has_slots(runtime: Run
 
 
 async def scenario_a_paused_key_holds_its_steps_until_it_is_resumed(runtime: Runtime) -> None:
-    if not await _has_flow(runtime):
-        return
     url = runtime.endpoint("/flow/paused", answer_ok)
     paused = await _put(runtime, "paused", paused=True)
     assert (paused.status, paused.json["paused"]) == (200, True)
@@ -91,8 +83,6 @@ async def scenario_a_paused_key_holds_its_steps_until_it_is_resumed(runtime: Run
 
 
 async def scenario_a_pin_counts_more_than_what_steps_say(runtime: Runtime) -> None:
-    if not await _has_flow(runtime):
-        return
     url = runtime.endpoint("/flow/pinned", answer_ok)
     rate = {"limit": 100, "per": 1000}
     pinned = await _put(runtime, "pinned", concurrency=3, rate=rate)
@@ -109,10 +99,15 @@ async def scenario_a_pin_counts_more_than_what_steps_say(runtime: Runtime) -> No
 
 
 async def scenario_keys_are_listed_in_pages(runtime: Runtime) -> None:
-    if not await _has_flow(runtime):
-        return
     for key in ("list:c", "list:a", "list:b"):
         await _put(runtime, key, concurrency=1)
+
+    async def has_all() -> bool:
+        # A store may list a new key some moments later.
+        listed = (await runtime.get("/flow?after=list:&limit=3")).json["keys"]
+        return [key["key"] for key in listed] == ["list:a", "list:b", "list:c"]
+
+    await runtime.until(has_all)
     first = (await runtime.get("/flow?after=list:&limit=2")).json
     assert [key["key"] for key in first["keys"]] == ["list:a", "list:b"]
     rest = await runtime.request("GET", first["next"])
@@ -121,8 +116,6 @@ async def scenario_keys_are_listed_in_pages(runtime: Runtime) -> None:
 
 
 async def scenario_what_is_no_flow_control_is_refused(runtime: Runtime) -> None:
-    if not await _has_flow(runtime):
-        return
     url = runtime.endpoint("/flow/refused", answer_ok)
     for wrong, field in (
         ([{"key": "no space"}], "flow.0.key"),

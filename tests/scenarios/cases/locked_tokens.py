@@ -66,9 +66,8 @@ async def scenario_a_token_starts_nothing_else(runtime: Runtime) -> None:
         "stepInvokeUrl": {"stepInvokeUrl": other},
         "idempotencyKey": {"idempotencyKey": "user-3:a"},
         "kind": {"parent": root},
+        "flow": {"flow": [{"key": "shared", "concurrency": 1000}]},
     }
-    if "flow" in (await runtime.request("GET", "/health")).json["features"]:
-        refused["flow"] = {"flow": [{"key": "shared", "concurrency": 1000}]}
     for field, changed in refused.items():
         reply = await ask(runtime, "POST", "/alpha", token, start(url, "user-2:b", **changed))
         assert_problem(reply, 403, "beyond-token")

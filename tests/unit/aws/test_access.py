@@ -19,6 +19,8 @@ PREFIXES = (
     table.COUNT,
     table.ENDED,
     table.SCHEDULE,
+    table.FLOW,
+    table.LINE,
 )
 ACTIONS = {
     *READS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",
@@ -42,6 +44,8 @@ def test_a_role_allows_what_its_function_does_and_no_more(role: str) -> None:
     }
     assert {prefix for action, prefix in allowed if action in READS} == ACCESS[role].reads
     assert {prefix for action, prefix in allowed if action not in READS} == ACCESS[role].writes
+    deleted = {prefix for action, prefix in allowed if action == "dynamodb:DeleteItem"}
+    assert deleted == ACCESS[role].deletes
     assert not any(allows(role, asks(action, "unknown#")) for action in ACTIONS)
     indexes = {
         name
@@ -52,8 +56,8 @@ def test_a_role_allows_what_its_function_does_and_no_more(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ACCESS)
-def test_nobody_scans_deletes_or_takes_other_items_along(role: str) -> None:
-    for action in ("Scan", "DeleteItem", "BatchWriteItem", "DeleteTable", "ExportTableToPointInTime"):
+def test_nobody_scans_or_takes_other_items_along_and_only_places_in_lines_are_deleted(role: str) -> None:
+    for action in ("Scan", "BatchWriteItem", "DeleteTable", "ExportTableToPointInTime"):
         assert not allows(role, Request(f"dynamodb:{action}", TABLE_ARN))
     for action in ACTIONS:
         assert not allows(role, asks(action, table.RUN, "unknown#"))

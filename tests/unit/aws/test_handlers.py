@@ -23,6 +23,7 @@ from moto.sqs import models as moto_sqs
 
 from answering import Answer, Answering
 from atomic.adapters.aws.destinations import Bounds
+from atomic.adapters.aws.flow import DynamoFlowStore
 from atomic.adapters.aws.leases import Lease, LeaseItems
 from atomic.adapters.aws.table import age, key_of
 from atomic.adapters.aws.wakeups import Wakeup, encode, encode_wakeup, parse_wakeup
@@ -43,6 +44,7 @@ from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol.enums import Status
 from contract.aws import BUCKET, GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_spec
+from contract.flow_contract import AT, NOW_MS, asking, one
 from contract.roles import READS, Request, prefix_of, within
 from contract.schedules_contract import a_schedule
 
@@ -800,6 +802,8 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     stack.post(document(stack, "last"), "/limited")
     stack.invoker.runtime.run(engine.store.counted_live("limited"))
     stack.invoker.runtime.run(engine.store.count_live_of("limited", 10))
+    for function in (stack.api, stack.steps, stack.invoker, stack.maintenance):
+        function.runtime.run(take_turns(function.runtime.flow))
     used = {role: used_by(asked) for role, asked in stack.asked.items()}
     assert used == {role: ACCESS[role] for role in used}
 
@@ -820,6 +824,14 @@ def made_old(stack: Stack, run_id: str, **more: dict[str, str]) -> None:
     )
 
 
+async def take_turns(flow: DynamoFlowStore) -> None:
+    """One step has the only slot, and hands it to the next in line."""
+    for name in ("a", "b"):
+        await flow.enter(asking(name, one()), NOW_MS)
+    await flow.leave(AT, "a", 2, NOW_MS)
+    await flow.leave(AT, "b", 2, NOW_MS)
+
+
 def used_by(asked: list[Request]) -> Access:
     """What these requests read and wrote."""
     of_table = [each for each in asked if each.action.startswith("dynamodb:")]
@@ -832,6 +844,7 @@ def used_by(asked: list[Request]) -> Access:
     return Access(
         reads=frozenset(prefix_of(key) for action, key in keys if action in READS),
         writes=frozenset(prefix_of(key) for action, key in keys if action not in READS),
+        deletes=frozenset(prefix_of(key) for action, key in keys if action == "dynamodb:DeleteItem"),
         indexes=frozenset(
             each.resource.partition("/index/")[2] for each in of_table if "/index/" in each.resource
         ),

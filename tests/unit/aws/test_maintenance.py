@@ -89,10 +89,11 @@ def test_a_round_reads_the_index_and_one_item_of_each_client(stack: Stack) -> No
     for more in range(3):
         with Recorder(*stack.maintenance.runtime.clients) as recorder:
             assert stack.maintain() == 1 + more
-        # One query for the clients. For each client, one for its schedules, one for each of four live
-        # states in each of four shards, and the first time four for its dead letters.
+        # One query for the clients. For each client, one for its schedules, one for its keys of flow
+        # control, one for each of four live states in each of four shards, and the first time four for
+        # its dead letters.
         operations = Counter(recorder.operations)
-        assert operations["Query"] == 1 + 17 * (1 + more) + 4
+        assert operations["Query"] == 1 + 18 * (1 + more) + 4
         assert (operations["GetItem"], operations["SendMessageBatch"]) == (1 + more, 1)
         # Only the overdue root is woken, and only once in five minutes.
         assert operations["SendMessage"] == (1 if more == 0 else 0)
@@ -254,6 +255,7 @@ def test_a_sweep_reads_entries_and_no_payload(stack: Stack) -> None:
     with Meter(client, now_s=lambda: 0.0) as meter:
         stack.maintain()
     of_index = {name: units for name, units in meter.reads.items() if name.startswith("list:acme#")}
+    assert of_index.pop("list:acme#flow") == 0.5
     assert len(of_index) == 16
     # Half a unit for 4 KB of entries of some 180 bytes; the rows have 600 KB.
     assert sum(of_index.values()) <= 12

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from atomic.adapters.aws import dynamodb
+from atomic.domain.flow import FlowEntry, Rate
 from atomic.entrypoints.aws.prices import LAMBDA_REQUEST_USD, READ_UNIT_USD, SQS_REQUEST_USD, WRITE_UNIT_USD
+from contract.flow_contract import asking
 from contract.metered import Meter
 from contract.store_suite import keyed
 from unit.aws.test_handlers import Stack, stack
@@ -31,21 +33,31 @@ def a_round(stack: Stack) -> tuple[float, float]:
 
 def test_a_client_costs_about_a_cent_a_month(stack: Stack) -> None:
     page = COST_PAGE.read_text()
-    assert a_round(stack) == (9.0, 0)
-    usd = ROUNDS * (9.0 * READ_UNIT_USD + MESSAGE_USD)
-    assert f"| 9.0 read units | ${usd:.4f} |" in page, usd
+    assert a_round(stack) == (9.5, 0)
+    usd = ROUNDS * (9.5 * READ_UNIT_USD + MESSAGE_USD)
+    assert f"| 9.5 read units | ${usd:.4f} |" in page, usd
     add(stack, keyed("k"))
-    assert a_round(stack) == (9.0, 1)
+    assert a_round(stack) == (9.5, 1)
     usd += ROUNDS * WRITE_UNIT_USD
-    assert f"| 9.0 read units and a write | ${usd:.4f} |" in page, usd
+    assert f"| 9.5 read units and a write | ${usd:.4f} |" in page, usd
+
+
+def test_a_key_of_flow_control_costs_half_a_unit_a_round(stack: Stack) -> None:
+    runtime = stack.maintenance.runtime
+    for key in ("a", "b"):
+        runtime.run(runtime.flow.enter(asking("s", FlowEntry(key=key, rate=Rate(1, 1000))), 1))
+    assert a_round(stack) == (9.5 + 2 * 0.5, 0)
+    usd = ROUNDS * 0.5 * READ_UNIT_USD
+    line = "| a key of flow control that a step has named within a day | half a read unit |"
+    assert f"{line} ${usd:.4f} |" in COST_PAGE.read_text(), usd
 
 
 def test_many_live_runs_cost_their_entries(stack: Stack) -> None:
     add(stack, *(keyed(f"order-{number:06d}") for number in range(400)))
     read, written = a_round(stack)
     assert written == 1
-    # 12 partitions and that of the schedules are empty; the others are rounded up.
-    entries = read - 0.5 - 6.5
+    # 12 partitions and those of schedules and keys are empty; the others are rounded up.
+    entries = read - 0.5 - 7
     assert 400 / 54 - 1 <= entries <= 400 / 54 + 4 / 2
     page = COST_PAGE.read_text()
     assert "| 18,500 read units | $20 |" in page

@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol, Self
 
 from atomic.application.adaptive import Adaptive, UnderWay
 from atomic.application.destinations import CountedRuns, Permit
-from atomic.application.flow_store import FlowStore
+from atomic.application.flow_store import FlowStore, ServerFlowStore
 from atomic.application.ports import Destinations, StartRates, StepStore, StoreUnavailable
 from atomic.application.rates import CountedStarts, RateLimit
 from atomic.domain.clients.client import Client
@@ -292,12 +292,17 @@ class Admission:
         rates: StartRates | None = None,
         adaptive: Adaptive | None = None,
         flow: FlowStore | None = None,
+        server_flow: ServerFlowStore | None = None,
     ) -> None:
-        """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit."""
+        """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit.
+
+        `flow`: the store of flow control; a permanent server gives it as `server_flow`.
+        """
         self._destinations = destinations or CountedRuns()
         self.adaptive = adaptive
         # None where the runtime has no flow control: it refuses steps that ask for it.
-        self.flow = flow
+        self.flow: FlowStore | None = server_flow or flow
+        self.server_flow = server_flow
         # Attempts and effects tell it how much was stored.
         self.meter = StorageMeter()
         self._rate = _StartRate(rates or CountedStarts())

@@ -11,7 +11,7 @@ from atomic.application.cancel import cancel_below, cancel_run
 from atomic.application.commit import Committed, Untold, commit, send_again
 from atomic.application.destinations import Claim
 from atomic.application.engine import Engine, is_step_called_off
-from atomic.application.flow import release_if_ended, release_slots, release_unused
+from atomic.application.flow import release_if_over, release_slots, release_unused
 from atomic.application.graceful_cancel import finish_cancel, held_back
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import continued
@@ -205,7 +205,7 @@ async def _record(engine: Engine, step: Step, event: Ended | AnswersLater | Defe
     if committed.effects is None and step.spec.flow:
         # The call has ended, whatever has become of the step; that of a later attempt may be open.
         is_last = committed.row.attempt_count == step.attempt_count
-        await (release_slots if is_last else release_if_ended)(engine, committed.row)
+        await (release_slots if is_last else release_if_over)(engine, committed.row)
     return committed
 
 

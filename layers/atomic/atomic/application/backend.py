@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from atomic.application.client_admin import ClientStore
-from atomic.application.flow_store import FlowStore
+from atomic.application.flow_store import ServerFlowStore
 from atomic.application.ports import ClientRegistry, Destinations, StartRates
 from atomic.application.server_store import ServerStore
 from atomic.domain.clients.api_keys import Peppers
@@ -33,7 +33,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def flow(self) -> FlowStore:
+    def flow(self) -> ServerFlowStore:
         """The slots and lines of flow control."""
         ...
 

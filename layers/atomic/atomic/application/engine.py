@@ -206,7 +206,8 @@ class Settings:
     process that the caller occupies.
     `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
     `steps_url` is where handlers post their steps, if it is not there.
-    `lambda_targets`: steps may call Lambda functions.
+    `lambda_targets`: steps may call Lambda functions. `concurrency_max`: how many slots a key of flow
+    control may have, if the store keeps fewer than a start may ask for.
     """
 
     wait_max_ms: int = 300_000
@@ -218,6 +219,7 @@ class Settings:
     public_url: str = ""
     steps_url: str = ""
     lambda_targets: bool = False
+    concurrency_max: int | None = None
 
     @property
     def callers_occupy_processes(self) -> bool:

@@ -9,21 +9,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from atomic.application.engine import Engine
-from atomic.domain.events import InLine, Paced
+from atomic.application.flow_store import FlowKeys, FlowStore, LeasedSlot
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.events import InLine, NotAdmitted, Paced
+from atomic.domain.flow import FlowEntry
 from atomic.domain.flow_table import HANDED_MS, Entering, FlowKey, Handed, KeyState
 from atomic.domain.slots import keeps_slot, may_be_called, uses_flow
 from atomic.domain.steps import LEASE_MARGIN_MS, Step, lease_end_ms
 from atomic.protocol import keys
 
 _BATCH: Final = 500
+# Up to so many slots, none is given while the store cannot be asked.
+_FEW: Final = 10
 _ALL: Final = 1_000_000
 _FOREVER_MS: Final = 2**53
 # A key that no step has named for so long is forgotten, if nothing is pinned.
 _IDLE_MS: Final = 24 * 3600 * 1000
 
 
-async def held_back(engine: Engine, step: Step) -> InLine | Paced | None:
-    """Take what the due step needs for its attempt: None with all in hand, otherwise why it has to wait."""
+async def held_back(engine: Engine, step: Step) -> InLine | Paced | NotAdmitted | None:
+    """Take what the due step needs for its attempt: None with all in hand, otherwise why it has to wait.
+
+    When the store cannot be asked, the attempt is made, unless a key has few slots: few may mean one at a
+    time. Then the step is deferred, which costs no retry.
+    """
     flow, now_ms = engine.admission.flow, engine.clock.now_ms()
     if flow is None or not uses_flow(step):
         return None
@@ -41,11 +50,21 @@ async def held_back(engine: Engine, step: Step) -> InLine | Paced | None:
         turn=step.turn,
         has_time=step.paced_ms is not None and step.paced_ms <= now_ms,
     )
-    entered = await flow.enter(asked, now_ms)
+    try:
+        entered = await flow.enter(asked, now_ms)
+    except StoreUnavailable:
+        if not any(_has_few(entry) for entry in spec.flow):
+            return None
+        engine.telemetry.deferred(step)
+        return NotAdmitted(engine.admission.defer_until_ms(spec, engine.clock.now_ms()))
     await _wake(engine, spec.client_id, entered.handed)
     if entered.key:
         return InLine(entered.key, entered.turn)
     return Paced(entered.at_ms) if entered.at_ms else None
+
+
+def _has_few(entry: FlowEntry) -> bool:
+    return entry.concurrency is not None and (entry.concurrency <= _FEW or entry.scope == "run")
 
 
 async def release_slots(engine: Engine, step: Step) -> None:
@@ -53,16 +72,24 @@ async def release_slots(engine: Engine, step: Step) -> None:
     flow = engine.admission.flow
     if flow is None or not uses_flow(step):
         return
-    unused = [entry.key for entry in step.spec.flow if not keeps_slot(step, entry.scope)]
-    if unused:
-        client_id, now_ms = step.spec.client_id, engine.clock.now_ms()
-        handed = await flow.leave(client_id, unused, step.id, step.version, now_ms)
-        await _wake(engine, client_id, handed)
+    failure: StoreUnavailable | None = None
+    for entry in step.spec.flow:
+        if keeps_slot(step, entry.scope):
+            continue
+        at, turn = FlowKey(step.spec.client_id, entry.key), step.turn if step.line == entry.key else None
+        try:
+            handed = await flow.leave(at, step.id, step.version, engine.clock.now_ms(), turn=turn)
+            await _wake(engine, at.client_id, handed)
+        except StoreUnavailable as error:
+            # The next key may be in another partition.
+            failure = error
+    if failure is not None:
+        raise failure
 
 
-async def release_if_ended(engine: Engine, step: Step) -> None:
-    """The same by who did not make the step's last call, which may still be open if it was cancelled."""
-    if not may_be_called(step):
+async def release_if_over(engine: Engine, step: Step) -> None:
+    """The same for a step whose attempt another process may have under way."""
+    if not may_be_called(step, engine.clock.now_ms()):
         await release_slots(engine, step)
 
 
@@ -78,30 +105,41 @@ async def look_at_leases(engine: Engine, *, all_of_them: bool = False) -> None:
 
     `all_of_them`: whatever the leases say, since the processes that took the slots have ended.
     """
-    if (flow := engine.admission.flow) is None:
+    if (flow := engine.admission.server_flow) is None:
         return
     before_ms, limit = (_FOREVER_MS, _ALL) if all_of_them else (engine.clock.now_ms(), _BATCH)
     for leased in await flow.leased_until(before_ms, limit):
-        step = await engine.store.get(leased.step_id)
-        scope = next((e.scope for e in step.spec.flow if e.key == leased.at.key), None) if step else None
-        if step is None or scope is None:
-            now_ms = engine.clock.now_ms()
-            at, gone = leased.at, leased.step_id
-            handed = await flow.leave(at.client_id, [at.key], gone, _FOREVER_MS, now_ms)
-            await _wake(engine, at.client_id, handed)
-        elif keeps_slot(step, scope):
-            until_ms = max(step.due_at_ms or 0, engine.clock.now_ms() + HANDED_MS)
-            await flow.keep(leased.at, step.id, until_ms + LEASE_MARGIN_MS)
-            if step.in_line:
-                # Who handed it the slot may have ended before the wake-up was sent.
-                await _wake(engine, leased.at.client_id, [Handed(step.id, step.spec.attempt_timeout_ms)])
-        else:
-            await release_slots(engine, step)
+        await look_at_lease(engine, flow, leased)
+
+
+async def look_at_lease(engine: Engine, flow: FlowStore, leased: LeasedSlot) -> None:
+    """The same for one slot."""
+    at, now_ms = leased.at, engine.clock.now_ms()
+    step = await engine.store.get(leased.step_id)
+    scope = next((e.scope for e in step.spec.flow if e.key == at.key), None) if step else None
+    if step is None or scope is None:
+        await _wake(engine, at.client_id, await flow.leave(at, leased.step_id, _FOREVER_MS, now_ms))
+    elif keeps_slot(step, scope):
+        until_ms = max(step.due_at_ms or 0, now_ms + HANDED_MS)
+        await flow.keep(at, step.id, until_ms + LEASE_MARGIN_MS)
+        if step.in_line:
+            # Who handed it the slot may have ended before the wake-up was sent.
+            await _wake(engine, at.client_id, [Handed(step.id, step.spec.attempt_timeout_ms)])
+    else:
+        await release_slots(engine, step)
+
+
+async def look_at_keys(engine: Engine, keys: FlowKeys, client_id: str, after: str) -> str | None:
+    """Look at the ended leases of a page of a client's keys. Returns where the next page begins."""
+    page = await keys.ended_leases(client_id, after=after, before_ms=engine.clock.now_ms())
+    for leased in page.ended:
+        await look_at_lease(engine, keys, leased)
+    return page.after
 
 
 async def forget_idle(engine: Engine) -> None:
     """Delete the keys that nothing needs."""
-    if (flow := engine.admission.flow) is not None:
+    if (flow := engine.admission.server_flow) is not None:
         while await flow.forget(engine.clock.now_ms() - _IDLE_MS, _BATCH) == _BATCH:
             pass
 

@@ -16,16 +16,24 @@ class LeasedSlot:
 
 
 class FlowStore(Protocol):
-    """The keys of all clients. Each method is one transaction, and may raise StoreUnavailable."""
+    """The keys of all clients. Each method may raise StoreUnavailable.
+
+    A method is one transaction; on a store without transactions over several keys, `enter` is one for each
+    key, in the order of the keys. If it ends in between, the slots so far are kept until their leases end,
+    or until the step asks again.
+    """
 
     async def enter(self, asked: Entering, now_ms: int) -> Entered:
         """Take the slots that a due step needs, or its place in line."""
         ...
 
     async def leave(
-        self, client_id: str, keys: Sequence[str], step_id: str, version: int, now_ms: int
+        self, at: FlowKey, step_id: str, version: int, now_ms: int, *, turn: int | None = None
     ) -> Sequence[Handed]:
-        """Release a step's slots, if it has not taken them again after `version`; who was handed one."""
+        """Release a step's slot, if it has not taken it again after `version`; who was handed one.
+
+        `turn`: its place in line, if it may have one.
+        """
         ...
 
     async def keep(self, at: FlowKey, step_id: str, until_ms: int) -> None:
@@ -36,16 +44,39 @@ class FlowStore(Protocol):
         """Change members of the key's row; who was handed a slot because of that."""
         ...
 
-    async def leased_until(self, before_ms: int, limit: int) -> Sequence[LeasedSlot]:
-        """Slots whose lease ends before the moment, the oldest first."""
-        ...
-
     async def state(self, at: FlowKey) -> KeyState | None:
         """A key; None when no step has named it and nothing is pinned."""
         ...
 
     async def states(self, client_id: str, *, after: str, limit: int) -> Sequence[KeyState]:
         """A page of a client's keys, in their order, beginning after the given key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePage:
+    """Slots of a page of keys whose leases have ended, and the last key; None at the end."""
+
+    ended: Sequence[LeasedSlot]
+    after: str | None
+
+
+class FlowKeys(FlowStore, Protocol):
+    """What maintenance asks for, which walks over the keys of each client."""
+
+    async def ended_leases(self, client_id: str, *, after: str, before_ms: int) -> LeasePage:
+        """Slots whose lease ends before the moment, of a page of keys. Their number is bounded.
+
+        What is left of a key is found by the next walk.
+        """
+        ...
+
+
+class ServerFlowStore(FlowStore, Protocol):
+    """What a permanent server asks for as well."""
+
+    async def leased_until(self, before_ms: int, limit: int) -> Sequence[LeasedSlot]:
+        """Slots whose lease ends before the moment, the oldest first."""
         ...
 
     async def forget(self, before_ms: int, limit: int) -> int:

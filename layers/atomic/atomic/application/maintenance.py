@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 from atomic.application.batches import for_each, side_by_side
 from atomic.application.engine import Engine
+from atomic.application.flow import look_at_keys
+from atomic.application.flow_store import FlowKeys
 from atomic.application.ports import DueStep
 from atomic.protocol.enums import LIVE, Status
 
@@ -19,6 +21,8 @@ SWEEP_EVERY_MS: Final = 5 * 60_000
 # A wake-up is sent again after 5, 10, 20 … minutes, and each six hours in the end.
 _SENT_AGAIN_MAX_MS: Final = 6 * 3_600_000
 _PARTS_AT_ONCE: Final = 4
+# The part of a sweep that is about keys of flow control.
+FLOW_PART: Final = "flow"
 
 # Reads one page of a part, beginning after a position; returns where it ended, None at the end of the part.
 ReadPage = Callable[[str, str], Awaitable[str | None]]
@@ -87,11 +91,18 @@ class LiveRoots(Protocol):
         ...
 
 
-async def sweep_client(engine: Engine, roots: LiveRoots, walk: Walk, may_go_on: Callable[[], bool]) -> None:
-    """Count the client's live roots, and send a wake-up for each that may have lost its own."""
+async def sweep_client(
+    engine: Engine, roots: LiveRoots, keys: FlowKeys, walk: Walk, may_go_on: Callable[[], bool]
+) -> None:
+    """Count the client's live roots, and send a wake-up for each that may have lost its own.
+
+    Slots of flow control whose lease has ended are handed to the next in line.
+    """
     states = roots.parts(walk.client_id)
 
     async def read(part: str, after: str) -> str | None:
+        if part == FLOW_PART:
+            return await look_at_keys(engine, keys, walk.client_id, after)
         page = await roots.page(walk.client_id, part, after=after, due_before_ms=walk.began_ms)
         await for_each([step for step in page.overdue if _is_to_be_woken(walk, step)], wake)
         state = states[part].value

@@ -9,7 +9,7 @@ from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
 from atomic.application.firing import process_schedule
-from atomic.application.flow import held_back, release_if_ended
+from atomic.application.flow import held_back, release_if_over
 from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import recheck
@@ -64,7 +64,7 @@ async def _process_settled(engine: Engine, step: Step) -> None:
     # The process that settled it may have ended before it woke the waiters.
     await wake_waiters_again(engine, step)
     if step.spec.flow:
-        await release_if_ended(engine, step)
+        await release_if_over(engine, step)
     if is_step_cancelled(step.error):
         await cancel_below(engine, step)
     elif step.cancel_by_ms is not None:
@@ -122,7 +122,7 @@ async def _in_line(engine: Engine, step: Step) -> Step | None:
     after, effects = await commit(engine, step, event)
     if effects is None:
         # Somebody else has changed the row, or it is not due yet, so the place in line may be needless.
-        await release_if_ended(engine, after)
+        await release_if_over(engine, after)
     return after
 
 
@@ -176,7 +176,7 @@ async def _claim(
     if effects is None:
         # Another process has it, or the step has ended, or it is not due any more.
         if step.spec.flow:
-            await release_if_ended(engine, step)
+            await release_if_over(engine, step)
         return step, None
     if step.consecutive_lost > 0:
         lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]

@@ -3,6 +3,7 @@
 A step that finds no free slot joins a line, and nothing looks at it until a slot is handed to it. A slot
 that is released is handed to the next in line in the same transaction. Each slot has a lease, so none is
 lost with a process. The store gives the rows (`FlowRows`); each method of `FlowTable` is one transaction.
+All but `enter` are about one key: a store without transactions over several keys enters them one by one.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from atomic.domain.flow import UNUSED, FlowEntry, Pace, Rate, by_key, turn_after
 # How long a slot is kept for a step that it was handed to, until the step takes it or is looked at.
 HANDED_MS: Final = 30_000
 # How many slots one change hands over; the next change goes on.
-_HANDED_MAX: Final = 500
+HANDED_MAX: Final = 500
 
 
 class FlowKey(NamedTuple):
@@ -157,10 +158,19 @@ class FlowRows(Protocol):
 
 
 class FlowTable:
-    """The changes of the rows."""
+    """The changes of the rows.
 
-    def __init__(self, rows: FlowRows) -> None:
+    `counts_unlimited`: steps under a key without a limit have slots, too. Without it they have one only
+    from the moment when it was handed to them until they take it. `handed_max`: how many slots one change
+    hands over; the next change goes on.
+    """
+
+    def __init__(
+        self, rows: FlowRows, *, counts_unlimited: bool = True, handed_max: int = HANDED_MAX
+    ) -> None:
         self._rows = rows
+        self._counts_unlimited = counts_unlimited
+        self._handed_max = handed_max
 
     def enter(self, asked: Entering, now_ms: int) -> Entered:
         """Take the slots that the step needs, or its place in the first line where there is none.
@@ -170,25 +180,35 @@ class FlowTable:
         """
         handed: list[Handed] = []
         for entry in by_key(asked.entries):
-            at = FlowKey(asked.client_id, entry.key)
-            row = self._noted(at, entry, asked, now_ms)
-            turn = self._take(at, row, entry, asked, now_ms, handed)
-            if turn is not None:
-                return Entered(entry.key, turn, handed=tuple(handed))
-        at_ms = max(self._paced(FlowKey(asked.client_id, e.key), asked, now_ms) for e in asked.entries)
+            taken = self.take(entry, asked, now_ms)
+            handed += taken.handed
+            if taken.key:
+                return replace(taken, handed=tuple(handed))
+        at_ms = max(self.pace(FlowKey(asked.client_id, e.key), asked, now_ms) for e in asked.entries)
         if at_ms:
-            self._keep_until(asked, at_ms)
+            for entry in asked.entries:
+                self.keep_until(FlowKey(asked.client_id, entry.key), asked.step_id, at_ms)
         return Entered(at_ms=at_ms, handed=tuple(handed))
+
+    def take(self, entry: FlowEntry, asked: Entering, now_ms: int) -> Entered:
+        """Take the slot of one entry, or its place in line."""
+        at, handed = FlowKey(asked.client_id, entry.key), list[Handed]()
+        turn = self._take(at, self._noted(at, entry, asked, now_ms), entry, asked, now_ms, handed)
+        if turn is None:
+            return Entered(handed=tuple(handed))
+        return Entered(entry.key, turn, handed=tuple(handed))
 
     def leave(self, at: FlowKey, step_id: str, version: int, now_ms: int) -> list[Handed]:
         """Release the slot or the place in line of a step, unless the step has taken it anew since.
 
         `version` is that of the row which does not need it any more.
         """
-        slot, waiting = self._rows.slot(at, step_id), self._rows.waiting(at, step_id)
-        if slot is not None and slot.version < version:
-            self._rows.drop_slot(at, step_id)
-        if waiting is not None and waiting.version < version:
+        slot = self._rows.slot(at, step_id)
+        if slot is not None:
+            if slot.version < version:
+                self._rows.drop_slot(at, step_id)
+        # Who has a slot is not in line.
+        elif (waiting := self._rows.waiting(at, step_id)) is not None and waiting.version < version:
             self._rows.drop_waiting(at, step_id)
         return self.hand_over(at, now_ms)
 
@@ -208,11 +228,14 @@ class FlowTable:
         """Hand the free slots to the next in line."""
         handed: list[Handed] = []
         row = self._rows.load(at)
-        if row is None or row.is_paused or (head := self._rows.next_waiting(at)) is None:
+        if row is None or row.is_paused:
             return handed
-        free = _HANDED_MAX if row.most is None else row.most - self._rows.count_slots(at)
+        free = self._handed_max if row.most is None else row.most - self._rows.count_slots(at)
+        # Without a free slot it does not matter who is in line, and reading that may cost.
+        if free <= 0 or (head := self._rows.next_waiting(at)) is None:
+            return handed
         turn = row.turn
-        while head is not None and len(handed) < min(free, _HANDED_MAX):
+        while head is not None and len(handed) < min(free, self._handed_max):
             self._rows.drop_waiting(at, head.step_id)
             self._rows.put_slot(
                 at,
@@ -256,7 +279,13 @@ class FlowTable:
             return None
         for_run = entry.scope == "run"
         mine = Slot(asked.step_id, asked.version, asked.until_ms, asked.attempt_ms, for_run)
-        if self._rows.slot(at, asked.step_id) is not None:
+        has_slot = self._rows.slot(at, asked.step_id) is not None
+        if row.most is None and not self._counts_unlimited and (has_slot or not row.is_paused):
+            self._rows.drop_slot(at, asked.step_id)
+            self._rows.drop_waiting(at, asked.step_id)
+            handed += self.hand_over(at, now_ms)
+            return None
+        if has_slot:
             self._rows.put_slot(at, mine)
             return None
         waiting = self._rows.waiting(at, asked.step_id)
@@ -286,7 +315,7 @@ class FlowTable:
             self._rows.put_lane(at, entry.lane, turn)
         return Waiting(asked.step_id, asked.version, turn, now_ms, asked.attempt_ms, entry.scope == "run")
 
-    def _paced(self, at: FlowKey, asked: Entering, now_ms: int) -> int:
+    def pace(self, at: FlowKey, asked: Entering, now_ms: int) -> int:
         """Use the rate of the key, if it has one: when the attempt may begin, 0 for now."""
         row = self._rows.load(at)
         if row is None or (rate := row.rate_in_force) is None:
@@ -296,14 +325,12 @@ class FlowTable:
             self._rows.save(at, replace(row, pace=pace))
         return -(-at_us // 1000)
 
-    def _keep_until(self, asked: Entering, at_ms: int) -> None:
-        """Keep the slots that are few until the attempt begins; release the others."""
-        for entry in asked.entries:
-            at = FlowKey(asked.client_id, entry.key)
-            slot, row = self._rows.slot(at, asked.step_id), self._rows.load(at)
-            if slot is None or row is None:
-                continue
-            if row.most is None:
-                self._rows.drop_slot(at, asked.step_id)
-            else:
-                self._rows.put_slot(at, replace(slot, until_ms=at_ms + HANDED_MS))
+    def keep_until(self, at: FlowKey, step_id: str, at_ms: int) -> None:
+        """Keep the slot of a key that has few until the attempt begins; release it if it has any number."""
+        slot, row = self._rows.slot(at, step_id), self._rows.load(at)
+        if slot is None or row is None:
+            return
+        if row.most is None:
+            self._rows.drop_slot(at, step_id)
+        else:
+            self._rows.put_slot(at, replace(slot, until_ms=at_ms + HANDED_MS))

@@ -65,4 +65,5 @@ def redriven(step: Step, now_ms: int) -> Step:
         finished_at_ms=None,
         expires_at_ms=None,
         cancel_by_ms=now_ms + step.cancel_within_ms if step.cancelling else None,
+        turn=None,
     )

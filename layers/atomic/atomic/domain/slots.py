@@ -1,6 +1,6 @@
 """Whether a step needs the slots that flow control gave it."""
 
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, lease_end_ms
 from atomic.protocol.enums import FlowScope, OutcomeKind, Status
 
 
@@ -18,11 +18,16 @@ def keeps_slot(step: Step, scope: FlowScope) -> bool:
     return scope == "run" and step.attempt_count > 0
 
 
-def may_be_called(step: Step) -> bool:
-    """Whether the call of a cancelled attempt may still be open; its process then releases the slots."""
+def may_be_called(step: Step, now_ms: int) -> bool:
+    """Whether the step was cancelled, and the call of its last attempt may not have ended yet.
+
+    Only the process that makes the call knows when it ends. It may have died, but then the lease ends.
+    """
     if step.status is not Status.CANCELLED or not step.attempt_log:
         return False
-    return step.attempt_log[-1].outcome is OutcomeKind.NO_ANSWER
+    last = step.attempt_log[-1]
+    is_broken_off = last.outcome is OutcomeKind.NO_ANSWER
+    return is_broken_off and now_ms < lease_end_ms(step.spec, step.deadline_at_ms, last.started_at_ms)
 
 
 def releases_slots(before: Step, after: Step) -> bool:

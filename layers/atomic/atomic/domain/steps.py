@@ -330,7 +330,8 @@ def settled(
         cancelling=step.cancelling if status is Status.FAILED else "",
         cancel_by_ms=None,
         in_line=False,
-        turn=None,
+        # By its turn, a store finds its place in line, to take it away.
+        turn=step.turn if step.in_line else None,
         paced_ms=None,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,

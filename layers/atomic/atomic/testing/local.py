@@ -92,7 +92,7 @@ class LocalAtomic(Stories):
             entropy=SeededEntropy(seed),
             spawn=self._tasks.spawn,
             settings=settings or Settings(),
-            admission=Admission(destinations=destinations, flow=MemoryFlowStore()),
+            admission=Admission(destinations=destinations, server_flow=MemoryFlowStore()),
         )
         self.engine = engine if faults is None else with_faults(engine, faults)
         self._api = Api(engine=self.engine, manage=manage)

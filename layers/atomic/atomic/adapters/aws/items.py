@@ -146,7 +146,7 @@ class StepItems:
         """Which of these steps are at rest. The rows may be a moment old; such a step stays at rest."""
         wanted, found = [table.key_of(step_id) for step_id in dict.fromkeys(ids)], list[Item]()
         for start in range(0, len(wanted), _BATCH_MAX):
-            found += self._batch(wanted[start : start + _BATCH_MAX], ProjectionExpression="pk, sk, g")
+            found += self._batch(wanted[start : start + _BATCH_MAX], ProjectionExpression="pk, sk, s, g")
         resting = (item for item in found if rows.is_at_rest(item))
         return frozenset(keys.step_id(item["pk"]["S"], item["sk"]["S"]) for item in resting)
 

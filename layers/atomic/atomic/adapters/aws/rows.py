@@ -82,10 +82,13 @@ def decode_outline(item: Item) -> StepOutline:
 
 
 def is_at_rest(item: Item) -> bool:
-    """Whether the step of an item has succeeded and has no waiters, so that a wake-up has no use."""
+    """Whether the step of an item has succeeded and concerns nobody, so that a wake-up has no use."""
     progress = unpack_record(item["g"]["B"])
     concerns = progress.keys() & {"waiters", "watches", "cancel_by_ms"}
-    return progress["status"] == Status.SUCCEEDED and not concerns
+    if progress["status"] != Status.SUCCEEDED or concerns:
+        return False
+    # The process that made its attempt may have ended before it gave back the slots.
+    return "flow" not in unpack_record(item["s"]["B"])
 
 
 def ttl_s(step: Step) -> int | None:

@@ -1,6 +1,6 @@
 """Schedules: one item each, all of a client in one partition.
 
-No function may delete items. A schedule that is deleted leaves an item without a record, which expires.
+No function may delete schedules. A schedule that is deleted leaves an item without a record, which expires.
 """
 
 import time

@@ -20,7 +20,8 @@ A write is billed by the size of the whole item with its names, so they have one
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
 | s, p, d | schedules | record, payload, due_at_ms; pk `schedule#<client>`, sk the name |
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
-| ttl | settled steps, open events, days, leases, rates | when DynamoDB deletes the item, in epoch seconds |
+| v, r, s, l, u, n, o, m, b, f | flow control | see `flow_items`; pk `flow#…` and `line#…` |
+| ttl | settled steps, open events, days, leases, rates, idle keys | when it expires, in epoch s |
 
 A note of a run is an item like a step, with a sort key above those of all steps; large texts are above
 both, and no query reads them. Texts above 64 KiB, deflated, are in the bucket (`blob_items`). Clients have
@@ -44,6 +45,8 @@ COUNT: Final = "count#"
 ENDED: Final = "ended#"
 LEASE: Final = "lease#"
 SCHEDULE: Final = "schedule#"
+FLOW: Final = "flow#"
+LINE: Final = "line#"
 
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"

@@ -105,7 +105,7 @@ class MemoryFlowRows:
 
 
 class MemoryFlowStore:
-    """Implements `FlowStore`."""
+    """Implements `ServerFlowStore`."""
 
     def __init__(self) -> None:
         self._rows = MemoryFlowRows()
@@ -116,14 +116,16 @@ class MemoryFlowStore:
         return self._table.enter(asked, now_ms)
 
     async def leave(
-        self, client_id: str, keys: Sequence[str], step_id: str, version: int, now_ms: int
+        self,
+        at: FlowKey,
+        step_id: str,
+        version: int,
+        now_ms: int,
+        *,
+        turn: int | None = None,  # noqa: ARG002 - a place is found by its step
     ) -> Sequence[Handed]:
-        """Release a step's slots; who was handed one."""
-        return [
-            handed
-            for key in keys
-            for handed in self._table.leave(FlowKey(client_id, key), step_id, version, now_ms)
-        ]
+        """Release a step's slot; who was handed one."""
+        return self._table.leave(at, step_id, version, now_ms)
 
     async def keep(self, at: FlowKey, step_id: str, until_ms: int) -> None:
         """Extend the lease of a slot."""

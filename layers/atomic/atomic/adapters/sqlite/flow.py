@@ -225,7 +225,7 @@ class SqliteFlowRows:
 
 
 class SqliteFlowStore:
-    """Implements `FlowStore` on the connections of the step store."""
+    """Implements `ServerFlowStore` on the connections of the step store."""
 
     def __init__(self, connection: apsw.Connection, writer: Writer, lists: Reader, timers: Reader) -> None:
         self._rows = SqliteFlowRows(connection)
@@ -239,18 +239,16 @@ class SqliteFlowStore:
         return await self._writer.submit(self._table.enter, asked, now_ms)
 
     async def leave(
-        self, client_id: str, keys: Sequence[str], step_id: str, version: int, now_ms: int
+        self,
+        at: FlowKey,
+        step_id: str,
+        version: int,
+        now_ms: int,
+        *,
+        turn: int | None = None,  # noqa: ARG002 - a place is found by its step
     ) -> Sequence[Handed]:
-        """Release a step's slots; who was handed one."""
-
-        def work() -> list[Handed]:
-            return [
-                handed
-                for key in keys
-                for handed in self._table.leave(FlowKey(client_id, key), step_id, version, now_ms)
-            ]
-
-        return await self._writer.submit(work)
+        """Release a step's slot; who was handed one."""
+        return await self._writer.submit(self._table.leave, at, step_id, version, now_ms)
 
     async def keep(self, at: FlowKey, step_id: str, until_ms: int) -> None:
         """Extend the lease of a slot."""

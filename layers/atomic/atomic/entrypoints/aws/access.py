@@ -8,34 +8,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from atomic.adapters.aws.table import CLIENT, COUNT, ENDED, KEY, LEASE, RATE, RUN, SCHEDULE, STORED
+from atomic.adapters.aws.table import (
+    CLIENT,
+    COUNT,
+    ENDED,
+    FLOW,
+    KEY,
+    LEASE,
+    LINE,
+    RATE,
+    RUN,
+    SCHEDULE,
+    STORED,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Beginnings of the partition keys that a function reads and writes, and the indexes it queries."""
+    """Beginnings of the partition keys that a function reads and writes, and the indexes it queries.
+
+    Of what it writes, it deletes items under `deletes` alone.
+    """
 
     reads: frozenset[str]
     writes: frozenset[str]
+    deletes: frozenset[str] = frozenset({LINE})
     indexes: frozenset[str] = frozenset()
 
 
 _INVOKER: Final = Access(
-    reads=frozenset({RUN, STORED, LEASE, CLIENT, COUNT}),
-    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED}),
+    reads=frozenset({RUN, STORED, LEASE, CLIENT, COUNT, FLOW, LINE}),
+    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED, FLOW, LINE}),
     # A step that starts a run counts the client's live runs. The list of clients is left out.
     indexes=frozenset({"list"}),
 )
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE}),
+        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE}),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT}),
-        writes=frozenset({RUN, RATE, STORED, ENDED}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, FLOW, LINE}),
+        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE}),
         indexes=frozenset({"list"}),
     ),
     # Wake-ups of schedules come by the queue of short attempts.
@@ -44,8 +60,8 @@ ACCESS: Final[Mapping[str, Access]] = {
     ),
     "LongInvokerRole": _INVOKER,
     "MaintenanceRole": Access(
-        reads=frozenset({RUN, COUNT, ENDED, SCHEDULE}),
-        writes=frozenset({RUN, COUNT}),
+        reads=frozenset({RUN, COUNT, ENDED, SCHEDULE, FLOW, LINE}),
+        writes=frozenset({RUN, COUNT, FLOW, LINE}),
         indexes=frozenset({"list", "failed"}),
     ),
 }

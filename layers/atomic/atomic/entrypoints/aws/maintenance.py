@@ -18,7 +18,7 @@ from atomic.adapters.aws.listing import Index
 from atomic.adapters.aws.live_roots import DynamoLiveRoots
 from atomic.adapters.aws.long_runs import EndedRuns, LongRuns
 from atomic.adapters.aws.maintenance_queue import Errand, MaintenanceQueue, Work
-from atomic.application.maintenance import Walk, live_of, sweep_client, sweep_schedules
+from atomic.application.maintenance import FLOW_PART, Walk, live_of, sweep_client, sweep_schedules
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol.enums import LIVE, Status
 
@@ -105,7 +105,7 @@ class MaintenanceFunction:
             return
         if errand.walk is None:
             await sweep_schedules(self.runtime.engine, self.runtime.store, walk)
-        await sweep_client(self.runtime.engine, self._roots, walk, may_go_on)
+        await sweep_client(self.runtime.engine, self._roots, self.runtime.flow, walk, may_go_on)
         if walk.is_over:
             await self._save(walk, counts)
         else:
@@ -118,7 +118,7 @@ class MaintenanceFunction:
             return None
         has_all = now_ms - counts.dead_letters_at_ms >= _DEAD_LETTERS_EVERY_MS
         parts = self._roots.parts(client_id).items()
-        left = {part: "" for part, state in parts if has_all or state in LIVE}
+        left = {part: "" for part, state in parts if has_all or state in LIVE} | {FLOW_PART: ""}
         last_began_ms = counts.counted_at_ms
         return Walk(client_id=client_id, began_ms=now_ms, last_began_ms=last_began_ms, left=left)
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
+from atomic.adapters.aws.flow import CONCURRENCY_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.api_keys import Peppers
 from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
@@ -104,4 +105,5 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
             public_url=self.public_url,
             steps_url=self.steps_url,
             lambda_targets=self.lambda_targets,
+            concurrency_max=CONCURRENCY_MAX,
         )

@@ -13,6 +13,7 @@ from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.client_store import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
 from atomic.adapters.aws.dynamodb import DynamoStepStore
+from atomic.adapters.aws.flow import DynamoFlowStore
 from atomic.adapters.aws.leases import LeaseItems
 from atomic.adapters.aws.rates import SharedStarts
 from atomic.adapters.aws.scheduler import WakeupScheduler
@@ -85,6 +86,7 @@ class AwsRuntime:
             ),
             now_ms=SystemClock().now_ms,
         )
+        self.flow = DynamoFlowStore(self.calls, self.clients[0], settings.table)
         self.engine = self._open_engine()
         self._admin = ClientAdmin(
             store=DynamoClientStore(self.clients[0], settings.table),
@@ -149,7 +151,11 @@ class AwsRuntime:
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
             settings=self.settings.engine(),
-            admission=Admission(destinations=self.processes.destinations, rates=self.processes.starts),
+            admission=Admission(
+                destinations=self.processes.destinations,
+                rates=self.processes.starts,
+                flow=self.flow,
+            ),
         )
 
     def _open_destinations(self) -> Destinations:

@@ -129,7 +129,7 @@ class Server:
                 destinations=self._processes.destinations,
                 rates=self._processes.starts,
                 adaptive=adaptive,
-                flow=backend.flow,
+                server_flow=backend.flow,
             ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)

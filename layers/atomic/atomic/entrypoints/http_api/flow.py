@@ -23,6 +23,8 @@ def asked_entries(api: Api, asked: Sequence[FlowOptions]) -> tuple[FlowEntry, ..
     """The entries of a start. Raises Problem 400 where the runtime has no flow control."""
     if api.engine.admission.flow is None:
         raise problems.invalid("flow", "this server has no flow control; GET /health lists what it can do")
+    for number, entry in enumerate(asked):
+        _check_concurrency(api, f"flow.{number}.concurrency", entry.concurrency)
     return tuple(
         FlowEntry(
             key=entry.key,
@@ -103,6 +105,7 @@ async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
     if not is_flow_key(key):
         raise problems.not_found()
     pinned = await read(api, client, request, FlowPinRequest)
+    _check_concurrency(api, "concurrency", pinned.concurrency)
     changes: dict[str, Any] = {}
     if "concurrency" in pinned.model_fields_set:
         changes["pinned_concurrency"] = pinned.concurrency
@@ -132,6 +135,13 @@ def key_view(state: KeyState) -> dict[str, Any]:
             "rate": row.pinned_rate and _rate_view(row.pinned_rate),
         },
     }
+
+
+def _check_concurrency(api: Api, field: str, asked: int | None) -> None:
+    """Raise Problem 400 for more slots than this runtime keeps."""
+    most = api.engine.settings.concurrency_max
+    if asked is not None and most is not None and asked > most:
+        raise problems.invalid(field, f"use at most {most}, or leave it out for any number")
 
 
 def _rate(asked: FlowRate | None) -> Rate | None:
