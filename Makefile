@@ -236,7 +236,7 @@ validate: install .venv-sam/installed .venv-checkov/installed .venv-parliament/i
 
 .PHONY: botocore
 BOTOCORE_TESTS := tests/unit/aws $(wildcard tests/contract/test_dynamodb_*.py) tests/contract/test_sqs_queue.py \
-  tests/contract/test_start_rates.py tests/contract/test_destinations.py
+  tests/contract/test_start_rates.py tests/contract/test_destinations.py tests/contract/test_flow_stores.py
 OLDEST_BOTOCORE := $(shell sed -n 's/.*"boto3>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 botocore: install  ## Test the AWS adapters on the oldest botocore that pyproject.toml allows, and on the newest
 	for version in ==$(OLDEST_BOTOCORE) ''; do rm -rf dist/botocore && \
