@@ -45,7 +45,7 @@ class SmallServer:
 
 
 class WatchedAdaptive(Adaptive):
-    """Whoever waits for a permit must not wait for handlers alone that wait for such steps themselves."""
+    """A step that waits for a permit must not wait only for handlers that wait for such steps themselves."""
 
     def __init__(self, world: "World", first: int) -> None:
         super().__init__(first=first)
@@ -81,7 +81,7 @@ def laws(world: "World") -> Iterator[str]:
 
 
 def _starved(world: "World") -> Iterator[str]:
-    """No step is put off again and again."""
+    """No step is deferred again and again."""
     since_s: dict[str, float] = {}
     for write in world.truth.history:
         before, step = write.before, write.step

@@ -298,7 +298,7 @@ def test_where_it_was_too_much_before_some_failures_between_answers_are_enough()
     assert limit.limit == FLOOR + 1
 
 
-def test_a_call_that_hangs_does_not_make_an_origin_slow_that_refuses_at_once() -> None:
+def test_a_call_without_an_answer_does_not_make_an_origin_slow_that_refuses_at_once() -> None:
     limit = slowed_to(1)
     fail(limit, 10.0, "hangs", Sign.LATE)
     assert limit.may_be_long(is_heard=True)
