@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.domain.outcomes import StepError, StoredBody
+from atomic.domain.pointers import Debounce, Singleton
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
@@ -112,6 +113,8 @@ def a_full_step() -> Step:
         started_by="run_0-1",
         depth=3,
         continued_from="run_0-root",
+        singleton=Singleton("sync", "cancel"),
+        debounce=Debounce("doc", 5, 6),
     )
     return Step(
         spec=spec,

@@ -19,12 +19,13 @@ from atomic.protocol.enums import OutcomeKind, Status
 from contract.aws import TABLE_NAME, Aws, aws
 from contract.blob_contract import BlobContract
 from contract.builders import a_spec
+from contract.pointers_contract import PointersContract
 from contract.schedules_contract import SchedulesContract
 from contract.store_contract import StoreContract
 from unit.strategies import ended
 
 
-class TestDynamoStepStore(StoreContract, BlobContract, SchedulesContract):
+class TestDynamoStepStore(StoreContract, BlobContract, SchedulesContract, PointersContract):
     without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
     @asynccontextmanager

@@ -16,13 +16,20 @@ from atomic.application.ports import RunQuery
 from atomic.application.server_store import ServerStore
 from contract.blob_contract import ServerBlobContract
 from contract.builders import a_full_step, a_root, settled
+from contract.pointers_contract import PointersContract, ServerPointersContract
 from contract.schedules_contract import SchedulesContract, ServerSchedulesContract
 from contract.server_store_contract import ServerStoreContract
 from contract.store_contract import StoreContract
 
 
 class TestSqliteStepStore(
-    StoreContract, ServerStoreContract, ServerBlobContract, SchedulesContract, ServerSchedulesContract
+    StoreContract,
+    ServerStoreContract,
+    ServerBlobContract,
+    SchedulesContract,
+    ServerSchedulesContract,
+    PointersContract,
+    ServerPointersContract,
 ):
     @asynccontextmanager
     async def store(self, directory: Path) -> AsyncIterator[ServerStore]:

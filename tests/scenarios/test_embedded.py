@@ -45,6 +45,12 @@ IN_REAL_TIME = {
     "limits_stay_when_a_step_is_moved": ACTS,
     "what_waits_for_no_moment_is_not_moved": ACTS,
     "a_moment_that_cannot_be_is_refused": ACTS,
+    "only_the_last_start_of_a_burst_runs": ACTS,
+    "callers_of_a_burst_get_the_answer_of_the_last_one": ACTS,
+    "a_burst_ends_after_its_longest_time": ACTS,
+    "a_start_after_the_burst_has_begun_is_a_burst_of_its_own": ACTS,
+    "an_operator_ends_the_quiet_time_of_a_burst": ACTS,
+    "one_in_line_waits_for_a_run_that_is_not": STANDS,
 }
 OPEN = {name_of(scenario): scenario for scenario in scenarios_for(locked=False)}
 

@@ -45,7 +45,7 @@ class SmallServer:
 
 
 class WatchedAdaptive(Adaptive):
-    """A step that waits for a permit must not wait only for handlers that wait for such steps themselves."""
+    """A step that waits for a permit must not wait only for handlers that wait for such steps."""
 
     def __init__(self, world: "World", first: int) -> None:
         super().__init__(first=first)
@@ -65,7 +65,7 @@ class WatchedAdaptive(Adaptive):
 
 
 def laws(world: "World") -> Iterator[str]:
-    """Nobody waits for ever, and in the end all permits have come back."""
+    """No step waits for ever, and in the end all permits have come back."""
     for process in world.processes:
         adaptive = process.engine.admission.adaptive
         if adaptive is None:

@@ -49,7 +49,7 @@ PLANTED: Final[dict[str, list[tuple[Any, str, Any]]]] = {
         (driving, "release_if_over", _nothing),
         (sweeping, "look_at_leases", _nothing),
     ],
-    "a run that is inside waits for itself": [(flow, "_above", _alone)],
+    "a run that is inside waits for itself": [(flow, "above", _alone)],
     "nobody is woken who is handed a slot": [
         (flow, "_wake", _nothing),
     ],

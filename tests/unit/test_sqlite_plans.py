@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import pytest
 
-from atomic.adapters.sqlite import flow, queries
+from atomic.adapters.sqlite import flow, pointers, queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import RunQuery
@@ -141,3 +141,10 @@ def test_flow_control_neither_scans_nor_sorts(
 ) -> None:
     for step in plan(connection, getattr(flow, name), values):
         assert not step.startswith(("SCAN", "USE TEMP B-TREE")), step
+
+
+def test_a_pointer_is_found_by_its_key_and_purged_by_its_time(connection: apsw.Connection) -> None:
+    found = plan(connection, pointers.GET_POINTER, ("acme", "singleton", "k"))
+    assert found == {"SEARCH pointers USING PRIMARY KEY (client_id=? AND kind=? AND key=?)"}
+    found = plan(connection, pointers.PURGE_POINTERS, (1,))
+    assert found == {"SEARCH pointers USING INDEX pointer_expiry (expires_at_ms<?)"}

@@ -4,7 +4,7 @@ import { NonRetryable } from "./answers.ts";
 import { refused } from "./batches.ts";
 import { type Made, never, type Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
-import { type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
+import { type SharedKey, type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
 import { addressed, type CoreContext, here, type Served } from "./core_context.ts";
 import { CancelledError } from "./errors.ts";
 import { type Position, runId, scopedKey, sha256 } from "./identity.ts";
@@ -12,7 +12,7 @@ import { begin, cancel, labelled, told } from "./made.ts";
 import { isLive } from "./results.ts";
 
 /** Options of a run that a workflow starts. */
-export interface RunOptions extends StepOptions {
+export interface RunOptions extends StepOptions, SharedKey {
   /** The name of the run in lists (default: the name of the function; a URL needs it). */
   readonly workflowName?: string;
   /** With `workflowName`, says which run this is. One that exists is not started again (default: a key of this call). */
@@ -106,7 +106,7 @@ export async function continueAs(context: CoreContext, payload: unknown, key?: s
   const { call, connection } = calls;
   if (!stepId.endsWith("-root")) {
     const refusal = new NonRetryable(
-      "continueAs: this workflow is a step of another one, and only a whole run can go on as another run. Return to the caller, or let it call this workflow by `startRun`.",
+      "continueAs: this workflow is a step of another one, and only a whole run can go on as another run. Let the caller use `startRun`.",
     );
     calls.suspend(refusal);
   }
@@ -145,9 +145,12 @@ function runPlan(
   const isShown = options.name !== undefined || here(context).label !== "";
   const stepName = isShown ? labelled(context, options.name ?? workflowName) : "";
   const { clientId } = context.calls.connection;
+  const { singleton, debounce } = options;
   const document = {
     kind: "run",
     stepInvokeUrl: url,
+    singleton,
+    debounce,
     ...(isShown && { stepName }),
     ...(options.onCancel && { onCancel: options.onCancel }),
     ...(options.detached && { detached: true }),

@@ -70,6 +70,20 @@ export interface FlowLimit {
   readonly fair?: string;
 }
 
+/** The key that a run shares with others, of which only some are made. */
+export interface SharedKey {
+  /**
+   * One run of the key goes on at a time. While another one has it: `attach` (the default) gives the outcome of that
+   * run, `skip` rejects with `busy`, `cancel` cancels that run first, `queue` waits in line.
+   */
+  readonly singleton?: { readonly key: string; readonly onBusy?: "attach" | "skip" | "cancel" | "queue" };
+  /**
+   * Of a burst of starts only the last one runs, when `quiet` milliseconds have passed without another one, and at the
+   * latest `max` milliseconds after the first. Those before it have its outcome.
+   */
+  readonly debounce?: { readonly key: string; readonly quiet: number; readonly max?: number };
+}
+
 /** Limits of a call of the client. */
 export interface WaitOptions {
   /** How long to wait for the outcome (default 60 s). 0 does not wait, `Infinity` waits for ever. */
@@ -79,7 +93,7 @@ export interface WaitOptions {
 }
 
 /** Options of a start. */
-export interface StartOptions extends StepOptions, WaitOptions {
+export interface StartOptions extends StepOptions, SharedKey, WaitOptions {
   /** Says which run this is: a second start with it starts nothing. */
   readonly key: string;
 }
@@ -281,8 +295,8 @@ export class Atomic {
         signal: limit.signal,
       });
       if (step.finishedAt !== null) {
-        checkSucceeded(step);
         if (step.continuedAs == null || step.kind === "run") {
+          checkSucceeded(step);
           return step;
         }
         id = step.continuedAs;
@@ -326,10 +340,13 @@ class Limit {
 
 /** The members of a start but its payload and its wait, as JSON without the braces. */
 function startMembers(workflow: WorkflowReference, options: StartOptions): string {
+  const { key, singleton, debounce } = options;
   const document = {
     workflowName: workflow.workflowName,
     stepInvokeUrl: workflow.url,
-    idempotencyKey: options.key,
+    idempotencyKey: key,
+    singleton,
+    debounce,
     ...stepMembers(options),
   };
   return JSON.stringify(document).slice(1, -1);
@@ -370,6 +387,6 @@ export function eventMembers(event: EventAddress): Record<string, unknown> {
 }
 
 function idOf({ document }: ApiAnswer): string | undefined {
-  const id = typeof document === "object" && document !== null ? (document as { id?: unknown }).id : undefined;
+  const id = (document as { id?: unknown } | null | undefined)?.id;
   return typeof id === "string" ? id : undefined;
 }

@@ -31,6 +31,8 @@ export interface RunSummary {
 export interface StepOutcome<Response = unknown> extends RunSummary {
   readonly response: Response;
   readonly responseStatus: number | null;
+  /** Only of a start: the run whose outcome this is, in place of its own. */
+  readonly attachedTo?: { readonly runId: string; readonly workflowName: string; readonly idempotencyKey: string };
 }
 
 /** One attempt of a step; `duration` in milliseconds. */

@@ -21,6 +21,7 @@ PREFIXES = (
     table.SCHEDULE,
     table.FLOW,
     table.LINE,
+    table.POINTER,
 )
 ACTIONS = {
     *READS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",

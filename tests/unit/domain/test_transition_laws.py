@@ -65,6 +65,7 @@ others = st.one_of(
     # The step's due time is filled in; only an event may have none.
     st.builds(events.Rescheduled, st.just(0), st.none() | st.integers(NOW, NOW + 10**6)),
     st.builds(events.Redriven, st.integers(1, 3)),
+    st.builds(events.Superseded, ids, st.none() | st.integers(1, 6)),
 )
 claims = st.builds(events.Claimed, st.just("fresh"))
 # The time since the last event: "due" means the time at which the step is due; a negative value sets the

@@ -14,10 +14,19 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import follow
-from atomic.application.refusals import AttemptOver, NotFound, PayloadMismatch, RunCancelled, RunExists
+from atomic.application.refusals import (
+    AttemptOver,
+    Busy,
+    NotFound,
+    PayloadMismatch,
+    RunCancelled,
+    RunExists,
+)
+from atomic.application.sharing import place
+from atomic.application.singletons import keep
 from atomic.application.start import Created, StartResult, start_root
 from atomic.application.wakeups import wake_if_overdue
-from atomic.domain.events import LinkDue, LinkEnded
+from atomic.domain.events import LinkDue, LinkEnded, LinkMoved
 from atomic.domain.links import (
     failed_by,
     is_called_off,
@@ -28,6 +37,7 @@ from atomic.domain.links import (
     run_exists,
 )
 from atomic.domain.outcomes import StepError
+from atomic.domain.pointers import is_line
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -70,7 +80,13 @@ async def begin_run(engine: Engine, link: Step) -> Step:
     if isinstance(reserved, Refused):
         return await _defer(engine, link, reserved)
     async with reserved as reservation:
-        inserted = await start_root(engine, wanted)
+        try:
+            found = await place(engine, wanted)
+        except Busy as busy:
+            return await _end(engine, link, failed_by(link, ErrorKind.CHILD_BUSY, busy.holder.spec.run_id))
+        if isinstance(found, Step):
+            return await _attached(engine, link, found)
+        inserted = await start_root(engine, found.spec, found.first)
         if isinstance(inserted, Created):
             reservation.keep()
     root = inserted.step
@@ -79,6 +95,14 @@ async def begin_run(engine: Engine, link: Step) -> Step:
     if link.spec.detached:
         return await _end(engine, link, run_exists(link))
     return link if isinstance(inserted, Created) else await follow(engine, commit, link, root)
+
+
+async def _attached(engine: Engine, link: Step, holder: Step) -> Step:
+    """Let the link wait for the run that has the key, as if its own one had been continued as that."""
+    link, _ = await commit(engine, link, LinkMoved(link.generation, root_of(link), holder.id))
+    if link.spec.detached:
+        return await _end(engine, link, run_exists(link))
+    return await follow(engine, commit, link, holder)
 
 
 async def continue_run(engine: Engine, spec: StepSpec, attempt: int, inherited: Set[str]) -> StartResult:
@@ -95,12 +119,14 @@ async def continue_run(engine: Engine, spec: StepSpec, attempt: int, inherited: 
     above = before.spec
     kept = {name: getattr(above, name) for name in inherited}
     wanted = replace(spec, started_by=above.started_by, depth=above.depth, detached=above.detached, **kept)
+    # It has the key of the run before, and so does not wait in its line.
+    wanted = replace(wanted, flow=tuple(entry for entry in wanted.flow if not is_line(entry)))
     root = await engine.store.get(keys.root_of(spec.run_id)) if before.is_settled else None
     if before.status is Status.CANCELLED:
         raise RunCancelled
     if before.is_settled and (root is None or root.spec.continued_from != before.id):
         raise AttemptOver(before, attempt)
-    inserted = await start_root(engine, wanted)
+    inserted = await start_root(engine, wanted, keep if wanted.singleton is not None else None)
     root = inserted.step
     if root.spec.continued_from != before.id:
         raise RunExists(root)

@@ -43,7 +43,7 @@ async def held_back(engine: Engine, step: Step) -> InLine | Paced | NotAdmitted 
         version=step.version,
         created_at_ms=step.created_at_ms,
         entries=spec.flow,
-        below=await _above(engine, step),
+        below=await above(engine, step),
         attempt_ms=spec.attempt_timeout_ms,
         until_ms=lease_end_ms(spec, step.deadline_at_ms, now_ms) + LEASE_MARGIN_MS,
         line=step.line,
@@ -172,7 +172,7 @@ async def _wake(engine: Engine, client_id: str, handed: Iterable[Handed]) -> Non
         await engine.queue.send(step_id, now_ms, client_id=client_id, attempt_ms=attempt_ms)
 
 
-async def _above(engine: Engine, step: Step) -> tuple[str, ...]:
+async def above(engine: Engine, step: Step) -> tuple[str, ...]:
     """The steps that wait for this one: those above it in its run, and in the runs above that wait for it.
 
     A slot for a run covers all of them, so no run waits for itself. Most steps are right below the root of

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
+from atomic.application.pointer_store import Pointers
 from atomic.application.schedule_store import Schedules
 from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
@@ -89,7 +90,7 @@ class Blobs(Protocol):
         ...
 
 
-class StepStore(Blobs, Schedules, Protocol):
+class StepStore(Blobs, Schedules, Pointers, Protocol):
     """The rows: the truth about every step. Large texts are apart (`Blobs`), and rows have their names.
 
     Every method may raise StoreUnavailable. A row that `create` or `replace` acknowledged survives the

@@ -6,6 +6,7 @@ from atomic.application.attempts import run_attempt
 from atomic.application.cancel import cancel_below
 from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
+from atomic.application.debounce import give_way
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
 from atomic.application.firing import process_schedule
@@ -13,6 +14,7 @@ from atomic.application.flow import held_back, release_if_over
 from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
 from atomic.application.rechecking import recheck
+from atomic.application.singletons import without_key
 from atomic.application.wakeups import wake_waiters_again
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.outcomes import is_step_cancelled
@@ -107,12 +109,19 @@ async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
     if permit is None:
         return await _defer(engine, step)
     async with permit:
-        if (waiting := await _in_line(engine, step)) is not None:
+        if (waiting := await _held_back(engine, step)) is not None:
             return waiting
         step, claim = await _claim(engine, step, permit)
         if claim is not None:
             await run_attempt(engine, claim)
     return step
+
+
+async def _held_back(engine: Engine, step: Step) -> Step | None:
+    """The row of a step that may not be called now; None when it has what it needs."""
+    if (waiting := await _in_line(engine, step)) is not None:
+        return waiting
+    return None if step.spec.singleton is None else await without_key(engine, step)
 
 
 async def _in_line(engine: Engine, step: Step) -> Step | None:
@@ -158,7 +167,7 @@ async def _resume(engine: Engine, step_id: str, due_at_ms: int, attempt: UnderWa
         permit = await engine.admission.permit(step.spec, attempt)
         if permit is not None:
             async with permit:
-                if await _in_line(engine, step) is not None:
+                if await _held_back(engine, step) is not None:
                     return
                 _, claim = await _claim(engine, step, permit, deferred_until_ms=due_at_ms)
                 if claim is not None:
@@ -181,6 +190,8 @@ async def _claim(
     if step.consecutive_lost > 0:
         lost = [attempt for attempt in step.attempt_log if attempt.outcome is OutcomeKind.NO_ANSWER]
         engine.telemetry.attempt_ended(step, lost[-1])
+    if step.spec.debounce is not None:
+        step = await give_way(engine, step)
     return step, Claim(step, permit.pass_on()) if step.nonce == nonce else None
 
 

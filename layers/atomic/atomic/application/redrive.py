@@ -11,7 +11,8 @@ from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
 from atomic.application.ports import RunQuery
-from atomic.application.refusals import NotRedrivableStep
+from atomic.application.refusals import Busy, NotRedrivableStep
+from atomic.application.singletons import may_redrive
 from atomic.domain.events import Redriven
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.links import failed_with_run, root_of
@@ -26,7 +27,8 @@ async def redrive_step(engine: Engine, step: Step, *, takes_run: bool = True) ->
     The failed ancestors of the step are redriven with it, because they failed because of it. With a root,
     every failed step of its run is redriven. Otherwise the root would be called and told again that they
     failed. The run that a failed link has started is redriven before the link (`takes_run`), and links with
-    the run that they wait for. Raises NotRedrivableStep for a dead letter that no handler needs any more.
+    the run that they wait for. Raises NotRedrivableStep for a dead letter that no handler needs any more,
+    and Busy when another run has the key of its singleton.
     """
     lineage = Lineage(engine.store)
     ancestors = await lineage.ancestors(step)
@@ -42,6 +44,7 @@ async def redrive_step(engine: Engine, step: Step, *, takes_run: bool = True) ->
             # Another redrive came first and the run has succeeded by now: our row was old.
             return await redrive_step(engine, newer, takes_run=takes_run)
         raise NotRedrivableStep(why)
+    await may_redrive(engine, ancestors[-1] if ancestors else step)
     if takes_run:
         await _redrive_child_run(engine, step)
     return await _redrive(engine, lineage, step, ancestors)
@@ -62,8 +65,10 @@ async def redrive_many(
         ancestors = await lineage.ancestors(step)
         if not_redrivable_reason(step, ancestors):
             continue
-        await _redrive(engine, lineage, step, ancestors)
-        redriven.append(step.id)
+        with suppress(Busy):
+            await may_redrive(engine, ancestors[-1] if ancestors else step)
+            await _redrive(engine, lineage, step, ancestors)
+            redriven.append(step.id)
         if len(redriven) == query.limit:
             return redriven, True
     return redriven, False
@@ -119,7 +124,7 @@ async def _redrive_links(engine: Engine, root: Step) -> None:
     for waiter_id in keys.steps_among(root.waiters):
         link = await engine.store.get(waiter_id)
         if link is not None and failed_with_run(link):
-            with suppress(NotRedrivableStep):
+            with suppress(NotRedrivableStep, Busy):
                 await redrive_step(engine, link, takes_run=False)
 
 

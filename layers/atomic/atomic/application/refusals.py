@@ -36,6 +36,14 @@ class RunExists(Refusal):
         self.root = root
 
 
+class Busy(Refusal):
+    """Another run has the key of the singleton; `holder` is its root."""
+
+    def __init__(self, holder: Step) -> None:
+        super().__init__(holder.id)
+        self.holder = holder
+
+
 class ChangedMeanwhile(Refusal):
     """The schedule has another version than the caller expects; 0 if there is none."""
 
@@ -46,6 +54,10 @@ class ChangedMeanwhile(Refusal):
 
 class TooManySchedules(Refusal):
     """The client has as many schedules as it may have."""
+
+
+class IsNoRoot(Refusal):
+    """Only the root of a run shares a key with others, and this would be a step of a run."""
 
 
 class IsRoot(Refusal):

@@ -167,18 +167,25 @@ async def start(
         post = Post(spec, awaited=wait_ms != 0, permit=permit, is_repeated=(attempt or 0) > 1)
         inserted = await create_or_find(engine, post)
         step = inserted.step
+        if first is not None and isinstance(inserted, Created):
+            step = await first(engine, step)
         if permit is not None and isinstance(inserted, Created) and step.status is Status.RUNNING:
             claim = Claim(step, permit.pass_on())
     waits_ms = engine.settings.wait_ms(wait_ms, is_root=step.is_root)
     caller = _Caller(asked_at_ms, began_s + waits_ms / 1000 if waits_ms > 0 else None, attempt)
     if isinstance(inserted, Created):
-        if first is not None:
-            step = await first(engine, step)
         return await _begin(engine, step, claim, caller)
     return await _attach(engine, step, spec, caller)
 
 
-async def start_root(engine: Engine, spec: StepSpec) -> Created | Found:
+async def attach(engine: Engine, root: Step, wait_ms: int | None) -> StartResult:
+    """Wait for a root that another start has created, as if this one had found it."""
+    began_s, waits_ms = now_s(), engine.settings.wait_ms(wait_ms, is_root=True)
+    until_s = began_s + waits_ms / 1000 if waits_ms > 0 else None
+    return await _join(engine, root, _Caller(engine.clock.now_ms(), until_s, None))
+
+
+async def start_root(engine: Engine, spec: StepSpec, first: First | None = None) -> Created | Found:
     """Create the root of a run that a link starts, and begin its first attempt; or find the run's root."""
     permit, asked_ms = await _permit(engine, spec, 0), engine.clock.now_ms()
     async with permit or nullcontext():
@@ -186,6 +193,8 @@ async def start_root(engine: Engine, spec: StepSpec) -> Created | Found:
         engine.runs.remember(inserted.step, asked_ms)
         if isinstance(inserted, Created):
             engine.telemetry.started(inserted.step)
+            if first is not None:
+                inserted = Created(await first(engine, inserted.step))
             if permit is not None and inserted.step.status is Status.RUNNING:
                 attempt = run_attempt(engine, Claim(inserted.step, permit.pass_on()))
                 engine.spawn(attempt, step_id=inserted.step.id)
@@ -235,6 +244,13 @@ async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -
     step = await resume(engine, step)
     if spec.kind == "event":
         step, _ = await commit(engine, step, LimitsGiven(spec.deadline_ms, spec.heartbeat_ms))
+    return await _join(engine, step, caller)
+
+
+async def _join(engine: Engine, step: Step, caller: _Caller) -> StartResult:
+    """Wait for a step that goes on."""
+    if step.is_settled:
+        return StartResult(step, replayed=True)
     if caller.until_s is None or not step.has_no_wakeup:
         await ensure_wakeup(engine, step)
     if caller.until_s is None:

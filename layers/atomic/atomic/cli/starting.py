@@ -4,14 +4,15 @@ import json
 import sys
 import time
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
 from atomic.cli.options import MOMENTS, moment, moment_or_seconds
 from atomic.cli.timeline import goes_on
-from atomic.sdk import NotFinishedError, StepDocument, StepOutcome
+from atomic.protocol.enums import OnBusy
+from atomic.sdk import Debounce, NotFinishedError, Singleton, StepDocument, StepOutcome
 
 _LOOK_S = 2.0
 
@@ -32,6 +33,17 @@ _LOOK_S = 2.0
     metavar="TIME",
     help="By when it must have started: a time, or seconds after its start.",
 )
+@click.option("--singleton", metavar="KEY", help="One run of this key goes on at a time.")
+@click.option(
+    "--on-busy",
+    type=click.Choice(get_args(OnBusy)),
+    help="While another run has the key of --singleton (default: attach to it).",
+)
+@click.option("--debounce", metavar="KEY", help="Of a burst of starts of this key only the last one runs.")
+@click.option("--quiet", type=float, help="With --debounce: for how many seconds no other start may come.")
+@click.option(
+    "--max", "longest", type=float, help="With --debounce: how many seconds the burst may take at most."
+)
 @click.option("--retry", type=click.IntRange(0, 1000), help="How many times to retry a failed attempt.")
 @calls_api
 def start(
@@ -46,20 +58,43 @@ def start(
     delay: float | None,
     at: datetime | None,
     by: datetime | float | None,
+    **shared: Any,
 ) -> None:
     """Start a workflow (or attach to it) and print its response."""
     value = json_argument(payload, "--payload")
     if delay is not None and at is not None:
         raise click.UsageError("give --at or --delay, and not both")
-    given = {"retry": retry, "delay": delay, "start_at": at, "start_by": by}
+    given = {"retry": retry, "delay": delay, "start_at": at, "start_by": by, **_shared_key(**shared)}
     more: Any = {name: value for name, value in given.items() if value is not None}
     outcome: StepOutcome = api.client.start(workflow_name, endpoint_url, value, key=key, timeout=0, **more)
+    other = outcome.attached_to
     if timeout > 0 and (outcome.status != "succeeded" or outcome.continued_as):
         outcome = _wait(api, outcome.continued_as or outcome.id, timeout)
+    if other is not None:
+        click.echo(f"The answer of {other.run_id}, key {other.idempotency_key}:", err=True)
     if outcome.status == "succeeded" and outcome.continued_as is None:
         api.show(outcome, json.dumps(outcome.response, indent=2, ensure_ascii=False))
     else:
         api.show(outcome, f"{outcome.run_id} is {outcome.status}{goes_on(outcome)}")
+
+
+def _shared_key(
+    *,
+    singleton: str | None,
+    on_busy: OnBusy | None,
+    debounce: str | None,
+    quiet: float | None,
+    longest: float | None,
+) -> dict[str, Any]:
+    """The options for the key that the run shares. Raises UsageError for parts without a key."""
+    if singleton is None and on_busy is not None:
+        raise click.UsageError("give --on-busy with --singleton")
+    if (debounce is None) != (quiet is None) or (debounce is None and longest is not None):
+        raise click.UsageError("give --debounce and --quiet together; --max goes with them")
+    return {
+        "singleton": None if singleton is None else Singleton(singleton, on_busy or "attach"),
+        "debounce": None if debounce is None or quiet is None else Debounce(debounce, quiet, longest),
+    }
 
 
 def _wait(api: Api, step_id: str, timeout_s: float) -> StepDocument:

@@ -255,6 +255,17 @@ class Redriven:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The root gives way to the root `by`, unless it has begun.
+
+    `version`: that of a row whose attempts were claimed, but not made.
+    """
+
+    by: str
+    version: int | None = None
+
+
 Event = (
     Claimed
     | NotAdmitted
@@ -285,4 +296,5 @@ Event = (
     | LinkMoved
     | LinkDue
     | Redriven
+    | Superseded
 )

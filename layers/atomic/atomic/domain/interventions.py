@@ -6,12 +6,15 @@ from atomic.domain import event_steps, events
 from atomic.domain.links import called_off, must_cancel_run, root_of
 from atomic.domain.outcomes import BROKEN_OFF
 from atomic.domain.steps import Step, changed, closed, deadline_from_now_ms, first_due_ms, settled
+from atomic.domain.superseding import superseded
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 
 
-def cancelled(step: Step, event: events.Cancelled, now_ms: int) -> Step:
-    """The live step, cancelled."""
+def cancelled(step: Step, event: events.Cancelled | events.Superseded, now_ms: int) -> Step:
+    """The live step, cancelled; or in favour of another one, if it may give way."""
+    if isinstance(event, events.Superseded):
+        return superseded(step, event, now_ms)
     if must_cancel_run(step, event.error):
         return called_off(step, event, now_ms)
     log = step.attempt_log

@@ -133,7 +133,7 @@ def failed_by(link: Step, kind: ErrorKind, detail: str = "") -> events.LinkEnded
 
 def run_exists(link: Step) -> events.LinkEnded:
     """The end of a detached link."""
-    root = link.spec.child_root
+    root = root_of(link)
     text = f'{{"id":"{root}","runId":"{keys.run_of(root)}"}}'
     response = StoredBody(text.encode(), "json", "application/json")
     return events.LinkEnded(link.generation, Status.SUCCEEDED, None, response)

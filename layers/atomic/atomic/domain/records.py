@@ -18,6 +18,7 @@ from typing import Any, Final
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
 from atomic.domain.flow import entry_records, load_entries
 from atomic.domain.outcomes import StepError, StoredBody
+from atomic.domain.pointers import Debounce, Singleton, debounce_record, singleton_record
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
@@ -70,7 +71,8 @@ _CHANGING: Final = _Members(
         Step, "spec", "id", "created_at_ms", "awaited", "watches", "attempt_log", "response", "error"
     ),
 )
-_SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry", "flow"))
+_OWN: Final = ("flow", "singleton", "debounce")
+_SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry", *_OWN))
 _RETRY: Final = _Members(RetryPolicy)
 _ATTEMPT: Final = _Members(Attempt, *_names_without(Attempt, "error"))
 _ERROR: Final = _Members(StepError, *_names_without(StepError, "last"))
@@ -97,6 +99,10 @@ def bare_spec_record(spec: StepSpec) -> Record:
     record["retry"] = _RETRY.record(spec.retry)
     if spec.flow:
         record["flow"] = entry_records(spec.flow)
+    if spec.singleton is not None:
+        record["singleton"] = singleton_record(spec.singleton)
+    if spec.debounce is not None:
+        record["debounce"] = debounce_record(spec.debounce)
     return record
 
 
@@ -169,6 +175,10 @@ def load_spec(record: Record, payload: Text) -> StepSpec:
     members = _SPEC.known(record)
     if "flow" in record:
         members = members | {"flow": load_entries(record["flow"])}
+    if "singleton" in record:
+        members = members | {"singleton": Singleton(*record["singleton"])}
+    if "debounce" in record:
+        members = members | {"debounce": Debounce(*record["debounce"])}
     return StepSpec(payload=payload, retry=retry, **members)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
 from atomic.domain.flow import FlowEntry
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
+from atomic.domain.pointers import Debounce, Singleton
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
 from atomic.protocol.enums import SETTLED, Kind, OutcomeKind, Status, WakePolicy
@@ -42,6 +43,7 @@ class StepSpec:
     in place of `delay_ms`. `start_by_ms`: it fails unless its first attempt has begun by then.
     `scheduled_at_ms`: the time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of
     the schedule's run before. `flow`: the keys under which attempts need slots (`domain.flow`).
+    `singleton`, `debounce`: the key that this root shares with others (`domain.pointers`).
     """
 
     client_id: str
@@ -78,6 +80,8 @@ class StepSpec:
     scheduled_at_ms: int | None = None
     last_scheduled_at_ms: int | None = None
     flow: tuple[FlowEntry, ...] = ()
+    singleton: Singleton | None = None
+    debounce: Debounce | None = None
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:
@@ -99,7 +103,7 @@ class StepSpec:
         identity = keys.identity(
             self.client_id, self.workflow_name, parent, called, self.step_name, self.idempotency_key
         )
-        return replace(self, parent=parent, identity=identity)
+        return replace(self, parent=parent, identity=identity, singleton=None, debounce=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

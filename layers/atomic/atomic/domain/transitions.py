@@ -142,7 +142,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return event_steps.limited(step, event, now_ms)
         case events.HeartbeatPosted():
             return event_steps.heard(step, now_ms)
-        case events.Cancelled():
+        case events.Cancelled() | events.Superseded():
             return step if step.is_settled else cancelled(step, event, now_ms)
         case events.CancelRequested():
             return cancel_requested(step, event, now_ms)

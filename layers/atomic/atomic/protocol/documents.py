@@ -20,6 +20,7 @@ from atomic.protocol.enums import (
 )
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.flow import FlowEntryDocument
+from atomic.protocol.singles import AttachedTo, DebounceDocument, SingletonDocument
 from atomic.protocol.wire import Document, RetryDocument
 
 # A string, so that an older SDK can read the kinds of a newer server.
@@ -114,6 +115,11 @@ class StepOutcome(RunSummary):
     response_status: int | None
     response_content_type: str | None = None
     response_encoding: Literal["base64"] | None = None
+    attached_to: AttachedTo | None = Field(
+        default=None,
+        description="Only in the answer to a start: the run whose answer this is. It has the key of the "
+        "singleton, or is the newest of the burst.",
+    )
 
 
 class PostedStep(StepOutcome):
@@ -201,6 +207,8 @@ class StepDocument(StepOutcome):
     in_line: str | None = Field(
         default=None, description="The key of flow control under which it waits for a slot."
     )
+    singleton: SingletonDocument | None = Field(default=None, description="Only where it was given.")
+    debounce: DebounceDocument | None = Field(default=None, description="Only where it was given.")
     trace_id: str
     build: str | None = _BUILD
     unused_results: int = _UNUSED_RESULTS

@@ -115,6 +115,8 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 # Of flow control. How long a slot lasts.
 FlowScope = Literal["attempt", "run"]
+# Of singletons. What a start does while another run has its key.
+OnBusy = Literal["attach", "skip", "cancel", "queue"]
 # Of schedules. What a slot does while the run before goes on.
 Overlap = Literal["skip", "allow", "queue", "cancel"]
 OVERLAPS: Final[tuple[Overlap, ...]] = get_args(Overlap)

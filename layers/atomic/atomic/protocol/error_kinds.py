@@ -51,6 +51,7 @@ class ErrorKind(StrEnum):
     EVENT_REJECTED = "event_rejected"
     CANCELLED = "cancelled"
     STEP_CANCELLED = "step_cancelled"
+    SUPERSEDED = "superseded"
     RUN_ENDED = "run_ended"
     RUN_GONE = "run_gone"
     # Of a link: the run that it starts, and waits for.
@@ -59,6 +60,7 @@ class ErrorKind(StrEnum):
     CHILD_DIFFERS = "child_differs"
     CHILD_GONE = "child_gone"
     RUN_CYCLE = "run_cycle"
+    CHILD_BUSY = "child_busy"
     START_REFUSED = "start_refused"
 
 
@@ -102,6 +104,7 @@ SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.EVENT_REJECTED: "the event was rejected",
     ErrorKind.CANCELLED: "cancelled",
     ErrorKind.STEP_CANCELLED: "cancelled by itself, or with a step above it",
+    ErrorKind.SUPERSEDED: "superseded by the run {}",
     ErrorKind.RUN_ENDED: "its run has ended",
     ErrorKind.RUN_GONE: "its run is gone",
     ErrorKind.CHILD_FAILED: "the run {} failed",
@@ -109,5 +112,6 @@ SENTENCES: Final[dict[ErrorKind, str]] = {
     ErrorKind.CHILD_DIFFERS: "the run {} exists with another payload or URL",
     ErrorKind.CHILD_GONE: "the run {} is forgotten",
     ErrorKind.RUN_CYCLE: "the run {} waits for this one",
+    ErrorKind.CHILD_BUSY: "the run {} has the key of its singleton",
     ErrorKind.START_REFUSED: "its run is not started yet: {}",
 }

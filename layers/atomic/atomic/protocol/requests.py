@@ -20,6 +20,7 @@ from atomic.protocol.constants import (
 from atomic.protocol.enums import Kind, OnCancel, OnLost
 from atomic.protocol.flow import FlowEntries
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
+from atomic.protocol.singles import Debounced, SingletonOptions
 from atomic.protocol.start_times import StartBy
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.urls import parse_url
@@ -105,6 +106,8 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "detached": (("run",), "starts no run"),
     "continues": (("http",), "starts no run that goes on"),
     "flow": (("http", "run"), "has no attempts"),
+    "singleton": (("http", "run"), "starts no run"),
+    "debounce": (("http", "run"), "starts no run"),
 }
 
 
@@ -192,6 +195,12 @@ class StartRequest(WireModel):
         "`Atomic-Continue-As`. Its attempt token is required.",
     )
     flow: FlowEntries = Field(default_factory=list)
+    singleton: SingletonOptions | None = Field(
+        default=None, description="Of a run: of those that share the key, one goes on at a time."
+    )
+    debounce: Debounced = Field(
+        default=None, description="Of a run: of a burst of starts only the last one runs."
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -226,6 +235,29 @@ class StartRequest(WireModel):
         if isinstance(self.start_by, int) and self.start_by <= self.start_at:
             raise PydanticCustomError("start_order", "startBy: use a time after startAt")
         return self
+
+    @model_validator(mode="after")
+    def _shares_one_key(self) -> "StartRequest":
+        if self.singleton is None and self.debounce is None:
+            return self
+        name = "debounce" if self.singleton is None else "singleton"
+        if self.debounce is not None and self.singleton is not None:
+            raise PydanticCustomError("two_keys", "debounce: give it, or singleton, and not both")
+        if self.parent is not None and self.kind == "http":
+            cure = "{member}: a step is no run; give it to the start of the run, or use kind run"
+            raise PydanticCustomError("member_surplus", cure, {"member": name})
+        if self.continues is not None:
+            cure = "{member}: the run that goes on has what the run before had; leave it out"
+            raise PydanticCustomError("member_surplus", cure, {"member": name})
+        if self.debounce is not None:
+            self._refuse_other_starts()
+        return self
+
+    def _refuse_other_starts(self) -> None:
+        for name in ("delay", "start_at", "start_by"):
+            if name in self.model_fields_set:
+                cure = "{member}: debounce says when the run starts; leave one of the two out"
+                raise PydanticCustomError("two_starts", cure, {"member": to_camel(name)})
 
     def _refuse_members_of_other_kinds(self) -> None:
         for name in self.model_fields_set & _OF_KINDS.keys():

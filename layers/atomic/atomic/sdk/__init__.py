@@ -29,6 +29,7 @@ from atomic.sdk.context import Context
 from atomic.sdk.errors import (
     AtomicError,
     AttemptOverError,
+    BusyError,
     CancelledError,
     ConditionNotMetError,
     DecodingError,
@@ -66,6 +67,7 @@ from atomic.sdk.errors import (
 from atomic.sdk.flow import Flow
 from atomic.sdk.idempotency import idempotent
 from atomic.sdk.retry import Retry
+from atomic.sdk.singles import Debounce, Singleton
 
 __all__ = [
     "AsyncClient",
@@ -76,6 +78,7 @@ __all__ = [
     "AttemptRecord",
     "Batch",
     "BatchItem",
+    "BusyError",
     "Call",
     "CancelledError",
     "Client",
@@ -83,6 +86,7 @@ __all__ = [
     "ConditionNotMetError",
     "Context",
     "DeadLetter",
+    "Debounce",
     "DecodingError",
     "End",
     "EventId",
@@ -115,6 +119,7 @@ __all__ = [
     "RunSummary",
     "SagaFailedError",
     "SerializationError",
+    "Singleton",
     "StartExpiredError",
     "StepCancelledError",
     "StepDocument",

@@ -14,19 +14,21 @@ from atomic.protocol.documents import (
 )
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
-from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
+from atomic.sdk._wire.api import Key, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfAsyncClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
+from atomic.sdk._wire.start_options import StartOptions
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import AsyncFlowKeys
 from atomic.sdk.retry import Seconds
 from atomic.sdk.schedules import AsyncSchedules
+from atomic.sdk.singles import shared_members
 
 Result = TypeVar("Result")
 
@@ -75,7 +77,7 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
         *,
         key: Key,
         timeout: Seconds | None = 60.0,  # noqa: ASYNC109 - a limit of the call, not of its task
-        **options: Unpack[StepOptions],
+        **options: Unpack[StartOptions],
     ) -> StepOutcome:
         """Start a workflow, or attach to the run of the same name, URL and key, and wait for its outcome.
 
@@ -97,6 +99,8 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
         - `on_lost`: what to do when Atomic does not know whether an attempt was made: "repeat" (the
           default) calls the step again, "fail" lets it fail.
         - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
+        - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
+        - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
         run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is
@@ -108,9 +112,10 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
         `InvalidRequestError` for a wrong option, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
         `TooManyRequestsError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        check_options(options, StepOptions)
+        check_options(options, StartOptions)
         written = self._written(payload, workflow_name, key)
         document = start_document(workflow_name, url, written.newest, key=key, options=options)
+        document |= shared_members(options)
         limits = api.Deadline.from_now(timeout, self.patience_s)
         flow = first_accepted(
             written, lambda each: api.start(self.client_id, {**document, "payload": each}, limits)

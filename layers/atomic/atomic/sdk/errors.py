@@ -25,8 +25,8 @@ AtomicError
     ├── UrlNotAllowedError   (403)     ├── TooManyRequestsError  (429)
     ├── NotFoundError        (404)     ├── NotAnOpenEventError   (409)
     ├── TooDeepError         (409)     ├── NotRedrivableError    (409)
-    ├── RunExistsError       (409)     └── AttemptOverError      (409)
-    └── UnavailableError     (5xx)
+    ├── RunExistsError       (409)     ├── AttemptOverError      (409)
+    ├── BusyError            (409)     └── UnavailableError      (5xx)
 
 NonRetryable, RetryAfter     raised by you, in an endpoint
 """
@@ -298,6 +298,12 @@ class RunExistsError(RefusedError):
     is_permanent = True
 
 
+class BusyError(RefusedError):
+    """Another run has the key of the singleton; the members `runId` and `id` of the problem say which."""
+
+    code = "busy"
+
+
 class TooDeepError(RefusedError):
     """A run that starts itself must end some time; for a loop without end, use `ctx.continue_as`."""
 
@@ -331,6 +337,18 @@ class UnavailableError(RefusedError):
     """The server cannot answer right now; posting again with the same key is safe."""
 
     code = "unavailable"
+
+
+# Refusals that are told apart by their code, and not by the status alone.
+REFUSALS: Final[tuple[type[RefusedError], ...]] = (
+    AttemptOverError,
+    BusyError,
+    NotAnOpenEventError,
+    NotRedrivableError,
+    RunExistsError,
+    TooDeepError,
+    UrlNotAllowedError,
+)
 
 
 class NonRetryable(Exception):

@@ -12,6 +12,7 @@ from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.keeping import Keeping
 from atomic.adapters.aws.listing import Counted, Due, Index, Range
 from atomic.adapters.aws.long_runs import EndedRuns, noted
+from atomic.adapters.aws.pointer_items import DynamoPointers, PointerItems
 from atomic.adapters.aws.schedule_items import DynamoSchedules, ScheduleItems
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.application.batches import side_by_side
@@ -34,7 +35,7 @@ _INLINE_MS: Final = 120_000
 _ROWS_AT_ONCE: Final = 100
 
 
-class DynamoStepStore(DynamoSchedules):
+class DynamoStepStore(DynamoSchedules, DynamoPointers):
     """Implements `ports.StepStore` on a table as `adapters.aws.table` describes it.
 
     A step that succeeds at once is two writes and no read. Only root steps and dead letters are in an
@@ -58,6 +59,7 @@ class DynamoStepStore(DynamoSchedules):
         self._keeping = Keeping(client, table_name, blobs)
         self._stored = StorageItems(client, table_name)
         self._schedules = ScheduleItems(client, table_name)
+        self._pointers = PointerItems(client, table_name)
         self._ended = EndedRuns(client, table_name)
         self._counts = CountItems(calls, client, table_name)
         self._roots = Index.of_roots(calls, client, table_name)

@@ -142,7 +142,7 @@ SPENT_BLOBS: Final = f"""
 SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIMIT :limit
 """
 CLEAR: Final = tuple(
-    f"DELETE FROM {table}" for table in ("steps", "blobs", "stored", "schedules", *FLOW_TABLES)
+    f"DELETE FROM {table}" for table in ("steps", "blobs", "stored", "schedules", "pointers", *FLOW_TABLES)
 )
 DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (

@@ -9,6 +9,7 @@ from typing import Final
 
 from atomic.adapters.sqlite.database import Schema
 from atomic.adapters.sqlite.flow import FLOW
+from atomic.adapters.sqlite.pointers import POINTERS
 
 # A query uses a partial index only if it repeats the condition of the index literally.
 IS_LIVE: Final = "finished_at_ms IS NULL"
@@ -106,5 +107,17 @@ CREATE INDEX due_schedules ON schedules (due_at_ms) WHERE due_at_ms IS NOT NULL;
 """
 
 STEPS: Final = Schema(
-    "steps", (_STEPS, _SUMS, _LIVE, _STORED, _DEAD_LETTERS, _DUE_BY_CLIENT, _BLOBS, _SCHEDULES, FLOW)
+    "steps",
+    (
+        _STEPS,
+        _SUMS,
+        _LIVE,
+        _STORED,
+        _DEAD_LETTERS,
+        _DUE_BY_CLIENT,
+        _BLOBS,
+        _SCHEDULES,
+        FLOW,
+        POINTERS,
+    ),
 )

@@ -25,6 +25,7 @@ from atomic.adapters.sqlite.database import (
 from atomic.adapters.sqlite.due import due
 from atomic.adapters.sqlite.flow import SqliteFlowStore
 from atomic.adapters.sqlite.page_check import PageCheck
+from atomic.adapters.sqlite.pointers import SqlitePointers
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
@@ -49,7 +50,7 @@ _OUTLINE_MAX: Final = 200
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore(SqliteSchedules):
+class SqliteStepStore(SqliteSchedules, SqlitePointers):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -213,6 +214,7 @@ class SqliteStepStore(SqliteSchedules):
         spent = await self._long_rows(self._timers, queries.SPENT_BLOBS, {"now_ms": now_ms, "limit": limit})
         for (row,) in spent:
             await self._writer.submit(self._delete_blob, row, now_ms)
+        await self._writer.submit(self._purge_pointers, now_ms)
         return deleted
 
     async def clear(self) -> None:

@@ -16,6 +16,7 @@ from atomic.adapters.aws.table import (
     KEY,
     LEASE,
     LINE,
+    POINTER,
     RATE,
     RUN,
     SCHEDULE,
@@ -37,21 +38,21 @@ class Access:
 
 
 _INVOKER: Final = Access(
-    reads=frozenset({RUN, STORED, LEASE, CLIENT, COUNT, FLOW, LINE}),
-    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED, FLOW, LINE}),
+    reads=frozenset({RUN, STORED, LEASE, CLIENT, COUNT, FLOW, LINE, POINTER}),
+    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED, FLOW, LINE, POINTER}),
     # A step that starts a run counts the client's live runs. The list of clients is left out.
     indexes=frozenset({"list"}),
 )
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER}),
+        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER}),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, FLOW, LINE}),
-        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, FLOW, LINE, POINTER}),
+        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE, POINTER}),
         indexes=frozenset({"list"}),
     ),
     # Wake-ups of schedules come by the queue of short attempts.

@@ -16,7 +16,7 @@ from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
-from atomic.entrypoints.http_api.starts import within_a_year
+from atomic.entrypoints.http_api.start_times import within_a_year
 from atomic.entrypoints.http_api.views import json_response, run_view
 from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
@@ -134,6 +134,8 @@ _on_step(
     "redrive",
     redrive_step,
     problems.NOT_REDRIVABLE,
+    problems.BUSY,
     details="A step that did not fail is not changed. The redrive is refused when the run was cancelled, "
-    "or when an ancestor went on without it and succeeded.",
+    "or when an ancestor went on without it and succeeded; and with 409 `busy` while another run has the "
+    "key of its singleton.",
 )

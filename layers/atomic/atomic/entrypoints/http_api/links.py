@@ -20,6 +20,7 @@ _LIMITS: Final = {
     "deadline": "deadline_ms",
     "on_lost": "fails_if_lost",
     "flow": "flow",
+    "singleton": "singleton",
 }
 # Where a link failed for a reason of its own: the problem, and the cure.
 _PROBLEMS: Final = {

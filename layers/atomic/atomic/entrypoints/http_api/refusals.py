@@ -5,7 +5,9 @@ from typing import Any, Final, assert_never, get_args
 from atomic.application.redaction import redacted_payload
 from atomic.application.refusals import (
     AttemptOver,
+    Busy,
     ChangedMeanwhile,
+    IsNoRoot,
     IsRoot,
     NotAnOpenEvent,
     NotFound,
@@ -22,7 +24,7 @@ from atomic.domain.blobs import at_hand
 from atomic.domain.clients.client import Client
 from atomic.domain.links import DEPTH_MAX, root_of
 from atomic.domain.steps import Step, StepSpec
-from atomic.protocol import keys, problems
+from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import SCHEDULES_MAX
 from atomic.protocol.differences import first_difference
 from atomic.protocol.enums import NotRedrivable, Status
@@ -45,6 +47,8 @@ Mapped = (
     | RunExists
     | ChangedMeanwhile
     | TooManySchedules
+    | Busy
+    | IsNoRoot
 )
 MAPPED: Final = get_args(Mapped)
 _NOT_REDRIVABLE: Final[dict[NotRedrivable, str]] = {
@@ -76,6 +80,11 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             what = "There is no such schedule." if version == 0 else f"The schedule has version {version}."
             detail = f"{what} Read it again, and repeat the change with its ETag, or without If-Match."
             return Problem(problems.PRECONDITION_FAILED, detail, {"version": version})
+        case Busy(holder=holder):
+            return _busy(holder)
+        case IsNoRoot():
+            cure = "only the start of a run may share a key; this would be a step of a run that exists"
+            return problems.invalid("singleton, debounce", cure)
         case TooManySchedules():
             detail = f"A client has {SCHEDULES_MAX} schedules at most. Delete one that is over."
             return Problem(problems.TOO_MANY_SCHEDULES, detail)
@@ -167,3 +176,21 @@ def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
         "idempotencyKey for new work, or post the first payload again."
     )
     return Problem(problems.PAYLOAD_MISMATCH, detail, members)
+
+
+def _busy(holder: Step) -> Problem:
+    """The problem of a start, or a redrive, that is left out because another run has the key."""
+    spec = holder.spec
+    key = spec.singleton.key if spec.singleton is not None else ""
+    return Problem(
+        problems.BUSY,
+        f"The run {spec.run_id} has the singleton key {key!r} and goes on. Nothing was started. Read it at "
+        "Location, cancel it, or post again when it has ended.",
+        {
+            "id": holder.id,
+            "runId": spec.run_id,
+            "workflowName": spec.workflow_name,
+            "idempotencyKey": spec.idempotency_key,
+        },
+        {headers.LOCATION: f"/{spec.client_id}/steps/{holder.id}"},
+    )

@@ -44,6 +44,8 @@ def within_token(token: StartToken, spec: StepSpec) -> StepSpec:
         cure = f"stepInvokeUrl: this token may start {spec.workflow_name} at {at}"
     elif not token.covers(spec.workflow_name, spec.url, spec.idempotency_key):
         cure = f"idempotencyKey: begin it with {token.key_prefix}"
+    elif spec.singleton or spec.debounce:
+        cure = "singleton, debounce: a token takes no key that others share; leave them out"
     elif spec.flow:
         cure = "flow: a token sets no limits that others share; leave it out"
     else:

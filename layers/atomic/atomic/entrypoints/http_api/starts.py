@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final
 
 from atomic.application.blobs import with_payload, with_response
@@ -25,11 +24,12 @@ from atomic.entrypoints.http_api.api import (
     reserve,
 )
 from atomic.entrypoints.http_api.callbacks import callback_member
-from atomic.entrypoints.http_api.flow import asked_entries
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.links import called_run, go_on, of_link, problem_of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
+from atomic.entrypoints.http_api.sharing import asked_limits, attached_member, followed, start_sharing
+from atomic.entrypoints.http_api.start_times import start_times
 from atomic.entrypoints.http_api.start_tokens import within_token
 from atomic.entrypoints.http_api.views import (
     failure_members,
@@ -38,7 +38,7 @@ from atomic.entrypoints.http_api.views import (
     problem_response,
 )
 from atomic.protocol import headers, keys, problems
-from atomic.protocol.constants import DURATION_MAX_MS, PAYLOAD_MAX_BYTES
+from atomic.protocol.constants import PAYLOAD_MAX_BYTES
 from atomic.protocol.enums import Status
 from atomic.protocol.headers import Preferences
 from atomic.protocol.problems import Problem
@@ -50,7 +50,6 @@ from atomic.protocol.wire import RetryOptions, to_rfc3339
 routes = Routes()
 
 _RETRY_AFTER_MAX_S = 60
-_DAY_MS: Final = 24 * 3_600_000
 _STEP_CANCELLED = (
     "The step was cancelled, and its run goes on: go on without it, or post the work under another "
     "idempotencyKey or stepName."
@@ -83,6 +82,7 @@ _START: Final = Operation(
         problems.TOO_DEEP,
         problems.RUN_CYCLE,
         problems.RUN_EXISTS,
+        problems.BUSY,
         problems.ATTEMPT_TOKEN_REQUIRED,
         problems.ATTEMPT_OVER,
         problems.PAYLOAD_MISMATCH,
@@ -133,17 +133,20 @@ async def _post(
             "The server is shutting down and takes no new runs; nothing was started. Try again.",
             headers={headers.RETRY_AFTER: "1"},
         )
+    wait_ms = _asked_wait_ms(message, preferences)
     try:
         async with await reserve(api, client, spec) as reservation:
             if spec.continued_from is not None:
                 started = await go_on(api, request, client, message, spec, spec.continued_from)
                 # Its poster is about to end, and waits for nothing.
                 preferences = replace(preferences, respond_async=True)
+            elif (spec.singleton or spec.debounce) and spec.kind == "http":
+                started = await start_sharing(api.engine, spec, wait_ms)
             else:
                 started = await start(
                     api.engine,
                     spec,
-                    wait_ms=_asked_wait_ms(message, preferences),
+                    wait_ms=wait_ms,
                     attempt=None if spec.parent is None else attempt_of(request, client, spec.parent),
                     first=begin_run if spec.kind == "run" else None,
                 )
@@ -155,14 +158,20 @@ async def _post(
         raise await api.engine.large_bodies.read(
             client.id, size, lambda: payload_mismatch(first, spec, client)
         ) from None
-    members = callback_member(api, client, started.step) if spec.kind == "event" else {}
+    if started.step.continued_as is not None:
+        started = await followed(api.engine, started, 0.0)
     if started.step.response is not None and isinstance(started.step.response.text, Blob):
         started = replace(started, step=await with_response(api.engine.store, started.step))
-    return _answer(started, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client))
+    # Calls between modules cost each start.
+    members = callback_member(api, client, started.step) if spec.kind == "event" else {}
+    return _answer(
+        started, spec, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client)
+    )
 
 
 def _answer(
     started: StartResult,
+    asked: StepSpec,
     members: dict[str, str],
     preferences: Preferences,
     now_ms: int,
@@ -170,6 +179,7 @@ def _answer(
 ) -> ApiResponse:
     """The answer: `members` are further members of its document, `extra` are headers for it."""
     step = started.step
+    more: dict[str, Any] = members if step.spec.run_id == asked.run_id else attached_member(step)
     if step.expires_at_ms is not None:
         extra[headers.IDEMPOTENCY_EXPIRES] = to_rfc3339(step.expires_at_ms)
     if started.replayed:
@@ -180,15 +190,15 @@ def _answer(
         extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.continued_as}"
     match step.status:
         case Status.SUCCEEDED:
-            return json_response(200, {**outcome_view(step), **members}, extra)
+            return json_response(200, {**outcome_view(step), **more}, extra)
         case Status.FAILED:
             extra[headers.ERROR_SOURCE] = "step"
             kind, detail = _failure(step)
-            return _problem(kind, detail, {**failure_members(step), **members}, extra)
+            return _problem(kind, detail, {**failure_members(step), **more}, extra)
         case Status.CANCELLED:
-            return _cancelled(step, extra)
+            return _cancelled(step, {} if more is members else more, extra)
         case _:
-            return _unfinished(step, members, preferences, now_ms, extra)
+            return _unfinished(step, more, preferences, now_ms, extra)
 
 
 def _failure(step: Step) -> tuple[problems.ProblemType, str]:
@@ -204,15 +214,15 @@ def _failure(step: Step) -> tuple[problems.ProblemType, str]:
     return problems.EVENT_REJECTED if is_rejected(step) else problems.EVENT_EXPIRED, sentence
 
 
-def _cancelled(step: Step, extra: dict[str, str]) -> ApiResponse:
-    members = {"id": step.id, "runId": step.spec.run_id}
+def _cancelled(step: Step, more: dict[str, Any], extra: dict[str, str]) -> ApiResponse:
+    members = {"id": step.id, "runId": step.spec.run_id, **more}
     if is_step_cancelled(step.error):
         return _problem(problems.STEP_CANCELLED, _STEP_CANCELLED, members, extra)
     return _problem(problems.CANCELLED, "The step was cancelled.", members, extra)
 
 
 def _unfinished(
-    step: Step, members: dict[str, str], preferences: Preferences, now_ms: int, extra: dict[str, str]
+    step: Step, members: dict[str, Any], preferences: Preferences, now_ms: int, extra: dict[str, str]
 ) -> ApiResponse:
     due_in_s = 1 if step.due_at_ms is None else -(-(step.due_at_ms - now_ms) // 1000)
     extra[headers.LOCATION] = f"/{step.spec.client_id}/steps/{step.id}"
@@ -296,8 +306,8 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,
-        **_start_times(api, message),
-        flow=asked_entries(api, message.flow) if message.flow else (),
+        **({} if message.start_at is message.start_by is None else start_times(api, message)),
+        **(asked_limits(api, message) if message.flow or message.singleton or message.debounce else {}),
         **({} if message.run is None else of_link(message, message.run)),
     )
 
@@ -309,31 +319,6 @@ def _attempt_timeout_ms(settings: Settings, message: StartRequest) -> int:
         most = settings.attempt_timeout_max_ms
         raise problems.invalid("attemptTimeout", f"use at most {most} (milliseconds)")
     return timeout_ms
-
-
-def _start_times(api: Api, message: StartRequest) -> dict[str, Any]:
-    """When the step starts, and by when it has to. Raises Problem 400 for times that are too far away."""
-    times: dict[str, Any] = {}
-    if message.start_at is not None:
-        now_ms = api.engine.clock.now_ms()
-        times["start_at_ms"] = within_a_year("startAt", message.start_at, now_ms)
-    if message.start_by is not None:
-        now_ms = api.engine.clock.now_ms()
-        by_ms, starts_ms = message.start_by, message.start_at
-        if starts_ms is None:
-            starts_ms = now_ms + message.delay
-        if isinstance(by_ms, timedelta):
-            by_ms = starts_ms + by_ms // timedelta(milliseconds=1)
-        # A step that starts in a year may take some more time to begin.
-        times["start_by_ms"] = within_a_year("startBy", by_ms, max(starts_ms, now_ms))
-    return times
-
-
-def within_a_year(member: str, at_ms: int, now_ms: int) -> int:
-    """A moment that is as near as durations have to be. Raises Problem 400 for another one."""
-    if at_ms > now_ms + DURATION_MAX_MS:
-        raise problems.invalid(member, f"use a time within {DURATION_MAX_MS // _DAY_MS} days")
-    return at_ms
 
 
 def _policy_of(message: StartRequest) -> RetryPolicy:

@@ -74,6 +74,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "answerBy": moment_view(step.answer_by_ms),
         "waitingFor": list(step.waiting_for),
         **({"flow": flow_view(spec), "inLine": step.line if step.in_line else None} if spec.flow else {}),
+        **sharing_view(spec),
         "traceId": spec.trace_id,
         "build": last and last.build,
         "unusedResults": last.unused_results if last else 0,
@@ -108,6 +109,15 @@ def flow_view(spec: StepSpec) -> list[dict[str, Any]]:
         }
         for entry in spec.flow
     ]
+
+
+def sharing_view(spec: StepSpec) -> dict[str, Any]:
+    """The key that a run shares with others, if there is one."""
+    if (single := spec.singleton) is not None:
+        return {"singleton": {"key": single.key, "onBusy": single.on_busy}}
+    if (burst := spec.debounce) is not None:
+        return {"debounce": {"key": burst.key, "quiet": burst.quiet_ms, "max": burst.max_ms}}
+    return {}
 
 
 def event_view(step: Step, was: EventWas) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from atomic.sdk._wire.values import jsonable, value_type
 from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError, Suspended
 from atomic.sdk.flow import Flow
 from atomic.sdk.retry import Retry, Seconds
+from atomic.sdk.singles import Debounce, Singleton, shared_members
 
 T = TypeVar("T")
 _OF_STEPS: Final = frozenset(StepOptions.__annotations__)
@@ -55,6 +56,8 @@ class RunOptions(TypedDict, total=False):
     attempt_timeout: Seconds
     on_lost: OnLost
     flow: Flow | Sequence[Flow]
+    singleton: Singleton
+    debounce: Debounce
 
 
 class ChildRuns(BatchingContext, ABC):
@@ -90,6 +93,7 @@ class ChildRuns(BatchingContext, ABC):
         document = start_document(
             self.workflow_name, joined_url(self._call.url, known), written, key=own_key, options=of_steps
         )
+        document |= shared_members(options)
         document |= {"kind": "run", "run": {"workflowName": workflow_name, "idempotencyKey": key}}
         if name:
             document["stepName"] = name

@@ -256,8 +256,8 @@ def wait(client_id: str, step_id: str, limits: Deadline) -> Flow[StepDocument]:
         answer = yield from exchange(replace(request, pause_s=pause_s), limits.patience_s)
         step = document_of(StepDocument, answer)
         if step.status not in LIVE:
-            check_success(step)
             if step.continued_as is None or step.kind == "run":
+                check_success(step)
                 return step
             step_id = step.continued_as
         if answer.at_s >= limits.until_s:

@@ -23,27 +23,22 @@ from pydantic_core import from_json
 from atomic.protocol import headers, problems
 from atomic.sdk.errors import (
     FAILURES,
+    REFUSALS,
     AtomicError,
-    AttemptOverError,
     CancelledError,
     InvalidRequestError,
     NoAnswerError,
-    NotAnOpenEventError,
     NotFinishedError,
     NotFoundError,
-    NotRedrivableError,
     PayloadMismatchError,
     RefusedError,
-    RunExistsError,
     RunFailedError,
     StepCancelledError,
     StepFailedError,
-    TooDeepError,
     TooLargeError,
     TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
-    UrlNotAllowedError,
 )
 
 Result = TypeVar("Result")
@@ -65,15 +60,8 @@ _BY_STATUS: Final[dict[int, type[RefusedError]]] = {
 }
 # The server is busy or does not answer. The state of the step is unknown, and another post may succeed.
 TRANSIENT: Final = (NoAnswerError, TooManyRequestsError, UnavailableError)
-_BY_TYPE: Final[dict[str, type[RefusedError]]] = {
-    problems.ATTEMPT_OVER.uri: AttemptOverError,
-    problems.NOT_AN_OPEN_EVENT.uri: NotAnOpenEventError,
-    problems.NOT_REDRIVABLE.uri: NotRedrivableError,
-    problems.RUN_EXISTS.uri: RunExistsError,
-    problems.TOO_DEEP.uri: TooDeepError,
-    problems.URL_NOT_ALLOWED.uri: UrlNotAllowedError,
-}
 # By the type of the problem, whose name is the code of the error.
+_BY_TYPE: Final = {problems.URI + kind.code: kind for kind in REFUSALS}
 _FAILURES: Final = {problems.URI + kind.code: kind for kind in FAILURES.values()}
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _SAID_MAX_CHARS: Final = 100
