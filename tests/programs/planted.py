@@ -23,10 +23,11 @@ from atomic.sdk._calls.undos import SagaContext
 from atomic.sdk._wire import api, values
 from atomic.sdk._wire.api import Outcome, post_start
 from atomic.sdk._wire.repeats import exchange
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import Flow, HttpResponse, StepsPath, error_of
 from atomic.sdk.async_context import AsyncContext
 from atomic.sdk.context import Context
-from atomic.sdk.errors import RunCancelledError, Suspended
+from atomic.sdk.errors import RunCancelledError
 from atomic.sdk.retry import Seconds, milliseconds
 
 Patch = tuple[Any, str, Any]

@@ -23,6 +23,7 @@ STATUSES = {
     "too-deep": 409,
     "run-cycle": 409,
     "run-exists": 409,
+    "busy": 409,
     "beyond-token": 403,
     "client-conflict": 409,
     "precondition-failed": 412,

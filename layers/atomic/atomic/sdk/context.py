@@ -33,9 +33,10 @@ from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.in_process import pause
 from atomic.sdk._wire.moments import lasting, until
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.client import Client
-from atomic.sdk.errors import NonRetryable, Suspended
+from atomic.sdk.errors import NonRetryable
 from atomic.sdk.retry import Retry, Seconds
 
 T = TypeVar("T")

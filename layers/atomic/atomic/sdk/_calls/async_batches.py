@@ -22,8 +22,8 @@ from atomic.sdk._calls.context import AsyncFunction, PlainFunction, Step, StepCa
 from atomic.sdk._calls.identity import enter_branch, untracked
 from atomic.sdk._calls.pending import Made, PendingCall, Unawaited
 from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import Flow
-from atomic.sdk.errors import Suspended
 
 if TYPE_CHECKING:
     # asyncio is a seventh of the SDK's import time. A program with `async def` has imported it anyway.

@@ -8,7 +8,7 @@ from atomic.sdk._calls.callbacks import CallbackCalls, Submit
 from atomic.sdk._calls.context import NO_DEFAULT, StepCall
 from atomic.sdk._calls.pending import PendingCall, Unawaited
 from atomic.sdk._wire.events import EventId
-from atomic.sdk.errors import Suspended
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk.retry import Seconds
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from atomic.sdk._calls.batches import Batch, BatchPolicy, DueItem, Progress
 from atomic.sdk._calls.context import StepCall
 from atomic.sdk._calls.identity import Position, Scope
 from atomic.sdk._wire.api import Outcome
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import TRANSIENT
-from atomic.sdk.errors import RunCancelledError, Suspended
+from atomic.sdk.errors import RunCancelledError
 
 # Wait this long for an item while other items can start: enough for a step that is done or takes no time.
 _BRIEF_S: Final = 0.05

@@ -36,10 +36,11 @@ from atomic.sdk._wire.answers import NAMED_MAX
 from atomic.sdk._wire.api import Key, Outcome, StepOptions, act_on_step, check_options, key_text
 from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.moments import Pause
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.async_client import AsyncClient
 from atomic.sdk.client import Client
-from atomic.sdk.errors import AtomicError, InvalidRequestError, NotFoundError, Suspended
+from atomic.sdk.errors import AtomicError, InvalidRequestError, NotFoundError
 from atomic.sdk.retry import Retry
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from atomic.sdk._calls.identity import Scope
 from atomic.sdk._calls.pending import MadeCall
 from atomic.sdk._calls.recorded import at_once
 from atomic.sdk._wire.api import Outcome
-from atomic.sdk.errors import Suspended
+from atomic.sdk._wire.suspension import Suspended
 
 T = TypeVar("T")
 # The largest numbers of simultaneous posts and of branches.

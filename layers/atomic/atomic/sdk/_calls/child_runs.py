@@ -29,8 +29,9 @@ from atomic.sdk._wire.api import (
     key_text,
     start_document,
 )
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.values import jsonable, value_type
-from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError, Suspended
+from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError
 from atomic.sdk.flow import Flow
 from atomic.sdk.retry import Retry, Seconds
 from atomic.sdk.singles import Debounce, Singleton, shared_members

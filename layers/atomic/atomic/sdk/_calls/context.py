@@ -29,6 +29,7 @@ from atomic.sdk._wire.codecs import PLAIN, Coder
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import clock
 from atomic.sdk._wire.moments import Pause
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import Flow, HttpResponse
 from atomic.sdk._wire.values import UNDECLARED, ValueType, jsonable, value_type
 from atomic.sdk.async_client import AsyncClient
@@ -41,7 +42,6 @@ from atomic.sdk.errors import (
     NonRetryable,
     NotFinishedError,
     StepFailedError,
-    Suspended,
     TooDeepError,
     TooLargeError,
     UrlNotAllowedError,

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, Protocol
 
 from atomic.sdk._calls.call import Call
 from atomic.sdk._wire.answers import ContinuedAs
-from atomic.sdk.errors import CancelledError, Suspended
+from atomic.sdk._wire.suspension import Suspended
+from atomic.sdk.errors import CancelledError
 
 _log: Final = logging.getLogger("atomic.sdk")
 Outcome = Literal["succeeded", "failed", "cancelled", "suspended", "postponed"]

@@ -13,6 +13,7 @@ from atomic.protocol.documents import StepOutcome
 from atomic.protocol.problems import MEDIA_TYPE, STEP_FAILED
 from atomic.protocol.signatures import SignatureRefused
 from atomic.sdk._wire import api
+from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.transport import TRANSIENT, Flow
 from atomic.sdk.errors import (
     AtomicError,
@@ -22,7 +23,6 @@ from atomic.sdk.errors import (
     RetryAfter,
     RunCancelledError,
     StepFailedError,
-    Suspended,
 )
 
 _log = logging.getLogger("atomic")
