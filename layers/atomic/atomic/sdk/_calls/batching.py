@@ -92,9 +92,8 @@ class BatchingContext(ConditionalContext, ABC):
         return super()._plan(step, payload, options, result, scope)
 
     def _plan_sleep(self, pause: Pause, name: str | None = None) -> StepCall[None]:
-        if label := self._label():
-            name = f"{label}: {name_text(name) or 'sleep'}"[:NAME_MAX_CHARS]
-        return super()._plan_sleep(pause, name)
+        label, name = self._label(), name_text(name) or "sleep"
+        return super()._plan_sleep(pause, f"{label}: {name}"[:NAME_MAX_CHARS] if label else name)
 
     def _plan_value(
         self, name: str, function: Callable[[], Any], retry: Retry | int | None, returns: Any
