@@ -89,6 +89,7 @@ bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog and a l
 	$(BIN)/python benchmarks/user_creation.py
 	$(BIN)/python benchmarks/chain.py
 	$(BIN)/python benchmarks/backlog.py --due $(DUE)
+	$(BIN)/python benchmarks/queued.py --queued $(DUE)
 	$(BIN)/python benchmarks/stored.py --runs 1000,$(STORED)
 
 .PHONY: bench-hostile

@@ -60,8 +60,8 @@ async def _show(data_dir: Path, due: int, answer_ms: int) -> None:
                 document = start_document(f"{app_url}/step", f"calm-{len(latencies_ms)}")
                 if len(latencies_ms) % _DELAYED_EVERY == 0:
                     later = document | {"idempotencyKey": f"later-{len(latencies_ms)}", "delay": _DELAY_MS}
-                    delayed.append(asyncio.create_task(_post(poster, base, later)))
-                latencies_ms.append(await _post(poster, base, document))
+                    delayed.append(asyncio.create_task(post(poster, base, later)))
+                latencies_ms.append(await post(poster, base, document))
                 if left and len(latencies_ms) % 20 == 0:
                     left = await _left(base)
                     drained_s = time.perf_counter() - began_s
@@ -72,18 +72,18 @@ async def _show(data_dir: Path, due: int, answer_ms: int) -> None:
             drained = f", drained in {drained_s:.0f} s ({due / drained_s:.0f}/s)" if due else ""
             used = f"{cpu_s(server):.0f} CPU s, {rss_mib(server):.0f} MiB"
             print(f"{due} due: ready in {ready_s:.2f} s{drained}; {used}")
-            print(f"  the other tenant's runs: {_spread(latencies_ms)}")
-            print(f"  its delayed ones, after their due time: {_spread(late_ms)}")
+            print(f"  the other tenant's runs: {spread(latencies_ms)}")
+            print(f"  its delayed ones, after their due time: {spread(late_ms)}")
 
 
-async def _post(poster: Poster, base: str, document: dict[str, Any]) -> float:
+async def post(poster: Poster, base: str, document: dict[str, Any]) -> float:
     """Post a run and return the milliseconds until its answer."""
     sent_s = time.perf_counter()
     await poster.post(f"{base}/calm", orjson.dumps(document))
     return (time.perf_counter() - sent_s) * 1000
 
 
-def _spread(times_ms: list[float]) -> str:
+def spread(times_ms: list[float]) -> str:
     times_ms = sorted(times_ms)
     p50, p99 = (times_ms[int(len(times_ms) * share)] for share in (0.5, 0.99))
     return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {times_ms[-1]:.1f} ms"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.events import Ended
+from atomic.domain.flow import FlowEntry
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
@@ -33,15 +34,17 @@ def settled(client_id: str, runs: int) -> Iterator[Step]:
         yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
 
 
-def due(client_id: str, runs: int, url: str) -> Iterator[Step]:
-    """Runs of one step whose next retry is due now."""
+def due(client_id: str, runs: int, url: str, flow: tuple[FlowEntry, ...] = ()) -> Iterator[Step]:
+    """Runs of one step whose retry is due now; with `flow`, whose first attempt is due and needs a slot."""
     now_ms = time.time_ns() // 1_000_000
     outcome = Outcome(
         kind=OutcomeKind.RETRYABLE, status=503, error=StepError(ErrorKind.ENDPOINT_ANSWERED, "503")
     )
     for number in range(runs):
-        step = begin(_spec(client_id, f"due-{number}", url), keys.ROOT, now_ms, "nonce")
-        step = transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.0), now_ms)
+        spec = replace(_spec(client_id, f"due-{number}", url), flow=flow)
+        step = begin(spec, keys.ROOT, now_ms, None if flow else "nonce")
+        if not flow:
+            step = transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.0), now_ms)
         yield replace(step, due_at_ms=now_ms)
 
 
