@@ -31,9 +31,11 @@ from atomic.adapters.system import SystemClock
 from atomic.application import admission
 from atomic.application.commit import commit
 from atomic.application.firing import process_schedule
+from atomic.application.pointer_store import Pointers
 from atomic.cli.main import main
 from atomic.domain.clients.quota import Quota
 from atomic.domain.events import Claimed
+from atomic.domain.pointers import Pointer
 from atomic.domain.transitions import begin
 from atomic.entrypoints.aws import api, prices
 from atomic.entrypoints.aws.access import ACCESS, Access
@@ -804,6 +806,9 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     stack.invoker.runtime.run(engine.store.count_live_of("limited", 10))
     for function in (stack.api, stack.steps, stack.invoker, stack.maintenance):
         function.runtime.run(take_turns(function.runtime.flow))
+    # Starts take the key of a singleton in any of these, and a due root asks who has it.
+    for function in (stack.api, stack.steps, stack.invoker):
+        function.runtime.run(take_key(function.runtime.engine.store))
     used = {role: used_by(asked) for role, asked in stack.asked.items()}
     assert used == {role: ACCESS[role] for role in used}
 
@@ -830,6 +835,16 @@ async def take_turns(flow: DynamoFlowStore) -> None:
         await flow.enter(asking(name, one()), NOW_MS)
     await flow.leave(AT, "a", 2, NOW_MS)
     await flow.leave(AT, "b", 2, NOW_MS)
+
+
+async def take_key(store: Pointers) -> None:
+    """Point the key of a singleton at another run."""
+    before = await store.get_pointer("limited", "singleton", "sync")
+    free = Pointer(
+        client_id="limited", kind="singleton", key="sync", run_id="r", version=0, expires_at_ms=1
+    )
+    last = before or free
+    await store.put_pointer(replace(last, version=last.version + 1))
 
 
 def used_by(asked: list[Request]) -> Access:

@@ -33,6 +33,7 @@ from atomic.domain.events import (
     Redriven,
     Rescheduled,
     ResultPosted,
+    Superseded,
     ToldUnfinished,
     WaiterAdded,
     WaitOver,
@@ -148,6 +149,7 @@ EVENTS: dict[str, events.Event] = {
     "Limits": LimitsGiven(HOUR, HOUR),
     "Heartbeat": HeartbeatPosted(),
     "Cancelled": Cancelled(),
+    "Superseded": Superseded(OTHER),
     "CancelLeaf": CancelRequested(LATER + HOUR, is_handler=False),
     "CancelTold": CancelRequested(LATER + HOUR, is_handler=True),
     "DueNow": MadeDue(),
@@ -192,6 +194,7 @@ Opened      =         =         =         =         =         =         =       
 Limits      =         =         =         =         =         =         =         =         =         =
 Heartbeat   =         =         =         =         =         =         =         =         =         =
 Cancelled   cancelled cancelled cancelled cancelled cancelled cancelled cancelled =         =         =
+Superseded  cancelled =         =         =         =         =         =         =         =         =
 CancelLeaf  cancelled cancelled ~         ~         cancelled cancelled pending   =         =         =
 CancelTold  cancelled pending   ~         ~         pending   pending   pending   =         =         =
 DueNow      ~         =         =         =         =         ~         =         =         =         =
