@@ -299,6 +299,21 @@ def test_an_unknown_field_of_retry_is_told_those_of_retry() -> None:
     assert message == f"unknown field; known are {known}"
 
 
+@pytest.mark.parametrize(
+    ("members", "field", "known"),
+    [
+        ({"flow": [{"key": "k", "fare": 1}]}, "flow.0.fare", "key, concurrency, rate, scope, priority, fair"),
+        ({"flow": [{"key": "k", "rate": {"limit": 1, "per": 1, "of": 1}}]}, "flow.0.rate.of", "limit, per"),
+        ({"singleton": {"key": "k", "onbusy": "skip"}}, "singleton.onbusy", "key, onBusy"),
+        ({"debounce": {"key": "k", "quiet": 1, "most": 2}}, "debounce.most", "key, quiet, max"),
+    ],
+)
+def test_an_unknown_field_of_a_message_is_told_those_of_it(
+    members: dict[str, Any], field: str, known: str
+) -> None:
+    assert refusals({**BASE, **members})[field] == f"unknown field; known are {known}"
+
+
 @pytest.mark.parametrize("members", [101, 20_000])
 def test_an_object_of_many_unknown_fields_is_refused_as_a_whole(members: int) -> None:
     many = {f"k{number}": 1 for number in range(members)}

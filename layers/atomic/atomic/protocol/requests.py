@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -370,7 +370,13 @@ def _problem_of(error: ValidationError, model: type[WireModel]) -> Problem:
 def _known_fields(model: type[WireModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         for name, field in model.model_fields.items():
-            inner = field.annotation
-            if part in {name, field.alias} and isinstance(inner, type) and issubclass(inner, WireModel):
+            if part in {name, field.alias} and (inner := _message_in(field.annotation)) is not None:
                 model = inner
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _message_in(annotation: Any) -> type[WireModel] | None:
+    """The message that a member is, may be, or has a list of."""
+    if isinstance(annotation, type) and issubclass(annotation, WireModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _message_in(inner))), None)
