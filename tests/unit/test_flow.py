@@ -316,6 +316,20 @@ def test_a_run_that_is_inside_never_waits_for_itself(depth: int) -> None:
     on_engine(body)
 
 
+def test_runs_of_a_singleton_keep_their_order_whatever_else_they_wait_for() -> None:
+    async def body(atomic: LocalAtomic) -> None:
+        api, queue = Api(), {"key": "sync", "onBusy": "queue"}
+        url = atomic.endpoint("/queue", api)
+        await post(atomic, url, "holder", ONE)
+        # It waits in another line when the second one comes.
+        await post(atomic, url, "first", ONE, singleton=queue)
+        await post(atomic, url, "second", singleton=queue)
+        await asyncio.sleep(60)
+        assert [key for _, key in api.began] == ["holder", "first", "second"]
+
+    on_engine(body)
+
+
 def test_a_child_run_is_inside_with_the_run_that_waits_for_it() -> None:
     async def body(atomic: LocalAtomic) -> None:
         async def workflow(call: EndpointCall) -> EndpointReply:

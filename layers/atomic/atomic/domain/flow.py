@@ -146,6 +146,7 @@ def turn_after(now: int, lane: int, entry: FlowEntry) -> int:
 def by_key(entries: Sequence[FlowEntry]) -> list[FlowEntry]:
     """The entries in the order in which slots are taken.
 
-    It is the same for all steps, so that none wait for each other in a circle.
+    It is the same for all steps, so that none wait for each other in a circle. The line of a singleton is
+    the first, so its runs keep their order whatever other keys they wait for; only its key has a slash.
     """
-    return sorted(entries, key=lambda entry: entry.key)
+    return sorted(entries, key=lambda entry: ("/" not in entry.key, entry.key))
