@@ -175,6 +175,20 @@ class FlowContract:
 
         self.on_store(body)
 
+    def test_who_comes_after_a_pin_does_not_wait_behind_times_of_the_rate_before(self) -> None:
+        async def body(store: FlowStore) -> None:
+            paced = FlowEntry(key="k", rate=Rate(1, 3_600_000))
+            times = [(await store.enter(asking(f"s{n}", paced), NOW_MS)).at_ms for n in range(20)]
+            assert times[-1] > NOW_MS + 19 * 3_600_000
+            await store.pin(AT, {"pinned_rate": Rate(10, 1000)}, NOW_MS + 2_000)
+            after = [(await store.enter(asking(f"n{n}", paced), NOW_MS + 2_000)).at_ms for n in range(3)]
+            assert max(after) < NOW_MS + 2_500
+            # A pin of other members leaves the times as they are.
+            await store.pin(AT, {"pinned_rate": Rate(10, 1000), "is_paused": False}, NOW_MS + 2_000)
+            assert (await store.enter(asking("n3", paced), NOW_MS + 2_000)).at_ms > after[-1]
+
+        self.on_store(body)
+
     def test_under_a_limit_only_those_inside_wait_for_their_time(self) -> None:
         async def body(store: FlowStore) -> None:
             entry = one(rate=Rate(1, 1000))

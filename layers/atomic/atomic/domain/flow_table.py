@@ -220,8 +220,13 @@ class FlowTable:
 
     def pin(self, at: FlowKey, changes: Mapping[str, Any], now_ms: int) -> list[Handed]:
         """Change what an operator has pinned; hand over the slots that are free then."""
-        row = self._rows.load(at) or KeyRow(seen_at_ms=now_ms)
-        self._rows.save(at, replace(row, **changes))
+        before = self._rows.load(at) or KeyRow(seen_at_ms=now_ms)
+        row = replace(before, **changes)
+        if row.rate_in_force != before.rate_in_force:
+            # Who comes from now on does not wait behind times of the rate before.
+            next_us = min(row.pace.next_us, now_ms * 1000)
+            row = replace(row, pace=replace(row.pace, next_us=next_us))
+        self._rows.save(at, row)
         return self.hand_over(at, now_ms)
 
     def hand_over(self, at: FlowKey, now_ms: int) -> list[Handed]:
