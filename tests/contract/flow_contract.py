@@ -189,6 +189,21 @@ class FlowContract:
 
         self.on_store(body)
 
+    def test_a_step_that_waits_for_one_rate_uses_up_no_other(self) -> None:
+        async def body(store: FlowStore) -> None:
+            fast, slow = FlowEntry(key="a", rate=Rate(1, 1000)), FlowEntry(key="b", rate=Rate(1, 60_000))
+            assert await store.enter(asking("first", fast), NOW_MS) == Entered()
+            at_ms = (await store.enter(asking("both", fast, slow), NOW_MS)).at_ms
+            assert NOW_MS + 1_000 < at_ms < NOW_MS + 1_100
+            # Nothing has begun under the other key, so its next one begins, at once or when it may.
+            assert await store.enter(asking("both", fast, slow, has_time=True), at_ms) == Entered()
+            at_ms += 90_000
+            assert await store.enter(asking("second", fast), at_ms) == Entered()
+            assert (await store.enter(asking("later", slow, fast), at_ms)).at_ms < at_ms + 1_100
+            assert await store.enter(asking("other", slow), at_ms) == Entered()
+
+        self.on_store(body)
+
     def test_under_a_limit_only_those_inside_wait_for_their_time(self) -> None:
         async def body(store: FlowStore) -> None:
             entry = one(rate=Rate(1, 1000))

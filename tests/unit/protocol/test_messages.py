@@ -302,7 +302,11 @@ def test_an_unknown_field_of_retry_is_told_those_of_retry() -> None:
 @pytest.mark.parametrize(
     ("members", "field", "known"),
     [
-        ({"flow": [{"key": "k", "fare": 1}]}, "flow.0.fare", "key, concurrency, rate, scope, priority, fair"),
+        (
+            {"flow": [{"key": "k", "fare": 1}]},
+            "flow.0.fare",
+            "key, concurrency, rate, scope, priority, fair",
+        ),
         ({"flow": [{"key": "k", "rate": {"limit": 1, "per": 1, "of": 1}}]}, "flow.0.rate.of", "limit, per"),
         ({"singleton": {"key": "k", "onbusy": "skip"}}, "singleton.onbusy", "key, onBusy"),
         ({"debounce": {"key": "k", "quiet": 1, "most": 2}}, "debounce.most", "key, quiet, max"),

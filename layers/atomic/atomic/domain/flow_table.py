@@ -127,6 +127,15 @@ class KeyState:
     oldest_ms: int | None
 
 
+def those_asked(times: Mapping[FlowKey, int]) -> list[FlowKey]:
+    """The keys of which a step takes a time, when these are those that their rates would give it.
+
+    All of them if it may begin now. Otherwise only those that let it wait: a begin that does not take place
+    would be lost for the others of a key.
+    """
+    return [at for at, at_ms in times.items() if at_ms] or list(times)
+
+
 class FlowRows(Protocol):
     """The rows of a store, as one transaction sees them."""
 
@@ -184,7 +193,12 @@ class FlowTable:
             handed += taken.handed
             if taken.key:
                 return replace(taken, handed=tuple(handed))
-        at_ms = max(self.pace(FlowKey(asked.client_id, e.key), asked, now_ms) for e in asked.entries)
+        times = {
+            at: at_ms
+            for at in (FlowKey(asked.client_id, entry.key) for entry in asked.entries)
+            if (at_ms := self.time_of(at, asked, now_ms)) is not None
+        }
+        at_ms = max((self.pace(at, asked, now_ms) for at in those_asked(times)), default=0)
         if at_ms:
             for entry in asked.entries:
                 self.keep_until(FlowKey(asked.client_id, entry.key), asked.step_id, at_ms)
@@ -319,6 +333,16 @@ class FlowTable:
         else:
             self._rows.put_lane(at, entry.lane, turn)
         return Waiting(asked.step_id, asked.version, turn, now_ms, asked.attempt_ms, entry.scope == "run")
+
+    def time_of(self, at: FlowKey, asked: Entering, now_ms: int) -> int | None:
+        """When the rate of the key would let the attempt begin, 0 for now; None without a rate.
+
+        Nothing is changed.
+        """
+        row = self._rows.load(at)
+        if row is None or (rate := row.rate_in_force) is None:
+            return None
+        return row.pace.taken(rate, now_ms * 1000, has_time=asked.has_time)[1]
 
     def pace(self, at: FlowKey, asked: Entering, now_ms: int) -> int:
         """Use the rate of the key, if it has one: when the attempt may begin, 0 for now."""

@@ -39,7 +39,16 @@ from atomic.application.batches import side_by_side
 from atomic.application.flow_store import LeasedSlot, LeasePage
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.flow import FlowEntry, by_key
-from atomic.domain.flow_table import Entered, Entering, FlowKey, FlowTable, Handed, KeyState, Waiting
+from atomic.domain.flow_table import (
+    Entered,
+    Entering,
+    FlowKey,
+    FlowTable,
+    Handed,
+    KeyState,
+    Waiting,
+    those_asked,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -100,8 +109,15 @@ class DynamoFlowStore:
             handed += taken.handed
             if taken.key:
                 return replace(taken, handed=tuple(handed))
-        times = [await self._change(at, partial(_pace, at, asked, now_ms)) for at in keys]
-        if at_ms := max(times):
+        times: dict[FlowKey, int] = {}
+        for at in keys:
+            time_ms = await self._change(at, partial(_time_of, at, asked, now_ms))
+            if time_ms is not None:
+                times[at] = time_ms
+        taken_times = [
+            await self._change(at, partial(_pace, at, asked, now_ms)) for at in those_asked(times)
+        ]
+        if at_ms := max(taken_times, default=0):
             for at in keys:
                 await self._change(at, partial(_keep_until, at, asked.step_id, at_ms))
         return Entered(at_ms=at_ms, handed=tuple(handed))
@@ -302,6 +318,10 @@ def _place(asked: Entering, at: FlowKey) -> tuple[str, int | None]:
 
 def _take(entry: FlowEntry, asked: Entering, now_ms: int, table: FlowTable) -> Entered:
     return table.take(entry, asked, now_ms)
+
+
+def _time_of(at: FlowKey, asked: Entering, now_ms: int, table: FlowTable) -> int | None:
+    return table.time_of(at, asked, now_ms)
 
 
 def _pace(at: FlowKey, asked: Entering, now_ms: int, table: FlowTable) -> int:
