@@ -30,7 +30,17 @@ def test_other_spellings_of_a_moment(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "now", "2023-11-14", "2023-11-14T22:13:20", "2023-02-30T00:00:00Z", "2023-11-14T25:00:00Z"]
+    "text",
+    [
+        "",
+        "now",
+        "2023-11-14",
+        "2023-11-14T22:13:20",
+        "2023-02-30T00:00:00Z",
+        "2023-11-14T25:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
 )
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -22,6 +22,8 @@ PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 _MOMENT_MAX_CHARS: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def moment(given: object) -> int:
@@ -139,4 +141,7 @@ def from_rfc3339(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("the offset is missing; write UTC as `Z`")
+    # Its offset may put it before the year 1 or after the year 9999 in UTC, and no text could tell it.
+    if not _FIRST <= moment <= _LAST:
+        raise ValueError("it lies outside the years 1 to 9999 in UTC")
     return (moment - _EPOCH) // timedelta(milliseconds=1)
