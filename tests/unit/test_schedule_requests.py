@@ -55,6 +55,20 @@ def test_times_at_the_ends_of_all_time_are_answered(times: dict[str, Any]) -> No
     run(main())
 
 
+@pytest.mark.parametrize("cron", ["", 5, [], [""], ["@daily", 5], ["@daily"] * 17, "0" * 256, {}])
+def test_what_is_no_cron_is_refused_by_the_name_of_the_member(cron: Any) -> None:
+    async def main() -> None:
+        async with LocalAtomic() as atomic:
+            wanted = document(atomic.endpoint("/digest", answer_ok), cron=cron)
+            refused = await ask(atomic, "PUT", "/t", wanted)
+            assert refused.status == 400
+            errors = refused.json["errors"]
+            assert [error["field"] for error in errors] == ["cron"]
+            assert "such as `0 8 * * MON-FRI`" in errors[0]["message"]
+
+    run(main())
+
+
 def test_conditions_of_a_put() -> None:
     async def main() -> None:
         async with LocalAtomic() as atomic:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol.constants import DURATION_MAX_MS, NAME_MAX_CHARS
@@ -95,13 +95,28 @@ class ScheduleRequest(WireModel):
     paused: bool = False
     note: Note = ""
 
+    @field_validator("cron", mode="before")
+    @classmethod
+    def _is_one_or_several(cls, given: object) -> object:
+        # Otherwise each alternative is refused by itself, under a name that is no member.
+        several = given if isinstance(given, list) else [given]
+        if given is None or (
+            1 <= len(several) <= _CRONS_MAX
+            and all(isinstance(each, str) and 1 <= len(each) <= NAME_MAX_CHARS for each in several)
+        ):
+            return given
+        raise PydanticCustomError(
+            "crons",
+            "use an expression such as `0 8 * * MON-FRI`, or a list of 1 to {most}; each has 1 to {chars}"
+            " characters",
+            {"most": _CRONS_MAX, "chars": NAME_MAX_CHARS},
+        )
+
     @model_validator(mode="after")
     def _has_one_cadence(self) -> "ScheduleRequest":
         given = [name for name in ("cron", "every", "at") if getattr(self, name) is not None]
         if len(given) != 1:
             raise PydanticCustomError("cadence", "cron: give one of `cron`, `every` and `at`")
-        if isinstance(self.cron, list) and not 1 <= len(self.cron) <= _CRONS_MAX:
-            raise PydanticCustomError("crons", "cron: give 1 to {most} expressions", {"most": _CRONS_MAX})
         belongs = {"phase": "every", "time_zone": "cron", "dst": "cron"}
         for name in self.model_fields_set & belongs.keys():
             if getattr(self, belongs[name]) is None:
