@@ -56,7 +56,7 @@ class WatchedAdaptive(Adaptive):
         self._world.observed.adapted["waited"] += 1
         super().wait(step, resume)
         for origin in self._origins.values():
-            rows = [self._world.truth.rows[step_id] for line in origin.lines for step_id in line]
+            rows = [self._world.truth.rows[step_id] for line in origin.lines for step_id in line.steps]
             parents = {row.spec.parent or keys.root_of(row.spec.run_id) for row in rows if not row.is_root}
             inside = [attempt for run in self._inside.values() for attempt in run.values()]
             counted = {a.step_id for a in inside if a.generation is not None and a.origin is origin}

@@ -416,6 +416,33 @@ def test_many_steps_that_fail_in_a_row_hold_others_for_seconds_at_most() -> None
     on(body)
 
 
+def test_an_endpoint_that_hangs_does_not_hold_up_one_that_answers() -> None:
+    async def hang(_: EndpointCall) -> EndpointReply:
+        await asyncio.sleep(3600)
+        return EndpointReply(status=200)
+
+    async def main(atomic: LocalAtomic, _: Adaptive) -> None:
+        hanging, well = atomic.endpoint("/hangs", hang), atomic.endpoint("/well", answer_ok)
+        await atomic.post("/me", start(well, "first"))
+        times = {"attemptTimeout": 2000, "retry": NO_JITTER, "deadline": 100_000}
+        for at in range(200):
+            await atomic.post("/me", start(hanging, f"h{at}", **times))
+        await asyncio.sleep(10)
+        waits = []
+        for at in range(60):
+            began_s = now_s()
+            reply = await atomic.post("/me", {**start(well, f"w{at}"), "timeout": 60_000})
+            assert reply.status == 200
+            waits.append(now_s() - began_s)
+            await asyncio.sleep(1)
+        assert max(waits) <= REST_MAX_S
+        await settled(atomic)
+        # Those that have ended while they waited are let go in a moment.
+        await asyncio.sleep(2 * REST_MAX_S)
+
+    on(main)
+
+
 def test_a_server_that_is_back_is_found_within_seconds() -> None:
     async def body(atomic: LocalAtomic, _: Adaptive) -> None:
         is_up, calls, times = False, 0, list[float]()

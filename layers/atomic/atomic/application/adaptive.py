@@ -9,7 +9,7 @@ resumed at once; nothing is polled. If the process ends, the row is due at its t
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -52,41 +52,96 @@ class SlowedOrigin:
 Tell = Callable[[SlowedOrigin, bool], None]
 
 
+class _Line:
+    """Steps that wait, in the order in which they came, also by their URLs."""
+
+    __slots__ = ("_came", "_ids_of", "steps")
+
+    def __init__(self) -> None:
+        self.steps: dict[str, _Waiting] = {}
+        # By URL: when each step of it came.
+        self._ids_of: dict[str, dict[str, int]] = {}
+        self._came = 0
+
+    def add(self, step_id: str, waiting: "_Waiting") -> None:
+        """The step waits; one that is known keeps its place."""
+        self.steps[step_id] = waiting
+        self._came += 1
+        self._ids_of.setdefault(waiting.url, {}).setdefault(step_id, self._came)
+
+    def remove(self, step_id: str) -> None:
+        """The step waits no longer."""
+        url = self.steps.pop(step_id).url
+        del self._ids_of[url][step_id]
+        if not self._ids_of[url]:
+            del self._ids_of[url]
+
+    def first_of(self, urls: set[str]) -> str | None:
+        """The step of one of these URLs that came first."""
+        known = (self._ids_of.get(url) for url in urls)
+        heads = (next(iter(ids.items())) for ids in known if ids)
+        return min(heads, key=lambda head: head[1], default=(None, 0))[0]
+
+
 @dataclass(slots=True, eq=False)
 class _Origin:
     destination: Destination
     limit: Concurrency
     direction: Direction
-    # By step id, in the order in which they came.
-    begun: dict[str, "_Waiting"] = field(default_factory=dict)
-    new: dict[str, "_Waiting"] = field(default_factory=dict)
+    begun: _Line = field(default_factory=_Line)
+    new: _Line = field(default_factory=_Line)
     called: int = 0
     # The URLs that have answered, and those whose last attempts have failed.
     heard: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
+    # By URL: how many attempts are counted.
+    counted: Counter[str] = field(default_factory=Counter)
     timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
-        return len(self.begun) + len(self.new)
+        return len(self.begun.steps) + len(self.new.steps)
 
     @property
-    def lines(self) -> "tuple[dict[str, _Waiting], dict[str, _Waiting]]":
+    def lines(self) -> tuple[_Line, _Line]:
         return (self.begun, self.new)
 
-    def next(self) -> "tuple[dict[str, _Waiting], str, _Waiting] | None":
+    @property
+    def lines_in_turn(self) -> tuple[_Line, _Line]:
+        """The lines, first the one whose turn it is."""
+        is_turn_of_new = self.called % _NEW_RUN_EVERY == _NEW_RUN_EVERY - 1
+        return (self.new, self.begun) if is_turn_of_new else (self.begun, self.new)
+
+    def next(self) -> "tuple[_Line, str, _Waiting] | None":
         """The next step to be called, and its line."""
-        lines = self.lines
-        if self.called % _NEW_RUN_EVERY == _NEW_RUN_EVERY - 1:
-            lines = (self.new, self.begun)
-        first = next(((line, *item) for line in lines for item in line.items()), None)
+        lines = self.lines_in_turn
+        first = next(((line, *item) for line in lines for item in line.steps.items()), None)
         if first is None or not self.limit.seems_down:
             return first
         # One endpoint that always fails must not keep others waiting that would be answered.
         others = (
-            (line, *item) for line in lines for item in line.items() if item[1].url not in self.failing
+            (line, *item)
+            for line in lines
+            for item in line.steps.items()
+            if item[1].url not in self.failing
         )
         return next(others, first)
+
+    def next_that_answers(self) -> "tuple[_Line, str, _Waiting] | None":
+        """The next step whose endpoint answers, when another endpoint of the origin fails; and its line."""
+        if not self.failing:
+            return None
+        answering = self.heard - self.failing
+        for line in self.lines_in_turn:
+            step_id = line.first_of(answering)
+            if step_id is not None:
+                return line, step_id, line.steps[step_id]
+        return None
+
+    @property
+    def failing_under_way(self) -> int:
+        """How many attempts are counted whose endpoints have failed last."""
+        return sum(self.counted[url] for url in self.failing & self.counted.keys())
 
 
 class UnderWay:
@@ -113,19 +168,24 @@ class UnderWay:
         # The number of its own steps that are under way, or wait here.
         self.below = 0
         # None while its origin does not count it.
-        self.generation: int | None = origin.limit.begin()
+        self.generation: int | None = None
+        self.count()
         self.has_posted = self.has_ended = self.has_left = False
         self.step_id = ""
 
     def count(self) -> None:
         """From now on its origin counts it."""
         self.generation = self.origin.limit.begin()
+        self.origin.counted[self.url] += 1
 
     def count_no_more(self) -> None:
         """From now on its origin does not count it."""
         if self.generation is not None:
             self.origin.limit.end(self.generation)
             self.generation = None
+            self.origin.counted[self.url] -= 1
+            if not self.origin.counted[self.url]:
+                del self.origin.counted[self.url]
 
     def begins(self, step_id: str) -> None:
         """The attempt is of this step, which may post others."""
@@ -200,12 +260,12 @@ class Adaptive:
         """Wait for room; `resume` is called at once or later, and then has to leave."""
         origin = self._origin(destination_of(step.spec) or ("", ""))
         line = origin.new if step.is_root and not step.attempt_count else origin.begun
-        known = line.get(step.id)
+        known = line.steps.get(step.id)
         if known is None and self.waiting >= _WAITING_MAX:
             return
         above = self._above(step.spec)
         self._hold(above)
-        line[step.id] = _Waiting(step.spec.url, above, resume)
+        line.add(step.id, _Waiting(step.spec.url, above, resume))
         if known is None:
             self.waiting += 1
         else:
@@ -292,14 +352,22 @@ class Adaptive:
         posted = spec if spec.parent else spec.below_root()
         step_id = keys.step_id(spec.run_id, posted.identity)
         for line in origin.lines:
-            waiting = line.get(step_id)
+            waiting = line.steps.get(step_id)
             if waiting is not None and waiting.above is None:
-                line[step_id] = replace(waiting, above=above)
+                line.steps[step_id] = replace(waiting, above=above)
                 self._hold(above)
 
     def _has_room(self, origin: _Origin, above: UnderWay | None) -> bool:
-        takes_over = above is not None and above.origin is origin and above.generation is not None
-        return origin.limit.admits(_now_s(), besides=int(takes_over))
+        return origin.limit.admits(_now_s(), besides=int(_takes_over(origin, above)))
+
+    def _has_room_beside_failing(self, origin: _Origin, above: UnderWay | None) -> bool:
+        """Whether there is room, if attempts of endpoints that fail do not count.
+
+        An endpoint that hangs holds its permits until its time-outs, and must not keep those of the same
+        origin waiting that answer. At most twice the limit is under way.
+        """
+        is_counted = _takes_over(origin, above) and above is not None and above.url not in origin.failing
+        return origin.limit.admits(_now_s(), besides=origin.failing_under_way + is_counted)
 
     def _let_in(self, origin: _Origin, url: str, above: UnderWay | None) -> UnderWay:
         self._hold(above)
@@ -330,9 +398,12 @@ class Adaptive:
             line, step_id, waiting = following
             if not self._has_room(origin, waiting.above):
                 origin.limit.is_wanted = True
-                self._set_timer(origin, waiting.url)
-                return
-            del line[step_id]
+                answering = origin.next_that_answers()
+                if answering is None or not self._has_room_beside_failing(origin, answering[2].above):
+                    self._set_timer(origin, waiting.url)
+                    return
+                line, step_id, waiting = answering
+            line.remove(step_id)
             origin.called += 1
             self.waiting -= 1
             attempt = self._let_in(origin, waiting.url, waiting.above)
@@ -369,6 +440,11 @@ class Adaptive:
         rests_ms = max(0, round(1000 * (origin.limit.open_at_s - _now_s())))
         limit = origin.limit.limit
         return SlowedOrigin(client_id, name, limit, origin.limit.under_way, origin.waiting, rests_ms)
+
+
+def _takes_over(origin: _Origin, above: UnderWay | None) -> bool:
+    """Whether a step takes over the permit of the attempt that waits for it."""
+    return above is not None and above.origin is origin and above.generation is not None
 
 
 def _is_in_use(origin: _Origin) -> bool:
