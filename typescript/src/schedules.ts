@@ -192,7 +192,7 @@ export interface Backfilled {
 
 /** How a schedule is put. */
 export interface PutOptions extends Omit<StepOptions, "delay" | "startAt" | "startBy"> {
-  /** Whether it waits to be resumed. */
+  /** Whether it waits to be resumed (default: as it is; a new one does not). */
   readonly paused?: boolean;
   /** Refuse a schedule that has another version than this, or that exists, for 0. */
   readonly version?: number;
@@ -218,7 +218,7 @@ export class Schedules {
     times: Times,
     workflow: WorkflowReference<Input>,
     payload: Input,
-    { paused = false, version, dryRun = false, ...options }: PutOptions = {},
+    { paused, version, dryRun = false, ...options }: PutOptions = {},
   ): Promise<ScheduleDocument> {
     const start = { workflowName: workflow.workflowName, stepInvokeUrl: workflow.url, ...stepMembers(options) };
     const given = JSON.stringify({ ...times.members, paused }).slice(0, -1);

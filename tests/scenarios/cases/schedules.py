@@ -112,6 +112,9 @@ async def scenario_a_paused_schedule_waits_to_be_resumed(runtime: Runtime) -> No
     again = (await runtime.post("/schedules/digest/pause")).json
     assert again["version"] == paused["version"]
 
+    kept = (await put(runtime, schedule(url))).json
+    assert (kept["paused"], kept["note"], kept["dueAt"]) == (True, "holidays", None)
+
 
 async def _overlapping(runtime: Runtime, overlap: str) -> tuple[list[str], dict[str, Any]]:
     """The times of the runs of a schedule whose first run is retried for some seconds; and the schedule."""

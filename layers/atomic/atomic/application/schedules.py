@@ -52,12 +52,16 @@ async def get_schedule(engine: Engine, client: Client, name: str) -> Schedule:
 
 
 async def put_schedule(
-    engine: Engine, wanted: Schedule, is_expected: Callable[[int], bool] = lambda _version: True
+    engine: Engine,
+    wanted: Schedule,
+    is_expected: Callable[[int], bool] = lambda _version: True,
+    *,
+    keeps_pause: bool = False,
 ) -> tuple[Schedule, bool]:
     """Create or replace the schedule: the row, and whether it is new.
 
-    `is_expected(version)`: whether it may have this version, which is 0 when there is none. Raises
-    ChangedMeanwhile and TooManySchedules.
+    `is_expected(version)`: whether it may have this version, which is 0 when there is none. `keeps_pause`:
+    one that is paused stays so, with its note. Raises ChangedMeanwhile and TooManySchedules.
     """
     for _ in range(_TRIES):
         before = await engine.store.get_schedule(wanted.client_id, wanted.name)
@@ -66,7 +70,11 @@ async def put_schedule(
             raise ChangedMeanwhile(version)
         now_ms = engine.clock.now_ms()
         if before is not None:
-            after = replaced(retimed(before), wanted, now_ms)
+            if keeps_pause and before.paused:
+                kept = replace(wanted, paused=True, note=before.note)
+            else:
+                kept = wanted
+            after = replaced(retimed(before), kept, now_ms)
             if await save(engine, before, after) is after:
                 await _wake(engine, after)
                 return after, False

@@ -82,7 +82,7 @@ def put(
     """Create or replace a schedule: give --cron, --every or --at."""
     given = json_argument(payload, "--payload")
     found = api.client.schedules.put(
-        name, _times(options), workflow_name, step_invoke_url, given, paused=paused, dry_run=dry_run
+        name, _times(options), workflow_name, step_invoke_url, given, paused=paused or None, dry_run=dry_run
     )
     api.show(found, _about(found))
 

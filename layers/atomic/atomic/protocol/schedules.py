@@ -92,7 +92,9 @@ class ScheduleRequest(WireModel):
     pause_after_failures: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="So many failed runs in a row pause the schedule."
     )
-    paused: bool = False
+    paused: bool | None = Field(
+        default=None, description="Left out: as it is before. A new one is not paused."
+    )
     note: Note = ""
 
     @field_validator("cron", mode="before")

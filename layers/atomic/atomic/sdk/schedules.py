@@ -57,7 +57,7 @@ class _Times(ABC):
         """The members of the wire that say when."""
 
     def document(
-        self, workflow_name: str, url: str, *, payload: Any, paused: bool, options: StepOptions
+        self, workflow_name: str, url: str, *, payload: Any, paused: bool | None, options: StepOptions
     ) -> dict[str, Any]:
         """The body of the request. Raises InvalidRequestError and SerializationError."""
         start = start_document(workflow_name, url, payload, key="schedule", options=options)
@@ -73,9 +73,10 @@ class _Times(ABC):
             "spread": milliseconds("spread", self.spread),
             "limit": self.limit,
             "pauseAfterFailures": self.pause_after_failures,
-            "paused": paused,
             "note": self.note,
         }
+        if paused is not None:
+            given["paused"] = paused
         if self.until is not None:
             given["until"] = moment("until", self.until)
         return given
@@ -161,7 +162,7 @@ class Schedules:
         url: str,
         payload: Any = None,
         *,
-        paused: bool = False,
+        paused: bool | None = None,
         version: int | None = None,
         dry_run: bool = False,
         **options: Unpack[StepOptions],
@@ -173,7 +174,7 @@ class Schedules:
         - `times`: a `Cron`, `Every` or `At`.
         - `workflow_name`, `url`, `payload`: of its runs, as in `Client.start`. A payload in `times` is used
           when this one is None.
-        - `paused`: whether it waits to be resumed (default False).
+        - `paused`: whether it waits to be resumed (default: as it is; a new one does not).
         - `version`: refuse one that has another version than this, or that exists, for 0 (default: any).
         - `dry_run`: only check it, and tell its `next` times (default False).
         - `retry`, `deadline`, `attempt_timeout`, `on_lost`, `flow`: of its runs, as in `Client.start`.
@@ -258,7 +259,7 @@ class AsyncSchedules:
         url: str,
         payload: Any = None,
         *,
-        paused: bool = False,
+        paused: bool | None = None,
         version: int | None = None,
         dry_run: bool = False,
         **options: Unpack[StepOptions],
@@ -327,7 +328,7 @@ def _document(
     payload: Any,
     options: StepOptions,
     *,
-    paused: bool,
+    paused: bool | None,
 ) -> dict[str, Any]:
     check_options(options, StepOptions)
     given = jsonable(times.payload if payload is None else payload, "the payload of the schedule")

@@ -76,7 +76,9 @@ async def put_schedule(api: Api, request: ApiRequest, client: Client, name: str)
     if dry_run:
         shown = domain.positioned(wanted, api.engine.clock.now_ms())
         return json_response(200, schedule_view(shown, None, client, next_shown=_NEXT_SHOWN))
-    schedule, is_new = await use_cases.put_schedule(api.engine, wanted, _expected(request))
+    schedule, is_new = await use_cases.put_schedule(
+        api.engine, wanted, _expected(request), keeps_pause=asked.paused is None
+    )
     return await _shown(api, client, schedule, status=201 if is_new else 200)
 
 
@@ -320,7 +322,7 @@ def _wanted(api: Api, request: ApiRequest, client: Client, name: str, asked: Sch
         ),
         start=spec,
         note=asked.note,
-        paused=asked.paused,
+        paused=bool(asked.paused),
         created_at_ms=now_ms,
         updated_at_ms=now_ms,
     )
