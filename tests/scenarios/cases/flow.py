@@ -130,7 +130,9 @@ async def scenario_what_is_no_flow_control_is_refused(runtime: Runtime) -> None:
         assert [error["field"] for error in refused.json["errors"]] == [field]
     for pin in ({}, {"paused": None}, {"concurrency": 0}, {"other": 1}):
         assert (await _put(runtime, "k", **pin)).status == 400, pin
-    assert (await _put(runtime, "no%20space", paused=True)).status == 404
+    misnamed = await _put(runtime, "no%20space", paused=True)
+    assert misnamed.status == 400
+    assert [error["field"] for error in misnamed.json["errors"]] == ["key"]
     value = {
         "workflowName": "flow",
         "idempotencyKey": "v",

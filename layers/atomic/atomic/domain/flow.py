@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from atomic.protocol.enums import FlowScope
 
+# How the keys of the lines of singletons begin. No key of a user has this sign.
+SINGLETON_LINE: Final = "singleton="
 # One turn of a line in which priority is 0. Each priority has four times the turns of the one below it.
 _TURN: Final = 1 << 20
 _TURNS_LOG2: Final = 2
@@ -147,6 +149,6 @@ def by_key(entries: Sequence[FlowEntry]) -> list[FlowEntry]:
     """The entries in the order in which slots are taken.
 
     It is the same for all steps, so that none wait for each other in a circle. The line of a singleton is
-    the first, so its runs keep their order whatever other keys they wait for; only its key has a slash.
+    the first, so its runs keep their order whatever other keys they wait for.
     """
-    return sorted(entries, key=lambda entry: ("/" not in entry.key, entry.key))
+    return sorted(entries, key=lambda entry: (not entry.key.startswith(SINGLETON_LINE), entry.key))

@@ -6,15 +6,13 @@ so a pointer needs no lease, and nothing is written when a run ends.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from atomic.domain.flow import FlowEntry
+from atomic.domain.flow import SINGLETON_LINE, FlowEntry
 from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.enums import OnBusy
 
 PointerKind = Literal["singleton", "debounce"]
-# No key of a user has a slash.
-_LINE: Final = "singleton/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +67,12 @@ def kept_until_ms(now_ms: int, retention_ms: int) -> int:
 
 def line_of(singleton: Singleton) -> FlowEntry:
     """The line in which the runs of a key wait for each other."""
-    return FlowEntry(key=_LINE + singleton.key, concurrency=1, scope="run")
+    return FlowEntry(key=SINGLETON_LINE + singleton.key, concurrency=1, scope="run")
 
 
 def is_line(entry: FlowEntry) -> bool:
     """Whether this is such a line, and not a key that the start has named."""
-    return entry.key.startswith(_LINE)
+    return entry.key.startswith(SINGLETON_LINE)
 
 
 def singleton_record(asked: Singleton) -> list[Any]:

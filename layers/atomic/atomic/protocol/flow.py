@@ -12,6 +12,7 @@ from atomic.protocol.wire import Document, PositiveDuration, WireModel
 FLOW_ENTRIES_MAX: Final = 4
 FLOW_PRIORITY_MAX: Final = 5
 _KEY: Final = re.compile(r"[A-Za-z0-9._~:@-]{1,128}")
+FLOW_KEY_FORM: Final = "1 to 128 letters, digits and `.`, `_`, `~`, `:`, `@`, `-`"
 _CONCURRENCY_MAX: Final = 10_000
 _RATE_LIMIT_MAX: Final = 1_000
 
@@ -19,7 +20,7 @@ FlowKeyName = Annotated[
     str,
     Field(
         pattern=f"^{_KEY.pattern}$",
-        description="1 to 128 letters, digits and `.`, `_`, `~`, `:`, `@`, `-`. Two clients share no key.",
+        description=f"{FLOW_KEY_FORM}. Two clients share no key.",
     ),
 ]
 Concurrency = Annotated[int, Field(ge=1, le=_CONCURRENCY_MAX)]

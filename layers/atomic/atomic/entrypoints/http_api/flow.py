@@ -13,7 +13,7 @@ from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_q
 from atomic.entrypoints.http_api.views import json_response, moment_view
 from atomic.protocol import problems
 from atomic.protocol.constants import PAGE_MAX
-from atomic.protocol.flow import FlowOptions, FlowPinRequest, FlowRate, is_flow_key
+from atomic.protocol.flow import FLOW_KEY_FORM, FlowOptions, FlowPinRequest, FlowRate, is_flow_key
 from atomic.protocol.wire import to_rfc3339
 
 routes = Routes()
@@ -103,7 +103,7 @@ async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
     """Change what is pinned."""
     Query(request).refuse_rest()
     if not is_flow_key(key):
-        raise problems.not_found()
+        raise problems.invalid("key", f"use {FLOW_KEY_FORM}")
     pinned = await read(api, client, request, FlowPinRequest)
     _check_concurrency(api, "concurrency", pinned.concurrency)
     changes: dict[str, Any] = {}
