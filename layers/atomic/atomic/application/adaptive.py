@@ -9,12 +9,13 @@ resumed at once; nothing is polled. If the process ends, the row is due at its t
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from atomic.application.destinations import RUNS_MAX, Destination, Pacer, destination_of
+from atomic.application.waiting_lines import Origin, Waiting
 from atomic.domain.adaptive import (
     FIRST_LIMIT,
     Concurrency,
@@ -32,8 +33,6 @@ LOOK_AFTER_MS: Final = 30_000
 _ORIGINS_MAX: Final = 10_000
 _WAITING_MAX: Final = 100_000
 _URLS_MAX: Final = 1_000
-# Steps of runs that have begun go first, so that runs end. Every so often, a new run goes first.
-_NEW_RUN_EVERY: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,98 +51,6 @@ class SlowedOrigin:
 Tell = Callable[[SlowedOrigin, bool], None]
 
 
-class _Line:
-    """Steps that wait, in the order in which they came, also by their URLs."""
-
-    __slots__ = ("_came", "_ids_of", "steps")
-
-    def __init__(self) -> None:
-        self.steps: dict[str, _Waiting] = {}
-        # By URL: when each step of it came.
-        self._ids_of: dict[str, dict[str, int]] = {}
-        self._came = 0
-
-    def add(self, step_id: str, waiting: "_Waiting") -> None:
-        """The step waits; one that is known keeps its place."""
-        self.steps[step_id] = waiting
-        self._came += 1
-        self._ids_of.setdefault(waiting.url, {}).setdefault(step_id, self._came)
-
-    def remove(self, step_id: str) -> None:
-        """The step waits no longer."""
-        url = self.steps.pop(step_id).url
-        del self._ids_of[url][step_id]
-        if not self._ids_of[url]:
-            del self._ids_of[url]
-
-    def first_of(self, urls: set[str]) -> str | None:
-        """The step of one of these URLs that came first."""
-        known = (self._ids_of.get(url) for url in urls)
-        heads = (next(iter(ids.items())) for ids in known if ids)
-        return min(heads, key=lambda head: head[1], default=(None, 0))[0]
-
-
-@dataclass(slots=True, eq=False)
-class _Origin:
-    destination: Destination
-    limit: Concurrency
-    direction: Direction
-    begun: _Line = field(default_factory=_Line)
-    new: _Line = field(default_factory=_Line)
-    called: int = 0
-    # The URLs that have answered, and those whose last attempts have failed.
-    heard: set[str] = field(default_factory=set)
-    failing: set[str] = field(default_factory=set)
-    # By URL: how many attempts are counted.
-    counted: Counter[str] = field(default_factory=Counter)
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def waiting(self) -> int:
-        return len(self.begun.steps) + len(self.new.steps)
-
-    @property
-    def lines(self) -> tuple[_Line, _Line]:
-        return (self.begun, self.new)
-
-    @property
-    def lines_in_turn(self) -> tuple[_Line, _Line]:
-        """The lines, first the one whose turn it is."""
-        is_turn_of_new = self.called % _NEW_RUN_EVERY == _NEW_RUN_EVERY - 1
-        return (self.new, self.begun) if is_turn_of_new else (self.begun, self.new)
-
-    def next(self) -> "tuple[_Line, str, _Waiting] | None":
-        """The next step to be called, and its line."""
-        lines = self.lines_in_turn
-        first = next(((line, *item) for line in lines for item in line.steps.items()), None)
-        if first is None or not self.limit.seems_down:
-            return first
-        # One endpoint that always fails must not keep others waiting that would be answered.
-        others = (
-            (line, *item)
-            for line in lines
-            for item in line.steps.items()
-            if item[1].url not in self.failing
-        )
-        return next(others, first)
-
-    def next_that_answers(self) -> "tuple[_Line, str, _Waiting] | None":
-        """The next step whose endpoint answers, when another endpoint of the origin fails; and its line."""
-        if not self.failing:
-            return None
-        answering = self.heard - self.failing
-        for line in self.lines_in_turn:
-            step_id = line.first_of(answering)
-            if step_id is not None:
-                return line, step_id, line.steps[step_id]
-        return None
-
-    @property
-    def failing_under_way(self) -> int:
-        """How many attempts are counted whose endpoints have failed last."""
-        return sum(self.counted[url] for url in self.failing & self.counted.keys())
-
-
 class UnderWay:
     """An attempt that was let in. Its origin counts it, except while it waits for steps of its own."""
 
@@ -160,7 +67,7 @@ class UnderWay:
         "url",
     )
 
-    def __init__(self, owner: "Adaptive", origin: _Origin, url: str, above: "UnderWay | None") -> None:
+    def __init__(self, owner: "Adaptive", origin: Origin, url: str, above: "UnderWay | None") -> None:
         self.owner = owner
         self.origin = origin
         self.url = url
@@ -200,13 +107,6 @@ class UnderWay:
         self.owner.leave(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    url: str
-    above: UnderWay | None
-    resume: Callable[[UnderWay], None]
-
-
 class Adaptive:
     """All destinations of one process. `most`: with so many attempts, a destination is not limited here."""
 
@@ -221,7 +121,7 @@ class Adaptive:
         self._most = most
         self._first = first
         self._tell = tell
-        self._origins: dict[Destination, _Origin] = {}
+        self._origins: dict[Destination, Origin] = {}
         # By run and step: the attempts that may post steps.
         self._inside: defaultdict[str, dict[str, UnderWay]] = defaultdict(dict)
         self._pacer = Pacer(after_ms=LOOK_AFTER_MS)
@@ -265,7 +165,7 @@ class Adaptive:
             return
         above = self._above(step.spec)
         self._hold(above)
-        line.add(step.id, _Waiting(step.spec.url, above, resume))
+        line.add(step.id, Waiting(step.spec.url, above, resume))
         if known is None:
             self.waiting += 1
         else:
@@ -326,13 +226,13 @@ class Adaptive:
         self._release(attempt.above)
         self._fill(attempt.origin)
 
-    def _origin(self, destination: Destination) -> _Origin:
+    def _origin(self, destination: Destination) -> Origin:
         origin = self._origins.get(destination)
         if origin is None:
             if len(self._origins) >= _ORIGINS_MAX:
                 self._origins = {to: each for to, each in self._origins.items() if _is_in_use(each)}
             limit = Concurrency(self._most, _now_s(), self._first)
-            origin = _Origin(destination, limit, Direction(limit.limit))
+            origin = Origin(destination, limit, Direction(limit.limit))
             self._origins[destination] = origin
         return origin
 
@@ -347,7 +247,7 @@ class Adaptive:
         inside = self._inside.get(keys.run_of(spec.started_by))
         return None if inside is None else next(reversed(inside.values()))
 
-    def _waits_for(self, above: UnderWay, origin: _Origin, spec: StepSpec) -> None:
+    def _waits_for(self, above: UnderWay, origin: Origin, spec: StepSpec) -> None:
         """A handler posts a step. It may wait here since before the handler was called again."""
         posted = spec if spec.parent else spec.below_root()
         step_id = keys.step_id(spec.run_id, posted.identity)
@@ -357,19 +257,19 @@ class Adaptive:
                 line.steps[step_id] = replace(waiting, above=above)
                 self._hold(above)
 
-    def _has_room(self, origin: _Origin, above: UnderWay | None) -> bool:
+    def _has_room(self, origin: Origin, above: UnderWay | None) -> bool:
         return origin.limit.admits(_now_s(), besides=int(_takes_over(origin, above)))
 
-    def _has_room_beside_failing(self, origin: _Origin, above: UnderWay | None) -> bool:
+    def _has_room_beside_failing(self, origin: Origin, above: UnderWay | None) -> bool:
         """Whether there is room, if attempts of endpoints that fail do not count.
 
-        An endpoint that hangs holds its permits until its time-outs, and must not keep those of the same
-        origin waiting that answer. At most twice the limit is under way.
+        An endpoint that never answers holds its permits until its time-outs, and must not keep those of
+        the same origin waiting that answer. At most twice the limit is under way.
         """
         is_counted = _takes_over(origin, above) and above is not None and above.url not in origin.failing
         return origin.limit.admits(_now_s(), besides=origin.failing_under_way + is_counted)
 
-    def _let_in(self, origin: _Origin, url: str, above: UnderWay | None) -> UnderWay:
+    def _let_in(self, origin: Origin, url: str, above: UnderWay | None) -> UnderWay:
         self._hold(above)
         return UnderWay(self, origin, url, above)
 
@@ -392,7 +292,7 @@ class Adaptive:
         if not above.below and not above.has_ended:
             above.count()
 
-    def _fill(self, origin: _Origin) -> None:
+    def _fill(self, origin: Origin) -> None:
         """Resume as many of those that wait as there is room for."""
         while not self._is_stopped and (following := origin.next()):
             line, step_id, waiting = following
@@ -410,7 +310,7 @@ class Adaptive:
             self._release(waiting.above)
             waiting.resume(attempt)
 
-    def _set_timer(self, origin: _Origin, url: str) -> None:
+    def _set_timer(self, origin: Origin, url: str) -> None:
         now_s = _now_s()
         if now_s < origin.limit.open_at_s:
             at_s = origin.limit.open_at_s
@@ -424,7 +324,7 @@ class Adaptive:
             origin.timer.cancel()
         origin.timer = asyncio.get_running_loop().call_at(at_s, self._timer, origin)
 
-    def _timer(self, origin: _Origin) -> None:
+    def _timer(self, origin: Origin) -> None:
         origin.timer = None
         following, now_s = origin.next(), _now_s()
         if following is not None and now_s >= origin.limit.open_at_s:
@@ -435,19 +335,19 @@ class Adaptive:
                 origin.limit.still_under_way(now_s)
         self._fill(origin)
 
-    def _shown(self, origin: _Origin) -> SlowedOrigin:
+    def _shown(self, origin: Origin) -> SlowedOrigin:
         client_id, name = origin.destination
         rests_ms = max(0, round(1000 * (origin.limit.open_at_s - _now_s())))
         limit = origin.limit.limit
         return SlowedOrigin(client_id, name, limit, origin.limit.under_way, origin.waiting, rests_ms)
 
 
-def _takes_over(origin: _Origin, above: UnderWay | None) -> bool:
+def _takes_over(origin: Origin, above: UnderWay | None) -> bool:
     """Whether a step takes over the permit of the attempt that waits for it."""
     return above is not None and above.origin is origin and above.generation is not None
 
 
-def _is_in_use(origin: _Origin) -> bool:
+def _is_in_use(origin: Origin) -> bool:
     return bool(origin.limit.under_way or origin.waiting)
 
 
