@@ -182,7 +182,7 @@ def test_times_of_starts(cli: Cli, app_url: str) -> None:
         late = cli(*order[:-3], "--key", key, "--by", by, "--delay", "0.1", code=4)
         assert "The step failed before its first attempt" in late.stderr
     assert "and not both" in cli(*order, "e", "--at", "2027-05-01T09:00:00Z", "--delay", "1", code=2).stderr
-    for wrong in ("tomorrow", "2027-05-01T09:00:00"):
+    for wrong in ("tomorrow", "2027-05-01T09:00:00", "0001-01-01T00:00:00+14:00"):
         assert "use a time such as 2026-11-23T07:38:00Z" in cli(*order, "e", "--at", wrong, code=2).stderr
         assert "use a time such as 2026-11-23T07:38:00Z" in cli("due", "x", "--at", wrong, code=2).stderr
 

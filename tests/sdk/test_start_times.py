@@ -50,6 +50,12 @@ def test_times_as_they_are_sent(options: dict[str, Any], members: dict[str, Any]
     assert sent(**options) == members
 
 
+def test_a_start_has_a_year_in_utc() -> None:
+    east = timezone(timedelta(hours=14))
+    with pytest.raises(InvalidRequestError, match="start_at: use a time of the years 1 to 9999 in UTC"):
+        sent(start_at=datetime(1, 1, 1, tzinfo=east))
+
+
 @pytest.mark.parametrize("wrong", [NAIVE, "2026-11-23T07:00:00Z", 1_795_417_200, None])
 def test_a_start_has_to_be_a_datetime_with_a_zone(wrong: Any) -> None:
     with pytest.raises(InvalidRequestError, match="start_at: use a datetime with a time zone"):

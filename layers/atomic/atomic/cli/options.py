@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +23,11 @@ data_dir = click.option(
 
 def moment(text: str) -> datetime:
     """A time with its offset from UTC. Raises BadParameter for any other text."""
-    with suppress(ValueError):
+    # Its offset may put it before the year 1 or after the year 9999 in UTC.
+    with suppress(ValueError, OverflowError):
         at = datetime.fromisoformat(text)
         if at.tzinfo is not None:
-            return at
+            return at.astimezone(UTC)
     raise click.BadParameter(f"{text!r}: use {MOMENTS}")
 
 

@@ -17,7 +17,12 @@ def moment(name: str, at: object) -> str:
         raise InvalidRequestError(
             f"{name}: use a datetime with a time zone, as datetime.now(UTC), not {at!r}."
         )
-    return to_rfc3339((at - _EPOCH) // timedelta(milliseconds=1))
+    try:
+        return to_rfc3339((at - _EPOCH) // timedelta(milliseconds=1))
+    except OverflowError:
+        raise InvalidRequestError(
+            f"{name}: use a time of the years 1 to 9999 in UTC, not {at!r}."
+        ) from None
 
 
 def start_times(options: Mapping[str, Any]) -> dict[str, Any]:
