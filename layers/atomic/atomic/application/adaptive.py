@@ -67,7 +67,9 @@ class UnderWay:
         "url",
     )
 
-    def __init__(self, owner: "Adaptive", origin: Origin, url: str, above: "UnderWay | None") -> None:
+    def __init__(
+        self, owner: "Adaptive", origin: "Origin[UnderWay]", url: str, above: "UnderWay | None"
+    ) -> None:
         self.owner = owner
         self.origin = origin
         self.url = url
@@ -121,7 +123,7 @@ class Adaptive:
         self._most = most
         self._first = first
         self._tell = tell
-        self._origins: dict[Destination, Origin] = {}
+        self._origins: dict[Destination, Origin[UnderWay]] = {}
         # By run and step: the attempts that may post steps.
         self._inside: defaultdict[str, dict[str, UnderWay]] = defaultdict(dict)
         self._pacer = Pacer(after_ms=LOOK_AFTER_MS)
@@ -168,6 +170,7 @@ class Adaptive:
         line.add(step.id, Waiting(step.spec.url, above, resume))
         if known is None:
             self.waiting += 1
+            origin.waiting += 1
         else:
             self._release(known.above)
         self._fill(origin)
@@ -226,7 +229,7 @@ class Adaptive:
         self._release(attempt.above)
         self._fill(attempt.origin)
 
-    def _origin(self, destination: Destination) -> Origin:
+    def _origin(self, destination: Destination) -> Origin[UnderWay]:
         origin = self._origins.get(destination)
         if origin is None:
             if len(self._origins) >= _ORIGINS_MAX:
@@ -247,7 +250,7 @@ class Adaptive:
         inside = self._inside.get(keys.run_of(spec.started_by))
         return None if inside is None else next(reversed(inside.values()))
 
-    def _waits_for(self, above: UnderWay, origin: Origin, spec: StepSpec) -> None:
+    def _waits_for(self, above: UnderWay, origin: Origin[UnderWay], spec: StepSpec) -> None:
         """A handler posts a step. It may wait here since before the handler was called again."""
         posted = spec if spec.parent else spec.below_root()
         step_id = keys.step_id(spec.run_id, posted.identity)
@@ -257,10 +260,10 @@ class Adaptive:
                 line.steps[step_id] = replace(waiting, above=above)
                 self._hold(above)
 
-    def _has_room(self, origin: Origin, above: UnderWay | None) -> bool:
+    def _has_room(self, origin: Origin[UnderWay], above: UnderWay | None) -> bool:
         return origin.limit.admits(_now_s(), besides=int(_takes_over(origin, above)))
 
-    def _has_room_beside_failing(self, origin: Origin, above: UnderWay | None) -> bool:
+    def _has_room_beside_failing(self, origin: Origin[UnderWay], above: UnderWay | None) -> bool:
         """Whether there is room, if attempts of endpoints that fail do not count.
 
         An endpoint that never answers holds its permits until its time-outs, and must not keep those of
@@ -269,7 +272,7 @@ class Adaptive:
         is_counted = _takes_over(origin, above) and above is not None and above.url not in origin.failing
         return origin.limit.admits(_now_s(), besides=origin.failing_under_way + is_counted)
 
-    def _let_in(self, origin: Origin, url: str, above: UnderWay | None) -> UnderWay:
+    def _let_in(self, origin: Origin[UnderWay], url: str, above: UnderWay | None) -> UnderWay:
         self._hold(above)
         return UnderWay(self, origin, url, above)
 
@@ -292,9 +295,9 @@ class Adaptive:
         if not above.below and not above.has_ended:
             above.count()
 
-    def _fill(self, origin: Origin) -> None:
+    def _fill(self, origin: Origin[UnderWay]) -> None:
         """Resume as many of those that wait as there is room for."""
-        while not self._is_stopped and (following := origin.next()):
+        while origin.waiting and not self._is_stopped and (following := origin.next()):
             line, step_id, waiting = following
             if not self._has_room(origin, waiting.above):
                 origin.limit.is_wanted = True
@@ -306,11 +309,12 @@ class Adaptive:
             line.remove(step_id)
             origin.called += 1
             self.waiting -= 1
+            origin.waiting -= 1
             attempt = self._let_in(origin, waiting.url, waiting.above)
             self._release(waiting.above)
             waiting.resume(attempt)
 
-    def _set_timer(self, origin: Origin, url: str) -> None:
+    def _set_timer(self, origin: Origin[UnderWay], url: str) -> None:
         now_s = _now_s()
         if now_s < origin.limit.open_at_s:
             at_s = origin.limit.open_at_s
@@ -324,7 +328,7 @@ class Adaptive:
             origin.timer.cancel()
         origin.timer = asyncio.get_running_loop().call_at(at_s, self._timer, origin)
 
-    def _timer(self, origin: Origin) -> None:
+    def _timer(self, origin: Origin[UnderWay]) -> None:
         origin.timer = None
         following, now_s = origin.next(), _now_s()
         if following is not None and now_s >= origin.limit.open_at_s:
@@ -335,19 +339,19 @@ class Adaptive:
                 origin.limit.still_under_way(now_s)
         self._fill(origin)
 
-    def _shown(self, origin: Origin) -> SlowedOrigin:
+    def _shown(self, origin: Origin[UnderWay]) -> SlowedOrigin:
         client_id, name = origin.destination
         rests_ms = max(0, round(1000 * (origin.limit.open_at_s - _now_s())))
         limit = origin.limit.limit
         return SlowedOrigin(client_id, name, limit, origin.limit.under_way, origin.waiting, rests_ms)
 
 
-def _takes_over(origin: Origin, above: UnderWay | None) -> bool:
+def _takes_over(origin: Origin[UnderWay], above: UnderWay | None) -> bool:
     """Whether a step takes over the permit of the attempt that waits for it."""
     return above is not None and above.origin is origin and above.generation is not None
 
 
-def _is_in_use(origin: Origin) -> bool:
+def _is_in_use(origin: Origin[UnderWay]) -> bool:
     return bool(origin.limit.under_way or origin.waiting)
 
 
