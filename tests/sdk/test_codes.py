@@ -33,6 +33,7 @@ CODES = {
     "NonRetryable": "non-retryable",
     "NotAnOpenEventError": "not-an-open-event",
     "AttemptOverError": "attempt-over",
+    "BusyError": "busy",
     "NotFinishedError": "not-finished",
     "NotFoundError": "not-found",
     "NotRedrivableError": "not-redrivable",
