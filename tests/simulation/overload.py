@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from atomic.application.adaptive import Adaptive, UnderWay
 from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.enums import Status
 from simulation.observations import Write
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def laws(world: "World") -> Iterator[str]:
 
 
 def _starved(world: "World") -> Iterator[str]:
-    """No step is deferred again and again."""
+    """No step is deferred again and again. One whose run was cancelled need not be called any more."""
     since_s: dict[str, float] = {}
     for write in world.truth.history:
         before, step = write.before, write.step
@@ -89,7 +90,8 @@ def _starved(world: "World") -> Iterator[str]:
             since_s.setdefault(step.id, write.at_s)
         elif before is None or (step.status, step.attempt_count) != (before.status, before.attempt_count):
             began_s = since_s.pop(step.id, math.inf)
-            if write.at_s - max(began_s, world.faults.ends_s) > STARVES_S:
+            is_wanted = step.status is not Status.CANCELLED
+            if is_wanted and write.at_s - max(began_s, world.faults.ends_s) > STARVES_S:
                 yield f"{step.id} waited {write.at_s - began_s:.1f} s for a permit"
 
 
