@@ -206,8 +206,9 @@ async def scenario_times_cut_at_the_millisecond(runtime: Runtime) -> None:
     assert await found(f"createdAfter={shifted}") == [last, middle]
     assert await found(f"createdAfter={at}&createdBefore={at}") == []
     assert await found("createdBefore=2020-01-01T00:00:00Z") == []
-    assert await found("createdAfter=0001-01-01T00:00:00%2B23:59&limit=1") == [last]
-    assert await found("createdBefore=9999-12-31T23:59:59-23:59&limit=1") == [last]
+    # No year has these in UTC.
+    for query in ("createdAfter=0001-01-01T00:00:00%2B23:59", "createdBefore=9999-12-31T23:59:59-23:59"):
+        assert (await runtime.get(f"/runs?{query}")).status == 400
 
 
 async def scenario_an_invalid_query_is_a_400(runtime: Runtime) -> None:
