@@ -11,15 +11,13 @@ takes a while, fails or ends the process is each request of an operation.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from atomic.adapters.aws.flow import DynamoFlowStore
 from atomic.adapters.memory.flow import MemoryFlowStore
-from atomic.adapters.memory.store import MemoryStepStore
-from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
 from atomic.application.cancel import cancel_run
 from atomic.application.engine import Engine
@@ -34,50 +32,18 @@ from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
-from atomic.runtime.driver import HORIZON_MS, Driver
-from atomic.runtime.inflight import Tasks
-from atomic.testing.local import SeededEntropy, open_registry
-from atomic.testing.virtual_time import LoopClock, run
-from atomic.testing.watching import SilentTelemetry
+from atomic.testing.virtual_time import run
 from contract.builders import a_spec
+from simulation.faulty_server import FaultyRows, FaultyServer, FaultyWorld
 from simulation.flow_table_fake import FlowTableFake
 
 STARTS: Final = 25
-FAULTS_END_S: Final = 60.0
 DONE_S: Final = 900.0
-_CRASH: Final = 0.004
-_FAIL: Final = 0.01
 # How many of the requests that fail were applied.
 _APPLIED: Final = 0.5
 _AT_ONCE: Final = 3
 MAINTAINED_EVERY_S: Final = 30.0
 LIMITS: Final = {"one": 1, "two": 2}
-Moment = Literal["before", "after"]
-
-
-class _Rows:
-    """The rows as one process reaches them."""
-
-    def __init__(self, process: "_Process", rows: Any) -> None:
-        self._process, self._rows = process, rows
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self._rows, name)
-
-        async def reached(*given: Any, **named: Any) -> Any:
-            moment = self._process.next_moment()
-            await asyncio.sleep(self._process.world.chance.random() * 0.02)
-            if moment == "before":
-                self._process.die()
-            if self._process.world.strikes(_FAIL):
-                raise StoreUnavailable("not now")
-            result = await operation(*given, **named)
-            await asyncio.sleep(self._process.world.chance.random() * 0.02)
-            if moment == "after":
-                self._process.die()
-            return result
-
-        return reached
 
 
 class _Requests:
@@ -96,7 +62,7 @@ class _Requests:
             self._process.die()
         if self._process.is_dead:
             raise asyncio.CancelledError
-        if world.strikes(_FAIL):
+        if world.strikes(world.fail):
             if world.chance.random() < _APPLIED:
                 call(*given, **named)
             raise StoreUnavailable("not now")
@@ -121,33 +87,17 @@ class _Environments:
         return getattr(self._chance.choice(self._stores), name)
 
 
-class _Process:
-    """A server without sockets."""
+class _Process(FaultyServer):
+    """A server without sockets; or, with the keys in a table, what functions do there."""
 
     def __init__(self, world: "FlowWorld", number: int) -> None:
-        self.world = world
-        self.is_dead = self.is_ready = False
-        self.tasks = Tasks()
-        self._rows: Any = _Rows(self, world.rows)
-        queue = MemoryWakeupQueue(LoopClock(), horizon_ms=HORIZON_MS)
-        self.engine = Engine(
-            store=self._rows,
-            queue=queue,
-            invoker=self,
-            notifier=MemoryNotifier(),
-            clients=open_registry(),
-            telemetry=SilentTelemetry(),
-            clock=LoopClock(),
-            entropy=SeededEntropy(world.seed * 1000 + number),
-            spawn=self.tasks.spawn,
-            admission=self._admission(),
-        )
-        self._driver = Driver(self.engine, queue, self._rows)
+        super().__init__(world, number)
+        self.is_ready = False
         self._begin = asyncio.create_task(self._start())
 
     def _admission(self) -> Admission:
         if self.world.table is None:
-            return Admission(server_flow=_Rows(self, self.world.flow))  # type: ignore[arg-type]
+            return Admission(server_flow=FaultyRows(self, self.world.flow))  # type: ignore[arg-type]
         self._keys: Any = _Environments(self)
         self.tasks.spawn(self._maintain(), step_id="maintenance")
         return Admission(flow=self._keys)
@@ -164,65 +114,43 @@ class _Process:
     async def _start(self) -> None:
         while True:
             with suppress(StoreUnavailable):
-                await recover(self.engine, self._rows)
+                await recover(self.engine, self.rows)
                 break
             await asyncio.sleep(1)
-        self._driver.start()
+        self.driver.start()
         self.is_ready = True
 
-    def next_moment(self) -> Moment | None:
-        if self.is_dead:
-            raise asyncio.CancelledError
-        return self.world.chance.choice(("before", "after")) if self.world.strikes(_CRASH) else None
-
-    def die(self) -> None:
-        self.world.crashed(self)
-        raise asyncio.CancelledError
-
     def kill(self) -> None:
-        self.is_dead = True
         self._begin.cancel()
-        for loop in self._driver._loops:
-            loop.cancel()
-        for task in self.tasks._running:
-            task.cancel()
+        super().kill()
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
-        """Make one attempt. Implements `EndpointInvoker`."""
-        return await self.world.call(self, request)
+        """Make one attempt."""
+        answer: EndpointResponse = await self.world.call(self, request)
+        return answer
 
 
-class FlowWorld:
+class FlowWorld(FaultyWorld):
     """Create it inside the loop, call `play` once, then read `broken`."""
 
+    faults_end_s = 60.0
+    crash = 0.004
+    fail = 0.01
+
     def __init__(self, seed: int, *, on_table: bool = False) -> None:
-        self.seed = seed
-        self.chance = random.Random(f"flow {seed}")
-        self.rows = MemoryStepStore()
+        super().__init__(seed, random.Random(f"flow {seed}"))
         self.table = FlowTableFake() if on_table else None
         self.flow: Any = MemoryFlowStore()
         if on_table:
             self.flow = DynamoFlowStore(AtOnce(), self.table, "table")  # type: ignore[arg-type]
-        self.broken: list[str] = []
-        self.crashes = 0
         self.calls = 0
         self._open: Counter[str] = Counter()
         self._specs: dict[str, StepSpec] = {}
         self._process = _Process(self, 0)
 
-    def strikes(self, chance: float) -> bool:
-        """Whether a fault with this chance happens now."""
-        return self._now_s() < FAULTS_END_S and self.chance.random() < chance
-
-    def crashed(self, process: _Process) -> None:
-        """The process dies, and another one begins after a while."""
-        if process.is_dead:
-            return
-        self.crashes += 1
-        process.kill()
+    def _left(self, server: FaultyServer) -> None:
         # Its connections are closed, so nothing of it is open any more.
         self._open.clear()
-        asyncio.get_running_loop().call_later(0.2 + self.chance.random(), self._restart)
 
     def _restart(self) -> None:
         self._process = _Process(self, self.crashes)
@@ -321,9 +249,6 @@ class FlowWorld:
     def _live(self) -> list[str]:
         return [step.id for step in self.rows._rows.values() if not step.is_settled]
 
-    def _now_s(self) -> float:
-        return asyncio.get_running_loop().time()
-
 
 class AtOnce:
     """Requests that take no time and do not fail."""
@@ -343,5 +268,4 @@ def play(seed: int, *, on_table: bool = False) -> FlowWorld:
         await world.play()
         return world
 
-    played: Awaitable[FlowWorld] = main()
-    return run(played)  # type: ignore[arg-type]
+    return run(main())

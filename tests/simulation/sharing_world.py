@@ -14,13 +14,11 @@ before or after it. Callers ask again until they are answered. The laws:
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from atomic.adapters.memory.flow import MemoryFlowStore
-from atomic.adapters.memory.store import MemoryStepStore
-from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
 from atomic.application.cancel import cancel_run
 from atomic.application.engine import Engine
@@ -37,104 +35,51 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.domain.superseding import is_heard, successor
 from atomic.protocol import keys
 from atomic.protocol.enums import OnBusy, Status
-from atomic.runtime.driver import HORIZON_MS, Driver
-from atomic.runtime.inflight import Tasks
-from atomic.testing.local import SeededEntropy, open_registry
-from atomic.testing.virtual_time import LoopClock, run
-from atomic.testing.watching import SilentTelemetry
+from atomic.testing.virtual_time import run
 from contract.builders import a_spec
+from simulation.faulty_server import FaultyRows, FaultyServer, FaultyWorld
 
 STARTS: Final = 40
 PROCESSES: Final = 2
-FAULTS_END_S: Final = 40.0
 DONE_S: Final = 900.0
-_CRASH: Final = 0.006
-_FAIL: Final = 0.01
 _FREEZE: Final = 0.02
 _FROZEN_S: Final = 4.0
 _ON_BUSY: Final[tuple[OnBusy, ...]] = ("attach", "skip", "skip", "cancel", "queue")
-Moment = Literal["before", "after"]
 
 
-class _Rows:
-    """The rows as one process reaches them."""
-
-    def __init__(self, process: "_Process", rows: Any) -> None:
-        self._process, self._rows = process, rows
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self._rows, name)
-        world = self._process.world
-
-        async def reached(*given: Any, **named: Any) -> Any:
-            moment = self._process.next_moment()
-            await asyncio.sleep(world.a_while_s())
-            if moment == "before":
-                self._process.die()
-            if world.strikes(_FAIL):
-                raise StoreUnavailable("not now")
-            result = await operation(*given, **named)
-            await asyncio.sleep(world.a_while_s())
-            if moment == "after":
-                self._process.die()
-            return result
-
-        return reached
-
-
-class _Process:
+class _Process(FaultyServer):
     """A server without sockets. Another one may be at the same rows."""
 
     def __init__(self, world: "SharingWorld", number: int) -> None:
-        self.world = world
-        self.is_dead = False
-        self.tasks = Tasks()
         self.works: set[asyncio.Future[Any]] = set()
-        self.rows: Any = _Rows(self, world.rows)
-        queue = MemoryWakeupQueue(LoopClock(), horizon_ms=HORIZON_MS)
-        self.engine = Engine(
-            store=self.rows,
-            queue=queue,
-            invoker=self,
-            notifier=MemoryNotifier(),
-            clients=open_registry(),
-            telemetry=SilentTelemetry(),
-            clock=LoopClock(),
-            entropy=SeededEntropy(world.seed * 1000 + number),
-            spawn=self.tasks.spawn,
-            admission=Admission(flow=_Rows(self, world.flow)),  # type: ignore[arg-type]
-        )
-        self._driver = Driver(self.engine, queue, self.rows)
-        self._driver.start()
+        super().__init__(world, number)
+        self.driver.start()
 
-    def next_moment(self) -> Moment | None:
-        if self.is_dead:
-            raise asyncio.CancelledError
-        return self.world.chance.choice(("before", "after")) if self.world.strikes(_CRASH) else None
-
-    def die(self) -> None:
-        self.world.crashed(self)
-        raise asyncio.CancelledError
+    def _admission(self) -> Admission:
+        return Admission(flow=FaultyRows(self, self.world.flow))  # type: ignore[arg-type]
 
     def kill(self) -> None:
-        self.is_dead = True
-        for task in (*self._driver._loops, *self.tasks._running, *self.works):
-            task.cancel()
+        super().kill()
+        for work in self.works:
+            work.cancel()
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
-        """Make one attempt. Implements `EndpointInvoker`."""
-        return await self.world.call(request)
+        """Make one attempt."""
+        answer: EndpointResponse = await self.world.call(request)
+        return answer
 
 
-class SharingWorld:
+class SharingWorld(FaultyWorld):
     """Create it inside the loop, call `play` once, then read `broken`."""
 
+    faults_end_s = 40.0
+    crash = 0.006
+    fail = 0.01
+
     def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.chance = random.Random(f"sharing {seed}")
-        self.rows, self.flow = MemoryStepStore(), MemoryFlowStore()
-        self.broken: list[str] = []
-        self.crashes = self.left_out = self.attached = 0
+        super().__init__(seed, random.Random(f"sharing {seed}"))
+        self.flow = MemoryFlowStore()
+        self.left_out = self.attached = 0
         # The generations of roots that were called.
         self.called: dict[str, set[int]] = defaultdict(set)
         self.cancelled: set[str] = set()
@@ -148,23 +93,13 @@ class SharingWorld:
         """How many runs gave way."""
         return sum(successor(root) is not None for root in self._roots())
 
-    def strikes(self, chance: float) -> bool:
-        """Whether a fault with this chance happens now."""
-        return self._now_s() < FAULTS_END_S and self.chance.random() < chance
-
     def a_while_s(self) -> float:
         """How long one way to the rows takes."""
         longest_s = _FROZEN_S if self.strikes(_FREEZE) else 0.02
         return self.chance.random() * longest_s
 
-    def crashed(self, process: _Process) -> None:
-        """The process dies, and another one begins after a while."""
-        if process.is_dead:
-            return
-        self.crashes += 1
-        process.kill()
-        self._processes.remove(process)
-        asyncio.get_running_loop().call_later(0.2 + self.chance.random(), self._restart)
+    def _left(self, server: FaultyServer) -> None:
+        self._processes = [process for process in self._processes if process is not server]
 
     def _restart(self) -> None:
         self._processes.append(_Process(self, PROCESSES + self.crashes))
@@ -293,9 +228,6 @@ class SharingWorld:
     def _live(self) -> list[Step]:
         return [root for root in self._roots() if not root.is_settled]
 
-    def _now_s(self) -> float:
-        return asyncio.get_running_loop().time()
-
 
 def _key_of(spec: StepSpec) -> str:
     return spec.debounce.key if spec.debounce is not None else ""
@@ -309,5 +241,4 @@ def play(seed: int) -> SharingWorld:
         await world.play()
         return world
 
-    played: Awaitable[SharingWorld] = main()
-    return run(played)  # type: ignore[arg-type]
+    return run(main())

@@ -1,25 +1,15 @@
 """The laws of flow control under crashes, and the planted faults that they must find."""
 
-import logging
-from typing import Any
-
 import pytest
 
 from simulation.flow_world import play
 from simulation.planted_in_flow import PLANTED
+from simulation.planting import plant
 from simulation.regressions import FLOW
 
 SEEDS = range(12)
 # A planted fault is found within so many seeds.
 FOUND_WITHIN = range(12)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    # Each fault of a store is logged by the driver.
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("seed", [*SEEDS, *FLOW])
@@ -36,5 +26,5 @@ def test_the_seeds_have_crashes_and_calls() -> None:
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, attribute, planted in PLANTED[name]:
-        monkeypatch.setattr(module, attribute, planted)
+        plant(monkeypatch, module, attribute, planted)
     assert any(play(seed).broken for seed in FOUND_WITHIN)

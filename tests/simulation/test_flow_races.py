@@ -1,23 +1,14 @@
 """Flow control on AWS, request by request: its laws, and the planted faults that they must find."""
 
-import logging
-from typing import Any
-
 import pytest
 
 from simulation.flow_races import race
 from simulation.flow_world import play
 from simulation.planted_in_flow_table import FOUND_BY, PLANTED
+from simulation.planting import plant
 
 SEEDS = range(12)
 FOUND_WITHIN = range(40)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -35,7 +26,7 @@ def test_the_laws_of_flow_control_hold_on_the_table(seed: int) -> None:
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(*PLANTED[name])
+    plant(monkeypatch, *PLANTED[name])
     assert any(race(seed).broken for seed in (FOUND_BY.get(name, 1), *FOUND_WITHIN))
 
 

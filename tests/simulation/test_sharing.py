@@ -1,8 +1,5 @@
 """The laws of singletons and debounce under crashes, and the planted faults that they must find."""
 
-import logging
-from typing import Any
-
 import pytest
 
 from simulation.planted_in_sharing import PLANTED
@@ -12,14 +9,6 @@ from simulation.sharing_world import play
 SEEDS = range(12)
 # A planted fault is found within so many seeds.
 FOUND_WITHIN = range(24)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    # Each fault of a store is logged by the driver.
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
