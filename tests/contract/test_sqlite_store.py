@@ -14,23 +14,11 @@ from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.ports import RunQuery
 from atomic.application.server_store import ServerStore
-from contract.blob_contract import ServerBlobContract
 from contract.builders import a_full_step, a_root, settled
-from contract.pointers_contract import PointersContract, ServerPointersContract
-from contract.schedules_contract import SchedulesContract, ServerSchedulesContract
-from contract.server_store_contract import ServerStoreContract
-from contract.store_contract import StoreContract
+from contract.server_contracts import ServerContracts
 
 
-class TestSqliteStepStore(
-    StoreContract,
-    ServerStoreContract,
-    ServerBlobContract,
-    SchedulesContract,
-    ServerSchedulesContract,
-    PointersContract,
-    ServerPointersContract,
-):
+class TestSqliteStepStore(ServerContracts):
     @asynccontextmanager
     async def store(self, directory: Path) -> AsyncIterator[ServerStore]:
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)

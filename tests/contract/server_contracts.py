@@ -1,0 +1,19 @@
+"""All that a store of a server has to do. A test class gives the store."""
+
+from contract.blob_contract import ServerBlobContract
+from contract.pointers_contract import PointersContract, ServerPointersContract
+from contract.schedules_contract import SchedulesContract, ServerSchedulesContract
+from contract.server_store_contract import ServerStoreContract
+from contract.store_contract import StoreContract
+
+
+class ServerContracts(
+    StoreContract,
+    ServerStoreContract,
+    ServerBlobContract,
+    SchedulesContract,
+    ServerSchedulesContract,
+    PointersContract,
+    ServerPointersContract,
+):
+    """The contracts of a store in one process, which a server walks through."""
