@@ -9,6 +9,7 @@ from typing import Any
 from atomic.application.flow_store import FlowStore, LeasedSlot, ServerFlowStore
 from atomic.domain.flow import FlowEntry, Rate
 from atomic.domain.flow_table import HANDED_MS, Entered, Entering, FlowKey, Handed
+from atomic.domain.pointers import Singleton, line_of
 
 NOW_MS = 1_790_000_000_000
 AT = FlowKey("acme", "k")
@@ -280,6 +281,16 @@ class FlowContract:
             rest = await store.states("acme", after="b", limit=2)
             assert [(state.key, state.running) for state in rest] == [("c", 1)]
             assert await store.state(FlowKey("globex", "b")) is None
+
+        self.on_store(body)
+
+    def test_a_list_goes_on_after_the_longest_key(self) -> None:
+        line = line_of(Singleton("k" * 128, "queue"))
+
+        async def body(store: FlowStore) -> None:
+            await store.enter(asking("s", line), NOW_MS)
+            assert [state.key for state in await store.states("acme", after="", limit=1)] == [line.key]
+            assert await store.states("acme", after=line.key, limit=1) == []
 
         self.on_store(body)
 

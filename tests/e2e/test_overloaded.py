@@ -37,7 +37,7 @@ def test_a_small_server_is_not_overrun(tmp_path: Path, limit: str) -> None:
     async def main() -> None:
         async with runtime_on(server) as runtime:
             await start_all(runtime, runtime.endpoint("/small", small))
-            while small.served < (STEPS if limit == "adaptive" else STEPS // 4):  # noqa: ASYNC110 - it counts what it has served, and tells nobody
+            while small.served < (STEPS if limit == "adaptive" else STEPS // 4):  # noqa: ASYNC110 - it only counts
                 await asyncio.sleep(0.05)
             if limit == "adaptive":
                 assert small.wasted <= STEPS // 8
@@ -116,7 +116,7 @@ def test_what_waits_for_a_server_that_was_down_is_done_seconds_after_it_is_up(
             while_down = moody.calls
             await moody.come_up()
             began_s = asyncio.get_running_loop().time()
-            while moody.served < steps:  # noqa: ASYNC110 - it counts what it has served, and tells nobody
+            while moody.served < steps:  # noqa: ASYNC110 - it only counts
                 await asyncio.sleep(0.05)
             took_s = asyncio.get_running_loop().time() - began_s
             print(f"{listens=}: {while_down} calls while it was down, all served {took_s:.1f} s later")

@@ -68,8 +68,8 @@ _LOOKED_AT_MAX: Final = 50
 _TRIES: Final = 16
 _PAUSE_S: Final = 0.005
 _PAUSE_MAX_S: Final = 0.25
-# No key is longer.
-_KEY_MAX_CHARS: Final = 128
+# No key is longer, and DynamoDB takes 1,024 bytes at most to compare with.
+_AFTER_MAX_CHARS: Final = 256
 _WRITER_BYTES: Final = 8
 _chance: Final = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
@@ -301,7 +301,7 @@ class DynamoFlowStore:
             # A key is never empty, and none begins with a space.
             ExpressionAttributeValues={
                 ":keys": {"S": list_of(client_id)},
-                ":after": {"S": after[: _KEY_MAX_CHARS + 1] or " "},
+                ":after": {"S": after[:_AFTER_MAX_CHARS] or " "},
             },
             Limit=limit,
         )
