@@ -44,9 +44,10 @@ def names(path: Path) -> set[str]:
 
 
 def used_by(path: Path) -> set[str]:
-    """The names that a test module uses, and those of contract/aws.py if the module imports it."""
-    helpers = CONTRACTS / "aws.py"
-    return names(path) | (names(helpers) if "from contract.aws import" in path.read_text() else set())
+    """The names that a test module uses, and those of the modules that several test modules share."""
+    text = path.read_text()
+    shared = [each for each in SHARED if f"from contract.{each.stem} import" in text]
+    return names(path).union(*(names(each) for each in shared))
 
 
 def base_names(node: ast.ClassDef) -> set[str]:
@@ -59,6 +60,7 @@ PROTOCOLS: Final = {
 }
 # The module of a suite names its port; the test modules are those that inherit one of its classes.
 SUITES: Final = {path: names(path) for path in sorted(CONTRACTS.glob("*_contract.py"))}
+SHARED: Final = (CONTRACTS / "aws.py", CONTRACTS / "server_contracts.py")
 TESTS: Final = {path: used_by(path) for path in sorted(CONTRACTS.glob("test_*.py"))}
 
 

@@ -1,8 +1,10 @@
 """`LocalAtomic.serve`: applications of every framework in one process, in virtual time."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
@@ -124,6 +126,30 @@ def test_django_runs_in_virtual_time(site: Callable[[tuple[Any, ...]], Any], is_
         local.serve(site(tuple(endpoints.urlpatterns)), base_url="http://127.0.0.1/shop")
         run = await local.run("order", 7)
         assert (run.status, run.result, charged) == ("succeeded", 7, [7])
+
+    in_local(story)
+
+
+@pytest.mark.parametrize("ends_with", [None, RuntimeError("after the answer")])
+def test_what_an_application_does_after_its_answer_does_not_delay_it(ends_with: Exception | None) -> None:
+    """Real time of a thread that the loop does not know, as Django has one at the end of a request."""
+    calls: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        calls.append(await receive())
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        await send({"type": "http.response.body", "body": b"2"})
+        ended: Future[None] = Future()
+        threading.Timer(0.2, ended.set_result, [None]).start()
+        await asyncio.wrap_future(ended)
+        if ends_with is not None:
+            raise ends_with
+
+    async def story(local: LocalAtomic) -> None:
+        local.serve(app)
+        run = await local.run("order")
+        assert (run.status, run.result, len(calls)) == ("succeeded", 12, 1)
 
     in_local(story)
 

@@ -15,6 +15,8 @@ from atomic.testing.virtual_time import CALL
 
 ApplicationKind = Literal["asgi", "wsgi", "lambda"]
 Application = Callable[[EndpointCall], Coroutine[Any, Any, EndpointReply]]
+# Applications that still work. An event loop itself keeps no tasks.
+_WORKING: Final[set[asyncio.Future[Any]]] = set()
 
 
 def application_of(served: Any, kind: ApplicationKind | None = None) -> Application:
@@ -76,6 +78,9 @@ async def _asgi(app: Any, call: EndpointCall) -> EndpointReply:
     }
     sent: list[dict[str, Any]] = []
     bodies = [call.body]
+    # As under a server, the caller has the answer once it is sent whole. What the application does
+    # afterwards, such as tasks in the background, or Django's end of its thread, does not delay it.
+    answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def receive() -> dict[str, Any]:
         if not bodies:
@@ -84,11 +89,22 @@ async def _asgi(app: Any, call: EndpointCall) -> EndpointReply:
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body") and not answered.done():
+            answered.set_result(None)
 
-    await app(scope, receive, send)
-    answered = {name.decode("latin-1"): text.decode("latin-1") for name, text in sent[0].get("headers", ())}
+    working = asyncio.ensure_future(app(scope, receive, send))
+    _WORKING.add(working)
+    working.add_done_callback(_WORKING.discard)
+    try:
+        await asyncio.wait((working, answered), return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        working.cancel()
+        raise
+    if not answered.done():
+        working.result()
+    headers = {name.decode("latin-1"): text.decode("latin-1") for name, text in sent[0].get("headers", ())}
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    return EndpointReply(status=sent[0]["status"], body=body, headers=answered)
+    return EndpointReply(status=sent[0]["status"], body=body, headers=headers)
 
 
 async def _wsgi(app: Any, call: EndpointCall) -> EndpointReply:
