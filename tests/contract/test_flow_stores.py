@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from atomic.adapters.aws.flow import DynamoFlowStore
 from atomic.adapters.memory.flow import MemoryFlowStore
+from atomic.adapters.sqlite.flow import SqliteFlowStore
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.flow_store import FlowStore, ServerFlowStore
 from atomic.domain.flow import FlowEntry, Rate
@@ -50,6 +52,30 @@ class TestSqliteFlowStore(ServerFlowContract):
             async with self.store() as store:
                 assert await store.state(AT) == state
                 assert await store.enter(asking("b", entry), NOW_MS) == place
+
+        asyncio.run(main())
+
+    def test_nobody_looks_for_ended_leases_where_no_flow_control_is_used(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reads: list[object] = []
+        read = SqliteFlowStore._read
+
+        async def counted(self: SqliteFlowStore, reader: Any, what: Any) -> Any:
+            reads.append(what)
+            return await read(self, reader, what)
+
+        monkeypatch.setattr(SqliteFlowStore, "_read", counted)
+
+        async def main() -> None:
+            async with self.store() as store:
+                assert await store.leased_until(2**53, 9) == []
+                assert reads == []
+                await store.enter(asking("a", FlowEntry(key="k", concurrency=1)), NOW_MS)
+                assert len(await store.leased_until(2**53, 9)) == 1
+            async with self.store() as store:
+                assert len(await store.leased_until(2**53, 9)) == 1
+            assert len(reads) == 2
 
         asyncio.run(main())
 

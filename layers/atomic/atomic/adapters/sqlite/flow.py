@@ -233,9 +233,14 @@ class SqliteFlowStore:
         self._writer = writer
         self._lists = lists
         self._timers = timers
+        # Whether there may be slots: where flow control is not used, nobody looks for ended leases.
+        self._is_used = bool(
+            connection.execute("SELECT EXISTS (SELECT 1 FROM flow_slots)").fetchall()[0][0]
+        )
 
     async def enter(self, asked: Entering, now_ms: int) -> Entered:
         """Take the slots that a due step needs, or its place in line."""
+        self._is_used = True
         return await self._writer.submit(self._table.enter, asked, now_ms)
 
     async def leave(
@@ -256,10 +261,13 @@ class SqliteFlowStore:
 
     async def pin(self, at: FlowKey, changes: Mapping[str, Any], now_ms: int) -> Sequence[Handed]:
         """Change members of the key's row; who was handed a slot."""
+        self._is_used = True
         return await self._writer.submit(self._table.pin, at, dict(changes), now_ms)
 
     async def leased_until(self, before_ms: int, limit: int) -> Sequence[LeasedSlot]:
         """Slots whose lease ends before the moment, the oldest first."""
+        if not self._is_used:
+            return []
         ended = (before_ms, limit)
         rows: Any = await self._read(self._timers, lambda timers: timers.execute(_LEASED, ended).fetchall())
         return [LeasedSlot(FlowKey(client_id, key), step_id) for client_id, key, step_id in rows]
