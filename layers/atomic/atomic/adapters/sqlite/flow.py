@@ -233,7 +233,7 @@ class SqliteFlowStore:
         self._writer = writer
         self._lists = lists
         self._timers = timers
-        # Whether there may be slots: where flow control is not used, nobody looks for ended leases.
+        # Whether there may be slots. Without flow control, no read looks for ended leases.
         self._is_used = bool(
             connection.execute("SELECT EXISTS (SELECT 1 FROM flow_slots)").fetchall()[0][0]
         )
