@@ -186,3 +186,23 @@ def test_the_result_of_one_dialog_does_not_close_another(
     expect(dialog).to_be_visible()
     expect(dialog).not_to_contain_text("Out of breath")
     expect(dialog.get_by_role("button", name="Cancel run")).to_be_enabled()
+
+
+def test_a_run_is_paused_and_resumed(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/later", (200, 0)), "held", wait=False, paused=True)
+    open_at(page, api, f"runs/{run['runId']}")
+    title = page.locator(".run-title")
+    expect(title).to_contain_text("paused")
+    expect(page.get_by_role("button", name="Pause run")).to_have_count(0)
+
+    page.get_by_role("button", name="Resume run").click()
+    page.get_by_role("dialog", name="Resume this run?").get_by_role("button", name="Resume run").click()
+
+    expect(page.get_by_role("status").filter(has_text="Resumed")).to_be_visible()
+    expect(title).to_contain_text("succeeded")
+    busy = api.start(endpoints.serve("/busy", (503, 0)), "busy", wait=False, retry={"count": 9})
+    open_at(page, api, f"runs/{busy['runId']}")
+    page.get_by_role("button", name="Pause run").click()
+    page.get_by_role("dialog", name="Pause this run?").get_by_role("button", name="Pause run").click()
+    expect(page.get_by_role("status").filter(has_text="Paused")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume run")).to_be_visible()

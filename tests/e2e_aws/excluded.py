@@ -11,6 +11,7 @@ WITHIN_S = 120
 WHOLE_SECONDS = "SQS delays by whole seconds, and the scenario wants its retries within less"
 INLINE = "a Lambda answers when its work is done: an inline first attempt holds the answer for up to 20 s"
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
+PAUSED_ELSEWHERE = "an environment may call steps for five seconds after another one paused their run"
 # By the scenario's name: why it cannot hold on AWS.
 EXCLUDED = {
     "a_step_may_take_longer_than_every_wait_and_every_attempt": WHOLE_SECONDS,
@@ -30,6 +31,8 @@ EXCLUDED = {
     "a_later_attempt_of_a_cancelled_run_posts_nothing": CANCELLED_ELSEWHERE,
     "cancel_ends_a_live_run_with_all_its_steps": CANCELLED_ELSEWHERE,
     "the_handler_of_a_cancelled_run_gets_409_and_posts_no_more": CANCELLED_ELSEWHERE,
+    "an_attempt_under_way_ends_and_nothing_follows_it": PAUSED_ELSEWHERE,
+    "a_run_is_paused_with_the_one_that_waits_for_it": PAUSED_ELSEWHERE,
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",
     "a_client_over_its_storage_quota_is_refused_and_others_are_not": "other environments see it after 5 s",

@@ -25,6 +25,7 @@ from simulation import undoing
 from simulation.answers import Answers
 from simulation.due import Operators
 from simulation.memory import Memory
+from simulation.pausing import Pausers
 from simulation.scenario import EVENT_RESULT, LARGE, Node, RunPlan
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Application:
         self._sequence = 0
         self._answers = Answers(world, self)
         self._operators = Operators(world, self)
+        self._pausers = Pausers(world, self)
 
     # Endpoints
 
@@ -72,6 +74,7 @@ class Application:
         if self._world.scenario.is_large and LARGE.encode() not in request.body:
             self._observed.wrong.append(f"{step_id} was called without its payload")
         self._note_late(keys.run_of(step_id))
+        self._pausers.note(keys.run_of(step_id))
         self._note_late_step(step_id)
         plan, node = self._nodes[request.url]
         if not (node.stages or node.then):
@@ -240,6 +243,7 @@ class Application:
                 yield self._canceller(plan, plan.cancel_after_s)
             if self._world.scenario.makes_due:
                 yield from self._operators.works(plan)
+            yield from self._pausers.works(plan)
             if plan.cancels_step:
                 yield self._step_canceller(plan)
             for node in plan.root.tree():

@@ -10,7 +10,7 @@ from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation import answers, due, link_laws, overload, undoing
+from simulation import answers, due, link_laws, overload, pausing, undoing
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -50,6 +50,7 @@ def broken(world: World) -> list[str]:
     lines += undoing.laws(world)
     lines += due.laws(world)
     lines += overload.laws(world)
+    lines += pausing.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -286,8 +287,8 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
     """
     step, earliest_s = write.step, max(write.at_s, world.faults.ends_s)
     due_s = max((due_at_ms - EPOCH_MS) / 1000, earliest_s)
-    if step.due_at_ms == step.made_due_ms:
-        # An operator has named this moment.
+    if step.due_at_ms == step.made_due_ms or step.rest is not None:
+        # An operator has named this moment, or the step looks then whether its run goes on.
         return due_s
     if step.attempt_log and step.attempt_log[-1].outcome is OutcomeKind.DEFERRED:
         # Refused posts lengthen the delay beyond the policy, up to a minute.

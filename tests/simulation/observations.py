@@ -68,6 +68,8 @@ class Observations:
     due: Counter[str] = field(default_factory=Counter)
     # How many calls were too much for a small server, and how many steps waited for permits.
     adapted: Counter[str] = field(default_factory=Counter)
+    # What was paused, and which steps rested.
+    pauses: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:
@@ -182,7 +184,8 @@ def _wrong(step: Step, before: Step | None) -> Iterator[str]:
     if step.version != before.version + 1:
         yield f"written over version {before.version}"
     if step.generation != before.generation:
-        if before.status is not Status.FAILED or step.generation != before.generation + 1:
+        is_over = before.status is Status.FAILED or (before.rest is not None and before.rest.exhausted)
+        if not is_over or step.generation != before.generation + 1:
             yield f"generation {before.generation}, {before.status}, became {step.generation}"
     elif before.is_settled and told(step) != told(before):
         yield f"the outcome {told(before)[1:]} became {told(step)[1:]}"

@@ -191,6 +191,7 @@ class Scenario:
     `starts_runs`: some steps are runs of their own.
     `makes_due`: steps have times by which they start, and operators make them due at others.
     `adapts`: the endpoints are on a small server, and its limit is learned (embedded runtime).
+    `pauses`: operators pause runs, and some steps pause theirs without a retry left.
     `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
 
@@ -206,6 +207,7 @@ class Scenario:
     starts_runs: bool = False
     makes_due: bool = False
     adapts: bool = False
+    pauses: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None
     cuts: tuple[CutOff, ...] = ()

@@ -10,6 +10,7 @@ from simulation.due import with_start_times
 from simulation.interleave import LawBroken
 from simulation.laws import broken
 from simulation.loop import simulation_loop
+from simulation.pausing import with_pauses
 from simulation.scenario import Scenario, scenario_of, with_runs
 from simulation.world import World, faults_of
 
@@ -25,6 +26,7 @@ class Played:
     answers: Counter[str]
     due: Counter[str]
     adapted: Counter[str]
+    pauses: Counter[str]
     calls: int
     writes: int
     virtual_s: float
@@ -34,7 +36,7 @@ def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
     Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
-    `answers_later`, `at_most_once`, `starts_runs`, `makes_due` or `adapts`.
+    `answers_later`, `at_most_once`, `starts_runs`, `makes_due`, `adapts` or `pauses`.
     """
     try:
         scenario = replace(scenario_of(seed), **manner)
@@ -42,6 +44,8 @@ def play(seed: int, **manner: bool) -> Played:
             scenario = with_start_times(scenario)
         if scenario.adapts:
             scenario = replace(scenario, on_aws=False, processes=1)
+        if scenario.pauses:
+            scenario = with_pauses(scenario)
         world = _LOOP.play(_play(with_runs(scenario) if scenario.starts_runs else scenario))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None
@@ -55,6 +59,7 @@ def play(seed: int, **manner: bool) -> Played:
         answers=world.observed.answers,
         due=world.observed.due,
         adapted=world.observed.adapted,
+        pauses=world.observed.pauses,
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

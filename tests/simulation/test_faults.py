@@ -20,6 +20,7 @@ AT_MOST_ONCE: Final = 1_000
 STARTING_RUNS: Final = 1_000
 MAKING_DUE: Final = 1_000
 ADAPTING: Final = 200
+PAUSING: Final = 1_000
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -81,6 +82,24 @@ def test_nor_does_one_that_adapts_to_a_small_server(starts_runs: bool) -> None:
     for seed in range(ADAPTING):
         adapted += play(seed, adapts=True, starts_runs=starts_runs).adapted
     assert all(adapted[name] > 20 for name in ("refused", "unanswered", "waited"))
+
+
+@pytest.mark.parametrize("first", range(0, PAUSING, SLICE))
+def test_nor_does_one_whose_runs_are_paused(first: int) -> None:
+    pauses: Counter[str] = Counter()
+    for seed in range(first, first + SLICE):
+        pauses += play(seed, pauses=True, starts_runs=seed % 2 == 0).pauses
+    assert pauses["made"] > SLICE
+    assert pauses["rested"] > SLICE
+    assert pauses["exhausted"] > 0
+
+
+def test_nor_does_one_whose_runs_are_paused_at_a_small_server() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(ADAPTING):
+        played = play(seed, adapts=True, pauses=True, starts_runs=seed % 2 == 0)
+        seen += played.adapted + played.pauses
+    assert all(seen[name] > 20 for name in ("refused", "waited", "made", "rested"))
 
 
 @pytest.mark.parametrize("seed", FAULTS)

@@ -12,6 +12,7 @@ from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, P
 from simulation.planted_in_adaptive import PLANTED_IN_ADAPTIVE
 from simulation.planted_in_due import PLANTED_IN_DUE
 from simulation.planted_in_links import PLANTED_IN_LINKS
+from simulation.planted_in_pauses import PLANTED_IN_PAUSES
 from simulation.planting import plant
 from simulation.simulate import play
 
@@ -54,6 +55,11 @@ def test_one_in_adaptive_limits_is_found(planted: str, monkeypatch: pytest.Monke
     _find(planted, PLANTED_IN_ADAPTIVE[planted], monkeypatch, adapts=True)
 
 
+@pytest.mark.parametrize("planted", PLANTED_IN_PAUSES)
+def test_one_in_pauses_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_PAUSES[planted], monkeypatch, pauses=True)
+
+
 def test_a_bug_that_cannot_be_called_like_its_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="too many positional arguments"):
         plant(monkeypatch, transitions, "woken", lambda step, now_ms: step)
@@ -63,10 +69,10 @@ def test_the_page_lists_all_of_them() -> None:
     page = PAGE.read_text()
     listed = page[page.index("| bug | ") : page.index("## What it found")]
     planted = PLANTED | PLANTED_IN_MEMORY | PLANTED_IN_ANSWERS | PLANTED_IN_LOSSES | PLANTED_IN_LINKS
-    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE
+    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE | PLANTED_IN_PAUSES
     assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list(planted)
-    told = f"{len(PLANTED_IN_LINKS)} of them in child runs, {len(PLANTED_IN_DUE)} in start times and "
-    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits"
+    told = f"{len(PLANTED_IN_LINKS)} of them in child runs, {len(PLANTED_IN_DUE)} in start times, "
+    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits and {len(PLANTED_IN_PAUSES)} in pauses"
     assert f"{len(planted)} bugs, {told}" in page
 
 

@@ -80,7 +80,7 @@ function document(body: Uint8Array, parse: (json: string) => unknown): Record<st
   } catch (error) {
     throw error instanceof SerializationError ? new UnreadableError(400, error.message) : foreign();
   }
-  return typeof read === "object" && read !== null ? (read as Record<string, unknown>) : foreign();
+  return Object(read) === read ? (read as Record<string, unknown>) : foreign();
 }
 
 function foreign(): never {

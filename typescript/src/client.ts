@@ -32,6 +32,8 @@ export interface RetryPolicy {
   readonly on?: string;
   /** Statuses and names of errors that are not retried. */
   readonly never?: string;
+  /** Without a retry left, the step fails (the default), or its run is paused. */
+  readonly then?: "fail" | "pause";
 }
 
 /** Options of a step that an endpoint runs. */
@@ -96,6 +98,8 @@ export interface WaitOptions {
 export interface StartOptions extends StepOptions, SharedKey, WaitOptions {
   /** Says which run this is: a second start with it starts nothing. */
   readonly key: string;
+  /** It is paused from its start, and begins when it is resumed. */
+  readonly paused?: boolean;
 }
 
 /** A filter for runs. Times are RFC 3339. */
@@ -245,8 +249,18 @@ export class Atomic {
    * more and may undo what it did, for at most `within` (default 60 s).
    */
   cancel(runId: string, options: { graceful?: boolean; within?: Duration } = {}): Promise<RunSummary> {
-    const mode = options.graceful === true ? "graceful" : undefined;
-    return this.#act("runs", runId, "cancel", JSON.stringify({ mode, ...timesOf(options, ["within"]) }));
+    const mode = options.graceful ? "graceful" : undefined;
+    return this.#act("runs", runId, "cancel", { ...timesOf(options, ["within"]), mode });
+  }
+
+  /** Pause a run: nothing of it is called until it is resumed, or `until`. `note` says why, for people. */
+  pause(runId: string, options?: { note?: string; until?: Date }): Promise<RunSummary> {
+    return this.#act("runs", runId, "pause", options);
+  }
+
+  /** Let a paused run go on. A step that has used up its retries gets all of them again. */
+  resume(runId: string): Promise<RunSummary> {
+    return this.#act("runs", runId, "resume");
   }
 
   /** Cancel one step and the live steps below it; its run goes on. */
@@ -255,8 +269,8 @@ export class Atomic {
   }
 
   /** Make a step that waits for a moment due now, or `at` one: retry it, end a sleep, start it at another time. */
-  due(stepId: string, options: { at?: Date } = {}): Promise<StepOutcome> {
-    return this.#act("steps", stepId, "due", JSON.stringify(options));
+  due(stepId: string, options?: { at?: Date }): Promise<StepOutcome> {
+    return this.#act("steps", stepId, "due", options);
   }
 
   /** Give a dead letter its full number of attempts again. Any other step stays as it is. */
@@ -279,13 +293,14 @@ export class Atomic {
     return documentOf(this.#connection, { method: "POST", path: this.#connection.path("events"), body });
   }
 
-  #act<Document>(what: "runs" | "steps", id: string, action: string, body = "{}"): Promise<Document> {
-    return documentOf(this.#connection, { method: "POST", path: this.#connection.path(what, id, action), body });
+  #act<Document>(what: "runs" | "steps", id: string, action: string, members: object = {}): Promise<Document> {
+    const path = this.#connection.path(what, id, action);
+    return documentOf(this.#connection, { method: "POST", path, body: JSON.stringify(members) });
   }
 
   async #wait<Output>(stepId: string, limit: Limit): Promise<StepDocument<Output>> {
     for (let id = stepId, pauseMs = 0; ; ) {
-      const waitMs = Math.round(Math.min(limit.leftMs(), WAIT_MAX_MS));
+      const waitMs = Math.ceil(Math.min(limit.leftMs(), WAIT_MAX_MS));
       const sentMs = performance.now();
       const path = `${this.#connection.path("steps", id)}?wait=${waitMs}`;
       const step = await documentOf<StepDocument<Output>>(this.#connection, {
@@ -340,13 +355,14 @@ class Limit {
 
 /** The members of a start but its payload and its wait, as JSON without the braces. */
 function startMembers(workflow: WorkflowReference, options: StartOptions): string {
-  const { key, singleton, debounce } = options;
+  const { key, singleton, debounce, paused } = options;
   const document = {
     workflowName: workflow.workflowName,
     stepInvokeUrl: workflow.url,
     idempotencyKey: key,
     singleton,
     debounce,
+    paused,
     ...stepMembers(options),
   };
   return JSON.stringify(document).slice(1, -1);
@@ -387,6 +403,5 @@ export function eventMembers(event: EventAddress): Record<string, unknown> {
 }
 
 function idOf({ document }: ApiAnswer): string | undefined {
-  const id = (document as { id?: unknown } | null | undefined)?.id;
-  return typeof id === "string" ? id : undefined;
+  return (document as { id?: string } | null | undefined)?.id;
 }

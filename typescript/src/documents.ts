@@ -25,6 +25,15 @@ export interface RunSummary {
   readonly childRunId?: string | null;
   readonly continuedFrom?: string | null;
   readonly continuedAs?: string | null;
+  /** Of the root of a paused run. `by`: the step because of which it is paused. */
+  readonly paused?: {
+    readonly since: string;
+    readonly until: string | null;
+    readonly note: string;
+    readonly by: string | null;
+  };
+  /** Of a step that waits for a resume of its run. `exhausted`: its retries are used up. */
+  readonly rests?: { readonly since: string; readonly exhausted: boolean };
 }
 
 /** A step with its outcome; `response` is the JSON of its endpoint's answer, null while it is live. */

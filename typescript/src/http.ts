@@ -140,7 +140,7 @@ export function read<Document>(connection: Connection, answer: ApiAnswer): Docum
   if (answer.status !== 200 && answer.status !== 202) {
     throw connection.errorOf(answer);
   }
-  if (typeof answer.document !== "object" || answer.document === null) {
+  if (Object(answer.document) !== answer.document) {
     throw errorOf(connection.url, answer.status, undefined);
   }
   return answer.document as Document;

@@ -183,6 +183,20 @@ describe("acts", () => {
     expect((await errorOf(atomic.due(started.id, { at: new Date(Number.NaN) }))).code).toBe("invalid-request");
   });
 
+  it("pauses a run, and lets it go on", async () => {
+    const reference = workflow(echo);
+    const started = await atomic.start(reference, 1, { key: randomUUID(), timeout: 0, paused: true });
+    const until = new Date(Date.now() + 3_600_000);
+    const paused = await atomic.pause(started.runId, { note: "later", until });
+    expect(paused).toMatchObject({
+      status: "pending",
+      paused: { note: "later", until: until.toISOString(), by: null },
+    });
+    expect((await atomic.resume(started.runId)).paused).toBeUndefined();
+    expect((await atomic.wait(started.id)).response).toEqual({ echo: 1 });
+    expect((await errorOf(atomic.pause(started.runId))).code).toBe("run-ended");
+  });
+
   it("does not call a run that has not begun in time", async () => {
     const reference = workflow(() => expect.unreachable("it was called"));
     for (const late of [{ startBy: new Date(0) }, { startAt: new Date(0), startBy: "1m" }] as const) {

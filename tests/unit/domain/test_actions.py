@@ -13,13 +13,21 @@ from atomic.protocol.enums import LIVE, Status
 from unit.domain.test_transitions import EVENTS, NOW, STATES
 
 # What an action commits to the step, or to each step of the run; see test_transitions.
-EVENT_OF: Final = {"cancel": "Cancelled", "redrive": "Redriven", "due": "DueNow"}
+EVENT_OF: Final = {
+    "cancel": "Cancelled",
+    "redrive": "Redriven",
+    "due": "DueNow",
+    "pause": "Paused",
+    "resume": "Resumed",
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: f"{action.name}-{action.of}")
 def test_an_action_changes_steps_in_its_states_and_no_others(action: Action) -> None:
     for make in STATES.values():
         step = make()
+        if action.paused:
+            step = transition(step, EVENTS["Paused"], NOW)
         after = transition(step, EVENTS[EVENT_OF[action.name]], NOW)
         assert (after is not step) is (step.status in (action.states or LIVE))
         if after is not step and action.done in set(Status):

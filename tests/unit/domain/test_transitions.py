@@ -29,10 +29,14 @@ from atomic.domain.events import (
     Opened,
     OwnerLost,
     Paced,
+    Paused,
     Rechecked,
     Redriven,
+    Released,
     Rescheduled,
+    Rested,
     ResultPosted,
+    Resumed,
     Superseded,
     ToldUnfinished,
     WaiterAdded,
@@ -158,6 +162,10 @@ EVENTS: dict[str, events.Event] = {
     "LinkEnded": LinkEnded(1, Status.SUCCEEDED),
     "LinkMoved": LinkMoved(1, OTHER, OTHER),
     "LinkDue": LinkDue(LATER),
+    "Paused": Paused(),
+    "Resumed": Resumed(),
+    "Rested": Rested(),
+    "Released": Released(),
     "Redriven": Redriven(1),
 }
 # `=` means the same object; `~` means the same status with other changes.
@@ -203,6 +211,10 @@ Rescheduled =         ~         =         =         ~         =         =       
 LinkEnded   =         =         =         =         =         =         =         =         =         =
 LinkMoved   =         =         =         =         =         =         =         =         =         =
 LinkDue     =         =         =         =         =         =         =         =         =         =
+Paused      ~         ~         ~         ~         ~         ~         ~         =         =         =
+Resumed     =         =         =         =         =         =         =         =         =         =
+Rested      =         ~         =         pending   =         =         =         =         =         =
+Released    =         =         =         =         =         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
 """  # noqa: E501 - one column a state
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]

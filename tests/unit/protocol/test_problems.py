@@ -16,6 +16,7 @@ STATUSES = {
     "cancelled": 409,
     "step-cancelled": 409,
     "is-root": 409,
+    "run-ended": 409,
     "not-an-open-event": 409,
     "attempt-over": 409,
     "not-redrivable": 409,

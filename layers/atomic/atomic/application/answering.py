@@ -7,6 +7,7 @@ from atomic.application.attempts import clear_after_late, event_of, note_late, o
 from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.graceful_cancel import finish_cancel
+from atomic.application.pausing import pass_on
 from atomic.application.rechecking import recheck
 from atomic.application.refusals import AttemptOver
 from atomic.application.wakeups import ensure_waiters_are_told, wake_waiters_again
@@ -50,6 +51,7 @@ async def _go_on(engine: Engine, after: Step, outcome: Outcome) -> Step:
     try:
         if after.status is Status.CANCELLED or after.continued_as is not None:
             await finish_cancel(engine, after)
+            await pass_on(engine, commit, after)
         elif after.status is Status.WAITING and outcome.waiting_for:
             after = await recheck(engine, after)
     finally:

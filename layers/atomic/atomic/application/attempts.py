@@ -15,6 +15,7 @@ from atomic.application.flow import release_if_over, release_slots, release_unus
 from atomic.application.graceful_cancel import finish_cancel, held_back
 from atomic.application.leftovers import end_if_left_over
 from atomic.application.links import continued
+from atomic.application.pausing import is_paused_with, pass_on, rest
 from atomic.application.ports import EndpointRequest, StoreUnavailable, always
 from atomic.application.rechecking import recheck
 from atomic.domain.blobs import Blob, at_hand
@@ -48,7 +49,8 @@ _UNHEARD: Final = frozenset({None, OutcomeKind.NO_ANSWER})
 async def run_attempt(engine: Engine, claim: Claim) -> None:
     """Make the attempt that was claimed.
 
-    If its run was cancelled meanwhile, the step is cancelled and its endpoint is not called.
+    If its run was cancelled meanwhile, the step is cancelled and its endpoint is not called. If it was
+    paused, the step rests, as if it had not been claimed.
     """
     step = claim.step
     async with claim.permit as permit:
@@ -67,7 +69,13 @@ async def run_attempt(engine: Engine, claim: Claim) -> None:
 
 
 async def _end_uncalled(engine: Engine, step: Step) -> None:
-    """End a step whose endpoint was not called, because its run or the step itself was cancelled."""
+    """End a step whose endpoint was not called, because its run or the step itself was cancelled.
+
+    If its run was paused, it rests.
+    """
+    if _is_paused(engine, step) and not engine.runs.is_known_called_off(step):
+        await rest(engine, commit, step, step.nonce or "")
+        return
     if step.is_root:
         if not engine.runs.is_cancelled(step.spec.run_id):
             await cancel_run(engine, step.spec.run_id)
@@ -77,12 +85,26 @@ async def _end_uncalled(engine: Engine, step: Step) -> None:
         await cancel_below(engine, step)
 
 
+def _is_paused(engine: Engine, step: Step) -> bool:
+    """Whether the step's run is paused, as it is cached."""
+    return engine.runs.pause_of(step.spec.run_id, engine.clock.now_ms()) is not None
+
+
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
-    """Call the endpoint; None when it was not called because its run or the step was cancelled."""
-    is_off = engine.runs.is_known_called_off
+    """Call the endpoint; None if its run was paused, or the run or the step cancelled, before the call."""
+    is_refused = False
+
+    def is_wanted() -> bool:
+        nonlocal is_refused
+        is_refused = engine.runs.is_known_called_off(step) or _is_paused(engine, step)
+        return not is_refused
+
     try:
         client = await engine.clients.get(step.spec.client_id)
         if await is_step_called_off(engine, step):
+            return None
+        # Nearly no run is paused, so this costs each attempt no call.
+        if step.spec.run_id in engine.runs.paused and _is_paused(engine, step):
             return None
         caused_by = step.spec.continued_from or step.spec.started_by
         if caused_by is not None and await _is_unwanted(engine, step, caused_by):
@@ -94,22 +116,25 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     if client is None or not client.may_call(step.spec.url):
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
-    request = endpoint_request(engine, step, client, is_wanted=lambda: not is_off(step))
-    return await engine.invoker.post(request)
+    request = endpoint_request(engine, step, client, is_wanted=is_wanted)
+    answer = await engine.invoker.post(request)
+    return None if is_refused else answer
 
 
 async def _is_unwanted(engine: Engine, root: Step, caused_by: str) -> bool:
     """Whether the link that created this root, or the root it goes on for, was cancelled before it began.
 
     The cancel of a link looks for the root, and the root looks at its link. Each writes its row first, so
-    one of them sees the other. Once an endpoint was called, the cancel has seen the root.
+    one of them sees the other. Once an endpoint was called, the cancel has seen the root. The same goes for
+    a pause, which then holds for this run, too.
     """
     if any(made.outcome not in _UNHEARD for made in root.attempt_log):
         return False
     cause = await engine.store.get(caused_by)
     if cause is None:
         return False
-    return cause.status is Status.CANCELLED if cause.is_root else is_called_off(cause)
+    is_cancelled = cause.status is Status.CANCELLED if cause.is_root else is_called_off(cause)
+    return is_cancelled or await is_paused_with(engine, commit, root, cause)
 
 
 async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> None:
@@ -133,6 +158,7 @@ async def end_attempt(engine: Engine, step: Step, answer: EndpointResponse) -> N
     try:
         if after.status is Status.CANCELLED or after.continued_as is not None:
             await finish_cancel(engine, after)
+            await pass_on(engine, commit, after)
         elif after.status is Status.WAITING and (timed_out(outcome.error) or outcome.waiting_for):
             after = await recheck(engine, after, named=outcome.waiting_for)
     finally:

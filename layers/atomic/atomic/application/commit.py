@@ -8,10 +8,11 @@ from atomic.application.blobs import stored_apart
 from atomic.application.engine import Engine
 from atomic.application.flow import release_slots
 from atomic.application.links import on_root_settled
+from atomic.application.pausing import pause_run
 from atomic.application.ports import StoreUnavailable
 from atomic.application.wait_set import on_watched_settled
 from atomic.domain.blobs import Blob
-from atomic.domain.events import ChildFailed, Event, Woken
+from atomic.domain.events import ChildFailed, Event, Paused, Woken
 from atomic.domain.steps import Step
 from atomic.domain.transitions import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of, transition
 from atomic.protocol import keys
@@ -127,6 +128,8 @@ async def run_effects(  # noqa: C901 - one arm an effect
                 await engine.send_wakeup(step, engine.clock.now_ms() + LOOK_AGAIN_MS)
             case "release slots":
                 await release_slots(engine, step)
+            case "pause run":
+                await pause_run(engine, commit, step.spec.run_id, Paused(by=step.id))
             case _:
                 assert_never(effect)
 

@@ -22,6 +22,7 @@ from atomic.application.ports import (
     Telemetry,
     WakeupQueue,
 )
+from atomic.domain.pauses import Pause
 from atomic.domain.steps import Step
 from atomic.protocol import defaults, keys
 from atomic.protocol.enums import Status
@@ -96,6 +97,7 @@ class CachedRun:
     version: int
     depth: int
     seen_at_ms: int
+    pause: Pause | None = None
 
     @property
     def is_cancelled(self) -> bool:
@@ -115,6 +117,13 @@ class RunCache:
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         # Cancelled single steps, with their creation times, since an identity may begin anew.
         self._cancelled_steps: OrderedDict[str, int] = OrderedDict()
+        # Of the runs that are cached, those that are paused. A plain dict: nearly every look finds nothing.
+        self.paused: dict[str, Pause] = {}
+
+    def pause_of(self, run_id: str, now_ms: int) -> Pause | None:
+        """The pause of the run, as it is cached, unless it is over."""
+        pause = self.paused.get(run_id)
+        return None if pause is None or pause.is_over(now_ms) else pause
 
     def has_seen_cancelled(self, step_id: str) -> bool:
         """Whether this process has seen that the step was cancelled without its run."""
@@ -167,8 +176,14 @@ class RunCache:
             version=root.version,
             depth=root.spec.depth,
             seen_at_ms=at_ms,
+            pause=root.pause,
         )
-        _put(self._runs, run_id, cached)
+        if (dropped := _put(self._runs, run_id, cached)) is not None:
+            self.paused.pop(dropped, None)
+        if cached.pause is not None and not cached.is_cancelled:
+            self.paused[run_id] = cached.pause
+        elif self.paused:
+            self.paused.pop(run_id, None)
         if cached.is_cancelled:
             _put(self._cancelled, run_id, None)
         else:
@@ -178,13 +193,14 @@ class RunCache:
     def forget(self, run_id: str) -> None:
         """Drop the run, so that its root is read before it is used again."""
         self._runs.pop(run_id, None)
+        self.paused.pop(run_id, None)
 
 
-def _put(newest: OrderedDict[str, Value], run_id: str, value: Value) -> None:
+def _put(newest: OrderedDict[str, Value], run_id: str, value: Value) -> str | None:
+    """Put the value in as the newest one; the key that was dropped for it."""
     newest[run_id] = value
     newest.move_to_end(run_id)
-    if len(newest) > _RUNS_MAX:
-        newest.popitem(last=False)
+    return newest.popitem(last=False)[0] if len(newest) > _RUNS_MAX else None
 
 
 class Spawn(Protocol):

@@ -13,6 +13,7 @@ from atomic.application.firing import process_schedule
 from atomic.application.flow import held_back, release_if_over
 from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
+from atomic.application.pausing import is_to_rest, rest
 from atomic.application.rechecking import recheck
 from atomic.application.singletons import without_key
 from atomic.application.wakeups import wake_waiters_again
@@ -98,6 +99,8 @@ async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
     """Do what the step is due for; its row afterwards. None when its cancel leaves nothing to be done."""
     if step.cancelling and await go_on_cancelling(engine, step, now_ms):
         return None
+    if step.rest is not None or (step.spec.run_id in engine.runs.paused and is_to_rest(engine, step)):
+        return await rest(engine, commit, step)
     if step.status is Status.WAITING:
         # When this fails, the step is still due and is rechecked later.
         return await (

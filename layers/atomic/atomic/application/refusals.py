@@ -60,6 +60,14 @@ class IsNoRoot(Refusal):
     """Only the root of a run shares a key with others, and this would be a step of a run."""
 
 
+class RunEnded(Refusal):
+    """The run has ended, and cannot be paused. `root` is its root."""
+
+    def __init__(self, root: Step) -> None:
+        super().__init__(root.id)
+        self.root = root
+
+
 class IsRoot(Refusal):
     """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 

@@ -208,7 +208,7 @@ async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit
     if spec.kind != "http":
         engine.admission.posted(spec)
         return None
-    if spec.flow or not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
+    if spec.flow or spec.paused or not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
         return None
     return await engine.admission.permit(spec)
 

@@ -20,6 +20,10 @@ _OPTIONS: Final = {
         click.option("--within", type=float, help="For how many seconds it may do so (default: 60)."),
         click.option("--graceful", is_flag=True, help="Let the workflow undo what it did before it ends."),
     ),
+    "pause": (
+        click.option("--until", type=moment, metavar="TIME", help=f"When it goes on by itself: {MOMENTS}."),
+        click.option("--note", default="", help="Why, for people."),
+    ),
     "due": (
         click.option(
             "--at", type=moment, metavar="TIME", help=f"When it is due (default: now): {MOMENTS}."
@@ -51,6 +55,8 @@ def _act(
     graceful: bool = False,
     within: float | None = None,
     at: datetime | None = None,
+    note: str = "",
+    until: datetime | None = None,
 ) -> None:
     """Do the action to the run or to the step that the id means."""
     client, objects = api.client, {action.of for action in ACTIONS if action.name == name}
@@ -66,6 +72,10 @@ def _act(
         cancelled = client.cancel(run_id, graceful=graceful, within=within)
         by = "" if cancelled.cancel_by is None else f", and ends as cancelled by {cancelled.cancel_by}"
         api.show(cancelled, f"{cancelled.run_id} is {cancelled.status}{by}")
+    elif name == "pause":
+        paused = client.pause(run_id, note=note, until=until)
+        ends = f" until {paused.paused.until}" if paused.paused and paused.paused.until else ""
+        api.show(paused, f"{paused.run_id} is {paused.status}, and paused{ends}")
     elif is_child or "run" not in objects:
         step_id = given_id if is_child else keys.root_of(run_id)
         if name == "due":

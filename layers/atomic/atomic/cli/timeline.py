@@ -45,6 +45,8 @@ def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:
 
 
 def _why(step: StepDocument) -> str:
+    if step.rests is not None:
+        return " and rests: it needs a resume" if step.rests.exhausted else " and rests"
     cancels = "" if step.cancel_by is None else f", cancelling until {step.cancel_by}"
     return cancels + _reason(step)
 

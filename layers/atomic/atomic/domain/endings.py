@@ -10,6 +10,7 @@ from typing import Any, Final
 from atomic.domain import events
 from atomic.domain.graceful_cancel import attempt_ended
 from atomic.domain.outcomes import Outcome, StepError, timed_out
+from atomic.domain.resting import exhausted
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
 from atomic.domain.steps import (
     Step,
@@ -242,6 +243,8 @@ def _nothing_to_wait_for(step: Step, jitter: float, now_ms: int) -> Step:
 def _counted(step: Step, outcome: Outcome, jitter: float, now_ms: int) -> Step:
     """A failure of the endpoint: the step uses one retry, or fails if none is left."""
     answered = {"response": outcome.response, "response_status": outcome.status}
+    if step.retries_used >= step.spec.retry.count and step.spec.retry.then_pauses and not step.cancelling:
+        return exhausted(step, outcome, now_ms)
     if step.retries_used >= step.spec.retry.count:
         return settled(step, Status.FAILED, now_ms, error=outcome.error, **answered)
     retry = step.retries_used + 1

@@ -249,6 +249,37 @@ class LinkDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing of the run of this root is called until `until_ms`, or until it is resumed; see `Pause`."""
+
+    until_ms: int | None = None
+    note: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run of this root goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """The run of this due step is paused, until `until_ms` if that is known.
+
+    `nonce`: the step was claimed for an attempt that was not made. `run_over`: the run has ended.
+    """
+
+    until_ms: int | None = None
+    nonce: str = ""
+    run_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The run of this step at rest goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Redriven:
     """A dead letter that was read in this generation gets a fresh budget of attempts."""
 
@@ -295,6 +326,10 @@ Event = (
     | LinkEnded
     | LinkMoved
     | LinkDue
+    | Paused
+    | Resumed
+    | Rested
+    | Released
     | Redriven
     | Superseded
 )

@@ -23,8 +23,11 @@ def cancelled(step: Step, event: events.Cancelled | events.Superseded, now_ms: i
     return after if event.expires_at_ms is None else replace(after, expires_at_ms=event.expires_at_ms)
 
 
-def rescheduled(step: Step, due_at_ms: int | None, now_ms: int) -> Step:
-    """The live step, due at another time."""
+def rescheduled(step: Step, event: events.Rescheduled, now_ms: int) -> Step:
+    """The live step, due at another time than the one that was seen."""
+    due_at_ms = event.due_at_ms
+    if step.is_settled or not step.due_at_ms == event.seen_ms != due_at_ms:
+        return step
     if step.spec.kind == "event" and due_at_ms:
         limits = event_steps.limits_from_now(step, now_ms)
         is_changed = any(getattr(step, name) != limit for name, limit in limits.items())

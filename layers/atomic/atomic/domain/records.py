@@ -18,6 +18,7 @@ from typing import Any, Final
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
 from atomic.domain.flow import entry_records, load_entries
 from atomic.domain.outcomes import StepError, StoredBody
+from atomic.domain.pauses import Pause, Rest
 from atomic.domain.pointers import Debounce, Singleton, debounce_record, singleton_record
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
@@ -68,7 +69,9 @@ _FIXED: Final = _Members(Step, "created_at_ms", "awaited")
 _CHANGING: Final = _Members(
     Step,
     *_names_without(
-        Step, "spec", "id", "created_at_ms", "awaited", "watches", "attempt_log", "response", "error"
+        Step,
+        *("spec", "id", "created_at_ms", "awaited"),
+        *("watches", "attempt_log", "response", "error", "pause", "rest"),
     ),
 )
 _OWN: Final = ("flow", "singleton", "debounce")
@@ -76,6 +79,8 @@ _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry", 
 _RETRY: Final = _Members(RetryPolicy)
 _ATTEMPT: Final = _Members(Attempt, *_names_without(Attempt, "error"))
 _ERROR: Final = _Members(StepError, *_names_without(StepError, "last"))
+_PAUSE: Final = _Members(Pause)
+_REST: Final = _Members(Rest)
 _TUPLES: Final = frozenset({"waiting_for", "waiters"})
 _STATUS: Final = {status.value: status for status in Status}
 _OUTCOME: Final = {kind.value: kind for kind in OutcomeKind}
@@ -115,6 +120,10 @@ def progress_record(step: Step) -> Record:
         record["attempt_log"] = [_attempt_record(attempt) for attempt in step.attempt_log]
     if step.error is not None:
         record["error"] = _error_record(step.error)
+    if step.pause is not None:
+        record["pause"] = _PAUSE.record(step.pause)
+    if step.rest is not None:
+        record["rest"] = _REST.record(step.rest)
     if step.response is not None:
         record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
         text = step.response.text
@@ -134,7 +143,12 @@ def load_step(
     attempts = members.pop("attempt_log", ())
     watches = load_watches(members.pop("watches", ()))
     form, error = members.pop("response", None), members.pop("error", None)
+    pause, rest = members.pop("pause", None), members.pop("rest", None)
     members = _CHANGING.known(members)
+    if pause is not None:
+        members["pause"] = Pause(**_PAUSE.known(pause))
+    if rest is not None:
+        members["rest"] = Rest(**_REST.known(rest))
     members["status"] = _STATUS[members["status"]]
     for name in _TUPLES & members.keys():
         members[name] = tuple(members[name])

@@ -16,7 +16,7 @@ class RetryPolicy:
 
     `on` and `never` are statuses and names of errors ("404,5xx,TimeoutError"): with `on`, only those are
     retried; `never` takes precedence over `on`. Network errors and time-outs have neither and are always
-    retried.
+    retried. `then_pauses`: without a retry left, the step does not fail, and its run is paused.
     """
 
     count: int = defaults.RETRY_COUNT
@@ -27,6 +27,7 @@ class RetryPolicy:
     jitter: Jitter = defaults.JITTER
     on: str | None = None
     never: str | None = None
+    then_pauses: bool = False
 
     def retries(self, status: int, types: Collection[str] = ()) -> bool:
         """Whether an attempt that was answered with this status, and these names of an error, is retried.

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
 from atomic.domain.flow import FlowEntry
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
+from atomic.domain.pauses import Pause, Rest
 from atomic.domain.pointers import Debounce, Singleton
 from atomic.domain.retry import RetryPolicy
 from atomic.protocol import keys
@@ -44,6 +45,7 @@ class StepSpec:
     `scheduled_at_ms`: the time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of
     the schedule's run before. `flow`: the keys under which attempts need slots (`domain.flow`).
     `singleton`, `debounce`: the key that this root shares with others (`domain.pointers`).
+    `paused`: the run is paused from its start.
     """
 
     client_id: str
@@ -82,6 +84,7 @@ class StepSpec:
     flow: tuple[FlowEntry, ...] = ()
     singleton: Singleton | None = None
     debounce: Debounce | None = None
+    paused: bool = False
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:
@@ -159,6 +162,7 @@ class Step:
     "recalled" it was. It ends by `cancel_by_ms`. A failed step keeps this for its redrive, which has
     `cancel_within_ms` again. `in_line`: it waits for a slot under the key `line`, and is not due. `turn` is
     its place in that line, which it keeps for its retries. `paced_ms`: the time that a rate gave it.
+    `pause`: of a root, the pause of its run. `rest`: the run is paused, and the step has come due.
     """
 
     spec: StepSpec
@@ -205,6 +209,8 @@ class Step:
     line: str = ""
     turn: int | None = None
     paced_ms: int | None = None
+    pause: Pause | None = None
+    rest: Rest | None = None
 
     @property
     def position(self) -> str:
@@ -337,6 +343,7 @@ def settled(
         # By its turn, a store finds its place in line, to take it away.
         turn=step.turn if step.in_line else None,
         paced_ms=None,
+        rest=None,
         finished_at_ms=now_ms,
         expires_at_ms=now_ms + step.spec.retention_ms,
         **also,

@@ -11,10 +11,13 @@ from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
 from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
 from atomic.domain.graceful_cancel import cancel_requested
+from atomic.domain.holding_back import held_back
 from atomic.domain.interventions import cancelled, redriven, rescheduled
 from atomic.domain.links import begin_link, link_changed
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import NOTHING, StepError, StoredBody, sentence_of
+from atomic.domain.pauses import Pause
+from atomic.domain.resting import pause_changed, while_at_rest
 from atomic.domain.slots import releases_slots
 from atomic.domain.start_times import made_due
 from atomic.domain.steps import (
@@ -23,17 +26,14 @@ from atomic.domain.steps import (
     Step,
     StepSpec,
     Watch,
-    begin_by_ms,
     changed,
     closed,
     deadline_from_now_ms,
-    earliest_ms,
     first_due_ms,
     is_too_late,
     lease_end_ms,
     out_of_time,
     settled,
-    within_limits,
 )
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
@@ -62,7 +62,7 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
     heartbeat_by_ms = None if spec.heartbeat_ms is None else now_ms + spec.heartbeat_ms
     is_due = spec.delay_ms == 0 and (spec.start_at_ms is None or spec.start_at_ms <= now_ms)
     is_due = is_due and (spec.start_by_ms is None or spec.start_by_ms > now_ms)
-    runs_now = nonce is not None and spec.kind == "http" and is_due
+    runs_now = nonce is not None and spec.kind == "http" and is_due and not spec.paused
     if runs_now:
         due_at_ms: int | None = lease_end_ms(spec, deadline_at_ms, now_ms)
     else:
@@ -81,6 +81,7 @@ def begin(spec: StepSpec, position: str, now_ms: int, nonce: str | None, *, awai
         waiters=(spec.started_by,) if spec.started_by and not spec.detached else (),
         attempt_count=1 if runs_now else 0,
         attempt_log=(Attempt(number=1, generation=1, started_at_ms=now_ms),) if runs_now else (),
+        pause=Pause(since_ms=now_ms) if spec.paused else None,
     )
 
 
@@ -100,13 +101,13 @@ def _value(spec: StepSpec, position: str, now_ms: int) -> Step:
 
 def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C901 - one arm an event
     """The step after the event, its version one higher; the same object when nothing changes."""
+    if step.rest is not None:
+        return while_at_rest(step, event, now_ms, lambda awake: transition(awake, event, now_ms))
     match event:
         case events.Claimed(nonce, cancelling, until_ms):
             return _claimed(step, nonce, until_ms, now_ms) if step.cancelling == cancelling else step
-        case events.NotAdmitted(until_ms):
-            return _not_admitted(step, until_ms, now_ms)
-        case events.InLine() | events.Paced():
-            return _held_back(step, event, now_ms)
+        case events.NotAdmitted() | events.InLine() | events.Paced():
+            return held_back(step, event, now_ms) if _is_to_be_run(step, now_ms) else step
         case events.Deferred():
             return deferred(step, event, now_ms)
         case events.ToldUnfinished():
@@ -120,8 +121,7 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
         case events.AnsweredLate(number, note):
             return _noted(step, number, note)
         case events.WaiterAdded(waiter):
-            known = step.is_settled or waiter in step.waiters or len(step.waiters) >= WAITERS_MAX
-            return step if known else changed(step, waiters=(*step.waiters, waiter), has_no_wakeup=False)
+            return _waited_for(step, waiter)
         case events.WatchAdded(watch):
             return _watched(step, watch)
         case events.Woken():
@@ -148,11 +148,12 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return cancel_requested(step, event, now_ms)
         case events.MadeDue():
             return made_due(step, event, now_ms)
-        case events.Rescheduled(seen_ms, due_at_ms):
-            is_meant = not step.is_settled and step.due_at_ms == seen_ms != due_at_ms
-            return rescheduled(step, due_at_ms, now_ms) if is_meant else step
+        case events.Rescheduled():
+            return rescheduled(step, event, now_ms)
         case events.LinkEnded() | events.LinkMoved() | events.LinkDue():
             return link_changed(step, event, now_ms) if step.spec.kind == "run" else step
+        case events.Paused() | events.Resumed() | events.Rested() | events.Released():
+            return pause_changed(step, event, now_ms)
         case events.Redriven(generation):
             may_be = step.status is Status.FAILED and not event_steps.is_rejected(step)
             return redriven(step, now_ms) if may_be and step.generation == generation else step
@@ -196,38 +197,8 @@ def _claimed(step: Step, nonce: str, until_ms: int | None, now_ms: int) -> Step:
         cancelling="recalled" if step.cancelling else "",
         in_line=False,
         paced_ms=None,
+        pause=None if step.pause is None or step.pause.is_over(now_ms) else step.pause,
     )
-
-
-def _not_admitted(step: Step, until_ms: int, now_ms: int) -> Step:
-    """The step keeps its due time and its retries. A late answer counts until the step is claimed again."""
-    if not _is_to_be_run(step, now_ms) or until_ms <= now_ms:
-        return step
-    if step.status is Status.RUNNING and step.spec.fails_if_lost:
-        return not_repeated(step, now_ms)
-    if is_too_late(step, now_ms):
-        log = step.attempt_log
-        attempts = closed(log, LOST, now_ms) if step.status is Status.RUNNING else log
-        return out_of_time(step, attempts, now_ms)
-    return changed(step, due_at_ms=within_limits(step, until_ms), dated_at_ms=now_ms, in_line=False)
-
-
-def _held_back(step: Step, event: events.InLine | events.Paced, now_ms: int) -> Step:
-    """The step waits for a slot, or for the time that a rate gave it."""
-    if step.spec.kind != "http" or not _is_to_be_run(step, now_ms):
-        return step
-    ended = _not_admitted(step, now_ms + 1, now_ms)
-    if ended.is_settled:
-        return ended
-    if isinstance(event, events.Paced):
-        paced = {"due_at_ms": within_limits(step, event.until_ms), "paced_ms": event.until_ms}
-        after = changed(step, dated_at_ms=now_ms, in_line=False, **paced)
-        return step if replace(after, version=step.version) == step else after
-    place = {"line": event.key, "turn": event.turn}
-    due_at_ms = earliest_ms(step.deadline_at_ms, step.cancel_by_ms, begin_by_ms(step))
-    if step.in_line and step.due_at_ms == due_at_ms and (step.line, step.turn) == tuple(place.values()):
-        return step
-    return changed(step, in_line=True, due_at_ms=due_at_ms, dated_at_ms=now_ms, paced_ms=None, **place)
 
 
 def _is_to_be_run(step: Step, now_ms: int) -> bool:
@@ -235,6 +206,12 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
     has_to_wait = step.status is Status.WAITING or step.answer_by_ms is not None
     is_due = step.in_line or (step.due_at_ms is not None and step.due_at_ms <= now_ms)
     return is_due and not has_to_wait
+
+
+def _waited_for(step: Step, waiter: str) -> Step:
+    if step.is_settled or waiter in step.waiters or len(step.waiters) >= WAITERS_MAX:
+        return step
+    return changed(step, waiters=(*step.waiters, waiter), has_no_wakeup=False)
 
 
 def _watched(step: Step, watch: Watch) -> Step:
@@ -271,6 +248,7 @@ Follow = Literal[
     "wake waiters",
     "look again",
     "release slots",
+    "pause run",
 ]
 Effect = SendWakeup | Follow
 
@@ -346,6 +324,8 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
     follows: tuple[Effect, ...] = ()
     if was_settled:
         follows = ("remember run", "count reopened") if after.is_root else ("count reopened",)
+    if after.rest is not None and after.rest.exhausted and before.rest is None:
+        follows = (*follows, "pause run")
     is_first = before.has_no_wakeup and not after.has_no_wakeup and after.due_at_ms == before.due_at_ms
     if after.due_at_ms is None or not (is_first or _needs_wakeup(before, after)):
         return Effects(after=follows) if follows else NONE
@@ -369,9 +349,11 @@ def _of_live(before: Step, after: Step, now_ms: int, *, was_settled: bool) -> Ef
 def _needs_wakeup(before: Step, after: Step) -> bool:
     # The receiver of the wake-up for this very time may be about to change the step: it is woken when it is
     # rechecked, a cancel is requested when an attempt is due, an answer that is overdue is retried at once.
+    if after.rest is not None:
+        return after.due_at_ms != before.due_at_ms
     is_woken = before.status is Status.WAITING or before.cancelling != after.cancelling
     is_retried = before.answer_by_ms is not None and after.status is Status.RETRYING
-    is_again = (is_woken and after.status is Status.PENDING) or is_retried
+    is_again = (is_woken and after.status is Status.PENDING) or is_retried or before.rest is not None
     return is_again or after.due_at_ms != before.due_at_ms
 
 

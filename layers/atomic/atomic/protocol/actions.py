@@ -1,8 +1,8 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
 Each is a `POST` to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for a key with the
-scope `act`. The cancel of a run and `due` take a body, which may be left out. Each answers with the run or
-the step as it is then. A repeated action changes nothing.
+scope `act`. The cancel and the pause of a run, and `due`, take a body, which may be left out. Each answers
+with the run or the step as it is then. A repeated action changes nothing.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Action:
     `states`: the states in which the action changes something; None means every live state. `roots`: an
     action on a step that may also be done to the root of a run. `needs_run`: the action needs a run that
     may go on, so the run is live or has failed. `kinds`: the kinds of steps that have the action. `label`:
-    what a button says in place of the name.
+    what a button says in place of the name. `paused`: the run has to be paused for it, or must not be.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Action:
     needs_run: bool = False
     kinds: tuple[Kind, ...] = KINDS
     label: str = ""
+    paused: bool | None = None
 
 
 ACTIONS: Final = (
@@ -62,6 +63,29 @@ ACTIONS: Final = (
         roots=True,
         kinds=("http", "timer"),
         label="Make due now",
+    ),
+    Action(
+        name="pause",
+        of="run",
+        summary="Pause a run: nothing of it is called until it is resumed",
+        effect=(
+            "Attempts that are under way end and are recorded; what comes due meanwhile rests.",
+            "Timers and events still end, and deadlines go on.",
+            "The runs that it waits for are paused with it.",
+        ),
+        done="paused",
+        paused=False,
+    ),
+    Action(
+        name="resume",
+        of="run",
+        summary="Let a paused run go on",
+        effect=(
+            "What rests goes on, and the runs that were paused with it.",
+            "A step that has used up its retries gets a fresh budget of attempts.",
+        ),
+        done="resumed",
+        paused=True,
     ),
     Action(
         name="cancel",

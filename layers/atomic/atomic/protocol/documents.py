@@ -20,6 +20,7 @@ from atomic.protocol.enums import (
 )
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.flow import FlowEntryDocument
+from atomic.protocol.pauses import PAUSED, RESTS, PauseDocument, RestDocument
 from atomic.protocol.singles import AttachedTo, DebounceDocument, SingletonDocument
 from atomic.protocol.wire import Document, RetryDocument
 
@@ -82,6 +83,8 @@ class RunSummary(Document):
         default=None,
         description="Only while it is being cancelled gracefully: when the rest is cancelled hard.",
     )
+    paused: PauseDocument | None = PAUSED
+    rests: RestDocument | None = RESTS
 
 
 class Progress(Document):

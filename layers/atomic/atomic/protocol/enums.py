@@ -87,6 +87,7 @@ Feature = Literal[
     "heartbeat",
     "next-event",
     "on-lost",
+    "pause",
     "results",
     "schedules",
     "start-token",

@@ -108,6 +108,7 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "flow": (("http", "run"), "has no attempts"),
     "singleton": (("http", "run"), "starts no run"),
     "debounce": (("http", "run"), "starts no run"),
+    "paused": (("http",), "is no run"),
 }
 
 
@@ -201,6 +202,9 @@ class StartRequest(WireModel):
     debounce: Debounced = Field(
         default=None, description="Of a run: of a burst of starts only the last one runs."
     )
+    paused: bool = Field(
+        default=False, description="Of a run: it is paused from its start, and begins when it is resumed."
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -265,6 +269,9 @@ class StartRequest(WireModel):
             if self.kind not in kinds and getattr(self, name) is not None:
                 cure = f"{to_camel(name)}: a step of kind {self.kind} {why}; leave it out"
                 raise PydanticCustomError("member_surplus", "{cure}", {"cure": cure})
+        if self.paused and self.parent is not None:
+            cure = "paused: a run is paused, and not one of its steps; leave it out"
+            raise PydanticCustomError("member_surplus", cure)
 
     def _fits_a_run(self) -> None:
         if self.parent is None:

@@ -6,7 +6,7 @@ Moments are RFC 3339 in UTC with milliseconds; in the code, they are integer mil
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -100,6 +100,11 @@ class RetryOptions(WireModel):
     )
     never: Rules | None = Field(
         default=None, description="These statuses, and errors of these names, are never retried."
+    )
+    then: Literal["fail", "pause"] = Field(
+        default="fail",
+        description="What happens when the last retry has failed: the step fails, or its run is paused, "
+        "and a resume gives the step a fresh budget of attempts.",
     )
 
     @property

@@ -21,14 +21,13 @@ from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
-from atomic.sdk._wire.start_options import StartOptions
+from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import AsyncFlowKeys
 from atomic.sdk.retry import Seconds
 from atomic.sdk.schedules import AsyncSchedules
-from atomic.sdk.singles import shared_members
 
 Result = TypeVar("Result")
 
@@ -101,6 +100,7 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
         - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
         - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
         - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
+        - `paused`: whether it is paused from its start, and begins when it is resumed (default False).
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
         run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is
@@ -115,7 +115,7 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
         check_options(options, StartOptions)
         written = self._written(payload, workflow_name, key)
         document = start_document(workflow_name, url, written.newest, key=key, options=options)
-        document |= shared_members(options)
+        document |= members_of_root(options)
         limits = api.Deadline.from_now(timeout, self.patience_s)
         flow = first_accepted(
             written, lambda each: api.start(self.client_id, {**document, "payload": each}, limits)

@@ -22,7 +22,7 @@ from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, filter_document
-from atomic.sdk._wire.start_options import StartOptions
+from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import (
     ApiTarget,
     Flow,
@@ -39,7 +39,6 @@ from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import FlowKeys
 from atomic.sdk.retry import Seconds
 from atomic.sdk.schedules import Schedules
-from atomic.sdk.singles import shared_members
 
 Result = TypeVar("Result")
 _CONNECT_S: Final = 5.0
@@ -112,6 +111,7 @@ class Client(ActionsOfClient, EventsOfClient):
         - `flow`: a `Flow`, or a list of them: limits that it shares with others (default: none).
         - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
         - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
+        - `paused`: whether it is paused from its start, and begins when it is resumed (default False).
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
         run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is
@@ -126,7 +126,7 @@ class Client(ActionsOfClient, EventsOfClient):
         check_options(options, StartOptions)
         written = self._written(payload, workflow_name, key)
         document = start_document(workflow_name, url, written.newest, key=key, options=options)
-        document |= shared_members(options)
+        document |= members_of_root(options)
         limits = api.Deadline.from_now(timeout, self.patience_s)
         flow = first_accepted(
             written, lambda each: api.start(self.client_id, {**document, "payload": each}, limits)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
@@ -35,6 +35,8 @@ class Retry:
       such as "404,429,5xx" (default: all but permanent ones). Exceptions are compared by their names, and
       subclasses count, too. For `ctx.run`, only types of exceptions.
     - `never`: exceptions or statuses that are not retried, in the same form (default: none).
+    - `then`: what happens when the last retry has failed: "fail" (the default), or "pause": the run is
+      paused, and a resume gives the step all of its retries again. Not for `ctx.run`.
     """
 
     count: int = defaults.RETRY_COUNT
@@ -45,11 +47,14 @@ class Retry:
     jitter: Jitter = defaults.JITTER
     on: str | Exceptions | None = None
     never: str | Exceptions | None = None
+    then: Literal["fail", "pause"] = "fail"
 
     def document(self) -> dict[str, Any]:
         """The wire form, in milliseconds. Raises InvalidRequestError that names the invalid options."""
         options = _options(self, on=_rules("on", self.on), never=_rules("never", self.never))
-        return options.model_dump(by_alias=True, exclude_none=True)
+        # Servers of the first versions do not know `then`.
+        left_out = {"then"} if options.then == "fail" else None
+        return options.model_dump(by_alias=True, exclude_none=True, exclude=left_out)
 
 
 def _options(retry: Retry, *, on: str | None = None, never: str | None = None) -> RetryOptions:
@@ -64,6 +69,7 @@ def _options(retry: Retry, *, on: str | None = None, never: str | None = None) -
             jitter=retry.jitter,
             on=on,
             never=never,
+            then=retry.then,
         )
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
@@ -92,6 +98,8 @@ def local_retry(retry: Retry | int | None) -> tuple[Retry, RetryOptions]:
     for name, given in (("on", retry.on), ("never", retry.never)):
         if given is not None:
             _types(name, given)
+    if retry.then != "fail":
+        raise InvalidRequestError('retry: then: "pause" is for steps that endpoints run; leave it out.')
     return retry, _options(retry)
 
 

@@ -6,12 +6,16 @@ from typing import Final
 
 from atomic.application import queries
 from atomic.application.cancel import cancel_run, cancel_step
+from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.graceful_cancel import cancel_gracefully
 from atomic.application.making_due import make_due
+from atomic.application.pausing import pause_run, resume_run
 from atomic.application.redaction import without_error_excerpt
 from atomic.application.redrive import redrive_step
+from atomic.application.refusals import RunEnded
 from atomic.domain.clients.client import Client, has_scope
+from atomic.domain.events import Paused
 from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
@@ -22,6 +26,7 @@ from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
 from atomic.protocol.cancels import CancelRequest
 from atomic.protocol.defaults import CANCEL_WITHIN_MS
+from atomic.protocol.pauses import RunPauseRequest
 from atomic.protocol.start_times import DueRequest
 
 routes = Routes()
@@ -118,6 +123,51 @@ async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str
         await cancel_gracefully(api.engine, run_id, within_ms)
     else:
         await cancel_run(api.engine, run_id)
+    root = await queries.get_root(api.engine, client, run_id)
+    return json_response(200, run_view(without_error_excerpt(root, client)))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/runs/{runId}/pause",
+    replace(
+        _operation(
+            named("run", "pause"),
+            "RunSummary",
+            problems.RUN_ENDED,
+            details="A second pause changes only what it gives. A run that has ended is refused.",
+        ),
+        request=RunPauseRequest,
+        needs_body=False,
+    ),
+    scope="act",
+)
+async def post_pause(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """Pause a run, until it is resumed or until a moment."""
+    asked = await read(api, client, request, RunPauseRequest)
+    now_ms = api.engine.clock.now_ms()
+    if asked.until is not None:
+        within_a_year("until", asked.until, now_ms)
+    await queries.get_root(api.engine, client, run_id)
+    if asked.until is None or asked.until > now_ms:
+        await pause_run(api.engine, commit, run_id, Paused(asked.until, asked.note))
+    root = await queries.get_root(api.engine, client, run_id)
+    if root.is_settled:
+        raise RunEnded(root)
+    return json_response(200, run_view(without_error_excerpt(root, client)))
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/runs/{runId}/resume",
+    _operation(named("run", "resume"), "RunSummary", details="A run that is not paused is not changed."),
+    scope="act",
+)
+async def post_resume(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """Let a paused run go on."""
+    refuse_body(request)
+    await queries.get_root(api.engine, client, run_id)
+    await resume_run(api.engine, commit, run_id)
     root = await queries.get_root(api.engine, client, run_id)
     return json_response(200, run_view(without_error_excerpt(root, client)))
 

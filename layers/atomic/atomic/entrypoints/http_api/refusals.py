@@ -14,6 +14,7 @@ from atomic.application.refusals import (
     NotRedrivableStep,
     NotReschedulable,
     RunCancelled,
+    RunEnded,
     RunExists,
     StepCancelled,
     TakesNoEvents,
@@ -45,6 +46,7 @@ Mapped = (
     | AttemptOver
     | TooDeep
     | RunExists
+    | RunEnded
     | ChangedMeanwhile
     | TooManySchedules
     | Busy
@@ -91,6 +93,10 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case IsRoot(run_id=run_id):
             detail = f"The step is a workflow: cancel its run (POST …/runs/{run_id}/cancel)."
             return Problem(problems.IS_ROOT, detail, {"runId": run_id})
+        case RunEnded(root=root):
+            detail = f"The run is {root.status}, so nothing of it is left to be paused."
+            members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
+            return Problem(problems.RUN_ENDED, detail, members)
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})

@@ -306,6 +306,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,
+        paused=message.paused,
         **({} if message.start_at is message.start_by is None else start_times(api, message)),
         **(asked_limits(api, message) if message.flow or message.singleton or message.debounce else {}),
         **({} if message.run is None else of_link(message, message.run)),
@@ -331,6 +332,7 @@ def retry_policy(retry: RetryOptions) -> RetryPolicy:
     return RetryPolicy(
         count=retry.count, back_off_ms=retry.back_off, strategy=retry.strategy, factor=retry.factor,
         max_back_off_ms=retry.max_back_off_ms, jitter=retry.jitter, on=retry.on, never=retry.never,
+        then_pauses=retry.then == "pause",
     )  # fmt: skip
 
 

@@ -93,6 +93,7 @@ def retry_view(retry: RetryPolicy) -> dict[str, Any]:
         "jitter": retry.jitter,
         "on": retry.on,
         "never": retry.never,
+        "then": "pause" if retry.then_pauses else "fail",
     }
 
 
@@ -306,11 +307,23 @@ def _summary(step: Step) -> dict[str, Any]:
         "errorKind": _kind(step.error),
         "errorType": _type(step.error),
         "createdAt": to_rfc3339(step.created_at_ms),
-        "dueAt": moment_view(step.due_at_ms),
+        "dueAt": moment_view(step.due_at_ms) if step.rest is None else None,
         "finishedAt": moment_view(step.finished_at_ms),
         **_run_links(step),
         **cancels,
+        **(_paused(step) if step.pause or step.rest else {}),
     }
+
+
+def _paused(step: Step) -> dict[str, Any]:
+    """The pause of a run, in its root, and the rest of a step."""
+    pause, rest, shown = step.pause, step.rest, dict[str, Any]()
+    if pause is not None and step.status is not Status.CANCELLED:
+        since, until = to_rfc3339(pause.since_ms), moment_view(pause.until_ms)
+        shown["paused"] = {"since": since, "until": until, "note": pause.note, "by": pause.by or None}
+    if rest is not None:
+        shown["rests"] = {"since": to_rfc3339(rest.since_ms), "exhausted": rest.exhausted}
+    return shown
 
 
 def _run_links(step: Step) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeVar, Unpack
 
 from atomic.protocol.documents import RunSummary, StepOutcome
-from atomic.sdk._wire import api
+from atomic.sdk._wire import api, pauses
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import Flow
@@ -61,6 +61,31 @@ class ActionsOfClient(BaseClient, ABC):
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(api.due(self.client_id, step_id, at, self.patience_s))
+
+    def pause(self, run_id: str, *, note: str = "", until: datetime | None = None) -> RunSummary:
+        """Pause a run: nothing of it is called until it is resumed. Attempts under way end.
+
+        - `run_id`: the id of the run.
+        - `note`: why, for people (default: none).
+        - `until`: when it goes on by itself, as a datetime with a time zone (default: when it is resumed).
+
+        Returns the run as it is afterwards. The runs that it waits for are paused with it. Deadlines go on.
+
+        Raises `RefusedError` (`run-ended`) for a run that has ended, `InvalidRequestError`,
+        `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(pauses.pause(self.client_id, run_id, self.patience_s, note=note, until=until))
+
+    def resume(self, run_id: str) -> RunSummary:
+        """Let a paused run go on. A step that has used up its retries gets all of them again.
+
+        - `run_id`: the id of the run.
+
+        Returns the run as it is afterwards.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(api.act_on_run(self.client_id, "resume", run_id, self.patience_s))
 
     def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -140,6 +165,33 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return await self.run_flow(api.due(self.client_id, step_id, at, self.patience_s))
+
+    async def pause(self, run_id: str, *, note: str = "", until: datetime | None = None) -> RunSummary:
+        """Pause a run: nothing of it is called until it is resumed. Attempts under way end.
+
+        - `run_id`: the id of the run.
+        - `note`: why, for people (default: none).
+        - `until`: when it goes on by itself, as a datetime with a time zone (default: when it is resumed).
+
+        Returns the run as it is afterwards. The runs that it waits for are paused with it. Deadlines go on.
+
+        Raises `RefusedError` (`run-ended`) for a run that has ended, `InvalidRequestError`,
+        `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(
+            pauses.pause(self.client_id, run_id, self.patience_s, note=note, until=until)
+        )
+
+    async def resume(self, run_id: str) -> RunSummary:
+        """Let a paused run go on. A step that has used up its retries gets all of them again.
+
+        - `run_id`: the id of the run.
+
+        Returns the run as it is afterwards.
+
+        Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(api.act_on_run(self.client_id, "resume", run_id, self.patience_s))
 
     async def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.

@@ -2,7 +2,7 @@
 
 import { ACTIONS, SETTLED, STATUSES } from "../core/enums.js";
 import { capital } from "../core/format.js";
-import { isLive } from "../core/timeline.js";
+import { isLive, isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 import { Button } from "./widgets.js";
 
@@ -10,6 +10,8 @@ export const REDRIVE = ACTIONS.find(({ name }) => name === "redrive");
 
 const fits = ({ states, kinds }, step) =>
   kinds.includes(step.kind) && (states ? states.includes(step.status) : isLive(step));
+// Some actions are only of runs that are paused, or that are not.
+const fitsPause = ({ paused }, root) => paused === null || paused === isPaused(root);
 const labelOf = ({ name, of, roots, label }) =>
   label || (roots ? capital(name) : `${capital(name)} ${of}`);
 
@@ -17,7 +19,9 @@ const labelOf = ({ name, of, roots, label }) =>
 export function RunActions({ run: { root, steps }, actions }) {
   const all = [root, ...steps];
   const fitting = ACTIONS.filter((action) =>
-    action.of === "run" ? all.some((step) => fits(action, step)) : action.roots && fits(action, root),
+    action.of === "run"
+      ? all.some((step) => fits(action, step)) && fitsPause(action, root)
+      : action.roots && fits(action, root),
   );
   return fitting.map((action) => html`<${Act} ...${{ action, step: root, actions }} />`);
 }

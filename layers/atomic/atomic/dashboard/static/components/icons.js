@@ -2,6 +2,7 @@
 
 import { TONES } from "../core/enums.js";
 import { plural } from "../core/format.js";
+import { isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 
 const SHAPES = {
@@ -41,6 +42,20 @@ export function CodeChanged({ step: { unusedResults } }) {
       <${Icon} name="warning" />code changed? ${plural(unusedResults, "result")} not used
     </span>
   `;
+}
+
+/** Says that a run is paused, or that a step rests; that its retries are used up calls for a person. */
+export function Paused({ step }) {
+  const { paused, rests } = step;
+  if (rests?.exhausted) {
+    const why = "Its retries are used up. Resume the run to give it a fresh budget of attempts";
+    return html`<span class="badge is-bad" title=${why}><${Icon} name="warning" />needs a resume</span>`;
+  }
+  if (!rests && !isPaused(step)) return null;
+  const why = paused ? `${paused.note || "Paused"}, since ${paused.since}` : "Its run is paused";
+  return html`<span class="badge is-warn" title=${why}>
+    <${Icon} name="pending" />${paused ? "paused" : "rests"}
+  </span>`;
 }
 
 /** The status of a run or a step as a badge. Its handlers may still undo what they did: "cancelling". */

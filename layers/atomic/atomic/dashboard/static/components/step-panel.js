@@ -16,7 +16,7 @@ import { linkTo } from "../core/router.js";
 import { isLive, nextOf, outcomeOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
-import { Badge, CodeChanged, Icon } from "./icons.js";
+import { Badge, CodeChanged, Icon, Paused } from "./icons.js";
 import { Json, TooLong } from "./json.js";
 import { nameOf, tookOf } from "./waterfall.js";
 import { CopyButton, Fact } from "./widgets.js";
@@ -90,7 +90,7 @@ function Head({ step, actions }) {
   return html`
     <header class="panel-head">
       <h2>${nameOf(step)}</h2>
-      <${Badge} step=${step} />
+      <${Badge} step=${step} /><${Paused} step=${step} />
       <button type="button" class="plain close" aria-label="Close the step" onClick=${close}>
         <${Icon} name="close" />
       </button>

@@ -3,7 +3,7 @@
 import { duration, ms, plural, roundDuration, ticking } from "../core/format.js";
 import { isLive, nextOf, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
-import { Badge, Icon } from "./icons.js";
+import { Badge, Icon, Paused } from "./icons.js";
 
 const WORDS = {
   succeeded: "succeeded",
@@ -108,7 +108,7 @@ function drawnRow({ step, depth, range, now, isChosen }) {
         data-step=${step.id}
       >
         <span class="row-name" style=${{ paddingInlineStart: indent }}>
-          <${Badge} step=${step} />
+          <${Badge} step=${step} /><${Paused} step=${step} />
           <span class="row-title" title=${step.stepInvokeUrl ?? step.kind}>${nameOf(step)}</span>
           ${
             step.attempts > 1 &&

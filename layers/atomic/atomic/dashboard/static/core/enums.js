@@ -53,7 +53,8 @@ export const ACTIONS = [
       "value",
       "run"
     ],
-    "label": ""
+    "label": "",
+    "paused": null
   },
   {
     "name": "due",
@@ -74,7 +75,53 @@ export const ACTIONS = [
       "http",
       "timer"
     ],
-    "label": "Make due now"
+    "label": "Make due now",
+    "paused": null
+  },
+  {
+    "name": "pause",
+    "of": "run",
+    "summary": "Pause a run: nothing of it is called until it is resumed",
+    "effect": [
+      "Attempts that are under way end and are recorded; what comes due meanwhile rests.",
+      "Timers and events still end, and deadlines go on.",
+      "The runs that it waits for are paused with it."
+    ],
+    "done": "paused",
+    "states": null,
+    "roots": false,
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": "",
+    "paused": false
+  },
+  {
+    "name": "resume",
+    "of": "run",
+    "summary": "Let a paused run go on",
+    "effect": [
+      "What rests goes on, and the runs that were paused with it.",
+      "A step that has used up its retries gets a fresh budget of attempts."
+    ],
+    "done": "resumed",
+    "states": null,
+    "roots": false,
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": "",
+    "paused": true
   },
   {
     "name": "cancel",
@@ -94,7 +141,8 @@ export const ACTIONS = [
       "value",
       "run"
     ],
-    "label": ""
+    "label": "",
+    "paused": null
   },
   {
     "name": "cancel",
@@ -115,6 +163,7 @@ export const ACTIONS = [
       "value",
       "run"
     ],
-    "label": ""
+    "label": "",
+    "paused": null
   }
 ];

@@ -14,6 +14,9 @@ const ENDS = { cancelled: "it was cancelled", failed: "its time was over" };
 /** Whether a step or run is live; a state that this page does not know counts as live. */
 export const isLive = (step) => !step.finishedAt;
 
+/** Whether the run of this root is paused; one whose `until` is past goes on. */
+export const isPaused = ({ paused }) => Boolean(paused) && !(paused.until && ms(paused.until) < Date.now());
+
 /** The root and its steps with their depths, in the order they began, the steps of each step below it. */
 export function treeOf(root, steps) {
   const known = new Set([root.id, ...steps.map((step) => step.id)]);

@@ -1,7 +1,7 @@
 // One run: its steps on a time axis, and the panel of the chosen step.
 
 import { RunActions } from "../components/acting.js";
-import { Badge, CodeChanged } from "../components/icons.js";
+import { Badge, CodeChanged, Paused } from "../components/icons.js";
 import { StepPanel } from "../components/step-panel.js";
 import { nameOf, tookOf, Waterfall } from "../components/waterfall.js";
 import { CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
@@ -72,6 +72,7 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
       <div class="run-title">
         <h1>${root.workflowName}</h1>
         <${Badge} step=${root} />
+        <${Paused} step=${root} />
         <${CodeChanged} step=${root} />
       </div>
       <div class="run-actions">

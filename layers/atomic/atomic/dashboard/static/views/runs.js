@@ -1,6 +1,6 @@
 // The list of runs: newest first, updated live, with the filters of the address.
 
-import { Badge } from "../components/icons.js";
+import { Badge, Paused } from "../components/icons.js";
 import {
   Filters,
   isFiltered,
@@ -107,7 +107,7 @@ function Row({ run, route, now }) {
   const isWrong = run.error && run.status !== "succeeded";
   return html`
     <tr>
-      <td class="c-status"><${Badge} step=${run} /></td>
+      <td class="c-status"><${Badge} step=${run} /><${Paused} step=${run} /></td>
       <td class="c-workflow">
         <a class="row-link" href=${href}>${run.workflowName}</a>
         ${isWrong && html`<span class="row-error" title=${run.error}>${run.error}</span>`}
