@@ -215,3 +215,28 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     failing = page.locator(".ranking").filter(has_text="Most failing")
     expect(failing.get_by_role("row").filter(has_text="broken")).to_contain_text("100 %")
     expect(page.locator(".ranking").filter(has_text="Slowest").get_by_role("row")).to_have_count(3)
+
+
+def test_the_overview_says_that_the_server_is_paused_and_goes_on(
+    page: Page, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    url = endpoints.serve("/kept", (200, 0))
+    server = AtomicServer(tmp_path / "data", "--paused")
+    server.start()
+    try:
+        api = Api(server.url, "kept")
+        api.start(url, "kept", wait=False)
+        open_at(page, api, "overview")
+        said = page.get_by_role("status").filter(has_text="server")
+        expect(said).to_have_text("The server is paused: it keeps everything and calls nothing.")
+    finally:
+        server.stop()
+    again = AtomicServer(server.data_dir, "--calls-per-s-first=20", port=server.port)
+    again.start()
+    try:
+        page.reload()
+        expect(said).to_have_text(re.compile("goes on after a pause: at most [0-9]+ calls a second"))
+        open_at(page, api, "runs")
+        expect(page.get_by_text("succeeded").first).to_be_visible(timeout=30_000)
+    finally:
+        again.stop()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, Self
 
 from atomic.application.adaptive import Adaptive, UnderWay
+from atomic.application.call_rate import CallRate
 from atomic.application.destinations import CountedRuns, Permit
 from atomic.application.flow_store import FlowStore, ServerFlowStore
 from atomic.application.ports import Destinations, StartRates, StepStore, StoreUnavailable
@@ -293,13 +294,16 @@ class Admission:
         adaptive: Adaptive | None = None,
         flow: FlowStore | None = None,
         server_flow: ServerFlowStore | None = None,
+        call_rate: CallRate | None = None,
     ) -> None:
         """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit.
 
-        `flow`: the store of flow control; a permanent server gives it as `server_flow`.
+        `flow`: the store of flow control; a permanent server gives it as `server_flow`. `call_rate`: of a
+        server that is paused, or goes on after a pause.
         """
         self._destinations = destinations or CountedRuns()
         self.adaptive = adaptive
+        self.call_rate = call_rate
         # None where the runtime has no flow control: it refuses steps that ask for it.
         self.flow: FlowStore | None = server_flow or flow
         self.server_flow = server_flow
@@ -336,11 +340,17 @@ class Admission:
         """How many steps a client with a rate may start now, as far as this process knows."""
         return self._rate.left(client)
 
-    async def permit(self, spec: StepSpec, under_way: UnderWay | None = None) -> Permit | None:
+    async def permit(
+        self, spec: StepSpec, under_way: UnderWay | None = None, *, is_probe: bool = False
+    ) -> Permit | None:
         """A permit for an attempt at its destination; None when there is none now.
 
-        `under_way`: the step has waited for its turn at the origin, and was let in.
+        `under_way`: the step has waited for its turn at the origin, and was let in. `is_probe`: an operator
+        asks for the call, also of a paused server.
         """
+        rate = None if is_probe or spec.kind != "http" else self.call_rate
+        if rate is not None and not rate.take():
+            return None
         if under_way is None and self.adaptive is not None and spec.url:
             under_way = self.adaptive.enter(spec)
             if under_way is None:
@@ -359,7 +369,12 @@ class Admission:
 
     def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
         """The time at which a step that got no permit may try again: one after the other."""
-        return self._destinations.defer_until_ms(spec, now_ms)
+        until_ms = None if self.call_rate is None else self.call_rate.defer_until_ms(now_ms)
+        return self._destinations.defer_until_ms(spec, now_ms) if until_ms is None else until_ms
+
+    def calls_per_s(self) -> int | None:
+        """How many calls a second may begin; None without a limit."""
+        return None if self.call_rate is None else self.call_rate.per_s()
 
 
 async def _exists(store: StepStore, spec: StepSpec) -> bool:

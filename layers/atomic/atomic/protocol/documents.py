@@ -142,6 +142,11 @@ class CallbackOutcome(Document):
 
 
 # Older servers do not send these.
+_CALLS_PER_SECOND: Final[Any] = Field(
+    default=None,
+    description="How many calls a second may begin: 0 while the server is paused, a few after that. Null: "
+    "there is no such limit.",
+)
 _BUILD: Final = Field(
     default=None, description="The build of the application that answered, from `Atomic-Build`."
 )
@@ -293,6 +298,7 @@ class Stats(Document):
     oldest_due_at: str | None
     counted_at: str | None = Field(description="When many live steps were counted (on AWS), else null.")
     has_all_runs: bool = Field(description="False if `runs` has the least numbers (many runs on AWS).")
+    calls_per_second: int | None = _CALLS_PER_SECOND
     slowed_origins: list[SlowedOrigin] = Field(
         description="Of this process of the embedded server; on AWS none."
     )
@@ -365,3 +371,4 @@ class Health(Document):
         description="What the server can do: ask before using one. Newer servers may add some.",
         examples=[list(FEATURES)],
     )
+    calls_per_second: int | None = _CALLS_PER_SECOND

@@ -4,6 +4,7 @@ They are plain numbers on the event loop: a step changes seven of them, and the 
 a lock for each. The library only formats them for a scrape.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from atomic.application.adaptive import Adaptive
+from atomic.application.call_rate import CallRate
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 
@@ -50,9 +52,10 @@ class _Durations:
 class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
-    def __init__(self, adaptive: Adaptive | None = None) -> None:
-        """`adaptive`: what slows down where destinations are overloaded."""
+    def __init__(self, adaptive: Adaptive | None = None, call_rate: CallRate | None = None) -> None:
+        """`adaptive`: what slows down where destinations are overloaded. `call_rate`: see `Admission`."""
         self._adaptive = adaptive
+        self._call_rate = call_rate
         self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
         self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
@@ -120,6 +123,12 @@ class PrometheusTelemetry(Collector):
             self._deferred,
         )
         yield GaugeMetricFamily("atomic_live_steps", "Steps that have no outcome yet.", self._live)
+        per_s = None if self._call_rate is None else self._call_rate.per_s()
+        yield GaugeMetricFamily(
+            "atomic_calls_per_second_max",
+            "How many calls a second may begin: 0 while the server is paused.",
+            math.inf if per_s is None else per_s,
+        )
         if self._adaptive is not None:
             yield from _of_destinations(self._adaptive)
         for durations in (self._step_s, self._run_s, self._lag_s):

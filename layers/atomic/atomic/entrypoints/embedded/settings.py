@@ -5,6 +5,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from atomic.application.call_rate import ENDS_PER_S
 from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.rules import check_origins
@@ -114,6 +115,17 @@ class ServerSettings(SettingsModel):
         "adaptive",
         description="With `adaptive`, a destination that times out, refuses connections or answers 429 or "
         "503 gets fewer attempts at once. With virtual time it is fixed.",
+    )
+    paused: bool = Field(
+        False,
+        description="Take and keep everything, and call nothing. A start without it goes on slowly.",
+    )
+    calls_per_s_first: int = Field(
+        10,
+        ge=1,
+        le=ENDS_PER_S,
+        description="After --paused: how many calls a second begin at first. It doubles every 10 s, and "
+        f"from {ENDS_PER_S} on there is no limit.",
     )
     drain_s: int = Field(
         25, ge=0, le=3600, description="How long attempts may go on after the server is told to stop."

@@ -27,6 +27,7 @@ from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnava
 from atomic.domain.clients.client import OpenRegistry
 from atomic.entrypoints.embedded.client_admin import ManagedClients, peppers_of_keys
 from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
+from atomic.entrypoints.embedded.paused import kept_call_rate
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.protocol.enums import FEATURES
@@ -98,15 +99,14 @@ class Server:
         self.faults = faults
         self._activity = None if time is None else Activity(time.clock, time.changes)
         self.tasks = Tasks() if self._activity is None else self._activity.tasks
-        # In virtual time, the order of attempts must not depend on how long they take.
-        is_adaptive = settings.destination_limit == "adaptive" and time is None
-        adaptive = Adaptive(settings.destination_runs, log_turn) if is_adaptive else None
-        self.metrics = PrometheusTelemetry(adaptive)
+        adaptive = _adaptive(settings)
         self._processes = (
             only_process(destination_runs=settings.destination_runs)
             if backend.shared is None
             else one_of_several(self.tasks, backend.shared)
         )
+        call_rate = kept_call_rate(settings, self._processes.clock if time is None else time.clock)
+        self.metrics = PrometheusTelemetry(adaptive, call_rate)
         queue = MemoryWakeupQueue(self._processes.clock, horizon_ms=HORIZON_MS)
         telemetry: Telemetry = self.metrics
         entropy = SystemEntropy()
@@ -130,6 +130,7 @@ class Server:
                 rates=self._processes.starts,
                 adaptive=adaptive,
                 server_flow=backend.flow,
+                call_rate=call_rate,
             ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
@@ -221,6 +222,12 @@ async def wired(
         server = Server(settings, backend, reached, clients, listens_at, time, faults)
         server.metrics.found_live(await backend.steps.count_live())
         yield server
+
+
+def _adaptive(settings: ServerSettings) -> Adaptive | None:
+    # In virtual time, the order of attempts must not depend on how long they take.
+    is_adaptive = settings.destination_limit == "adaptive" and not settings.virtual_time
+    return Adaptive(settings.destination_runs, log_turn) if is_adaptive else None
 
 
 def _virtual_time(settings: ServerSettings) -> VirtualTime | None:

@@ -23,10 +23,11 @@ from atomic.entrypoints.http_api.client_requests import (
     RotateSecretRequest,
     StartTokenRequest,
 )
+from atomic.entrypoints.http_api.client_views import client_view, key_view, secret_view
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, link_header, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
 from atomic.entrypoints.http_api.start_tokens import token_keys
-from atomic.entrypoints.http_api.views import client_view, json_response, key_view, secret_view
+from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import keys, problems
 from atomic.protocol.start_tokens import TOKEN_MAX_CHARS, StartToken, start_token
 from atomic.protocol.urls import parse_url

@@ -78,7 +78,13 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     status = "ok" if healthy else "unavailable"
     has_flow = api.engine.admission.flow is not None
     features = [name for name in api.features if name != "flow" or has_flow]
-    document = {"status": status, "version": __version__, "build": build(), "features": features}
+    document = {
+        "status": status,
+        "version": __version__,
+        "build": build(),
+        "features": features,
+        "callsPerSecond": api.engine.admission.calls_per_s(),
+    }
     return json_response(200 if healthy else 503, document)
 
 

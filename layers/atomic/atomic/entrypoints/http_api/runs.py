@@ -186,7 +186,7 @@ async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     counts = await queries.count(api.engine, client, window_ms)
     adaptive = api.engine.admission.adaptive
     slowed = adaptive.slowed(client.id) if adaptive is not None else []
-    return json_response(200, stats_view(counts, window_ms, slowed))
+    return json_response(200, stats_view(counts, window_ms, slowed, api.engine.admission.calls_per_s()))
 
 
 def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:

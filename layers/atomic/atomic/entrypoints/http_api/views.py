@@ -11,8 +11,6 @@ from atomic.application.ports import Counts
 from atomic.application.probe import Probed
 from atomic.application.queries import DeadLetter, Progress, RunPage
 from atomic.domain.blobs import Blob, Text
-from atomic.domain.clients.quota import quota_view
-from atomic.domain.clients.records import ClientRecord, StoredKey, StoredSecret
 from atomic.domain.outcomes import StepError, StoredBody, sentence_of
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec
@@ -210,8 +208,10 @@ def probe_view(probed: Probed) -> dict[str, Any]:
     }
 
 
-def stats_view(counts: Counts, window_ms: int, slowed: Sequence[SlowedOrigin]) -> dict[str, Any]:
-    """The counts of steps and recent runs, and the origins that are slowed."""
+def stats_view(
+    counts: Counts, window_ms: int, slowed: Sequence[SlowedOrigin], calls_per_s: int | None
+) -> dict[str, Any]:
+    """The counts of steps and recent runs, and what is slowed."""
     return {
         "window": window_ms,
         "runs": _by_name(counts.runs),
@@ -220,6 +220,7 @@ def stats_view(counts: Counts, window_ms: int, slowed: Sequence[SlowedOrigin]) -
         "oldestDueAt": moment_view(counts.oldest_due_at_ms),
         "countedAt": moment_view(counts.counted_at_ms),
         "hasAllRuns": counts.has_all_runs,
+        "callsPerSecond": calls_per_s,
         "slowedOrigins": [
             {
                 "origin": each.origin,
@@ -250,37 +251,6 @@ def failure_members(step: Step) -> dict[str, Any]:
         **({} if step.response is None else _response(step.response)),
         **_run_links(step),
     }
-
-
-def client_view(record: ClientRecord) -> dict[str, Any]:
-    """A client as the API shows it: without keys and secrets."""
-    return {
-        "clientId": record.id,
-        "createdAt": to_rfc3339(record.created_at_ms),
-        "baseUrls": record.base_urls,
-        **quota_view(record.quota),
-        "redact": record.redact,
-        "ed25519": record.ed25519,
-        "callbacks": record.callbacks,
-        "origins": record.origins,
-        "roles": record.roles,
-    }
-
-
-def key_view(key: StoredKey) -> dict[str, Any]:
-    """The metadata of a key, without the key itself."""
-    return {
-        "id": key.id,
-        "scopes": key.scopes,
-        "createdAt": to_rfc3339(key.created_at_ms),
-        "expiresAt": moment_view(key.expires_at_ms),
-        "takesOver": key.takes_over,
-    }
-
-
-def secret_view(secret: StoredSecret) -> dict[str, Any]:
-    """The metadata of a signing secret, without the secret itself."""
-    return {"createdAt": to_rfc3339(secret.created_at_ms), "expiresAt": moment_view(secret.expires_at_ms)}
 
 
 def _by_name(counts: Mapping[Status, int]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import { Chart } from "../components/chart.js";
 import { PERIODS, periodOf, Select } from "../components/filters.js";
+import { Icon } from "../components/icons.js";
 import { Blank, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, duration, ms, percent, plural, ticking } from "../core/format.js";
@@ -123,6 +124,7 @@ function Body({ state: { route, data, error, now, needsKey }, actions }) {
   if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} />`;
   return html`
+    <${Slowed} stats=${data.stats} />
     <${Tiles} data=${data} route=${route} now=${now} />
     ${
       data.runs.length
@@ -130,6 +132,15 @@ function Body({ state: { route, data, error, now, needsKey }, actions }) {
         : html`<${Nothing} route=${route} needsKey=${needsKey} actions=${actions} />`
     }
   `;
+}
+
+// Says that the server is paused, or goes on slowly after that.
+function Slowed({ stats: { callsPerSecond } }) {
+  if (callsPerSecond == null) return null;
+  const said = callsPerSecond
+    ? `The server goes on after a pause: at most ${plural(callsPerSecond, "call")} a second.`
+    : "The server is paused: it keeps everything and calls nothing.";
+  return html`<p role="status"><span class="badge is-warn"><${Icon} name="warning" />${said}</span></p>`;
 }
 
 function Nothing({ route, needsKey, actions }) {
