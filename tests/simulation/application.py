@@ -329,7 +329,12 @@ class Application:
         failed = [s.id for s in rows.values() if s.status is Status.FAILED and s.spec.run_id == plan.run_id]
         culprit = next((step_id for step_id in failed if step_id != root.id), root.id)
         chosen = [(culprit, root.id)[number % 2] for number in range(plan.redriven_by)]
-        await asyncio.gather(*(self.persist(_redrive, step_id) for step_id in chosen))
+
+        async def redrive(engine: Engine, step_id: str) -> bool:
+            self._observed.redrives[plan.run_id] += 1
+            return await _redrive(engine, step_id)
+
+        await asyncio.gather(*(self.persist(redrive, step_id) for step_id in chosen))
         for step_id in (culprit, root.id):
             if rows[step_id].generation == 1:
                 self._observed.wrong.append(f"{step_id} was not redriven")

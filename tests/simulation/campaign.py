@@ -114,6 +114,16 @@ def _adapting(first: int, last: int) -> Tally:
     return _tally(one, range(first, last))
 
 
+def _pausing(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        played = play(seed, pauses=True, starts_runs=seed % 2 == 0)
+        tally.faults += played.happened
+        tally.sums += played.pauses
+        tally.sums["calls"] += played.calls
+
+    return _tally(one, range(first, last))
+
+
 def _flow(first: int, last: int) -> Tally:
     def one(tally: Tally, seed: int) -> None:
         world = play_flow(seed)
@@ -197,6 +207,7 @@ def _tally(one: Callable[[Tally, Any], None], items: Sequence[Any]) -> Tally:
 _WORKS: Final = {
     "seeds": _seeds,
     "adapting": _adapting,
+    "pausing": _pausing,
     "flow": _flow,
     "schedules": _schedules,
     "programs": _programs,

@@ -66,6 +66,8 @@ class Observations:
     # and refused.
     made_due: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     due: Counter[str] = field(default_factory=Counter)
+    # How often operators asked to redrive a step of the run.
+    redrives: Counter[str] = field(default_factory=Counter)
     # How many calls were too much for a small server, and how many steps waited for permits.
     adapted: Counter[str] = field(default_factory=Counter)
     # What was paused, and which steps rested.

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,6 +118,15 @@ def _is_to_be_redriven(plan: RunPlan, root: Step | None) -> bool:
 async def _resume(engine: Engine, run_id: str) -> bool:
     await resume_run(engine, commit, run_id)
     return True
+
+
+def ended_rests(history: Iterable[Write], step_id: str) -> int:
+    """How often the step was at rest, and went on."""
+    return sum(
+        write.before is not None and write.before.rest is not None and write.step.rest is None
+        for write in history
+        if write.step.id == step_id
+    )
 
 
 def laws(world: "World") -> Iterator[str]:

@@ -37,6 +37,7 @@ from simulation.network import (
     SqsWakeups,
     usual_latency_s,
 )
+from simulation.pausing import ended_rests
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -342,7 +343,8 @@ class Sqs:
         """A step has at most two wake-ups that are not spare, apart from those that the queue duplicated.
 
         An unconfirmed one may be sent twice. Each process that finds a step overdue sends one that is due
-        at once; the queue may be late with it, too. Each request to make it due sends one.
+        at once; the queue may be late with it, too. Each request to make it due or to redrive it sends one,
+        and so does the end of each rest.
         """
         step = self._world.truth.rows.get(step_id)
         if step is None or step.due_at_ms is None or step.attempt_count == 0:
@@ -354,6 +356,9 @@ class Sqs:
         own = [m for m in messages if not _is_spare(step, m.at_ms)]
         observed = self._world.observed
         sent_again = self._doubled[step_id] + len(observed.troubled_s[step_id])
-        sent_again += len(observed.made_due[step_id])
-        if len(own) > 2 + sent_again:
+        sent_again += len(observed.made_due[step_id]) + observed.redrives[keys.run_of(step_id)]
+        if step.spec.retry.then_pauses:
+            # Its end pauses the run, and is repeated when the root's row cannot be written.
+            sent_again += len(observed.troubled_s[keys.root_of(step.spec.run_id)])
+        if len(own) > 2 + sent_again + ended_rests(self._world.truth.history, step_id):
             self.wrong.append(f"{step_id}: {len(own)} wake-ups are under way, {sent_again} sent again")

@@ -54,6 +54,14 @@ ADAPTING: Final = (
     1271,
 )
 
+# The same with `pauses`; even seeds with `starts_runs`.
+PAUSING: Final = (
+    # Two wake-ups of one moment both put a root to rest, and each added a look. Several operators redrove it.
+    102006,
+    # A step used its last retry while its root could not be written, so its end was repeated.
+    103339,
+)
+
 # Seeds of `flow_world.play`. A slot was released while the call of its cancelled attempt was open: by a
 # wake-up of the ended step, by a claim that came too late, and by the repeated record of an older attempt.
 FLOW: Final = (393, 1734, 272, 4357)

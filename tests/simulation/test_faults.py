@@ -8,6 +8,7 @@ import pytest
 from simulation.faults import RATES
 from simulation.regressions import ADAPTING as FOUND_ADAPTING
 from simulation.regressions import FAULTS
+from simulation.regressions import PAUSING as FOUND_PAUSING
 from simulation.regressions import STARTING_RUNS as FOUND_WITH_RUNS
 from simulation.simulate import play
 
@@ -115,6 +116,11 @@ def test_nor_do_those_that_failed_with_runs_of_their_own(seed: int) -> None:
 @pytest.mark.parametrize("seed", FOUND_ADAPTING)
 def test_nor_do_those_that_failed_while_they_adapted(seed: int) -> None:
     play(seed, adapts=True)
+
+
+@pytest.mark.parametrize("seed", FOUND_PAUSING)
+def test_nor_do_those_that_failed_while_runs_were_paused(seed: int) -> None:
+    play(seed, pauses=True, starts_runs=seed % 2 == 0)
 
 
 def test_a_seed_is_reproducible() -> None:

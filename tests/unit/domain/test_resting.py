@@ -66,6 +66,13 @@ def test_a_step_at_rest_is_due_when_it_looks_again_ever_less_often() -> None:
     assert transition(step, Rested(NOW + HOUR), NOW + 5).due_at_ms == NOW + HOUR
 
 
+@pytest.mark.parametrize("until_ms", [None, NOW + HOUR])
+def test_a_second_wakeup_leaves_a_step_at_rest_as_it_is(until_ms: int | None) -> None:
+    step = transition(due(), Rested(until_ms), NOW)
+    assert transition(step, Rested(until_ms), NOW + 5) is step
+    assert transition(step, Rested(NOW + 2 * HOUR), NOW + 5).due_at_ms == NOW + 2 * HOUR
+
+
 def test_what_rests_is_not_claimed_and_goes_on_at_once_when_it_is_released() -> None:
     step = at_rest()
     assert transition(step, Claimed("n9"), NOW + DAY) is step

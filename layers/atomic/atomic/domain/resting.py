@@ -67,6 +67,10 @@ def rested(step: Step, event: events.Rested, now_ms: int) -> Step:
     is_due = is_claimed or step.in_line or (step.due_at_ms is not None and step.due_at_ms <= now_ms)
     if not (is_due or is_link or step.rest is not None):
         return step
+    looks_at_ms = None if event.until_ms is None else within_limits(step, event.until_ms)
+    if step.rest is not None and not is_due and looks_at_ms in {None, step.due_at_ms}:
+        # Another wake-up has put it to rest. One more look would be one more wake-up.
+        return step
     is_lost = step.status is Status.RUNNING and not is_claimed
     if is_lost and step.spec.fails_if_lost:
         return not_repeated(step, now_ms)
