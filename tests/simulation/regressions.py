@@ -56,7 +56,7 @@ ADAPTING: Final = (
 
 # The same with `pauses`; even seeds with `starts_runs`.
 PAUSING: Final = (
-    # Two wake-ups of one moment both put a root to rest, and each added a look. Several operators redrove it.
+    # Two wake-ups of one moment both put a root to rest, and each added a look; it was redriven twice.
     102006,
     # A step used its last retry while its root could not be written, so its end was repeated.
     103339,
