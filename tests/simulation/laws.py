@@ -311,6 +311,9 @@ def _asked_for_ms(world: World, step: Step) -> int:
 
 def _stood_still(write: Write, until_s: float, settled_at_s: dict[str, float]) -> Iterator[str]:
     step, since_s = write.step, None
+    if step.rest is not None:
+        # `pausing.laws` looks at these.
+        return
     if step.status in {Status.PENDING, Status.RETRYING} and step.due_at_ms is not None:
         since_s = max(write.at_s, write.at_s + (step.due_at_ms - _now_ms(write)) / 1000)
     if step.status is Status.WAITING:

@@ -60,6 +60,7 @@ PAUSING: Final = (
     102006,
     # A step used its last retry while its root could not be written, so its end was repeated.
     103339,
+    103798,  # a link rested in a paused run, and the law said that it stood still
 )
 
 # Seeds of `flow_world.play`. A slot was released while the call of its cancelled attempt was open: by a
