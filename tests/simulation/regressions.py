@@ -60,6 +60,8 @@ PAUSING: Final = (
     102006,
     # A step used its last retry while its root could not be written, so its end was repeated.
     103339,
+    104080,  # the wake-up of a link at rest was refused, and a repeat of the pause did not send it
+    104235,  # each caller that waited for a root at rest sent one more wake-up
     103798,  # a link rested in a paused run, and the law said that it stood still
 )
 

@@ -51,7 +51,10 @@ async def pause_run(engine: Engine, commit: Commit, run_id: str, event: Paused) 
         if step is None or step.is_settled:
             return
         if step.spec.kind == "run" and not step.spec.detached:
-            link, _ = await commit(engine, step, Rested(until_ms))
+            link, effects = await commit(engine, step, Rested(until_ms))
+            if effects is None and link.due_at_ms is not None:
+                # It rests already. Who put it to rest may have failed to send the wake-up for its look.
+                await engine.send_wakeup(link, link.due_at_ms)
             await _pause_child(engine, commit, link, pause)
         elif is_earlier and step.rest is not None:
             # It looks for its run at the end of the pause, which is another one now.

@@ -23,9 +23,10 @@ async def ensure_wakeup(engine: Engine, step: Step) -> None:
 
     The process that created the step may have ended, or the queue may have failed, before its first
     wake-up was acknowledged. The same goes for the process that redrove it: a wake-up that overtakes the
-    write finds a step that has failed. After a later change, the step has had a wake-up.
+    write finds a step that has failed. After a later change, the step has had a wake-up; a rest is one.
     """
-    if (_is_unbegun(step) or step.has_no_wakeup) and step.due_at_ms is not None:
+    is_unsure = step.has_no_wakeup or (_is_unbegun(step) and step.rest is None)
+    if is_unsure and step.due_at_ms is not None:
         await engine.send_wakeup(step, step.due_at_ms)
     elif _is_first_call(step) and step.due_at_ms is not None:
         # The creator's wake-up, if there is one, is for the same time. This one is spare once it changes.
