@@ -51,11 +51,7 @@ async def pause_run(engine: Engine, commit: Commit, run_id: str, event: Paused) 
         if step is None or step.is_settled:
             return
         if step.spec.kind == "run" and not step.spec.detached:
-            link, effects = await commit(engine, step, Rested(until_ms))
-            if effects is None and link.due_at_ms is not None:
-                # It rests already. Who put it to rest may have failed to send the wake-up for its look.
-                await engine.send_wakeup(link, link.due_at_ms)
-            await _pause_child(engine, commit, link, pause)
+            await _pause_child(engine, commit, await _rest_link(engine, commit, step, until_ms), pause)
         elif is_earlier and step.rest is not None:
             # It looks for its run at the end of the pause, which is another one now.
             await commit(engine, step, Rested(until_ms))
@@ -64,6 +60,14 @@ async def pause_run(engine: Engine, commit: Commit, run_id: str, event: Paused) 
     live = await _live(engine, run_id)
     await for_each([step.id for step in live if is_earlier or not step.calls], pass_on)
     return root
+
+
+async def _rest_link(engine: Engine, commit: Commit, link: Step, until_ms: int | None) -> Step:
+    link, effects = await commit(engine, link, Rested(until_ms))
+    if effects is None and link.due_at_ms is not None:
+        # It rests already. Who put it to rest may have failed to send the wake-up for its look.
+        await engine.send_wakeup(link, link.due_at_ms)
+    return link
 
 
 async def resume_run(engine: Engine, commit: Commit, run_id: str) -> Step | None:

@@ -65,11 +65,9 @@ def rested(step: Step, event: events.Rested, now_ms: int) -> Step:
         return settled(step, Status.FAILED, now_ms, error=step.error)
     is_link, is_claimed = step.spec.kind == "run", bool(event.nonce) and step.nonce == event.nonce
     is_due = is_claimed or step.in_line or (step.due_at_ms is not None and step.due_at_ms <= now_ms)
-    if not (is_due or is_link or step.rest is not None):
-        return step
-    looks_at_ms = None if event.until_ms is None else within_limits(step, event.until_ms)
-    if step.rest is not None and not is_due and looks_at_ms in {None, step.due_at_ms}:
-        # Another wake-up has put it to rest. One more look would be one more wake-up.
+    # Where another wake-up has put the step to rest, one more look would be one more wake-up.
+    is_new = is_link if step.rest is None else not _looks_at(step, event.until_ms)
+    if not (is_due or is_new):
         return step
     is_lost = step.status is Status.RUNNING and not is_claimed
     if is_lost and step.spec.fails_if_lost:
@@ -87,6 +85,11 @@ def rested(step: Step, event: events.Rested, now_ms: int) -> Step:
     rest = step.rest or Rest(since_ms=now_ms, due_ms=0 if is_due else step.due_at_ms or 0)
     look_ms = rest.look_at_ms(now_ms) if event.until_ms is None else event.until_ms
     return _at_rest(step, rest, look_ms, now_ms)
+
+
+def _looks_at(step: Step, until_ms: int | None) -> bool:
+    """Whether the step at rest looks at the end of the pause; any look will do if it has none."""
+    return until_ms is None or step.due_at_ms == within_limits(step, until_ms)
 
 
 def may_rest(step: Step) -> bool:
