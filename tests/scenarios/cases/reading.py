@@ -64,7 +64,7 @@ async def scenario_a_step_shows_what_was_asked_for(runtime: Runtime) -> None:
     )
 
     step = (await runtime.get(f"/steps/{reply.json['id']}")).json
-    assert step["retry"] == retry | {"on": "404,5xx", "never": "501"}
+    assert step["retry"] == retry | {"on": "404,5xx", "never": "501", "then": "fail"}
     assert (step["payload"], step["attemptTimeout"], step["retriesUsed"]) == ({"a": 1}, 5000, 0)
     assert (moment(step["deadlineAt"]) - moment(step["createdAt"])).total_seconds() == 60
     assert (step["waitingFor"], step["traceId"]) == ([], trace)
