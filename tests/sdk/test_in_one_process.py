@@ -141,6 +141,8 @@ def test_what_an_application_does_after_its_answer_does_not_delay_it(ends_with: 
         await send({"type": "http.response.body", "body": b"1", "more_body": True})
         await send({"type": "http.response.body", "body": b"2"})
         ended: Future[None] = Future()
+        # The loop may end before, and then nobody may cancel what the thread is about to set.
+        ended.set_running_or_notify_cancel()
         threading.Timer(0.2, ended.set_result, [None]).start()
         await asyncio.wrap_future(ended)
         if ends_with is not None:
