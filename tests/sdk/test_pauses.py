@@ -59,6 +59,6 @@ def test_what_becomes_of_a_step_without_a_retry_left() -> None:
     # Servers of the first versions do not know the member.
     assert "then" not in retry_document(Retry(count=1))
     with pytest.raises(InvalidRequestError, match="then"):
-        retry_document(Retry(then="stop"))  # type: ignore[arg-type]
+        retry_document(Retry(then="stop"))  # type: ignore[arg-type]  # a caller without types
     with pytest.raises(InvalidRequestError, match="is for steps that endpoints run"):
         local_retry(Retry(then="pause"))

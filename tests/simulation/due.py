@@ -29,12 +29,9 @@ _KEPT: Final = ("status", "generation", "attempt_count", "retries_used", "attemp
 def with_start_times(scenario: Scenario) -> Scenario:
     """The scenario with steps that start later, some of which have to start by a moment."""
     chance = random.Random(f"start times {scenario.seed}")
-    return replace(scenario, runs=tuple(_timed_run(chance, plan) for plan in scenario.runs))
-
-
-def _timed_run(chance: random.Random, plan: RunPlan) -> RunPlan:
-    stages = tuple(tuple(_timed(chance, node) for node in stage) for stage in plan.root.stages)
-    return replace(plan, root=replace(plan.root, stages=stages))
+    return replace(
+        scenario, runs=tuple(plan.with_steps(lambda node: _timed(chance, node)) for plan in scenario.runs)
+    )
 
 
 def _timed(chance: random.Random, node: Node) -> Node:

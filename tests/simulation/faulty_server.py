@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +21,7 @@ from atomic.testing.watching import SilentTelemetry
 Moment = Literal["before", "after"]
 
 
-class FaultyWorld:
+class FaultyWorld(ABC):
     """What the servers of one seed share: the rows, the dice, and until when something may go wrong."""
 
     faults_end_s: ClassVar[float]
@@ -51,12 +52,13 @@ class FaultyWorld:
         self._left(server)
         asyncio.get_running_loop().call_later(0.2 + self.chance.random(), self._restart)
 
+    @abstractmethod
     def _left(self, server: "FaultyServer") -> None:
         """Nothing of the server goes on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restart(self) -> None:
-        raise NotImplementedError
+        """Another server begins."""
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()
@@ -88,7 +90,7 @@ class FaultyRows:
         return reached
 
 
-class FaultyServer:
+class FaultyServer(ABC):
     """Subclasses start its driver, and answer its calls. Implements `EndpointInvoker`."""
 
     world: Any
@@ -97,7 +99,7 @@ class FaultyServer:
         self.world = world
         self.is_dead = False
         self.tasks = Tasks()
-        self.rows: Any = FaultyRows(self, world.rows)
+        self.rows = self.reached(world.rows)
         queue = MemoryWakeupQueue(LoopClock(), horizon_ms=HORIZON_MS)
         self.engine = Engine(
             store=self.rows,
@@ -113,12 +115,17 @@ class FaultyServer:
         )
         self.driver = Driver(self.engine, queue, self.rows)
 
-    def _admission(self) -> Admission:
-        raise NotImplementedError
+    def reached(self, rows: Any) -> Any:
+        """The rows, as this server reaches them."""
+        return FaultyRows(self, rows)
 
+    @abstractmethod
+    def _admission(self) -> Admission:
+        """What lets its attempts begin."""
+
+    @abstractmethod
     async def post(self, request: EndpointRequest) -> EndpointResponse:
         """Make one attempt."""
-        raise NotImplementedError
 
     def next_moment(self) -> Moment | None:
         """When the server dies in the operation that begins."""

@@ -34,7 +34,7 @@ from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
 from atomic.testing.virtual_time import run
 from contract.builders import a_spec
-from simulation.faulty_server import FaultyRows, FaultyServer, FaultyWorld
+from simulation.faulty_server import FaultyServer, FaultyWorld
 from simulation.flow_table_fake import FlowTableFake
 
 STARTS: Final = 25
@@ -97,7 +97,7 @@ class _Process(FaultyServer):
 
     def _admission(self) -> Admission:
         if self.world.table is None:
-            return Admission(server_flow=FaultyRows(self, self.world.flow))  # type: ignore[arg-type]
+            return Admission(server_flow=self.reached(self.world.flow))
         self._keys: Any = _Environments(self)
         self.tasks.spawn(self._maintain(), step_id="maintenance")
         return Admission(flow=self._keys)

@@ -30,12 +30,10 @@ _PROMPT_S: Final = 5.0
 def with_pauses(scenario: Scenario) -> Scenario:
     """The scenario with steps that do not fail without a retry left."""
     chance = random.Random(f"pauses {scenario.seed}")
-    return replace(scenario, runs=tuple(_pausing(chance, plan) for plan in scenario.runs))
-
-
-def _pausing(chance: random.Random, plan: RunPlan) -> RunPlan:
-    stages = tuple(tuple(_exhausted(chance, node) for node in stage) for stage in plan.root.stages)
-    return replace(plan, root=replace(plan.root, stages=stages))
+    return replace(
+        scenario,
+        runs=tuple(plan.with_steps(lambda node: _exhausted(chance, node)) for plan in scenario.runs),
+    )
 
 
 def _exhausted(chance: random.Random, node: Node) -> Node:

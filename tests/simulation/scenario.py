@@ -1,7 +1,7 @@
 """The scenario of a seed: the runtime, the runs, and all planned faults."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -120,6 +120,11 @@ class RunPlan:
             for other in (node.starts, node.then):
                 if other is not None:
                     yield from other.plans()
+
+    def with_steps(self, change: Callable[[Node], Node]) -> "RunPlan":
+        """The plan with each step of its root changed."""
+        stages = tuple(tuple(change(node) for node in stage) for stage in self.root.stages)
+        return replace(self, root=replace(self.root, stages=stages))
 
     def step_id(self, node: Node) -> str:
         """The id of this node's step. The handler of the root names no parent; other handlers do.
@@ -248,10 +253,9 @@ def with_runs(scenario: Scenario) -> Scenario:
 
 
 def _with_runs(chance: random.Random, plan: RunPlan, path: str) -> RunPlan:
-    stages = tuple(tuple(_as_run(chance, plan, node, path) for node in stage) for stage in plan.root.stages)
-    root = replace(plan.root, stages=stages)
-    is_still_there = any(node.name == plan.cancels_step for node in root.tree())
-    return replace(plan, root=root, cancels_step=plan.cancels_step if is_still_there else "")
+    after = plan.with_steps(lambda node: _as_run(chance, plan, node, path))
+    is_still_there = any(node.name == plan.cancels_step for node in after.root.tree())
+    return replace(after, cancels_step=plan.cancels_step if is_still_there else "")
 
 
 def _as_run(chance: random.Random, plan: RunPlan, node: Node, path: str) -> Node:

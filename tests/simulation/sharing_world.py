@@ -37,7 +37,7 @@ from atomic.protocol import keys
 from atomic.protocol.enums import OnBusy, Status
 from atomic.testing.virtual_time import run
 from contract.builders import a_spec
-from simulation.faulty_server import FaultyRows, FaultyServer, FaultyWorld
+from simulation.faulty_server import FaultyServer, FaultyWorld
 
 STARTS: Final = 40
 PROCESSES: Final = 2
@@ -56,7 +56,7 @@ class _Process(FaultyServer):
         self.driver.start()
 
     def _admission(self) -> Admission:
-        return Admission(flow=FaultyRows(self, self.world.flow))  # type: ignore[arg-type]
+        return Admission(flow=self.reached(self.world.flow))
 
     def kill(self) -> None:
         super().kill()

@@ -34,10 +34,8 @@ def test_what_a_paused_server_keeps_is_called_slowly_at_first() -> None:
             return EndpointReply(json=call.payload)
 
         async with LocalAtomic() as atomic:
-            rate = CallRate(
-                atomic.engine.clock.now_ms, FIRST, is_paused=True, tell=lambda: over.append(True)
-            )
-            atomic.engine.admission.call_rate = rate
+            now_ms, admission = atomic.engine.clock.now_ms, atomic.engine.admission
+            admission.call_rate = CallRate(now_ms, FIRST, is_paused=True)
             url = atomic.endpoint("/work", work)
 
             async def start(number: int, **members: Any) -> Any:
@@ -63,7 +61,8 @@ def test_what_a_paused_server_keeps_is_called_slowly_at_first() -> None:
                 shows = await atomic.get(path)
                 assert (shows.status, shows.json["callsPerSecond"]) == (200, 0)
 
-            rate.go_on()
+            # As the server that is started without --paused.
+            admission.call_rate = CallRate(now_ms, FIRST, is_paused=False, tell=lambda: over.append(True))
             went_on_s = loop.time()
             assert (await atomic.get("/health")).json["callsPerSecond"] == FIRST
             while await live():  # noqa: ASYNC110 - virtual time

@@ -42,12 +42,6 @@ class CallRate:
         self._used_until_ms = float(self._seen_ms)
         self._next_look_ms = 0.0
 
-    def go_on(self) -> None:
-        """The server is not paused any more."""
-        if self._began_ms is None:
-            self._began_ms = self._now_ms()
-            self._next_look_ms = 0.0
-
     def per_s(self) -> int | None:
         """How many calls may begin within a second now; None without a limit."""
         if self._is_over:

@@ -150,8 +150,8 @@ def while_at_rest(step: Step, event: events.Event, now_ms: int, change: Callable
 
 def _rests_on(step: Step, now_ms: int, change: Callable[[Step], Step]) -> Step:
     """The step after what does not concern its rest. It goes on resting, unless it has ended."""
-    if (rest := step.rest) is None:
-        return change(step)
+    rest = step.rest
+    assert rest is not None
     awake = replace(step, rest=None, due_at_ms=rest.due_ms)
     after = change(awake)
     if after is awake:
