@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_runtime import AtomicServer, create_client
@@ -61,6 +61,28 @@ def test_time_moves_by_itself(virtual: AtomicServer, page: Page) -> None:
     assert told(virtual, "time")["auto"]
     box.uncheck()
     expect(box).not_to_be_checked()
+
+
+def test_a_choice_stays_while_the_server_makes_it(virtual: AtomicServer, page: Page) -> None:
+    """A page that shows the state of before the click would turn the box back for a moment."""
+    held: list[Route] = []
+    page.route(
+        "**/_dev/*",
+        lambda route: held.append(route) if route.request.method == "PUT" else route.continue_(),
+    )
+    page.goto(f"{virtual.url}/dashboard#/shop/runs")
+    box, faults = page.get_by_label("Moves by itself"), page.get_by_label("Faults")
+    box.check()
+    faults.select_option("flaky")
+    page.wait_for_timeout(2_500)
+    expect(box).to_be_checked()
+    expect(faults).to_have_value("flaky")
+    assert not told(virtual, "time")["auto"]
+    for route in held:
+        route.abort()
+    expect(page.get_by_role("alert").or_(page.get_by_role("status")).first).to_be_visible()
+    expect(box).not_to_be_checked()
+    expect(faults).not_to_have_value("flaky")
 
 
 def test_faults_are_chosen_and_counted(virtual: AtomicServer, endpoints: Endpoints, page: Page) -> None:

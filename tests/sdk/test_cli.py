@@ -178,9 +178,11 @@ def test_times_of_starts(cli: Cli, app_url: str) -> None:
         cli("start", "order", f"{app_url}/order", "--payload", "42", "--key", key)
         ended = cli("due", started["id"], code=1)
         assert "The step is succeeded already" in ended.stderr
-    for key, by in (("c", "2001-01-01T00:00:00Z"), ("d", "0.001")):
-        late = cli(*order[:-3], "--key", key, "--by", by, "--delay", "0.1", code=4)
-        assert "The step failed before its first attempt" in late.stderr
+    late = cli(*order[:-3], "--key", "c", "--by", "2001-01-01T00:00:00Z", "--delay", "0.1", code=4)
+    assert "The step failed before its first attempt" in late.stderr
+    in_time = json.loads(cli(*order, "d", "--by", "60", "--at", "2027-05-01T09:00:00Z", "--json").stdout)
+    shown = json.loads(cli("runs", "show", in_time["runId"], "--json").stdout)["root"]
+    assert (shown["startAt"], shown["startBy"]) == ("2027-05-01T09:00:00.000Z", "2027-05-01T09:01:00.000Z")
     assert "and not both" in cli(*order, "e", "--at", "2027-05-01T09:00:00Z", "--delay", "1", code=2).stderr
     for wrong in ("tomorrow", "2027-05-01T09:00:00", "0001-01-01T00:00:00+14:00"):
         assert "use a time such as 2026-11-23T07:38:00Z" in cli(*order, "e", "--at", wrong, code=2).stderr

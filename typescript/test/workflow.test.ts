@@ -151,8 +151,9 @@ describe("a workflow", () => {
     const [night, past, refused] = steps;
     expect(steps.map(({ stepName }) => stepName)).toEqual(["night", "sleep", "refused"]);
     expect(root.attempts).toBeGreaterThan(1);
+    // The moment is of this process, and `createdAt` of the server: their clocks may differ a little.
     const slept = Date.parse(night?.startAt ?? "") - Date.parse(root.createdAt);
-    expect(slept).toBeGreaterThanOrEqual(1000);
+    expect(slept).toBeGreaterThan(900);
     expect(Date.parse(night?.finishedAt ?? "")).toBeGreaterThanOrEqual(Date.parse(night?.startAt ?? ""));
     expect(past?.startAt).toBe("1970-01-01T00:00:00.000Z");
     expect(refused?.response).toContain("startAt");

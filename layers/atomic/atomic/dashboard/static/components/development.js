@@ -14,24 +14,34 @@ const PROFILES = ["calm", "flaky", "hostile"];
 /** Ask the server again and again, and show what it says. */
 export function develop(actions) {
   let everyMs = EVERY_MS;
-  const show = async (signal) => {
-    const [time, faults] = await Promise.all([development.time(signal), development.faults(signal)]);
-    if (signal.aborted) return;
+  let said;
+  let acting = 0;
+  const show = ({ time, faults }) => {
     const at = ms(time.now);
-    everyMs = time.virtual ? EVERY_MS : EVERY_MS_IN_REAL_TIME;
     actions.develop({ Bar, time, faults, act }, time.virtual ? () => at : () => Date.now());
   };
+  const ask = async (signal) => {
+    const [time, faults] = await Promise.all([development.time(signal), development.faults(signal)]);
+    // What was asked for before a change is done would undo the user's choice for a moment.
+    if (signal.aborted || acting) return;
+    everyMs = time.virtual ? EVERY_MS : EVERY_MS_IN_REAL_TIME;
+    show((said = { time, faults }));
+  };
   const polling = poll(
-    show,
+    ask,
     () => everyMs,
     () => {},
   );
-  const act = async (change) => {
+  /** Make a change, and show what was chosen already while the server makes it. */
+  const act = async (change, { time, faults } = {}) => {
+    acting += 1;
+    show((said = { time: { ...said.time, ...time }, faults: { ...said.faults, ...faults } }));
     try {
       await change();
     } catch (error) {
       actions.note(`${error.message}. ${error.detail}`, true);
     }
+    acting -= 1;
     polling.now();
     actions.refresh();
   };
@@ -49,7 +59,8 @@ function Bar({ time, faults, act }) {
 function Clock({ time: { virtual, now, nextDue, inFlight, auto }, act }) {
   if (!virtual) return html`<p class="soft">Real time; <code>--virtual-time</code> lets you move it</p>`;
   const move = () => act(() => development.moveTo(nextDue));
-  const change = ({ target }) => act(() => development.moveByItself(target.checked));
+  const change = ({ target: { checked } }) =>
+    act(() => development.moveByItself(checked), { time: { auto: checked } });
   return html`
     <p>
       <time class="virtual-now" datetime=${now}>${fullTime(ms(now))}</time>${" · "}
@@ -79,7 +90,7 @@ function Faults({ faults: { profile, seed, made }, act }) {
       label="Faults"
       value=${profile ?? ""}
       options=${options}
-      change=${(name) => name && act(() => development.makeFaults(name))}
+      change=${(name) => name && act(() => development.makeFaults(name), { faults: { profile: name } })}
     />
     <p class="soft" title=${all}>${plural(sum, "fault")}, seed ${String(seed)}</p>
   `;
