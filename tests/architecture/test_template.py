@@ -521,7 +521,7 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
             "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
             "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
             "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": "", "ATOMIC_LAMBDA_TARGETS": "false",
-            variable: str(value),
+            "ATOMIC_CALLS_FROM": "", variable: str(value),
         }  # fmt: skip
         settings = LambdaSettings.of_environment(given)
         assert getattr(settings, VARIABLES[variable].name) == value

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+import pytest
+
 from architecture.resolving import Resolved
 from atomic.entrypoints.aws.demo_client import CLIENT_ID
 from atomic.entrypoints.aws.settings import LambdaSettings
@@ -240,6 +242,7 @@ def test_private_networks_are_those_of_the_list_and_none_by_default() -> None:
         "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
         "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
         "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": told, "ATOMIC_LAMBDA_TARGETS": "false",
+        "ATOMIC_CALLS_FROM": "",
     }  # fmt: skip
     assert LambdaSettings.of_environment(given).allow_network == ("10.1.2.0/24", "fd12::/64")
 
@@ -289,3 +292,11 @@ def test_every_environment_that_is_deployed_has_tags_for_its_costs() -> None:
 def test_no_resource_has_tags_of_its_own_that_would_hide_those_of_the_stack() -> None:
     assert [name for name, each in RESOURCES.items() if "Tags" in each.get("Properties", {})] == []
     assert "Tags" not in GLOBALS
+
+
+@pytest.mark.parametrize("told", ["", "paused", "2026-11-29T12:00:00Z"])
+def test_every_function_knows_from_when_steps_are_called(told: str) -> None:
+    assert re.fullmatch(TEMPLATE["Parameters"]["CallsFrom"]["AllowedPattern"], told)
+    assert Resolved(CallsFrom=told).variables["ATOMIC_CALLS_FROM"] == told
+    assert all("ATOMIC_CALLS_FROM" not in str(function) for function in FUNCTIONS.values())
+    assert told == "" or not re.fullmatch(TEMPLATE["Parameters"]["CallsFrom"]["AllowedPattern"], f"{told}x")

@@ -11,10 +11,12 @@ from atomic.application.call_rate import DOUBLES_EVERY_MS, ENDS_PER_S, CallRate
 from atomic.entrypoints.embedded.paused import PAUSED_FILE, kept_call_rate
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+from contract.builders import a_spec
 from scenarios.runtime import answer_ok
 from unit.test_prometheus import shown
 
 RUNS, FIRST = 2_000, 10
+SPEC = a_spec()
 
 
 class Clock:
@@ -35,7 +37,7 @@ def test_what_a_paused_server_keeps_is_called_slowly_at_first() -> None:
 
         async with LocalAtomic() as atomic:
             now_ms, admission = atomic.engine.clock.now_ms, atomic.engine.admission
-            admission.call_rate = CallRate(now_ms, FIRST, is_paused=True)
+            admission.call_limit = CallRate(now_ms, FIRST, is_paused=True)
             url = atomic.endpoint("/work", work)
 
             async def start(number: int, **members: Any) -> Any:
@@ -62,7 +64,7 @@ def test_what_a_paused_server_keeps_is_called_slowly_at_first() -> None:
                 assert (shows.status, shows.json["callsPerSecond"]) == (200, 0)
 
             # As the server that is started without --paused.
-            admission.call_rate = CallRate(now_ms, FIRST, is_paused=False, tell=lambda: over.append(True))
+            admission.call_limit = CallRate(now_ms, FIRST, is_paused=False, tell=lambda: over.append(True))
             went_on_s = loop.time()
             assert (await atomic.get("/health")).json["callsPerSecond"] == FIRST
             while await live():  # noqa: ASYNC110 - virtual time
@@ -82,7 +84,7 @@ def test_an_operator_may_probe_an_endpoint_meanwhile() -> None:
     async def main() -> None:
         async with LocalAtomic() as atomic:
             rate = CallRate(atomic.engine.clock.now_ms, FIRST, is_paused=True)
-            atomic.engine.admission.call_rate = rate
+            atomic.engine.admission.call_limit = rate
             url = atomic.endpoint("/up", answer_ok)
             probed = await atomic.post(
                 "/me/probe", {"stepInvokeUrl": url, "workflowName": "w", "idempotencyKey": "k"}
@@ -108,18 +110,18 @@ def test_the_rate_doubles_until_there_is_no_limit() -> None:
         seen.append(rate.per_s())
         clock.ms += DOUBLES_EVERY_MS
     assert seen == [10, 20, 40, 80, 160, 320, None]
-    assert rate.take()
-    assert rate.defer_until_ms(clock.ms) is None
+    assert rate.take(SPEC)
+    assert rate.defer_until_ms(SPEC, clock.ms) is None
 
 
 def test_a_clock_that_is_set_back_does_not_stop_calls() -> None:
     clock = Clock()
     rate = CallRate(clock.now_ms, FIRST, is_paused=False)
     clock.ms += 2 * DOUBLES_EVERY_MS
-    assert (rate.take(), rate.per_s()) == (True, 4 * FIRST)
+    assert (rate.take(SPEC), rate.per_s()) == (True, 4 * FIRST)
     clock.ms -= 3_600_000
-    assert (rate.take(), rate.per_s()) == (True, FIRST)
-    assert rate.defer_until_ms(clock.ms) == clock.ms + 250
+    assert (rate.take(SPEC), rate.per_s()) == (True, FIRST)
+    assert rate.defer_until_ms(SPEC, clock.ms) == clock.ms + 250
 
 
 def test_the_next_server_begins_slowly_until_there_is_no_limit(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_the_next_server_begins_slowly_until_there_is_no_limit(tmp_path: Path) -
     assert server() is None
     paused = server(paused=True)
     assert paused is not None
-    assert (paused.per_s(), paused.take()) == (0, False)
+    assert (paused.per_s(), paused.take(SPEC)) == (0, False)
     # Each start goes on slowly, until one was up long enough.
     for first in (5, 7):
         again = server(calls_per_s_first=first)

@@ -166,6 +166,10 @@ def test_settings_are_frozen() -> None:
             {"ATOMIC_PUBLIC_URL": "here"},
             "ATOMIC_PUBLIC_URL is 'here'; use an absolute URL, as in https://app.example/steps/mail",
         ),
+        (
+            {"ATOMIC_CALLS_FROM": "tomorrow"},
+            "ATOMIC_CALLS_FROM is 'tomorrow'; use paused, or a time as in 2026-11-29T12:00:00Z",
+        ),
         ({"POWERTOOLS_SERVICE_NAME": None}, "POWERTOOLS_SERVICE_NAME is missing; use a text"),
     ],
 )
@@ -179,6 +183,7 @@ def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], mess
         "ATOMIC_ALLOW_PRIVATE": "false",
         "ATOMIC_LAMBDA_TARGETS": "false",
         "ATOMIC_ALLOW_NETWORK": "",
+        "ATOMIC_CALLS_FROM": "",
         "UNRELATED": "x",
     } | changes
     with pytest.raises(BadSettingError) as refused:

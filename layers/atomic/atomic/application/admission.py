@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, Self
 
 from atomic.application.adaptive import Adaptive, UnderWay
-from atomic.application.call_rate import CallRate
+from atomic.application.call_limit import CallLimit
 from atomic.application.destinations import CountedRuns, Permit
 from atomic.application.flow_store import FlowStore, ServerFlowStore
 from atomic.application.ports import Destinations, StartRates, StepStore, StoreUnavailable
@@ -294,16 +294,16 @@ class Admission:
         adaptive: Adaptive | None = None,
         flow: FlowStore | None = None,
         server_flow: ServerFlowStore | None = None,
-        call_rate: CallRate | None = None,
+        call_limit: CallLimit | None = None,
     ) -> None:
         """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit.
 
-        `flow`: the store of flow control; a permanent server gives it as `server_flow`. `call_rate`: of a
-        server that is paused, or goes on after a pause.
+        `flow`: the store of flow control; a permanent server gives it as `server_flow`. `call_limit`: of a
+        server or stack that is paused, or goes on after a pause.
         """
         self._destinations = destinations or CountedRuns()
         self.adaptive = adaptive
-        self.call_rate = call_rate
+        self.call_limit = call_limit
         # None where the runtime has no flow control: it refuses steps that ask for it.
         self.flow: FlowStore | None = server_flow or flow
         self.server_flow = server_flow
@@ -348,8 +348,8 @@ class Admission:
         `under_way`: the step has waited for its turn at the origin, and was let in. `is_probe`: an operator
         asks for the call, also of a paused server.
         """
-        rate = None if is_probe or spec.kind != "http" else self.call_rate
-        if rate is not None and not rate.take():
+        limit = None if is_probe or spec.kind != "http" else self.call_limit
+        if limit is not None and not limit.take(spec):
             return None
         if under_way is None and self.adaptive is not None and spec.url:
             under_way = self.adaptive.enter(spec)
@@ -369,12 +369,12 @@ class Admission:
 
     def defer_until_ms(self, spec: StepSpec, now_ms: int) -> int:
         """The time at which a step that got no permit may try again: one after the other."""
-        until_ms = None if self.call_rate is None else self.call_rate.defer_until_ms(now_ms)
+        until_ms = None if self.call_limit is None else self.call_limit.defer_until_ms(spec, now_ms)
         return self._destinations.defer_until_ms(spec, now_ms) if until_ms is None else until_ms
 
     def calls_per_s(self) -> int | None:
-        """How many calls a second may begin; None without a limit."""
-        return None if self.call_rate is None else self.call_rate.per_s()
+        """How many calls a second may begin; None without a limit, or where nobody counts them."""
+        return None if self.call_limit is None else self.call_limit.per_s()
 
 
 async def _exists(store: StepStore, spec: StepSpec) -> bool:

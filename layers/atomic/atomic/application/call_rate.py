@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from atomic.domain.steps import StepSpec
+
 DOUBLES_EVERY_MS: Final = 10_000
 # At the usual settings, a driver begins so many due steps a second.
 ENDS_PER_S: Final = 500
@@ -21,7 +23,10 @@ _AGAIN_AFTER_MS: Final = 250
 
 
 class CallRate:
-    """The limit of one process. `tell`: told once, when there is no limit any more."""
+    """Implements `call_limit.CallLimit` for one process, whatever the step.
+
+    `tell`: told once, when there is no limit any more.
+    """
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class CallRate:
         self._tell()
         return None
 
-    def take(self) -> bool:
+    def take(self, _: StepSpec, /) -> bool:
         """Whether a call may begin now."""
         per_s = self.per_s()
         if not per_s:
@@ -69,7 +74,7 @@ class CallRate:
         self._used_until_ms = begins_ms + 1000 / per_s
         return True
 
-    def defer_until_ms(self, now_ms: int) -> int | None:
+    def defer_until_ms(self, _: StepSpec, /, now_ms: int) -> int | None:
         """When a step that may not be called asks again: one after the other. None without a limit."""
         per_s = self.per_s()
         if per_s is None:

@@ -11,7 +11,10 @@ from atomic.adapters.aws.flow import CONCURRENCY_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.api_keys import Peppers
 from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
+from atomic.protocol.wire import from_rfc3339
 
+# Nothing is called until the stack gets a time in place of this.
+PAUSED: Final = "paused"
 _DAY_MS: Final = 24 * 3600 * 1000
 # An attempt has to end, and its outcome to be written, before Lambda ends the function after 15 minutes.
 ATTEMPT_MAX_MS: Final = 870_000
@@ -80,6 +83,7 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     wait_max_ms: int = Field(ge=0, le=25_000, description="how long a caller may wait for a result")
     invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
     invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
+    calls_from: str = Field("", description="paused, or the time from which calls are made")
     maintenance_queue_url: str = Field("", description="the queue of maintenance's own messages")
     namespace: str = Field(
         validation_alias="POWERTOOLS_METRICS_NAMESPACE", description="the namespace of metrics"
@@ -89,6 +93,16 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
         return as_public_url(url)
+
+    @field_validator("calls_from")
+    @classmethod
+    def _is_a_time_or_paused(cls, text: str) -> str:
+        if text not in {"", PAUSED}:
+            try:
+                from_rfc3339(text)
+            except ValueError:
+                raise ValueError(f"use {PAUSED}, or a time as in 2026-11-29T12:00:00Z") from None
+        return text
 
     @field_validator("allow_network")
     @classmethod

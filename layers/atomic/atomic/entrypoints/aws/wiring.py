@@ -25,13 +25,15 @@ from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
 from atomic.application.backend import SharedCounts
+from atomic.application.calls_from import CallsFrom
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
 from atomic.application.engine import Engine
 from atomic.application.ports import Destinations, EndpointInvoker, StoreUnavailable
 from atomic.entrypoints.aws.logs import InvocationFailed, log_as_json
-from atomic.entrypoints.aws.settings import LambdaSettings
+from atomic.entrypoints.aws.settings import PAUSED, LambdaSettings
 from atomic.protocol import keys
+from atomic.protocol.wire import from_rfc3339
 from atomic.runtime.inflight import Tasks
 from atomic.runtime.processes import one_of_several
 
@@ -155,7 +157,16 @@ class AwsRuntime:
                 destinations=self.processes.destinations,
                 rates=self.processes.starts,
                 flow=self.flow,
+                call_limit=self._call_limit(),
             ),
+        )
+
+    def _call_limit(self) -> CallsFrom | None:
+        calls_from = self.settings.calls_from
+        if not calls_from:
+            return None
+        return CallsFrom(
+            self.processes.clock.now_ms, None if calls_from == PAUSED else from_rfc3339(calls_from)
         )
 
     def _open_destinations(self) -> Destinations:

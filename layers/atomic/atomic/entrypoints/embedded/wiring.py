@@ -130,7 +130,7 @@ class Server:
                 rates=self._processes.starts,
                 adaptive=adaptive,
                 server_flow=backend.flow,
-                call_rate=call_rate,
+                call_limit=call_rate,
             ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
