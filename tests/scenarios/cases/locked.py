@@ -112,23 +112,25 @@ async def scenario_every_url_under_the_base_is_allowed(runtime: Runtime) -> None
 async def scenario_a_client_over_its_start_rate_waits_and_others_do_not(runtime: Runtime) -> None:
     url = runtime.endpoint("/app/fast", answer_ok)
     keys = [f"fast-{number}" for number in range(20)]
+    began_s = asyncio.get_running_loop().time()
 
     theirs, mine = await asyncio.gather(
         asyncio.gather(*(start_as(runtime, "slow", document(url, key=key)) for key in keys)),
-        asyncio.gather(*(runtime.start(document(url, key=key)) for key in keys)),
+        asyncio.gather(*(runtime.start(document(url, key=key)) for key in keys[:5])),
     )
+    took_s = asyncio.get_running_loop().time() - began_s
 
     assert {reply.status for reply in mine} == {200}
     granted = {key for key, reply in zip(keys, theirs, strict=True) if reply.status == 200}
     refused = [(key, reply) for key, reply in zip(keys, theirs, strict=True) if reply.status != 200]
-    assert granted
-    assert len(refused) >= 10
+    # Three a second, and up to three at once.
+    assert 0 < len(granted) <= 3 * (took_s + 1)
     for _, reply in refused:
         assert_problem(reply, 429, "too-many-requests")
         assert "3" in reply.json["detail"]
     listed = await runtime.request("GET", "/slow/runs?keyPrefix=fast-", key_of="slow")
     assert {run["idempotencyKey"] for run in listed.json["runs"]} == granted
-    assert len(runtime.calls(url)) == len(keys) + len(granted)
+    assert len(runtime.calls(url)) == len(mine) + len(granted)
 
     key, reply = refused[0]
     await asyncio.sleep(int(reply.headers["retry-after"]))
