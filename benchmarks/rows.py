@@ -24,13 +24,16 @@ _DAY_MS = 86_400_000
 _PAYLOAD = b'{"padding":"' + b"x" * 900 + b'"}'
 
 
-def settled(client_id: str, runs: int) -> Iterator[Step]:
-    """Succeeded runs of one step, one per millisecond up to now."""
+def settled(client_id: str, runs: int, *, customers: int = 0) -> Iterator[Step]:
+    """Succeeded runs of one step, one per millisecond up to now; with a tag of one of the customers."""
     now_ms = time.time_ns() // 1_000_000
     outcome = Outcome(kind=OutcomeKind.SUCCEEDED, status=200, response=StoredBody(b'{"ok":true}', "json"))
     for number in range(runs):
         at_ms = now_ms - runs + number
-        step = begin(_spec(client_id, f"stored-{number}", "http://127.0.0.1:9/"), keys.ROOT, at_ms, "nonce")
+        spec = _spec(client_id, f"stored-{number}", "http://127.0.0.1:9/")
+        if customers:
+            spec = replace(spec, tags=(f"customer:c-{number % customers}", "env:prod"))
+        step = begin(spec, keys.ROOT, at_ms, "nonce")
         yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
 
 

@@ -115,6 +115,7 @@ def a_full_step() -> Step:
         continued_from="run_0-root",
         singleton=Singleton("sync", "cancel"),
         debounce=Debounce("doc", 5, 6),
+        tags=("customer:c-17", "env:prod: b"),
     )
     return Step(
         spec=spec,

@@ -7,7 +7,7 @@ from typing import Any
 from atomic.application.ports import RunQuery, StepStore
 from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
-from contract.builders import a_child, a_root, settled
+from contract.builders import RETENTION_MS, a_child, a_root, settled
 from contract.store_suite import StoreSuite, keyed, on_store, put
 
 
@@ -74,6 +74,60 @@ class QueryContract(StoreSuite):
             found = await store.list(RunQuery(client_id="acme", key_prefix=prefix))
             keys = [step.spec.idempotency_key for step in found]
             assert keys == [name for name in reversed(names) if name.startswith(prefix)], prefix
+
+    @on_store
+    async def test_runs_are_found_by_their_tags(self, store: StepStore) -> None:
+        states = list(Status)
+        roots = [
+            keyed(
+                f"{'ab'[n % 2]}-{n}",
+                at_ms=1_000 + n // 4,
+                status=states[n % 7],
+                workflow_name=f"w{n % 3}",
+                tags=(f"of:{n % 5}", "every:%_*[a]", *(("both:é 🙂",) if n % 10 == 3 else ())),
+            )
+            for n in range(40)
+        ]
+        untagged = keyed("plain")
+        await put(store, *roots, untagged, keyed("foreign", client_id="other", tags=("of:3",)))
+        await put(store, replace(a_child("mail"), spec=replace(a_child("mail").spec, tags=("of:3",))))
+        fifth = [root for root in roots if "of:3" in root.spec.tags]
+        await _expect(store, roots, {"tags": (("every:%_*[a]",), lambda step: True)})
+        filters: dict[str, tuple[Any, Callable[[Step], bool]]] = {
+            "tags": (("of:3", "both:é 🙂"), lambda step: "both:é 🙂" in step.spec.tags),
+            "status": (roots[13].status, lambda step: step.status is roots[13].status),
+            "workflow_name": ("w1", lambda step: step.spec.workflow_name == "w1"),
+            "key_prefix": ("b-1", lambda step: step.spec.idempotency_key.startswith("b-1")),
+            "created_from_ms": (1_003, lambda step: step.created_at_ms >= 1_003),
+            "created_before_ms": (1_009, lambda step: step.created_at_ms < 1_009),
+        }
+        for name in filters:
+            await _expect(store, roots, {each: filters[each] for each in ("tags", name)})
+        await _expect(store, roots, filters)
+        query, seen = RunQuery(client_id="acme", tags=("of:3",), limit=3), list[Step]()
+        while page := await store.list(query):
+            seen += page
+            query = replace(query, after=(page[-1].created_at_ms, page[-1].id))
+        assert seen == sorted(fifth, key=lambda step: (step.created_at_ms, step.id), reverse=True)
+        for tags in (("of",), ("of:",), ("OF:3",), ("of:30",), ("of:3", "none:x"), ("every:%",)):
+            assert await store.list(RunQuery(client_id="acme", tags=tags)) == [], tags
+
+    @on_store
+    async def test_a_run_that_takes_the_place_of_an_expired_one_has_its_own_tags(
+        self, store: StepStore
+    ) -> None:
+        old = settled(keyed("k", tags=("of:old", "of:both")), 2_000)
+        await put(store, old)
+        again = keyed("k", at_ms=old.created_at_ms + RETENTION_MS, tags=("of:new", "of:both"))
+        new = replace(again, version=old.version + 1)
+        assert await store.replace(new, old.version) is None
+
+        async def found(*tags: str) -> Any:
+            return await store.list(RunQuery(client_id="acme", tags=tags))
+
+        assert [await found("of:old"), await found("of:new"), await found("of:both")] == [[], [new], [new]]
+        assert await store.create(keyed("k", at_ms=5_000, tags=("of:late",))) == new
+        assert await found("of:late") == []
 
     @on_store
     async def test_a_run_is_listed_under_its_newest_state(self, store: StepStore) -> None:

@@ -67,5 +67,5 @@ async def put(store: StepStore, *steps: Step) -> None:
 
 def keyed(key: str, **more: Any) -> Step:
     """A root with this key."""
-    spec_names = {name: more.pop(name) for name in ("client_id", "workflow_name") if name in more}
+    spec_names = {name: more.pop(name) for name in ("client_id", "workflow_name", "tags") if name in more}
     return a_root(a_spec(key=key, **spec_names), **more)

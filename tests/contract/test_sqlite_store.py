@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite import listing
 from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.adapters.sqlite.tags import READ_THROUGH_MAX
 from atomic.application.ports import RunQuery
 from atomic.application.server_store import ServerStore
 from contract.builders import a_full_step, a_root, settled
@@ -27,13 +28,15 @@ class TestSqliteStepStore(ServerContracts):
 
 
 class TestSqliteWithMuchInIt(TestSqliteStepStore):
-    """The same contract on the query plans for many rows: prefixes with many keys, runs with many steps."""
+    """The same contract on the plans for many: keys of a prefix, runs of a tag, steps of a run."""
 
     @pytest.fixture(autouse=True)
     def _all_is_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store_module, "_OUTLINE_MAX", 1)
-        walks = queries.HAS_MANY_KEYS.replace(str(queries.KEYS_SORTED_MAX), "0")
-        monkeypatch.setattr(queries, "HAS_MANY_KEYS", walks)
+        walks = listing.HAS_MANY_KEYS.replace(str(listing.KEYS_SORTED_MAX), "0")
+        monkeypatch.setattr(listing, "HAS_MANY_KEYS", walks)
+        through = listing.HAS_MANY_RUNS.replace(str(READ_THROUGH_MAX), "0")
+        monkeypatch.setattr(listing, "HAS_MANY_RUNS", through)
 
 
 def test_reopening_the_file_keeps_everything(tmp_path: Path) -> None:

@@ -58,6 +58,19 @@ def test_a_workflow_from_the_command_line(cli: Cli, app_url: str) -> None:
     assert "other payload" in other.stderr or "another payload" in other.stderr
 
 
+def test_runs_are_tagged_and_found(cli: Cli, app_url: str) -> None:
+    for key in ("k-1", "k-2"):
+        tags = ("--tag", f"of:{key}", "--tag", "env:x:y")
+        cli("start", "order", f"{app_url}/order", "--key", key, "--payload", "42", *tags)
+    [run] = json.loads(cli("runs", "list", "--tag", "env:x:y", "--tag", "of:k-1", "--json").stdout)
+    assert run["tags"] == {"of": "k-1", "env": "x:y"}
+    assert "key k-1  of:k-1  env:x:y" in cli("runs", "show", run["runId"]).stdout
+    assert cli("runs", "list", "--tag", "of:k").stdout == "no runs\n"
+    assert "name:value" in cli("runs", "list", "--tag", "of", code=1).stderr
+    wrong = cli("start", "order", f"{app_url}/order", "--key", "k", "--tag", "of", code=2)
+    assert "NAME:VALUE, such as customer:c-17" in wrong.stderr
+
+
 def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
     cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "42")
     assert "succeeded  order  k" in cli("runs", "list", "--workflow", "order").stdout

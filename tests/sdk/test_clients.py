@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -269,6 +270,12 @@ def test_lists_follow_their_pages_up_to_the_limit(variant: str) -> None:
     with fake_api((200, {}, page), (200, {}, page)) as api:
         assert len(call(variant, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
         assert api.seen[0][1] == "/me/runs?status=failed&workflowName=w&limit=3"
+    with fake_api((200, {}, {**page, "next": None})) as api:
+        call(variant, api, "runs", tag=["customer:c-17", "env:é"], key_prefix="k")
+        query = parse_qs(api.seen[0][1].partition("?")[2])
+        assert query == {"tag": ["customer:c-17", "env:é"], "keyPrefix": ["k"], "limit": ["100"]}
+        with pytest.raises(InvalidRequestError, match="tag"):
+            call(variant, api, "dead_letters", tag="customer:c-17")
     letter = {**DONE, "responseStatus": 500, "notRedrivableReason": "handled"}
     page = {"deadLetters": [letter, letter], "next": "/me/dead-letters?cursor=c"}
     with fake_api((200, {}, page), (200, {}, page)) as api:

@@ -1,5 +1,6 @@
 """Every query uses an index, so that it is as fast with a million stored runs as with a thousand."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from atomic.adapters.sqlite import flow, pointers, queries
 from atomic.adapters.sqlite.database import close_database, open_database
+from atomic.adapters.sqlite.listing import bindings, failed_list, run_list
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.application.ports import RunQuery
 from atomic.protocol.enums import Status
@@ -47,7 +49,7 @@ def plan(connection: apsw.Connection, sql: str, values: Any) -> set[str]:
 
 def test_lists_walk_one_index_from_the_newest_on(connection: apsw.Connection) -> None:
     for query in QUERIES:
-        found = plan(connection, queries.run_list(query, sort_keys=False), queries.bindings(query))
+        found = plan(connection, run_list(query, "runs"), bindings(query))
         covering = "" if query.key_prefix else "COVERING "
         index = "root_workflow" if query.workflow_name else "root_status"
         lookups = found - _PAGE - _MERGED
@@ -58,15 +60,24 @@ def test_lists_walk_one_index_from_the_newest_on(connection: apsw.Connection) ->
 def test_few_keys_are_looked_up_and_sorted(connection: apsw.Connection) -> None:
     for query in QUERIES:
         if query.key_prefix:
-            found = plan(connection, queries.run_list(query, sort_keys=True), queries.bindings(query))
+            found = plan(connection, run_list(query, "keys"), bindings(query))
             lookup = "SEARCH steps USING INDEX root_key "
             lookup += "(client_id=? AND idempotency_key>? AND idempotency_key<?)"
             assert found - _PAGE == {lookup, "USE TEMP B-TREE FOR ORDER BY"}
 
 
+def test_the_runs_of_a_tag_are_read_in_their_order(connection: apsw.Connection) -> None:
+    for query in QUERIES:
+        tagged = replace(query, tags=("customer:c-17", "env:prod"))
+        found = plan(connection, run_list(tagged, "tag"), bindings(tagged))
+        assert any(each.startswith("SEARCH tags USING PRIMARY KEY") for each in found), found
+        # Nothing is scanned or sorted.
+        assert all(each.startswith("SEARCH ") for each in found - _PAGE), found
+
+
 def test_failed_steps_have_an_index_of_their_own(connection: apsw.Connection) -> None:
     for query in QUERIES:
-        found = plan(connection, queries.failed_list(query), queries.bindings(query))
+        found = plan(connection, failed_list(query), bindings(query))
         assert len(found) == 1, found
         assert "INDEX failed (client_id=?" in found.pop()
 

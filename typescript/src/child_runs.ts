@@ -4,7 +4,7 @@ import { NonRetryable } from "./answers.ts";
 import { refused } from "./batches.ts";
 import { type Made, never, type Planned } from "./calls.ts";
 import { canonicalJson } from "./canonical.ts";
-import { type SharedKey, type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
+import { type RootOptions, type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
 import { addressed, type CoreContext, here, type Served } from "./core_context.ts";
 import { CancelledError } from "./errors.ts";
 import { type Position, runId, scopedKey, sha256 } from "./identity.ts";
@@ -12,7 +12,7 @@ import { begin, cancel, labelled, told } from "./made.ts";
 import { isLive } from "./results.ts";
 
 /** Options of a run that a workflow starts. */
-export interface RunOptions extends StepOptions, SharedKey {
+export interface RunOptions extends StepOptions, RootOptions {
   /** The name of the run in lists (default: the name of the function; a URL needs it). */
   readonly workflowName?: string;
   /** With `workflowName`, says which run this is. One that exists is not started again (default: a key of this call). */
@@ -145,12 +145,13 @@ function runPlan(
   const isShown = options.name !== undefined || here(context).label !== "";
   const stepName = isShown ? labelled(context, options.name ?? workflowName) : "";
   const { clientId } = context.calls.connection;
-  const { singleton, debounce } = options;
+  const { singleton, debounce, tags } = options;
   const document = {
     kind: "run",
     stepInvokeUrl: url,
     singleton,
     debounce,
+    tags,
     ...(isShown && { stepName }),
     ...(options.onCancel && { onCancel: options.onCancel }),
     ...(options.detached && { detached: true }),

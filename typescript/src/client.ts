@@ -72,8 +72,10 @@ export interface FlowLimit {
   readonly fair?: string;
 }
 
-/** The key that a run shares with others, of which only some are made. */
-export interface SharedKey {
+/** Options that only the root of a run has. */
+export interface RootOptions {
+  /** Up to 8 names with values by which the run is found, such as `{ customer: "c-17" }`. */
+  readonly tags?: Readonly<Record<string, string>>;
   /**
    * One run of the key goes on at a time. While another one has it: `attach` (the default) gives the outcome of that
    * run, `skip` rejects with `busy`, `cancel` cancels that run first, `queue` waits in line.
@@ -95,7 +97,7 @@ export interface WaitOptions {
 }
 
 /** Options of a start. */
-export interface StartOptions extends StepOptions, SharedKey, WaitOptions {
+export interface StartOptions extends StepOptions, RootOptions, WaitOptions {
   /** Says which run this is: a second start with it starts nothing. */
   readonly key: string;
   /** It is paused from its start, and begins when it is resumed. */
@@ -109,6 +111,8 @@ export interface RunFilter {
   readonly keyPrefix?: string;
   readonly createdAfter?: string;
   readonly createdBefore?: string;
+  /** A tag that the runs have, as `name:value`. */
+  readonly tag?: string;
   /** How many runs to return at most (default 100). */
   readonly limit?: number;
 }
@@ -355,14 +359,12 @@ class Limit {
 
 /** The members of a start but its payload and its wait, as JSON without the braces. */
 function startMembers(workflow: WorkflowReference, options: StartOptions): string {
-  const { key, singleton, debounce, paused } = options;
+  const { key, timeout: _, signal: __, ...members } = options;
   const document = {
     workflowName: workflow.workflowName,
     stepInvokeUrl: workflow.url,
     idempotencyKey: key,
-    singleton,
-    debounce,
-    paused,
+    ...members,
     ...stepMembers(options),
   };
   return JSON.stringify(document).slice(1, -1);

@@ -34,6 +34,8 @@ export interface RunSummary {
   };
   /** Of a step that waits for a resume of its run. `exhausted`: its retries are used up. */
   readonly rests?: { readonly since: string; readonly exhausted: boolean };
+  /** Of a root, or of a step of kind `run` for its run. */
+  readonly tags?: Readonly<Record<string, string>>;
 }
 
 /** A step with its outcome; `response` is the JSON of its endpoint's answer, null while it is live. */

@@ -194,6 +194,8 @@ export interface Backfilled {
 export interface PutOptions extends Omit<StepOptions, "delay" | "startAt" | "startBy"> {
   /** Whether it waits to be resumed (default: as it is; a new one does not). */
   readonly paused?: boolean;
+  /** Of each run, as in a start. */
+  readonly tags?: Readonly<Record<string, string>>;
   /** Refuse a schedule that has another version than this, or that exists, for 0. */
   readonly version?: number;
   /** Only check it, and tell its next times. */
@@ -218,9 +220,9 @@ export class Schedules {
     times: Times,
     workflow: WorkflowReference<Input>,
     payload: Input,
-    { paused, version, dryRun = false, ...options }: PutOptions = {},
+    { paused, version, dryRun = false, tags, ...options }: PutOptions = {},
   ): Promise<ScheduleDocument> {
-    const start = { workflowName: workflow.workflowName, stepInvokeUrl: workflow.url, ...stepMembers(options) };
+    const start = { workflowName: workflow.workflowName, stepInvokeUrl: workflow.url, tags, ...stepMembers(options) };
     const given = JSON.stringify({ ...times.members, paused }).slice(0, -1);
     const body = `${given},"start":${JSON.stringify(start).slice(0, -1)},"payload":${writeJson(payload, "the payload")}}}`;
     const asked = version === 0 ? { "if-none-match": "*" } : version && { "if-match": `"${version}"` };

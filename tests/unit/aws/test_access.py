@@ -16,6 +16,7 @@ PREFIXES = (
     table.RATE,
     table.STORED,
     table.LEASE,
+    table.TAG,
     table.COUNT,
     table.ENDED,
     table.SCHEDULE,

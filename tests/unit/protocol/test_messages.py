@@ -290,7 +290,7 @@ def test_status_rules_are_kept_in_one_spelling(rules: str, normal: str) -> None:
 def test_an_unknown_field_is_told_the_known_ones() -> None:
     message = refusals({**BASE, "retires": 3})["retires"]
     assert message.startswith("unknown field; known are workflowName, kind, stepInvokeUrl, stepName,")
-    assert message.endswith("onCancel, detached, continues, flow, singleton, debounce, paused")
+    assert message.endswith("onCancel, detached, continues, flow, singleton, debounce, paused, tags")
 
 
 def test_an_unknown_field_of_retry_is_told_those_of_retry() -> None:

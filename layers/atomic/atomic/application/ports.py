@@ -48,6 +48,7 @@ class RunQuery:
     key_prefix: str | None = None
     created_from_ms: int | None = None
     created_before_ms: int | None = None
+    tags: tuple[str, ...] = ()
     after: tuple[int, str] | None = None
     limit: int = 50
 
@@ -59,6 +60,7 @@ class RunQuery:
             spec.client_id == self.client_id
             and self.workflow_name in {None, spec.workflow_name}
             and spec.idempotency_key.startswith(self.key_prefix or "")
+            and (not self.tags or frozenset(self.tags) <= frozenset(spec.tags))
             and (from_ms is None or step.created_at_ms >= from_ms)
             and (before_ms is None or step.created_at_ms < before_ms)
             and (self.after is None or (step.created_at_ms, step.id) < self.after)

@@ -1,11 +1,14 @@
 """Options that several commands share."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
+
+from atomic.protocol.tags import tag_members
 
 # What a time looks like, for help and errors.
 MOMENTS: Final = "a time such as 2026-11-23T07:38:00Z"
@@ -29,6 +32,13 @@ def moment(text: str) -> datetime:
         if at.tzinfo is not None:
             return at.astimezone(UTC)
     raise click.BadParameter(f"{text!r}: use {MOMENTS}")
+
+
+def tags_of(texts: Iterable[str]) -> dict[str, str]:
+    """Tags that are given as NAME:VALUE. Raises BadParameter."""
+    if wrong := [text for text in texts if ":" not in text]:
+        raise click.BadParameter(f"{wrong[0]!r}: use NAME:VALUE, such as customer:c-17")
+    return tag_members(texts)
 
 
 def moment_or_seconds(text: str) -> datetime | float:

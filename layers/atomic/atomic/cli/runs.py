@@ -23,11 +23,17 @@ def runs() -> None:
 @click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
 @click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
 @click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
+@click.option(
+    "--tag",
+    multiple=True,
+    metavar="NAME:VALUE",
+    help="Only runs with this tag; may be repeated for several.",
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @calls_api
 def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> None:
     """List runs, the newest first."""
-    given: Any = {name: value for name, value in wanted.items() if value is not None}
+    given: Any = {name: value for name, value in wanted.items() if value not in {None, ()}}
     found = api.client.runs(status=status, limit=limit, **given)
     api.show(found, "\n".join(run_line(run) for run in found) or "no runs")
 

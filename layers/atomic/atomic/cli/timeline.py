@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
+from atomic.protocol.tags import tag_texts
 from atomic.protocol.wire import from_rfc3339
 from atomic.sdk import AttemptRecord, RunDocument, RunSummary, StepDocument
 
@@ -16,7 +17,8 @@ def run_line(run: RunSummary) -> str:
 def timeline(run: RunDocument) -> str:
     """The steps of a run in the order they began, each above its own steps."""
     began_ms = from_rfc3339(run.root.created_at)
-    lines = [f"{run.run.run_id}  {run.run.workflow_name}  key {run.run.idempotency_key}"]
+    tags = "".join(f"  {tag}" for tag in tag_texts(run.run.tags or {}))
+    lines = [f"{run.run.run_id}  {run.run.workflow_name}  key {run.run.idempotency_key}{tags}"]
     for depth, step in _tree(run):
         after_s = (from_rfc3339(step.created_at) - began_ms) / 1000
         name = step.step_name or step.step_invoke_url or step.kind

@@ -82,6 +82,7 @@ _ERROR: Final = _Members(StepError, *_names_without(StepError, "last"))
 _PAUSE: Final = _Members(Pause)
 _REST: Final = _Members(Rest)
 _TUPLES: Final = frozenset({"waiting_for", "waiters"})
+_SPEC_TUPLES: Final = frozenset({"capture", "tags"})
 _STATUS: Final = {status.value: status for status in Status}
 _OUTCOME: Final = {kind.value: kind for kind in OutcomeKind}
 _ERROR_KIND: Final = {kind.value: kind for kind in ErrorKind}
@@ -184,8 +185,8 @@ def load_watches(record: Iterable[Sequence[Any]]) -> tuple[Watch, ...]:
 def load_spec(record: Record, payload: Text) -> StepSpec:
     """What was requested, from the record of `bare_spec_record`, which it changes."""
     retry = RetryPolicy(**_RETRY.known(record.pop("retry", {})))
-    if "capture" in record:
-        record["capture"] = tuple(record["capture"])
+    for name in _SPEC_TUPLES & record.keys():
+        record[name] = tuple(record[name])
     members = _SPEC.known(record)
     if "flow" in record:
         members = members | {"flow": load_entries(record["flow"])}

@@ -45,7 +45,8 @@ class StepSpec:
     `scheduled_at_ms`: the time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of
     the schedule's run before. `flow`: the keys under which attempts need slots (`domain.flow`).
     `singleton`, `debounce`: the key that this root shares with others (`domain.pointers`).
-    `paused`: the run is paused from its start.
+    `paused`: the run is paused from its start. `tags`: of a run, and of a link for its run, as texts
+    (`protocol.tags`).
     """
 
     client_id: str
@@ -85,6 +86,7 @@ class StepSpec:
     singleton: Singleton | None = None
     debounce: Debounce | None = None
     paused: bool = False
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:
@@ -106,7 +108,7 @@ class StepSpec:
         identity = keys.identity(
             self.client_id, self.workflow_name, parent, called, self.step_name, self.idempotency_key
         )
-        return replace(self, parent=parent, identity=identity, singleton=None, debounce=None)
+        return replace(self, parent=parent, identity=identity, singleton=None, debounce=None, tags=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

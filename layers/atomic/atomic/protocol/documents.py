@@ -22,6 +22,7 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.flow import FlowEntryDocument
 from atomic.protocol.pauses import PAUSED, RESTS, PauseDocument, RestDocument
 from atomic.protocol.singles import AttachedTo, DebounceDocument, SingletonDocument
+from atomic.protocol.tags import TAGS
 from atomic.protocol.wire import Document, RetryDocument
 
 # A string, so that an older SDK can read the kinds of a newer server.
@@ -85,6 +86,7 @@ class RunSummary(Document):
     )
     paused: PauseDocument | None = PAUSED
     rests: RestDocument | None = RESTS
+    tags: dict[str, str] | None = TAGS
 
 
 class Progress(Document):

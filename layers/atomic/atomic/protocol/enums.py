@@ -92,6 +92,7 @@ Feature = Literal[
     "schedules",
     "start-token",
     "steps",
+    "tags",
     "value",
     "wake",
 ]

@@ -23,6 +23,7 @@ from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.singles import Debounced, SingletonOptions
 from atomic.protocol.start_times import StartBy
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
+from atomic.protocol.tags import Tags
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import (
     Duration,
@@ -109,6 +110,7 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "singleton": (("http", "run"), "starts no run"),
     "debounce": (("http", "run"), "starts no run"),
     "paused": (("http",), "is no run"),
+    "tags": (("http", "run"), "starts no run"),
 }
 
 
@@ -205,6 +207,7 @@ class StartRequest(WireModel):
     paused: bool = Field(
         default=False, description="Of a run: it is paused from its start, and begins when it is resumed."
     )
+    tags: Tags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -271,6 +274,9 @@ class StartRequest(WireModel):
                 raise PydanticCustomError("member_surplus", "{cure}", {"cure": cure})
         if self.paused and self.parent is not None:
             cure = "paused: a run is paused, and not one of its steps; leave it out"
+            raise PydanticCustomError("member_surplus", cure)
+        if self.tags and self.parent is not None and self.kind == "http":
+            cure = "tags: a step is no run; give them to the start of the run, or use kind run"
             raise PydanticCustomError("member_surplus", cure)
 
     def _fits_a_run(self) -> None:

@@ -10,6 +10,7 @@ from atomic.protocol.constants import DURATION_MAX_MS, NAME_MAX_CHARS
 from atomic.protocol.enums import CatchUp, Dst, OnLost, Overlap
 from atomic.protocol.flow import FlowEntries
 from atomic.protocol.requests import Name, Url
+from atomic.protocol.tags import Tags
 from atomic.protocol.wire import (
     Duration,
     Moment,
@@ -46,6 +47,7 @@ class ScheduledStart(WireModel):
     attempt_timeout: PositiveDuration | None = None
     on_lost: OnLost = "repeat"
     flow: FlowEntries = Field(default_factory=list)
+    tags: Tags = Field(default_factory=dict)
 
 
 class CatchUpOptions(WireModel):

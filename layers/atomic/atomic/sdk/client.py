@@ -21,7 +21,7 @@ from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.in_process import CURRENT, driven
-from atomic.sdk._wire.lists import RunFilter, filter_document
+from atomic.sdk._wire.lists import RunFilter, RunListFilter, filter_document
 from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -112,6 +112,8 @@ class Client(ActionsOfClient, EventsOfClient):
         - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
         - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
         - `paused`: whether it is paused from its start, and begins when it is resumed (default False).
+        - `tags`: up to 8 names with values by which the run is found, such as {"customer": "c-17"}
+          (default: none).
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
         run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is
@@ -174,7 +176,7 @@ class Client(ActionsOfClient, EventsOfClient):
         return self.run_flow(api.get_step(self.client_id, step_id, self.patience_s))
 
     def runs(
-        self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunFilter]
+        self, *, status: StatusName | None = None, limit: int = 100, **wanted: Unpack[RunListFilter]
     ) -> list[RunSummary]:
         """List runs, newest first. A filter that is left out selects all.
 
@@ -184,13 +186,14 @@ class Client(ActionsOfClient, EventsOfClient):
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `tag`: a tag that the runs have, as "name:value", or a list of tags that they all have.
 
         Returns summaries of the runs.
 
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        query = {**({"status": status} if status else {}), **filter_document(wanted)}
+        query = {**({"status": status} if status else {}), **filter_document(wanted, RunListFilter)}
         return self.run_flow(lists.list_runs(self.client_id, query, limit, self.patience_s))
 
     def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:

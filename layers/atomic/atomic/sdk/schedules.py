@@ -5,7 +5,7 @@ one beside its function; the command `atomic schedules apply` puts what an appli
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Unpack
@@ -17,6 +17,7 @@ from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
 from atomic.sdk._wire.moments import moment
+from atomic.sdk._wire.tags import tags_document
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.errors import InvalidRequestError
 from atomic.sdk.retry import Seconds, milliseconds
@@ -37,6 +38,7 @@ class _Times(ABC):
     - `until`: no run after this moment. `limit`: so many runs in all.
     - `pause_after_failures`: so many failed runs in a row pause the schedule.
     - `note`: a text for people.
+    - `tags`: of each run, as in `Client.start` (default: none).
 
     Durations are seconds or timedeltas.
     """
@@ -51,6 +53,7 @@ class _Times(ABC):
     limit: int | None = None
     pause_after_failures: int | None = None
     note: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @abstractmethod
     def times(self) -> dict[str, Any]:
@@ -62,6 +65,8 @@ class _Times(ABC):
         """The body of the request. Raises InvalidRequestError and SerializationError."""
         start = start_document(workflow_name, url, payload, key="schedule", options=options)
         del start["idempotencyKey"]
+        if self.tags:
+            start["tags"] = tags_document(self.tags)
         given: dict[str, Any] = {
             **self.times(),
             "start": start,

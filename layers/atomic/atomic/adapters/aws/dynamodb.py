@@ -15,6 +15,7 @@ from atomic.adapters.aws.long_runs import EndedRuns, noted
 from atomic.adapters.aws.pointer_items import DynamoPointers, PointerItems
 from atomic.adapters.aws.schedule_items import DynamoSchedules, ScheduleItems
 from atomic.adapters.aws.storage_items import StorageItems
+from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import CountedLive, Counts, RunQuery
@@ -54,9 +55,10 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers):
         now_ms: Callable[[], int],
     ) -> None:
         self._calls = calls
-        self._items = StepItems(client, table_name)
+        tags = TagItems(client, table_name)
+        self._items = StepItems(client, table_name, tags)
         self._blobs = blobs
-        self._keeping = Keeping(client, table_name, blobs)
+        self._keeping = Keeping(client, table_name, blobs, tags)
         self._stored = StorageItems(client, table_name)
         self._schedules = ScheduleItems(client, table_name)
         self._pointers = PointerItems(client, table_name)
@@ -64,10 +66,11 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers):
         self._counts = CountItems(calls, client, table_name)
         self._roots = Index.of_roots(calls, client, table_name)
         self._failed = Index.of_failed(calls, client, table_name)
+        self._tagged = Index.of_tags(calls, client, table_name)
         self._now_ms = now_ms
 
     async def create(self, step: Step) -> Step | None:
-        """Insert the step unless its id is taken: one write."""
+        """Insert the step unless its id is taken: one write, and one more and a read for its tags."""
         return await self._calls.start(self._items.create, step)
 
     async def get(self, step_id: str) -> Step | None:
@@ -110,19 +113,13 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers):
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first. A run that changes its status meanwhile may be left out."""
-        statuses = list(Status) if query.status is None else [query.status]
-        wanted = Range.of(query)
-        ranges = {p: wanted for status in statuses for p in table.list_partitions(query.client_id, status)}
-        if query.status is Status.RUNNING:
-            # Others are listed as if they had succeeded, but not for longer than their lease.
-            recent = replace(wanted, first=max(wanted.first, table.age(self._now_ms() - _INLINE_MS)))
-            ranges |= dict.fromkeys(table.list_partitions(query.client_id, Status.SUCCEEDED), recent)
+        index, ranges = self._ranges(query)
         found: dict[str, Step] = {}
-        # A root that changes its state meanwhile may be in two partitions.
+        # By their sort keys. A root that changes its state meanwhile may be in two partitions.
         candidates: dict[str, None] = {}
         enough = query.limit
-        async for entry in self._roots.merged(ranges):
-            candidates[table.id_of(entry["at"]["S"])] = None
+        async for entry in index.merged(ranges):
+            candidates[index.age(entry)] = None
             if len(candidates) < enough:
                 continue
             found |= await self._fitting([*candidates], query)
@@ -132,6 +129,19 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers):
         else:
             found |= await self._fitting([*candidates], query)
         return list(found.values())[: query.limit]
+
+    def _ranges(self, query: RunQuery) -> tuple[Index, dict[str, Range]]:
+        """Where the runs of a query are found: four partitions of a tag, or four of each status."""
+        wanted = Range.of(query)
+        if query.tags:
+            return self._tagged, dict.fromkeys(table.tag_partitions(query.client_id, query.tags[0]), wanted)
+        statuses = list(Status) if query.status is None else [query.status]
+        ranges = {p: wanted for status in statuses for p in table.list_partitions(query.client_id, status)}
+        if query.status is Status.RUNNING:
+            # Others are listed as if they had succeeded, but not for longer than their lease.
+            recent = replace(wanted, first=max(wanted.first, table.age(self._now_ms() - _INLINE_MS)))
+            ranges |= dict.fromkeys(table.list_partitions(query.client_id, Status.SUCCEEDED), recent)
+        return self._roots, ranges
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
@@ -203,11 +213,16 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers):
     async def _runs(self, client_id: str, state: Status, recent: Range) -> Counted:
         return await self._roots.count(table.list_partitions(client_id, state), recent, _COUNTED_MAX)
 
-    async def _fitting(self, ids: Sequence[str], query: RunQuery) -> dict[str, Step]:
-        """The rows of the ids, in their order, that fit: an index may lag, and does not know everything."""
-        existing = await self._calls.start(self._items.many, ids)
-        steps = [existing[step_id] for step_id in ids if step_id in existing]
-        return {step.id: step for step in steps if query.status in {None, step.status} and query.fits(step)}
+    async def _fitting(self, ages: Sequence[str], query: RunQuery) -> dict[str, Step]:
+        """The rows of these sort keys, in their order, that fit.
+
+        An index may lag, and does not know everything. A tag may be of a start that came to nothing.
+        """
+        ids = dict.fromkeys(map(table.id_of, ages))
+        existing = await self._calls.start(self._items.many, [*ids])
+        steps = {table.age(step.created_at_ms, step.id): step for step in existing.values()}
+        found = [steps[age] for age in ages if age in steps]
+        return {step.id: step for step in found if query.status in {None, step.status} and query.fits(step)}
 
 
 def _at_least(counts: Counts, counted: ClientCounts) -> Counts:

@@ -1,4 +1,4 @@
-"""Reads the two indexes: many partitions, each in order, merged.
+"""Reads the two indexes and the items of tags: many partitions, each in order, merged.
 
 Indexes lag behind the table by some milliseconds, so their entries are checked against the rows where it
 matters.
@@ -56,25 +56,43 @@ class Range:
 
 
 class Index:
-    """One index of the table."""
+    """One index of the table, or items of it that are as one."""
 
     def __init__(
-        self, calls: AwsCalls, client: "DynamoDBClient", *, table_name: str, name: str, partition: str
+        self,
+        calls: AwsCalls,
+        client: "DynamoDBClient",
+        *,
+        target: Mapping[str, str],
+        partition: str,
+        sort: str = "at",
     ) -> None:
         self._calls = calls
         self._client = client
-        self._target = {"TableName": table_name, "IndexName": name}
+        self._target: Any = target
         self._partition = partition
+        self._sort = sort
 
     @classmethod
     def of_roots(cls, calls: AwsCalls, client: "DynamoDBClient", table_name: str) -> "Index":
         """The index of root steps."""
-        return cls(calls, client, table_name=table_name, name=table.LIST_INDEX, partition="lp")
+        target = {"TableName": table_name, "IndexName": table.LIST_INDEX}
+        return cls(calls, client, target=target, partition="lp")
 
     @classmethod
     def of_failed(cls, calls: AwsCalls, client: "DynamoDBClient", table_name: str) -> "Index":
         """The index of dead letters."""
-        return cls(calls, client, table_name=table_name, name=table.FAILED_INDEX, partition="fp")
+        target = {"TableName": table_name, "IndexName": table.FAILED_INDEX}
+        return cls(calls, client, target=target, partition="fp")
+
+    @classmethod
+    def of_tags(cls, calls: AwsCalls, client: "DynamoDBClient", table_name: str) -> "Index":
+        """The items of tags, which are read as an index is."""
+        return cls(calls, client, target={"TableName": table_name}, partition="pk", sort="sk")
+
+    def age(self, entry: Item) -> str:
+        """The sort key of an entry: when its step was created, and its id."""
+        return str(entry[self._sort]["S"])
 
     async def merged(self, ranges: Mapping[str, Range]) -> AsyncIterator[Item]:
         """The wanted entries of the partitions in the order of their sort keys, which is one for all."""
@@ -82,7 +100,7 @@ class Index:
         await side_by_side(*(stream.fill() for stream in streams))
         choose = max if all(wanted.newest_first for wanted in ranges.values()) else min
         while open_streams := [stream for stream in streams if stream.entries]:
-            stream = choose(open_streams, key=lambda stream: str(stream.entries[0]["at"]["S"]))
+            stream = choose(open_streams, key=lambda stream: self.age(stream.entries[0]))
             yield stream.entries.popleft()
             await stream.fill()
 
@@ -122,7 +140,7 @@ class Index:
             self._client.query,
             **self._target,
             KeyConditionExpression=f"{self._partition} = :partition AND #at BETWEEN :first AND :end",
-            ExpressionAttributeNames={"#at": "at"},
+            ExpressionAttributeNames={"#at": self._sort},
             ExpressionAttributeValues=typed | {name: {"S": value} for name, value in values.items()},
             ScanIndexForward=not wanted.newest_first,
             **options,
@@ -171,7 +189,8 @@ class _Stream:
         while not self.entries and not self._is_done:
             found = await self._index.page(self._partition, self._wanted, self._next)
             # BETWEEN includes its end.
-            self.entries += [entry for entry in found["Items"] if entry["at"]["S"] != self._wanted.end]
+            age, end = self._index.age, self._wanted.end
+            self.entries += [entry for entry in found["Items"] if age(entry) != end]
             self._next = found.get("LastEvaluatedKey")
             self._is_done = self._next is None
             if (page := self._wanted.page) is not None:

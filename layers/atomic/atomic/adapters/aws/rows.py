@@ -16,6 +16,7 @@ Item = dict[str, Any]
 
 # For differing clocks and late answers: no row is deleted that may still be read.
 GRACE_S: Final = 2 * 24 * 3600
+_DAY_S: Final = 24 * 3600
 _IN_THE_ITEM: Final = frozenset({"run_id", "position", "created_at_ms", "version"})
 
 
@@ -47,6 +48,8 @@ def encode(step: Step) -> Encoded:
         "s": {"B": pack_record(_without(spec_record(step)))},
         "p": _packed(step.spec.payload, step.id) or {"S": ""},
     }
+    if step.is_root and step.spec.tags:
+        fixed["y"] = {"N": str(tags_until_s(step))}
     if step.spec.kind == "event" and not (step.is_root or step.is_settled):
         # Nothing processes it when its run ends. So it has an expiry from the beginning, which maintenance
         # postpones as long as its run is live (`long_runs`).
@@ -99,6 +102,14 @@ def ttl_s(step: Step) -> int | None:
 def _born_ttl_s(step: Step) -> int:
     """The expiry of a live step that may never be processed again; maintenance postpones it."""
     return (step.created_at_ms + step.spec.retention_ms) // 1000 + GRACE_S
+
+
+def tags_until_s(root: Step) -> int:
+    """Until when a root is found by its tags, in epoch seconds, unless its run takes more than a day.
+
+    The rows of a longer run are kept on, and its tags with them (`long_runs`).
+    """
+    return (root.created_at_ms + root.spec.retention_ms) // 1000 + _DAY_S + GRACE_S
 
 
 def blobs_of(step: Step) -> list[Blob]:

@@ -9,6 +9,8 @@ A write is billed by the size of the whole item with its names, so they have one
 | s, g | steps | the records `spec` and `progress`, deflated with a dictionary of their own |
 | p, r | steps | payload and text of the response, unless stored apart: a string, or bytes when deflated |
 | x | steps with large texts | when the first of these may be deleted unless it is kept, in epoch s |
+| y | roots with tags | when the items of the tags may be deleted unless they are kept, in epoch s |
+| w, k | tags | as of the root; pk `tag#<client>#<shard>#<tag>`, sk as `at` |
 | t | large texts | the text, deflated; pk the run id, sk `~<position>#<digest>` |
 | lp | roots | partition of the listing index: `<client>#<status>#<shard>` (see `is_begun_inline`) |
 | fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
@@ -22,7 +24,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | v, r, s, l, u, n, o, m, b, f | flow control | see `flow_items`; pk `flow#…` and `line#…` |
 | j, h, y, d | pointers | run id, whether it is held, first_ms, due_ms; see `pointer_items` for pk |
-| ttl | settled steps, open events, days, leases, rates, keys, pointers | when it expires, in epoch s |
+| ttl | settled steps, open events, days, leases, rates, keys, pointers, tags | its expiry, in epoch s |
 
 A note of a run is an item like a step, with a sort key above those of all steps; large texts are above
 both, and no query reads them. Texts above 64 KiB, deflated, are in the bucket (`blob_items`). Clients have
@@ -49,6 +51,7 @@ SCHEDULE: Final = "schedule#"
 FLOW: Final = "flow#"
 LINE: Final = "line#"
 POINTER: Final = "pointer#"
+TAG: Final = "tag#"
 
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"
@@ -103,6 +106,11 @@ def list_partitions(client_id: str, status: str) -> list[str]:
 def failed_partitions(client_id: str) -> list[str]:
     """The partitions of the index of dead letters that hold a client's failed steps."""
     return [f"{client_id}#{shard}" for shard in range(SHARDS)]
+
+
+def tag_partitions(client_id: str, tag: str) -> list[str]:
+    """The partitions that hold a client's runs with a tag, by their shards."""
+    return [f"{TAG}{client_id}#{shard}#{tag}" for shard in range(SHARDS)]
 
 
 def is_begun_inline(step: Step) -> bool:

@@ -1,16 +1,11 @@
-"""The SQL of steps. Each SELECT names the index that answers it, so a missing index is an error.
-
-`run_list` and `failed_list` give SQL and its named bindings.
-"""
+"""The SQL of steps. Each SELECT names the index that answers it, so a missing index is an error."""
 
 # ruff: noqa: S608 - what is put into the SQL are names and conditions of this package; values are bound
 
-from typing import Any, Final
+from typing import Final
 
 from atomic.adapters.sqlite.flow import FLOW_TABLES
 from atomic.adapters.sqlite.schema import IS_DEAD_LETTER, IS_LIVE
-from atomic.application.ports import RunQuery
-from atomic.protocol.enums import Status
 
 # What `decode` needs, in this order.
 COLUMNS = "steps.id, spec, payload, progress, response, fixed_sum, progress_sum"
@@ -36,11 +31,6 @@ SET client_id = ?, is_root = ?, created_at_ms = ?, parent = ?, calls = ?, workfl
     response = ?, progress_sum = ?
 WHERE id = ?
 """
-
-Statement = tuple[str, dict[str, Any]]
-
-# Up to this many keys are looked up and sorted, instead of scanning from the newest run.
-KEYS_SORTED_MAX: Final = 50_000
 
 GET: Final = f"SELECT {COLUMNS} FROM steps WHERE id = ?"
 # A run's steps are one range of ids (`keys.steps_range`).
@@ -126,11 +116,6 @@ FORGOTTEN: Final = f"""
 SELECT id FROM steps INDEXED BY expiry WHERE {_IS_FORGOTTEN} ORDER BY expires_at_ms LIMIT :limit
 """
 DELETE_FORGOTTEN: Final = f"DELETE FROM steps WHERE id = :id AND {_IS_FORGOTTEN}"
-HAS_MANY_KEYS: Final = f"""
-SELECT 1 FROM steps INDEXED BY root_key
-WHERE is_root = 1 AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
-LIMIT 1 OFFSET {KEYS_SORTED_MAX}
-"""
 PUT_BLOB: Final = """
 INSERT INTO blobs (step_id, digest, until_ms, text) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)
@@ -142,7 +127,8 @@ SPENT_BLOBS: Final = f"""
 SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIMIT :limit
 """
 CLEAR: Final = tuple(
-    f"DELETE FROM {table}" for table in ("steps", "blobs", "stored", "schedules", "pointers", *FLOW_TABLES)
+    f"DELETE FROM {table}"
+    for table in ("steps", "blobs", "stored", "schedules", "pointers", "tags", *FLOW_TABLES)
 )
 DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (
@@ -151,73 +137,3 @@ ADD_STORED: Final = (
 )
 FORGET_STORED: Final = "DELETE FROM stored WHERE client_id = ? AND day < ?"
 SUM_STORED: Final = "SELECT coalesce(sum(bytes), 0) FROM stored WHERE client_id = ?"
-
-
-def bindings(query: RunQuery) -> dict[str, Any]:
-    """The bindings that the statements of a query share."""
-    prefix = query.key_prefix or ""
-    upper = [query.after] if query.after is not None else []
-    if query.created_before_ms is not None:
-        upper.append((query.created_before_ms, ""))
-    before_ms, before_id = min(upper, default=(None, None))
-    return {
-        "client_id": query.client_id,
-        "status": query.status and query.status.value,
-        "workflow": query.workflow_name,
-        "key": prefix,
-        # The last of all characters: above every key with this prefix.
-        "key_end": prefix + "\U0010ffff",
-        "from_ms": query.created_from_ms,
-        "before_ms": before_ms,
-        "before_id": before_id,
-        "limit": query.limit,
-    }
-
-
-def run_list(query: RunQuery, *, sort_keys: bool) -> str:
-    """The rows of a page of runs, from one index range, or from one for each status, merged.
-
-    With `sort_keys` the runs with the wanted keys are looked up and sorted, which is right for few runs;
-    otherwise runs are scanned, newest first, until the page is full.
-    """
-    if sort_keys:
-        conditions = _conditions(query, "client_id", "key", "status", "workflow")
-        page = _page("root_key", ["is_root = 1", *conditions])
-    else:
-        statuses = [query.status] if query.status is not None else list(Status)
-        index = "root_workflow" if query.workflow_name is not None else "root_status"
-        conditions = _conditions(query, "client_id", "workflow", "key")
-        page = " UNION ALL ".join(
-            _page(index, ["is_root = 1", f"status = '{status.value}'", *conditions]) for status in statuses
-        )
-    return f"""
-    SELECT {COLUMNS} FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
-    CROSS JOIN steps ON steps.rowid = page.row
-    """
-
-
-def failed_list(query: RunQuery) -> str:
-    """The ids of a page of failed steps."""
-    conditions = _conditions(query, "client_id", "workflow", "key")
-    page = _page("failed", [IS_DEAD_LETTER, *conditions])
-    return f"SELECT id FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit)"
-
-
-def _page(index: str, conditions: list[str]) -> str:
-    where = " AND ".join(conditions)
-    return f"SELECT rowid AS row, created_at_ms, id FROM steps INDEXED BY {index} WHERE {where}"
-
-
-def _conditions(query: RunQuery, *names: str) -> list[str]:
-    texts = {
-        "client_id": "client_id = :client_id",
-        "status": "status = :status" if query.status is not None else "",
-        "workflow": "workflow_name = :workflow" if query.workflow_name is not None else "",
-        "key": "idempotency_key >= :key AND idempotency_key < :key_end" if query.key_prefix else "",
-    }
-    conditions = [texts[name] for name in names]
-    if query.created_from_ms is not None:
-        conditions.append("created_at_ms >= :from_ms")
-    if query.created_before_ms is not None or query.after is not None:
-        conditions.append("(created_at_ms, id) < (:before_ms, :before_id)")
-    return [condition for condition in conditions if condition]

@@ -10,6 +10,7 @@ from typing import Final
 from atomic.adapters.sqlite.database import Schema
 from atomic.adapters.sqlite.flow import FLOW
 from atomic.adapters.sqlite.pointers import POINTERS
+from atomic.adapters.sqlite.tags import TAGS
 
 # A query uses a partial index only if it repeats the condition of the index literally.
 IS_LIVE: Final = "finished_at_ms IS NULL"
@@ -119,5 +120,6 @@ STEPS: Final = Schema(
         _SCHEDULES,
         FLOW,
         POINTERS,
+        TAGS,
     ),
 )

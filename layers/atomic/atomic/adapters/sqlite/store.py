@@ -24,11 +24,13 @@ from atomic.adapters.sqlite.database import (
 )
 from atomic.adapters.sqlite.due import due
 from atomic.adapters.sqlite.flow import SqliteFlowStore
+from atomic.adapters.sqlite.listing import failed_ids, run_rows
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.pointers import SqlitePointers
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
+from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, StoreUnavailable
@@ -97,7 +99,7 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers):
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
         row = (*immutable_columns(step), *mutable_columns(step), step.id)
-        return await self._writer.submit(self._create, row)
+        return await self._writer.submit(self._create, row, tag_rows(step) if step.spec.tags else ())
 
     async def get(self, step_id: str) -> Step | None:
         """The newest durable row."""
@@ -152,18 +154,13 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers):
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""
-        values = queries.bindings(query)
-        sort_keys = bool(query.key_prefix) and not await self._long_rows(
-            self._lists, queries.HAS_MANY_KEYS, values
-        )
-        rows = await self._long_rows(self._lists, queries.run_list(query, sort_keys=sort_keys), values)
+        rows = await self._long(self._lists, lambda lists: run_rows(lists, query))
         steps = [decode(row) for row in rows]
         return sorted(steps, key=lambda step: (step.created_at_ms, step.id), reverse=True)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
-        rows = await self._long_rows(self._lists, queries.failed_list(query), queries.bindings(query))
-        return [step_id for (step_id,) in rows]
+        return await self._long(self._lists, lambda lists: failed_ids(lists, query))
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, clients in turns, the most overdue first."""
@@ -241,9 +238,16 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers):
         total: int = self._execute(queries.SUM_STORED, (client_id,)).get
         return total
 
-    def _create(self, row: tuple[Any, ...]) -> Step | None:
+    def _create(self, row: tuple[Any, ...], tags: Sequence[TagRow]) -> Step | None:
         self._execute(queries.INSERT, row)
-        return None if self._connection.changes() else self._existing(row[-1])
+        if not self._connection.changes():
+            return self._existing(row[-1])
+        self._insert_tags(tags)
+        return None
+
+    def _insert_tags(self, tags: Sequence[TagRow]) -> None:
+        for tag in tags:
+            self._execute(INSERT_TAG, tag)
 
     def _replace(self, step: Step, expected: int, changing: tuple[Any, ...]) -> Step | None:
         self._execute(queries.UPDATE_PROGRESS, (*changing, step.id, expected, step.created_at_ms))
@@ -255,13 +259,17 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers):
         if existing.version != expected:
             return existing
         self._execute(queries.UPDATE_ALL, (*immutable_columns(step), *changing, step.id))
+        self._execute(DELETE_TAGS, (step.id,))
+        self._insert_tags(tag_rows(step))
         return None
 
     def _delete(self, ids: Sequence[str], now_ms: int) -> int:
         deleted = 0
         for step_id in ids:
             self._execute(queries.DELETE_FORGOTTEN, {"id": step_id, "now_ms": now_ms})
-            deleted += self._connection.changes()
+            if self._connection.changes():
+                deleted += 1
+                self._execute(DELETE_TAGS, (step_id,))
         return deleted
 
     def _clear(self) -> None:

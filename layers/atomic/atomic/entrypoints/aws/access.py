@@ -21,6 +21,7 @@ from atomic.adapters.aws.table import (
     RUN,
     SCHEDULE,
     STORED,
+    TAG,
 )
 
 
@@ -39,20 +40,20 @@ class Access:
 
 _INVOKER: Final = Access(
     reads=frozenset({RUN, STORED, LEASE, CLIENT, COUNT, FLOW, LINE, POINTER}),
-    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED, FLOW, LINE, POINTER}),
+    writes=frozenset({RUN, RATE, STORED, LEASE, ENDED, FLOW, LINE, POINTER, TAG}),
     # A step that starts a run counts the client's live runs. The list of clients is left out.
     indexes=frozenset({"list"}),
 )
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG}),
+        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG}),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(
         reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, FLOW, LINE, POINTER}),
-        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE, POINTER}),
+        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE, POINTER, TAG}),
         indexes=frozenset({"list"}),
     ),
     # Wake-ups of schedules come by the queue of short attempts.
@@ -62,7 +63,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "LongInvokerRole": _INVOKER,
     "MaintenanceRole": Access(
         reads=frozenset({RUN, COUNT, ENDED, SCHEDULE, FLOW, LINE}),
-        writes=frozenset({RUN, COUNT, FLOW, LINE}),
+        writes=frozenset({RUN, COUNT, FLOW, LINE, TAG}),
         indexes=frozenset({"list", "failed"}),
     ),
 }

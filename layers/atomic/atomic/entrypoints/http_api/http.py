@@ -43,17 +43,22 @@ class ApiResponse:
 
 
 class Query:
-    """The parameters of a query string. Each is read by `take`; `refuse_rest` refuses the others."""
+    """The parameters of a query string. Each is read by `take`; `refuse_rest` refuses the others.
 
-    def __init__(self, request: ApiRequest) -> None:
+    The parameter `repeated` alone may be given several times, and is read by `take_all`.
+    """
+
+    def __init__(self, request: ApiRequest, *, repeated: str = "") -> None:
         self._path = request.path
         try:
             pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
         except ValueError:
             raise invalid("query", f"at most {_PARAMETERS_MAX} parameters are read") from None
-        self._given = dict(pairs)
-        self._left = dict(pairs)
-        if len(pairs) != len(self._given):
+        self._repeated = [pair for pair in pairs if pair[0] == repeated]
+        once = [pair for pair in pairs if pair[0] != repeated]
+        self._given = dict(once)
+        self._left = dict(once)
+        if len(once) != len(self._given):
             raise invalid("query", "a parameter is given twice; keep one of them")
 
     def take(self, name: str, read: Callable[[str], Value], cure: str) -> Value | None:
@@ -65,6 +70,13 @@ class Query:
             return read(text)
         except ValueError:
             raise invalid(name, cure) from None
+
+    def take_all(self, read: Callable[[str], Value], cure: str) -> tuple[Value, ...]:
+        """All values of the repeated parameter, read by `read`; those that are empty are left out."""
+        try:
+            return tuple(read(text) for _, text in self._repeated if text)
+        except ValueError:
+            raise invalid(self._repeated[0][0], cure) from None
 
     def number(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number within bounds."""
@@ -95,7 +107,7 @@ class Query:
 
     def link(self, **changed: Any) -> str:
         """This request's URL path with some parameters changed."""
-        return f"{self._path}?{urlencode({**self._given, **changed})}"
+        return f"{self._path}?{urlencode([*{**self._given, **changed}.items(), *self._repeated])}"
 
 
 def _read_flag(text: str) -> bool:

@@ -21,6 +21,7 @@ _LIMITS: Final = {
     "on_lost": "fails_if_lost",
     "flow": "flow",
     "singleton": "singleton",
+    "tags": "tags",
 }
 # Where a link failed for a reason of its own: the problem, and the cure.
 _PROBLEMS: Final = {

@@ -33,6 +33,7 @@ from atomic.protocol import problems
 from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS
 from atomic.protocol.enums import Status
 from atomic.protocol.requests import RedriveRequest
+from atomic.protocol.tags import TAGS_MAX, read_tag
 
 routes = Routes()
 
@@ -55,6 +56,13 @@ _FILTER: Final = (
         query=(
             in_query("status", "Only in this state.", type="string", enum=list(Status)),
             *_FILTER,
+            in_query(
+                "tag",
+                "Only with this tag, as `name:value`; given several times, with all of them.",
+                type="array",
+                items={"type": "string"},
+                maxItems=TAGS_MAX,
+            ),
             in_query("progress", "Include how far each run is.", type="boolean"),
             *PAGE,
         ),
@@ -65,10 +73,11 @@ _FILTER: Final = (
 )
 async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's runs, newest first."""
-    query = Query(request)
+    query = Query(request, repeated="tag")
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
     with_progress = query.flag("progress")
-    wanted = _wanted(query, client, status)
+    tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
+    wanted = replace(_wanted(query, client), status=status, tags=_distinct(tags))
     roots = await queries.list_runs(api.engine, wanted)
     progress = await queries.progress(api.engine, roots) if with_progress else None
     last = roots[-1] if len(roots) == wanted.limit else None
@@ -124,7 +133,7 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that failed, newest first."""
     query = Query(request)
-    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client, None))
+    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client))
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
     shown = [replace(letter, step=without_error_excerpt(letter.step, client)) for letter in letters]
     return json_response(200, dead_letters_view(shown, link), link_header(link))
@@ -189,10 +198,17 @@ async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     return json_response(200, stats_view(counts, window_ms, slowed, api.engine.admission.calls_per_s()))
 
 
-def _wanted(query: Query, client: Client, status: Status | None) -> RunQuery:
+def _distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags of a filter, each once. Raises Problem 400 for more than a run has."""
+    distinct = tuple(dict.fromkeys(tags))
+    if len(distinct) > TAGS_MAX:
+        raise problems.invalid("tag", f"use at most {TAGS_MAX}; a run has no more")
+    return distinct
+
+
+def _wanted(query: Query, client: Client) -> RunQuery:
     wanted = RunQuery(
         client_id=client.id,
-        status=status,
         workflow_name=query.take("workflowName", str, ""),
         key_prefix=query.take("keyPrefix", str, ""),
         created_from_ms=query.moment("createdAfter"),

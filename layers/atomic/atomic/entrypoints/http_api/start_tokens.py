@@ -48,6 +48,8 @@ def within_token(token: StartToken, spec: StepSpec) -> StepSpec:
         cure = "singleton, debounce: a token takes no key that others share; leave them out"
     elif spec.flow:
         cure = "flow: a token sets no limits that others share; leave it out"
+    elif spec.tags:
+        cure = "tags: a token gives none, since runs of others are found by them; leave them out"
     else:
         return spec
     raise Problem(problems.BEYOND_TOKEN, f"{cure}.")

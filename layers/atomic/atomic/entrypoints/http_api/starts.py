@@ -44,6 +44,7 @@ from atomic.protocol.headers import Preferences
 from atomic.protocol.problems import Problem
 from atomic.protocol.requests import StartRequest, read_message
 from atomic.protocol.strict_json import JsonTooLong, canonical_json, fingerprint
+from atomic.protocol.tags import tag_texts
 from atomic.protocol.urls import LAMBDA
 from atomic.protocol.wire import RetryOptions, to_rfc3339
 
@@ -307,6 +308,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,
         paused=message.paused,
+        tags=tag_texts(message.tags) if message.tags else (),
         **({} if message.start_at is message.start_by is None else start_times(api, message)),
         **(asked_limits(api, message) if message.flow or message.singleton or message.debounce else {}),
         **({} if message.run is None else of_link(message, message.run)),

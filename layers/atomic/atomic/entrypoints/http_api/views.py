@@ -18,6 +18,7 @@ from atomic.entrypoints.http_api.http import ApiResponse
 from atomic.protocol import keys
 from atomic.protocol.enums import EventWas, Status
 from atomic.protocol.problems import MEDIA_TYPE, Problem
+from atomic.protocol.tags import tag_members
 from atomic.protocol.wire import to_rfc3339
 
 # Answers contain data of endpoints and callers, so a browser must never treat them as anything but JSON.
@@ -117,6 +118,11 @@ def sharing_view(spec: StepSpec) -> dict[str, Any]:
     if (burst := spec.debounce) is not None:
         return {"debounce": {"key": burst.key, "quiet": burst.quiet_ms, "max": burst.max_ms}}
     return {}
+
+
+def tags_view(spec: StepSpec) -> dict[str, Any]:
+    """The tags of a run, or those that a link gives to its run, if there are any."""
+    return {"tags": tag_members(spec.tags)} if spec.tags else {}
 
 
 def event_view(step: Step, was: EventWas) -> dict[str, Any]:
@@ -282,6 +288,7 @@ def _summary(step: Step) -> dict[str, Any]:
         **_run_links(step),
         **cancels,
         **(_paused(step) if step.pause or step.rest else {}),
+        **tags_view(spec),
     }
 
 

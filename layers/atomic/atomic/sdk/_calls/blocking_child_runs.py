@@ -98,6 +98,8 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `flow`: a `Flow`, or a list of them: limits that the run shares with others (default: none).
         - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
         - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
+        - `tags`: up to 8 names with values by which the run is found, such as {"customer": "c-17"}
+          (default: none).
 
         The run is in lists, has its own limits and its own time of retention, and may be started from
         elsewhere with the same name and key. A step is cheaper, also where it is a workflow.
@@ -159,6 +161,8 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `flow`: a `Flow`, or a list of them: limits that the run shares with others (default: none).
         - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
         - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
+        - `tags`: up to 8 names with values by which the run is found, such as {"customer": "c-17"}
+          (default: none).
 
         Returns the call.
 
@@ -239,6 +243,8 @@ class BlockingChildRuns(ChildRuns, ABC):
         - `flow`: a `Flow`, or a list of them: limits that the run shares with others (default: none).
         - `singleton`: a `Singleton`: one run of its key goes on at a time (default: none).
         - `debounce`: a `Debounce`: of a burst of starts only the last one runs (default: none).
+        - `tags`: up to 8 names with values by which the run is found, such as {"customer": "c-17"}
+          (default: none).
 
         Returns the handle, when the run is stored: `run_id`, `result()` and `cancel()`. A run that nobody
         waits for goes on when this workflow has succeeded.

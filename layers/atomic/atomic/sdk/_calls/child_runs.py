@@ -29,12 +29,13 @@ from atomic.sdk._wire.api import (
     key_text,
     start_document,
 )
+from atomic.sdk._wire.start_options import members_of_root
 from atomic.sdk._wire.suspension import Suspended
 from atomic.sdk._wire.values import jsonable, value_type
 from atomic.sdk.errors import CancelledError, InvalidRequestError, StepCancelledError
 from atomic.sdk.flow import Flow
 from atomic.sdk.retry import Retry, Seconds
-from atomic.sdk.singles import Debounce, Singleton, shared_members
+from atomic.sdk.singles import Debounce, Singleton
 
 T = TypeVar("T")
 _OF_STEPS: Final = frozenset(StepOptions.__annotations__)
@@ -59,6 +60,7 @@ class RunOptions(TypedDict, total=False):
     flow: Flow | Sequence[Flow]
     singleton: Singleton
     debounce: Debounce
+    tags: Mapping[str, str]
 
 
 class ChildRuns(BatchingContext, ABC):
@@ -94,7 +96,7 @@ class ChildRuns(BatchingContext, ABC):
         document = start_document(
             self.workflow_name, joined_url(self._call.url, known), written, key=own_key, options=of_steps
         )
-        document |= shared_members(options)
+        document |= members_of_root(options)
         document |= {"kind": "run", "run": {"workflowName": workflow_name, "idempotencyKey": key}}
         if name:
             document["stepName"] = name

@@ -1,7 +1,7 @@
 """Lists, of which the API gives pages, and the filters of runs and of dead letters."""
 
-from collections.abc import Callable, Mapping
-from typing import TypedDict, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
 from atomic.protocol.constants import PAGE_MAX
@@ -25,20 +25,33 @@ class RunFilter(TypedDict, total=False):
     created_before: str
 
 
-def filter_document(wanted: RunFilter) -> dict[str, str]:
+class RunListFilter(RunFilter, total=False):
+    """The same, and a tag as "name:value", or several tags."""
+
+    tag: str | Sequence[str]
+
+
+def filter_document(wanted: Mapping[str, Any], known: type = RunFilter) -> dict[str, Any]:
     """A filter with the wire's names. Raises InvalidRequestError for members that it does not have."""
-    check_options(wanted, RunFilter)
+    check_options(wanted, known)
     names = {
+        "tag": "tag",
         "workflow_name": "workflowName",
         "key_prefix": "keyPrefix",
         "created_after": "createdAfter",
         "created_before": "createdBefore",
     }
-    return {names[name]: str(value) for name, value in wanted.items() if value is not None}
+    return {names[name]: _text(value) for name, value in wanted.items() if value is not None}
+
+
+def _text(value: object) -> str | list[str]:
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [str(each) for each in value]
+    return str(value)
 
 
 def list_runs(
-    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
+    client_id: str, query: Mapping[str, Any], limit: int, patience_s: float
 ) -> Flow[list[RunSummary]]:
     """The newest runs that match the filter, at most `limit`."""
     path = _first_page(client_id, "runs", query, limit)
@@ -46,7 +59,7 @@ def list_runs(
 
 
 def list_dead_letters(
-    client_id: str, query: Mapping[str, str], limit: int, patience_s: float
+    client_id: str, query: Mapping[str, Any], limit: int, patience_s: float
 ) -> Flow[list[DeadLetter]]:
     """The newest dead letters that match the filter, at most `limit`."""
     path = _first_page(client_id, "dead-letters", query, limit)
@@ -65,9 +78,9 @@ def list_all(
     return (yield from _pages(path, model, items, None, patience_s))
 
 
-def _first_page(client_id: str, what: str, query: Mapping[str, str], limit: int) -> str:
+def _first_page(client_id: str, what: str, query: Mapping[str, Any], limit: int) -> str:
     given = {**query, "limit": str(max(1, min(limit, PAGE_MAX)))}
-    return f"/{quote(client_id)}/{what}?{urlencode(given)}"
+    return f"/{quote(client_id)}/{what}?{urlencode(given, doseq=True)}"
 
 
 def _pages(

@@ -80,14 +80,14 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
         <${CopyButton} text=${() => location.href} actions=${actions}>Copy link<//>
         <${RunActions} run=${run} actions=${actions} />
       </div>
-      <${Facts} run=${run} now=${now} />
+      <${Facts} run=${run} client=${route.client} now=${now} />
       ${root.error && root.status === "failed" && html`<p class="error-text">${root.error}</p>`}
       <${Culprit} run=${run} route=${route} />
     </header>
   `;
 }
 
-function Facts({ run: { root, steps, costUsd }, now }) {
+function Facts({ run: { root, steps, costUsd }, client, now }) {
   const done = steps.filter((step) => step.status === "succeeded").length;
   const attempts = [root, ...steps].reduce((sum, step) => sum + step.attempts, 0);
   return html`
@@ -101,8 +101,17 @@ function Facts({ run: { root, steps, costUsd }, now }) {
       <//>
       <${Fact} name="Attempts">${count(attempts)}<//>
       <${Fact} name="Cost"><${Cost} usd=${costUsd} /><//>
+      ${root.tags && html`<${Fact} name="Tags"><${Tags} tags=${root.tags} client=${client} /><//>`}
     </dl>
   `;
+}
+
+function Tags({ tags, client }) {
+  return Object.entries(tags).map(([name, value], number) => {
+    const tag = `${name}:${value}`;
+    const href = linkTo({ client, page: "runs", query: { tag } });
+    return html`${number > 0 && ", "}<a href=${href} title="The runs with this tag">${tag}</a>`;
+  });
 }
 
 function Cost({ usd }) {

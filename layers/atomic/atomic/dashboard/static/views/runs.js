@@ -26,7 +26,7 @@ import { count, duration, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 
-const FILTERS = ["status", "search", "workflow", "period", "from", "to"];
+const FILTERS = ["status", "search", "workflow", "tag", "period", "from", "to"];
 const PAGE = 50;
 const EVERY_MS = 1000;
 const QUIET_MS = 2500;
@@ -37,11 +37,12 @@ export const loadedBy = ({ query }) => JSON.stringify(query);
 
 /** Fetch the data of the view. */
 export async function load({ api, route, signal, now }) {
-  const { status, workflow, search, cursor } = route.query;
+  const { status, workflow, search, tag, cursor } = route.query;
   const wanted = {
     status,
     workflowName: workflow,
     keyPrefix: search,
+    tag,
     ...periodOf(route.query, now),
     cursor,
     limit: PAGE,
@@ -55,7 +56,7 @@ export function View({ state, actions }) {
   const { route, data } = state;
   const change = (changes) => filter(route, changes, actions);
   const { key, clear } = useClear(FILTERS, change);
-  const { search, workflow, status } = route.query;
+  const { search, workflow, tag, status } = route.query;
   return html`
     <div class="page-head">
       <h1>Runs</h1>
@@ -73,6 +74,12 @@ export function View({ state, actions }) {
       <datalist id="workflows">
         ${workflowsOf(data).map((name) => html`<option value=${name} />`)}
       </datalist>
+      <${TextFilter}
+        label="Tag"
+        value=${tag}
+        change=${(text) => change({ tag: text })}
+        placeholder="name:value"
+      />
       <${PeriodFilter} label="Started" query=${route.query} change=${change} />
       ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
       <${StatusFilter} chosen=${status} change=${change} />
