@@ -79,6 +79,7 @@ NAMES = [
 CLIENT = [
     "answer",
     "answer_failed",
+    "audit",
     "cancel",
     "cancel_step",
     "client_id",

@@ -510,6 +510,7 @@ def test_every_variable_is_declared_and_read() -> None:
     ("variable", "parameter"),
     [
         ("ATOMIC_RETENTION_DAYS", "RetentionDays"),
+        ("ATOMIC_AUDIT_DAYS", "AuditDays"),
         ("ATOMIC_WAIT_MAX_MS", "WaitMaxMs"),
         ("ATOMIC_INVOKERS_MAX", "MaximumConcurrency"),
     ],
@@ -518,7 +519,8 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
     allowed_values = TEMPLATE["Parameters"][parameter]
     for value in (allowed_values["MinValue"], allowed_values["Default"], allowed_values["MaxValue"]):
         given = dict.fromkeys(VARIABLES, "x" * 32) | {
-            "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000", "ATOMIC_INVOKERS_MAX": "1",
+            "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_AUDIT_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000",
+            "ATOMIC_INVOKERS_MAX": "1",
             "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
             "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": "", "ATOMIC_LAMBDA_TARGETS": "false",
             "ATOMIC_CALLS_FROM": "", variable: str(value),

@@ -1,5 +1,6 @@
 """All that a store of a server has to do. A test class gives the store."""
 
+from contract.acts_contract import ActsContract, ServerActsContract
 from contract.blob_contract import ServerBlobContract
 from contract.pointers_contract import PointersContract, ServerPointersContract
 from contract.schedules_contract import SchedulesContract, ServerSchedulesContract
@@ -15,5 +16,7 @@ class ServerContracts(
     ServerSchedulesContract,
     PointersContract,
     ServerPointersContract,
+    ActsContract,
+    ServerActsContract,
 ):
     """The contracts of a store in one process, which a server walks through."""

@@ -16,6 +16,7 @@ from atomic.domain.steps import Step
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
+from contract.acts_contract import ActsContract
 from contract.aws import TABLE_NAME, Aws, aws
 from contract.blob_contract import BlobContract
 from contract.builders import a_spec
@@ -25,7 +26,7 @@ from contract.store_contract import StoreContract
 from unit.strategies import ended
 
 
-class TestDynamoStepStore(StoreContract, BlobContract, SchedulesContract, PointersContract):
+class TestDynamoStepStore(StoreContract, BlobContract, SchedulesContract, PointersContract, ActsContract):
     without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
     @asynccontextmanager

@@ -23,6 +23,7 @@ PREFIXES = (
     table.FLOW,
     table.LINE,
     table.POINTER,
+    table.ACTS,
 )
 ACTIONS = {
     *READS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",

@@ -223,13 +223,15 @@ class Settings:
     `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
     `steps_url` is where handlers post their steps, if it is not there.
     `lambda_targets`: steps may call Lambda functions. `concurrency_max`: how many slots a key of flow
-    control may have, if the store keeps fewer than a start may ask for.
+    control may have, if the store keeps fewer than a start may ask for. `audit_ms`: how long a row of the
+    audit log is kept, whatever becomes of runs.
     """
 
     wait_max_ms: int = 300_000
     attempt_timeout_default_ms: int = defaults.ATTEMPT_TIMEOUT_MS
     attempt_timeout_max_ms: int = 900_000
     retention_ms: int = 30 * 24 * 3600 * 1000
+    audit_ms: int = 400 * 24 * 3600 * 1000
     inline_attempt_max_ms: int | None = None
     inline_wait_min_ms: int = 1_000
     public_url: str = ""

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from atomic.application.audit_log import AuditLog
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
 from atomic.application.pointer_store import Pointers
@@ -92,7 +93,7 @@ class Blobs(Protocol):
         ...
 
 
-class StepStore(Blobs, Schedules, Pointers, Protocol):
+class StepStore(Blobs, Schedules, Pointers, AuditLog, Protocol):
     """The rows: the truth about every step. Large texts are apart (`Blobs`), and rows have their names.
 
     Every method may raise StoreUnavailable. A row that `create` or `replace` acknowledged survives the

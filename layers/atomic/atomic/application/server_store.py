@@ -59,6 +59,7 @@ class ServerStore(StepStore, LiveSteps, Protocol):
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose run has no live or unexpired root; how many were deleted.
 
-        A root created after a row expired belongs to a later run, and does not keep the row.
+        A root created after a row expired belongs to a later run, and does not keep the row. Rows of the
+        audit log whose time is over are deleted as well, and not counted.
         """
         ...

@@ -15,6 +15,7 @@ from atomic.protocol.actions import ACTIONS
 _COMMANDS: Final = {
     **{action.name: ("atomic.cli.acting", "command_of") for action in ACTIONS},
     "answer": ("atomic.cli.answering", "answer"),
+    "audit": ("atomic.cli.audit", "audit"),
     "backup": ("atomic.cli.backup", "backup"),
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),

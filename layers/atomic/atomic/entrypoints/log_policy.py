@@ -14,10 +14,10 @@ from atomic.application.ports import StoreUnavailable
 
 FIELDS: Final = frozenset(
     {
-        "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind", "exception",
-        "fault", "frames", "keyId", "leftOut", "limit", "messageId", "method", "outcome", "profile",
-        "recovered", "restsMs", "runId", "seed", "status", "stepId", "stepStatus", "steps", "storeError",
-        "underWay", "url", "dashboard", "waiting",
+        "action", "attempt", "attemptsLeft", "clientId", "dataDir", "dev", "dueAtMs", "errorKind",
+        "exception", "fault", "frames", "keyId", "leftOut", "limit", "messageId", "method", "outcome",
+        "profile", "recovered", "restsMs", "runId", "seed", "status", "stepId", "stepStatus", "steps",
+        "storeError", "underWay", "url", "dashboard", "waiting",
     }
 )  # fmt: skip
 _OWN: Final = "atomic"

@@ -76,6 +76,7 @@ OnCancel = Literal["cancel", "keep"]
 Feature = Literal[
     "answer-later",
     "attempt-token",
+    "audit",
     "callbacks",
     "cancel-step",
     "child-runs",
@@ -114,6 +115,11 @@ EventWas = Literal["open", "early", "done"]
 # else; manage the client's own keys.
 Scope = Literal["start", "read", "act", "signal", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+# Who did what the audit log has: the holder of an API key, of a key of the operator, a caller whom AWS has
+# authenticated, or anybody, where no keys are stored.
+ActorKind = Literal["key", "operator", "iam", "anybody"]
+ACTOR_KINDS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 
 # Of flow control. How long a slot lasts.
 FlowScope = Literal["attempt", "run"]

@@ -32,7 +32,7 @@ _SENT_KEY_CHARS: Final = 200
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
 # These path segments are routes of the server, so no client may have one as its id.
 RESERVED_CLIENT_IDS: Final = frozenset(
-    {"callbacks", "clients", "dashboard", "docs", "health", "iam", "metrics", "static"}
+    {"audit", "callbacks", "clients", "dashboard", "docs", "health", "iam", "metrics", "static"}
 )
 CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 

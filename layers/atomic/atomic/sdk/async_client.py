@@ -17,6 +17,7 @@ from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfAsyncClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
+from atomic.sdk._wire.client_records import RecordsOfAsyncClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import CURRENT, driven
 from atomic.sdk._wire.lists import RunFilter, RunListFilter, filter_document
@@ -32,7 +33,7 @@ from atomic.sdk.schedules import AsyncSchedules
 Result = TypeVar("Result")
 
 
-class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient):
+class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClient):
     """Starts and reads workflows, and acts on them, on asyncio. It needs `atomic-workflows[async]`.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).

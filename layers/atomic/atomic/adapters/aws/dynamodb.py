@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws import table
+from atomic.adapters.aws.act_items import ActItems, DynamoAuditLog
 from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.client_counts import ClientCounts, CountItems
@@ -36,7 +37,7 @@ _INLINE_MS: Final = 120_000
 _ROWS_AT_ONCE: Final = 100
 
 
-class DynamoStepStore(DynamoSchedules, DynamoPointers):
+class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
     """Implements `ports.StepStore` on a table as `adapters.aws.table` describes it.
 
     A step that succeeds at once is two writes and no read. Only root steps and dead letters are in an
@@ -62,6 +63,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers):
         self._stored = StorageItems(client, table_name)
         self._schedules = ScheduleItems(client, table_name)
         self._pointers = PointerItems(client, table_name)
+        self._acts = ActItems(client, table_name)
         self._ended = EndedRuns(client, table_name)
         self._counts = CountItems(calls, client, table_name)
         self._roots = Index.of_roots(calls, client, table_name)

@@ -20,11 +20,12 @@ A write is billed by the size of the whole item with its names, so they have one
 | b | notes of runs that end or are called | until when rows are kept; pk `ended#<client>`, sk as `at` |
 | h, u, i, z | leases | holder, until when, runs inside, until when the destination is slow (see `leases`) |
 | f | rates | when a bucket of starts is full again, in microseconds; pk `rate#<client>`, sk `rate` |
+| s | acts | record; pk `audit#<client>`, sk as `at` with the act's id |
 | s, p, d | schedules | record, payload, due_at_ms; pk `schedule#<client>`, sk the name |
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | v, r, s, l, u, n, o, m, b, f | flow control | see `flow_items`; pk `flow#…` and `line#…` |
 | j, h, y, d | pointers | run id, whether it is held, first_ms, due_ms; see `pointer_items` for pk |
-| ttl | settled steps, open events, days, leases, rates, keys, pointers, tags | its expiry, in epoch s |
+| ttl | settled steps, open events, days, leases, rates, keys, pointers, tags, acts | its expiry, in epoch s |
 
 A note of a run is an item like a step, with a sort key above those of all steps; large texts are above
 both, and no query reads them. Texts above 64 KiB, deflated, are in the bucket (`blob_items`). Clients have
@@ -52,6 +53,7 @@ FLOW: Final = "flow#"
 LINE: Final = "line#"
 POINTER: Final = "pointer#"
 TAG: Final = "tag#"
+ACTS: Final = "audit#"
 
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from atomic.adapters.memory.acts import MemoryAuditLog
 from atomic.adapters.memory.pointers import MemoryPointers
 from atomic.adapters.memory.schedules import MemorySchedules
 from atomic.application.child_steps import ChildPage, first_page
@@ -34,7 +35,7 @@ class _Blob(NamedTuple):
     until_ms: int
 
 
-class MemoryStepStore(MemorySchedules, MemoryPointers):
+class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
     """Implements `ports.ServerStore`. Rows live as long as the object.
 
     Queries scan every row.
@@ -43,6 +44,7 @@ class MemoryStepStore(MemorySchedules, MemoryPointers):
     def __init__(self) -> None:
         MemorySchedules.__init__(self)
         MemoryPointers.__init__(self)
+        MemoryAuditLog.__init__(self)
         self._rows: dict[str, Step] = {}
         self._stored: dict[tuple[str, int], int] = {}
         self._blobs: dict[tuple[str, str], _Blob] = {}
@@ -166,11 +168,12 @@ class MemoryStepStore(MemorySchedules, MemoryPointers):
             if blob.until_ms <= now_ms and step_id not in self._rows:
                 del self._blobs[step_id, digest]
         self._purge_pointers(now_ms)
+        self._purge_acts(now_ms)
         return len(forgotten)
 
     async def clear(self) -> None:
         """Delete everything."""
-        for kept in (self._rows, self._blobs, self._stored, self._schedules, self._pointers):
+        for kept in (self._rows, self._blobs, self._stored, self._schedules, self._pointers, self._acts):
             kept.clear()
 
     async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:

@@ -7,6 +7,7 @@ partial ones of live, failed and expiring rows.
 
 from typing import Final
 
+from atomic.adapters.sqlite.acts import ACTS
 from atomic.adapters.sqlite.database import Schema
 from atomic.adapters.sqlite.flow import FLOW
 from atomic.adapters.sqlite.pointers import POINTERS
@@ -121,5 +122,6 @@ STEPS: Final = Schema(
         FLOW,
         POINTERS,
         TAGS,
+        ACTS,
     ),
 )

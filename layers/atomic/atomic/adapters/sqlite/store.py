@@ -15,6 +15,7 @@ import apsw
 import orjson
 
 from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite.acts import SqliteAuditLog
 from atomic.adapters.sqlite.counts import counts, live
 from atomic.adapters.sqlite.database import (
     close_database,
@@ -52,7 +53,7 @@ _OUTLINE_MAX: Final = 200
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore(SqliteSchedules, SqlitePointers):
+class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -212,6 +213,7 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers):
         for (row,) in spent:
             await self._writer.submit(self._delete_blob, row, now_ms)
         await self._writer.submit(self._purge_pointers, now_ms)
+        await self._writer.submit(self._purge_acts, now_ms)
         return deleted
 
     async def clear(self) -> None:
@@ -291,6 +293,9 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers):
             return self._rows.execute(sql, values).fetchall()
         except _UNREADABLE as error:
             raise self._writer.failed(error) from error
+
+    async def _list_rows(self, sql: str, values: Any) -> _Rows:
+        return await self._long_rows(self._lists, sql, values)
 
     async def _long(self, reader: Reader, read: Callable[[apsw.Connection], T]) -> T:
         try:

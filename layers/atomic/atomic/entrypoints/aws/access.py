@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from atomic.adapters.aws.table import (
+    ACTS,
     CLIENT,
     COUNT,
     ENDED,
@@ -47,13 +48,13 @@ _INVOKER: Final = Access(
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
+        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(
         reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, FLOW, LINE, POINTER}),
-        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE, POINTER, TAG}),
+        writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE, POINTER, TAG, ACTS}),
         indexes=frozenset({"list"}),
     ),
     # Wake-ups of schedules come by the queue of short attempts.

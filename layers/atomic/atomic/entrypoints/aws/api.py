@@ -76,10 +76,13 @@ def api_request(event: Mapping[str, Any]) -> ApiRequest:
     authorizer = event["requestContext"].get("authorizer") or {}
     caller = (authorizer.get("iam") or {}).get("userArn") or ""
     path = unquote(event["rawPath"])
+    http = event["requestContext"]["http"]
     return ApiRequest(
-        method=event["requestContext"]["http"]["method"],
+        method=http["method"],
         path=path.removeprefix(_SIGNED) if caller else path,
         caller=caller,
+        source=http.get("sourceIp", ""),
+        request_id=event["requestContext"].get("requestId", ""),
         query=event.get("rawQueryString", ""),
         headers={name.lower(): value for name, value in event.get("headers", {}).items()},
         body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),

@@ -80,6 +80,7 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     retention_days: int = Field(
         ge=1, le=366, description="how long the outcome of a finished step is remembered"
     )
+    audit_days: int = Field(400, ge=1, le=3_660, description="how long the audit log keeps an entry")
     wait_max_ms: int = Field(ge=0, le=25_000, description="how long a caller may wait for a result")
     invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
     invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
@@ -115,6 +116,7 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
             wait_max_ms=self.wait_max_ms,
             attempt_timeout_max_ms=ATTEMPT_MAX_MS,
             retention_ms=self.retention_days * _DAY_MS,
+            audit_ms=self.audit_days * _DAY_MS,
             inline_attempt_max_ms=_INLINE_ATTEMPT_MAX_MS,
             public_url=self.public_url,
             steps_url=self.steps_url,

@@ -317,8 +317,7 @@ class AsgiApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers: dict[str, str] = {}
-        hosts = 0
+        headers, hosts = dict[str, str](), 0
         for raw_name, raw_value in scope["headers"]:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -331,6 +330,7 @@ class AsgiApp:
             headers=headers,
             body=body or b"",
             is_cut=body is None,
+            source=(scope.get("client") or ("",))[0],
         )
         extra = {"connection": "close"} if body is None else {}
         refusal = await self._refusal(scope, hosts, request)

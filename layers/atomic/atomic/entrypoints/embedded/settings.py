@@ -74,6 +74,12 @@ class ServerSettings(SettingsModel):
         le=366,
         description="How long the outcome of a finished step is remembered. Applies to new steps.",
     )
+    audit_days: int = Field(
+        _ENGINE.audit_ms // _DAY_MS,
+        ge=1,
+        le=3_660,
+        description="How long the audit log keeps what operators did. Applies to new entries.",
+    )
     wait_max_ms: int = Field(
         _ENGINE.wait_max_ms,
         ge=0,
@@ -188,6 +194,7 @@ class ServerSettings(SettingsModel):
             attempt_timeout_default_ms=self.attempt_timeout_ms,
             attempt_timeout_max_ms=self.attempt_timeout_max_ms,
             retention_ms=self.retention_days * _DAY_MS,
+            audit_ms=self.audit_days * _DAY_MS,
             public_url=self.public_url or listens_at,
             lambda_targets=self.lambda_targets,
         )

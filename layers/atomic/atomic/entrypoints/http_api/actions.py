@@ -52,16 +52,18 @@ def _on_step(
     async def post(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
         refuse_body(request)
         step = await queries.get_step(api.engine, client, step_id)
+        is_handler = by_handlers and attempt_of(request, client, step.spec.parent) is not None
         # Without this scope, the route lets only handlers through.
-        if not has_scope(client.scopes, "act") and attempt_of(request, client, step.spec.parent) is None:
+        if not has_scope(client.scopes, "act") and not is_handler:
             raise problems.not_found()
-        return await outcome_response(api, await use_case(api.engine, step), client)
+        response = await outcome_response(api, await use_case(api.engine, step), client)
+        return replace(response, of_handler=is_handler)
 
     operation = _operation(named("step", name), "StepOutcome", *refusals, details=details)
     if by_handlers:
         operation = replace(operation, headers=(_OWN_STEP,))
     template = f"/{{clientId}}/steps/{{stepId}}/{name}"
-    routes.add("POST", template, operation, scope="act", by_attempt=by_handlers)(post)
+    routes.add("POST", template, operation, scope="act", by_attempt=by_handlers, is_act=True)(post)
 
 
 def _operation(
@@ -91,6 +93,7 @@ def _operation(
         needs_body=False,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_due(api: Api, request: ApiRequest, client: Client, step_id: str) -> ApiResponse:
     """Make a step due now, or at another time."""
@@ -113,6 +116,7 @@ async def post_due(api: Api, request: ApiRequest, client: Client, step_id: str) 
         request=CancelRequest,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """Cancel a run at once, or let its handlers undo what they did first."""
@@ -141,6 +145,7 @@ async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str
         needs_body=False,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_pause(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """Pause a run, until it is resumed or until a moment."""
@@ -162,6 +167,7 @@ async def post_pause(api: Api, request: ApiRequest, client: Client, run_id: str)
     "/{clientId}/runs/{runId}/resume",
     _operation(named("run", "resume"), "RunSummary", details="A run that is not paused is not changed."),
     scope="act",
+    is_act=True,
 )
 async def post_resume(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """Let a paused run go on."""

@@ -6,9 +6,11 @@ The rate limit headers follow draft-ietf-httpapi-ratelimit-headers-10.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from typing import Final, Protocol, TypeVar
 
 from atomic.application.admission import Refused, Reservation
@@ -21,6 +23,7 @@ from atomic.application.refusals import NotFound
 from atomic.domain.clients.client import OPERATOR_SCOPE, SCOPES_DEFAULT, Client, has_scope
 from atomic.domain.clients.iam import role_of
 from atomic.domain.steps import Step, StepSpec
+from atomic.entrypoints.http_api.auditing import note_act
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.origins import allowed_origin, is_preflight, preflight, shown_to
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
@@ -70,7 +73,7 @@ class Api:
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
     steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `features` are
     what `GET /health` lists. `rehash_after_s`: when a key, by its id, may be hashed under the current
-    pepper again, in the loop's time.
+    pepper again, in the loop's time. `act_numbers` number what operators do.
     """
 
     engine: Engine
@@ -79,6 +82,7 @@ class Api:
     manage: ManageClients | None = None
     features: Sequence[str] = FEATURES
     rehash_after_s: dict[str, float] = field(default_factory=dict)
+    act_numbers: Iterator[int] = field(default_factory=count)
 
 
 class Table:
@@ -106,17 +110,22 @@ async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
         if request.is_cut or len(request.body) > BODY_MAX_BYTES:
             raise Problem(problems.TOO_LARGE, f"body: {BODY_MAX_BYTES} bytes are allowed.")
         response = await _dispatch(table, api, request)
-    except Problem as problem:
-        response = problem_response(problem)
-    except MAPPED as refusal:
-        response = problem_response(problem_of(refusal))
-    except StoreUnavailable:
-        _log.exception("the store is not available")
-        response = unavailable()
-    except Exception:
-        _log.exception("unexpected error", extra={"method": request.method})
-        response = problem_response(Problem(problems.INTERNAL, "The server failed; its log says why."))
+    except Exception as error:
+        response = _failed(request, error)
     return response if page is None else shown_to(page, response)
+
+
+def _failed(request: ApiRequest, error: Exception) -> ApiResponse:
+    """The response to a request that raised this."""
+    if isinstance(error, Problem):
+        return problem_response(error)
+    if isinstance(error, MAPPED):
+        return problem_response(problem_of(error))
+    if isinstance(error, StoreUnavailable):
+        _log.error("the store is not available", exc_info=error)
+        return unavailable()
+    _log.error("unexpected error", exc_info=error, extra={"method": request.method})
+    return problem_response(Problem(problems.INTERNAL, "The server failed; its log says why."))
 
 
 def unavailable() -> ApiResponse:
@@ -146,6 +155,8 @@ async def _dispatch(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
         ids = match.groups()
         if not route.scope:
             return await route.handler(api, request, *ids)
+        if route.is_act:
+            return await _answer_and_note(api, request, route, ids)
         return await _answer(api, request, route, ids)
     if others:
         allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route in others)
@@ -176,6 +187,38 @@ async def _answer(api: Api, request: ApiRequest, route: Route, ids: Sequence[str
     return response
 
 
+async def _answer_and_note(api: Api, request: ApiRequest, route: Route, ids: Sequence[str]) -> ApiResponse:
+    """Answer a request by which an operator acts, and add it to the audit log, also when it is refused."""
+    actor = await _actor(api, request, ids[0] if ids else "")
+    if actor is None:
+        return await _answer(api, request, route, ids)
+    note = partial(note_act, api.engine, request, route, ids, actor)
+    try:
+        response = await _answer(api, request, route, ids)
+    except asyncio.CancelledError:
+        await note(None, number=next(api.act_numbers))
+        raise
+    except Exception as error:
+        response = _failed(request, error)
+    if not response.of_handler:
+        await note(response, number=next(api.act_numbers))
+    return response
+
+
+async def _actor(api: Api, request: ApiRequest, client_id: str) -> Client | None:
+    """Who acts on this client, whatever its scopes are; None for strangers.
+
+    A start token is of everybody who sees its page, and so a stranger's.
+    """
+    try:
+        holder = await _holder(api, request, _bearer(request), client_id)
+    except Problem:
+        return None
+    if holder is None or holder.token is not None or (client_id and not keys.is_client_id(client_id)):
+        return None
+    return holder if holder.id == client_id or OPERATOR_SCOPE in holder.scopes else None
+
+
 async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str) -> Client:
     """The client that the path names, if the request's API key belongs to it and has one of the scopes.
 
@@ -186,8 +229,7 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
     """
     if OPERATOR_SCOPE in scopes and api.manage is None:
         raise keeps_no_clients()
-    scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
-    given = api_key.strip() if scheme.lower() == "bearer" else None
+    given = _bearer(request)
     holder = await _holder(api, request, given, client_id)
     if holder is None:
         raise Problem(
@@ -205,6 +247,12 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
     if holder.id != client_id or not any(has_scope(holder.scopes, scope) for scope in scopes):
         raise not_found()
     return holder
+
+
+def _bearer(request: ApiRequest) -> str | None:
+    """The API key or the token that the request has."""
+    scheme, _, api_key = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
+    return api_key.strip() if scheme.lower() == "bearer" else None
 
 
 async def _rehash(api: Api, holder: Client, api_key: str) -> None:

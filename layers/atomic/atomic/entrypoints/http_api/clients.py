@@ -71,6 +71,7 @@ async def get_client(api: Api, _request: ApiRequest, client: Client) -> ApiRespo
         refusals=_OF_CHANGES,
     ),
     scope=OPERATOR_SCOPE,
+    is_act=True,
 )
 async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Change the given members of a client. The changes also apply to steps that exist."""
@@ -108,6 +109,7 @@ async def get_keys(api: Api, _request: ApiRequest, client: Client) -> ApiRespons
         refusals=_OF_CHANGES,
     ),
     scope=OPERATOR_SCOPE,
+    is_act=True,
 )
 async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Make another key of a client, with its own scopes."""
@@ -136,6 +138,7 @@ async def post_key(api: Api, request: ApiRequest, client: Client) -> ApiResponse
         refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED),
     ),
     scope="start",
+    is_act=True,
 )
 async def post_start_token(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Make a start token. Nothing is written."""
@@ -183,6 +186,7 @@ async def post_start_token(api: Api, request: ApiRequest, client: Client) -> Api
         refusals=_OF_CHANGES,
     ),
     scope="admin",
+    is_act=True,
 )
 async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
     """Make a key that replaces another, with the same scopes or fewer."""
@@ -214,6 +218,7 @@ async def post_rotate_key(api: Api, request: ApiRequest, client: Client, key_id:
         refusals=_OF_CHANGES,
     ),
     scope="admin",
+    is_act=True,
 )
 async def delete_key(api: Api, request: ApiRequest, client: Client, key_id: str) -> ApiResponse:
     """Revoke a key, which may be the request's own; the keys that are left."""
@@ -257,6 +262,7 @@ async def get_secrets(api: Api, _request: ApiRequest, client: Client) -> ApiResp
         refusals=_OF_CHANGES,
     ),
     scope="admin",
+    is_act=True,
 )
 async def post_secret(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Make a signing secret; the old one also signs until the overlap is over."""
@@ -311,6 +317,7 @@ async def get_clients(api: Api, request: ApiRequest, _operator: Client) -> ApiRe
         refusals=_OF_CHANGES,
     ),
     scope=OPERATOR_SCOPE,
+    is_act=True,
 )
 async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiResponse:
     """Make a client, with its first key and its signing secret."""

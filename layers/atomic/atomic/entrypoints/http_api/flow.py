@@ -98,6 +98,7 @@ async def get_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
         refusals=OF_BODIES,
     ),
     scope="act",
+    is_act=True,
 )
 async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) -> ApiResponse:
     """Change what is pinned."""

@@ -21,7 +21,8 @@ class ApiRequest:
     """`path` is decoded and starts with "/", header names are lower case, `query` is still encoded.
 
     `is_cut`: the body was too large, and was not kept. `caller` is the ARN of the caller, if AWS itself has
-    authenticated it.
+    authenticated it. `source` is the address that the request came from, as the runtime knows it, and
+    `request_id` the runtime's id of the request; empty when there is none.
     """
 
     method: str
@@ -31,15 +32,18 @@ class ApiRequest:
     body: bytes = b""
     is_cut: bool = False
     caller: str = ""
+    source: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiResponse:
-    """`headers` holds everything but Content-Length."""
+    """`headers` holds everything but Content-Length. `of_handler`: a handler did this to its own step."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    of_handler: bool = False
 
 
 class Query:

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from atomic import __version__
 from atomic.entrypoints.http_api.route import Operation, Route
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.protocol import client_documents, documents, flow, problems, schedule_documents
+from atomic.protocol import audit_documents, client_documents, documents, flow, problems, schedule_documents
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
 _REF: Final = "#/components/schemas/{model}"
@@ -103,7 +103,7 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
 
 
 def _model(name: str) -> type[BaseModel]:
-    places = (documents, client_documents, schedule_documents, flow)
+    places = (documents, audit_documents, client_documents, schedule_documents, flow)
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found
 

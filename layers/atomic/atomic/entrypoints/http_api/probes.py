@@ -28,6 +28,7 @@ routes = Routes()
         refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_REQUESTS),
     ),
     scope="start",
+    is_act=True,
 )
 async def post_probe(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Call the endpoint of a start once and record nothing. It counts as a start for the client's rate.

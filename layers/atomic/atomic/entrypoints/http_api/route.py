@@ -49,7 +49,8 @@ class Route:
     With a scope, a request needs a key that has it. If the path begins with a client's id, the key must
     belong to this client. `by_attempt`: a key for `start` is let through as well when the request has an
     attempt token, and the handler checks the token. `by_token`: a start token is let through as well, and
-    the handler checks what it allows. A route without an operation is not in the description.
+    the handler checks what it allows. `is_act`: its requests are in the audit log, under the operation's
+    id. A route without an operation is not in the description.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Route:
     operation: Operation | None
     by_attempt: bool = False
     by_token: bool = False
+    is_act: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -67,6 +69,11 @@ class Route:
         return re.compile(
             "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in segments)
         )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the parts of the path that are in braces, in their order."""
+        return [part[1:-1] for part in self.template.split("/") if part.startswith("{")]
 
     @property
     def refusals(self) -> tuple[problems.ProblemType, ...]:
@@ -93,6 +100,7 @@ class Routes:
         scope: str = "",
         by_attempt: bool = False,
         by_token: bool = False,
+        is_act: bool = False,
     ) -> Callable[[Decorated], Decorated]:
         """Let the decorated function answer these requests.
 
@@ -101,7 +109,7 @@ class Routes:
         """
 
         def decorate(handler: Decorated) -> Decorated:
-            route = Route(method, template, handler, scope, operation, by_attempt, by_token)
+            route = Route(method, template, handler, scope, operation, by_attempt, by_token, is_act)
             self._routes.append(route)
             return handler
 

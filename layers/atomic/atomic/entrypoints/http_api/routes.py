@@ -5,6 +5,7 @@ from typing import Final
 
 from atomic.entrypoints.http_api import (
     actions,
+    audit,
     callbacks,
     clients,
     events,
@@ -31,6 +32,7 @@ ROUTES: Final = (
     *schedules.routes,
     *actions.routes,
     *clients.routes,
+    *audit.routes,
     *meta.routes,
 )
 

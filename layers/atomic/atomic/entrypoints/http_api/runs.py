@@ -150,6 +150,7 @@ async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> Api
         refusals=OF_BODIES,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Redrive the dead letters that fit a filter, the newest first."""

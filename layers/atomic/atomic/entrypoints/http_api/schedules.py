@@ -65,6 +65,7 @@ _RUNS: Final = (*OF_BODIES, problems.TOO_MANY_REQUESTS, problems.STORAGE_FULL)
         refusals=(*_TO_CHANGE, problems.URL_NOT_ALLOWED, problems.TOO_MANY_SCHEDULES),
     ),
     scope="act",
+    is_act=True,
 )
 async def put_schedule(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Create or replace a schedule."""
@@ -133,6 +134,7 @@ async def get_schedule(api: Api, request: ApiRequest, client: Client, name: str)
         refusals=(problems.INVALID_REQUEST,),
     ),
     scope="act",
+    is_act=True,
 )
 async def delete_schedule(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Delete a schedule; its runs go on."""
@@ -182,6 +184,7 @@ async def get_next(api: Api, request: ApiRequest, client: Client, name: str) -> 
         refusals=_TO_CHANGE,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Pause a schedule."""
@@ -205,6 +208,7 @@ async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -
         refusals=_TO_CHANGE,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_resume(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Resume a schedule."""
@@ -228,6 +232,7 @@ async def post_resume(api: Api, request: ApiRequest, client: Client, name: str) 
         refusals=_RUNS,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_trigger(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Start a run of a schedule now."""
@@ -255,6 +260,7 @@ async def post_trigger(api: Api, request: ApiRequest, client: Client, name: str)
         refusals=_RUNS,
     ),
     scope="act",
+    is_act=True,
 )
 async def post_backfill(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Start the runs of slots that have passed."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
+from atomic.protocol.audit_documents import ActList
 from atomic.protocol.constants import PAGE_MAX
 from atomic.protocol.documents import DeadLetter, DeadLetterList, RunList, RunSummary
 from atomic.protocol.flow import FlowKeyList
@@ -12,7 +13,7 @@ from atomic.sdk._wire.api import check_options, document_of, get_of
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow
 
-Page = TypeVar("Page", RunList, DeadLetterList, ScheduleList, FlowKeyList)
+Page = TypeVar("Page", RunList, DeadLetterList, ScheduleList, FlowKeyList, ActList)
 Item = TypeVar("Item")
 
 
@@ -62,8 +63,31 @@ def list_dead_letters(
     client_id: str, query: Mapping[str, Any], limit: int, patience_s: float
 ) -> Flow[list[DeadLetter]]:
     """The newest dead letters that match the filter, at most `limit`."""
-    path = _first_page(client_id, "dead-letters", query, limit)
-    return (yield from _pages(path, DeadLetterList, lambda page: page.dead_letters, limit, patience_s))
+    return (
+        yield from list_some(
+            client_id,
+            "dead-letters",
+            query,
+            DeadLetterList,
+            lambda page: page.dead_letters,
+            limit,
+            patience_s,
+        )
+    )
+
+
+def list_some(
+    client_id: str,
+    what: str,
+    query: Mapping[str, str],
+    model: type[Page],
+    items: Callable[[Page], list[Item]],
+    limit: int,
+    patience_s: float,
+) -> Flow[list[Item]]:
+    """The first items of a list, `what` in the path, that match the filter: at most `limit`."""
+    path = _first_page(client_id, what, query, limit)
+    return (yield from _pages(path, model, items, limit, patience_s))
 
 
 def list_all(

@@ -1,0 +1,76 @@
+"""The methods of both clients that read what is kept beside the runs: the audit log."""
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import TypeVar
+
+from atomic.protocol.audit_documents import ActDocument
+from atomic.sdk._wire import records
+from atomic.sdk._wire.base_client import BaseClient
+from atomic.sdk._wire.transport import Flow
+
+T = TypeVar("T")
+
+
+class RecordsOfClient(BaseClient, ABC):
+    """The method of `Client` that reads the audit log."""
+
+    def audit(
+        self,
+        *,
+        action: str | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int = 100,
+    ) -> list[ActDocument]:
+        """Read the audit log: what operators did to runs, schedules, limits and keys, the newest first.
+
+        - `action`: only this operation, by its id in the API's description, such as "cancelRun".
+        - `by`: only what this key did (its id, the middle part), or this caller of AWS (its ARN).
+        - `since`, `before`: only acts from then on, or before, as datetimes with a time zone.
+        - `limit`: how many acts to return at most (default 100).
+
+        Returns the acts: `action`, `target`, `by`, `at`, `source`, `status` and more. Refused ones are
+        among them. It needs a key with the scope `admin`.
+
+        Raises `InvalidRequestError` for a wrong filter, `NotFoundError` when the key is not for `admin`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        query = records.act_filter(action, by, since, before)
+        return self.run_flow(records.acts(self.client_id, query, limit, self.patience_s))
+
+    @abstractmethod
+    def run_flow(self, flow: Flow[T]) -> T: ...
+
+
+class RecordsOfAsyncClient(BaseClient, ABC):
+    """The same of `AsyncClient`."""
+
+    async def audit(
+        self,
+        *,
+        action: str | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int = 100,
+    ) -> list[ActDocument]:
+        """Read the audit log: what operators did to runs, schedules, limits and keys, the newest first.
+
+        - `action`: only this operation, by its id in the API's description, such as "cancelRun".
+        - `by`: only what this key did (its id, the middle part), or this caller of AWS (its ARN).
+        - `since`, `before`: only acts from then on, or before, as datetimes with a time zone.
+        - `limit`: how many acts to return at most (default 100).
+
+        Returns the acts: `action`, `target`, `by`, `at`, `source`, `status` and more. Refused ones are
+        among them. It needs a key with the scope `admin`.
+
+        Raises `InvalidRequestError` for a wrong filter, `NotFoundError` when the key is not for `admin`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        query = records.act_filter(action, by, since, before)
+        return await self.run_flow(records.acts(self.client_id, query, limit, self.patience_s))
+
+    @abstractmethod
+    async def run_flow(self, flow: Flow[T]) -> T: ...

@@ -1,0 +1,56 @@
+"""What the clients and the command line read that is kept beside the runs."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from atomic import AsyncClient, Client, InvalidRequestError, NotFoundError
+from atomic.cli.main import main
+
+RUN = "run_" + 32 * "e"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def here(atomic_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_URL", atomic_url)
+
+
+def test_the_audit_log_is_listed_by_both_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "audited")
+    with Client() as client:
+        for act in (client.cancel, client.resume, client.resume):
+            with pytest.raises(NotFoundError):
+                act(RUN)
+        acts = client.audit(since=LONG_AGO)
+        assert [act.action for act in acts] == ["resumeRun", "resumeRun", "cancelRun"]
+        assert (acts[0].target, acts[0].by, acts[0].by_kind) == ({"runId": RUN}, None, "anybody")
+        assert (acts[0].source, acts[0].status) == ("127.0.0.1", 404)
+        assert client.audit(limit=1) == acts[:1]
+        assert client.audit(action="cancelRun") == acts[2:]
+        assert client.audit(by="k1") == client.audit(before=LONG_AGO) == []
+        with pytest.raises(InvalidRequestError, match="since: use a datetime with a time zone"):
+            client.audit(since=LONG_AGO.replace(tzinfo=None))
+        with pytest.raises(InvalidRequestError, match="action"):
+            client.audit(action="cancel run")
+
+    async def main() -> None:
+        async with AsyncClient() as client:
+            assert await client.audit(since=LONG_AGO, before=datetime.now(UTC) + timedelta(days=1)) == acts
+
+    asyncio.run(main())
+
+
+def test_the_audit_log_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "audited-cli")
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(main, arguments).output
+
+    assert run("audit") == "nothing\n"
+    run("cancel", RUN)
+    line = run("audit", "--action", "cancelRun", "--from", "2020-01-01T00:00:00Z")
+    assert line.endswith(f"cancelRun {RUN}  404  by anybody from 127.0.0.1\n")
+    assert '"action": "cancelRun"' in run("audit", "--json")
