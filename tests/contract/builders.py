@@ -5,12 +5,13 @@ import string
 from dataclasses import replace
 from typing import Any
 
+from atomic.domain.hooks import Owed, Told
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.pointers import Debounce, Singleton
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Attempt, Step, StepSpec, Watch
 from atomic.protocol import keys
-from atomic.protocol.enums import SETTLED, OutcomeKind, Status
+from atomic.protocol.enums import SETTLED, HookEvent, OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.strict_json import fingerprint
 
@@ -116,6 +117,7 @@ def a_full_step() -> Step:
         singleton=Singleton("sync", "cancel"),
         debounce=Debounce("doc", 5, 6),
         tags=("customer:c-17", "env:prod: b"),
+        hook="pager",
     )
     return Step(
         spec=spec,
@@ -172,7 +174,14 @@ def a_full_step() -> Step:
         expires_at_ms=0,
         early="opened",
         message="m-1",
+        owes=(an_owed(), an_owed("step.failed", error_kind=ErrorKind.LOST, response_status=500)),
     )
+
+
+def an_owed(event: HookEvent = "run.succeeded", at_ms: int = 7_500, **more: Any) -> Owed:
+    """Something that two hooks are to be told."""
+    told = tuple(Told(name, f"https://app.example/{name}") for name in ("mail", "pager"))
+    return Owed(event=event, at_ms=at_ms, generation=1, status=Status.SUCCEEDED, told=told, **more)
 
 
 def settled(step: Step, at_ms: int, status: Status = Status.SUCCEEDED) -> Step:

@@ -6,7 +6,7 @@ from atomic.application.ports import DueStep
 from atomic.application.server_store import LiveStep, LiveSteps, ServerStore
 from atomic.domain.steps import Attempt
 from atomic.protocol.enums import LIVE, Status
-from contract.builders import RETENTION_MS, a_child, a_root, a_spec, settled
+from contract.builders import RETENTION_MS, a_child, a_root, a_spec, an_owed, settled
 from contract.store_suite import StoreSuite, keyed, on_store, put
 
 
@@ -92,6 +92,18 @@ class ServerStoreContract(StoreSuite):
         assert await found(1_000, 2) == []
 
     @on_store
+    async def test_a_row_that_owes_something_is_due_whatever_its_state(self, store: ServerStore) -> None:
+        done = replace(settled(keyed("done"), 5_000), version=1, owes=(an_owed(at_ms=5_000),))
+        paused = replace(keyed("paused", at_ms=9_000), owes=(an_owed("run.paused", 6_000),))
+        await put(store, done, paused)
+        expected = [DueStep(done.id, "acme", 5_000), DueStep(paused.id, "acme", 6_000)]
+        assert await store.due(6_001, 100) == expected
+        assert await store.due(5_000, 100) == []
+        for row in (done, paused):
+            await store.replace(replace(row, version=2, owes=()), 1)
+        assert await store.due(9_001, 100) == [DueStep(paused.id, "acme", 9_000)]
+
+    @on_store
     async def test_ids_of_a_state_are_paged(self, store: ServerStore) -> None:
         for status in (Status.RUNNING, Status.WAITING, Status.CANCELLED):
             roots = [keyed(f"{status}-{number}", status=status) for number in range(5)]
@@ -146,6 +158,16 @@ class ServerStoreContract(StoreSuite):
         assert await store.purge(5_000 + RETENTION_MS, 100) == 2
         assert await store.get(root.id) is None
         assert await store.get(child.id) is None
+
+    @on_store
+    async def test_what_owes_something_is_not_purged(self, store: ServerStore) -> None:
+        done = replace(settled(a_root(), 5_000), version=1, owes=(an_owed(),))
+        left = replace(a_child("left", at_ms=5_000, status=Status.FAILED), owes=(an_owed("step.failed"),))
+        await put(store, done, a_child("mail", status=Status.SUCCEEDED), left)
+        assert await store.purge(10**13, 100) == 0
+        await store.replace(replace(done, version=2, owes=()), 1)
+        assert await store.purge(10**13, 100) == 2
+        assert await store.get(left.id) == left
 
     @on_store
     async def test_the_root_of_the_next_run_keeps_nothing_of_the_last_one(self, store: ServerStore) -> None:

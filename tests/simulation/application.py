@@ -21,7 +21,7 @@ from atomic.protocol import headers, keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import Status
 from atomic.protocol.error_kinds import ErrorKind
-from simulation import undoing
+from simulation import hooking, undoing
 from simulation.answers import Answers
 from simulation.due import Operators
 from simulation.memory import Memory
@@ -59,6 +59,7 @@ class Application:
         for plan, node in list(self._nodes.values()):
             back = undoing.undo_of(plan, node)
             self._nodes[back.url] = (plan, back)
+        self._nodes[hooking.ENDPOINT.url] = (world.scenario.runs[0], hooking.ENDPOINT)
         self._mended: set[str] = set()
         self._sequence = 0
         self._answers = Answers(world, self)
@@ -71,7 +72,8 @@ class Application:
         """Run one attempt. It continues even if its caller no longer waits for the answer."""
         step_id, attempt = request.headers["Atomic-Step-Id"], int(request.headers["Atomic-Attempt"])
         self._observed.calls[step_id, attempt] += 1
-        if self._world.scenario.is_large and LARGE.encode() not in request.body:
+        is_large = self._world.scenario.is_large and request.url != hooking.ENDPOINT.url
+        if is_large and LARGE.encode() not in request.body:
             self._observed.wrong.append(f"{step_id} was called without its payload")
         self._note_late(keys.run_of(step_id))
         self._pausers.note(keys.run_of(step_id))

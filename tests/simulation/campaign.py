@@ -124,6 +124,16 @@ def _pausing(first: int, last: int) -> Tally:
     return _tally(one, range(first, last))
 
 
+def _hooking(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        played = play(seed, hooks=True, pauses=seed % 3 == 0, starts_runs=seed % 2 == 0)
+        tally.faults += played.happened
+        tally.sums += played.hooks
+        tally.sums["calls"] += played.calls
+
+    return _tally(one, range(first, last))
+
+
 def _flow(first: int, last: int) -> Tally:
     def one(tally: Tally, seed: int) -> None:
         world = play_flow(seed)
@@ -208,6 +218,7 @@ _WORKS: Final = {
     "seeds": _seeds,
     "adapting": _adapting,
     "pausing": _pausing,
+    "hooking": _hooking,
     "flow": _flow,
     "schedules": _schedules,
     "programs": _programs,

@@ -10,7 +10,7 @@ from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation import answers, due, link_laws, overload, pausing, undoing
+from simulation import answers, due, hooking, link_laws, overload, pausing, undoing
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -51,6 +51,7 @@ def broken(world: World) -> list[str]:
     lines += due.laws(world)
     lines += overload.laws(world)
     lines += pausing.laws(world)
+    lines += hooking.laws(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)

@@ -249,7 +249,8 @@ class EmbeddedWakeups(MemoryWakeupQueue):
 class ProcessRoots:
     """The live roots of all clients, as maintenance on AWS reads them; other steps are in no index.
 
-    A root that begins inline is among them when its row has changed, or a caller was told of it.
+    A root that begins inline is among them when its row has changed, or a caller was told of it. So is a
+    dead letter that owes something to hooks.
     """
 
     def __init__(self, process: "Process") -> None:
@@ -267,11 +268,9 @@ class ProcessRoots:
 
     def _is_listed(self, step_id: str) -> bool:
         row = self._world.truth.rows.get(step_id)
-        return (
-            row is not None
-            and row.is_root
-            and (step_id in self._world.listed or not table.is_begun_inline(row))
-        )
+        if row is None or not row.is_root:
+            return row is not None and row.is_dead_letter
+        return step_id in self._world.listed or not table.is_begun_inline(row)
 
 
 class ProcessInvoker:

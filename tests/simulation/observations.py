@@ -72,6 +72,8 @@ class Observations:
     adapted: Counter[str] = field(default_factory=Counter)
     # What was paused, and which steps rested.
     pauses: Counter[str] = field(default_factory=Counter)
+    # What hooks had to tell, by the kind of event.
+    hooks: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def waits(self, step_id: str, attempt: int, wait_ms: int) -> None:

@@ -24,9 +24,10 @@ from atomic.application.sweep import recover
 from atomic.protocol import keys
 from atomic.runtime.driver import HORIZON_MS, Driver
 from atomic.runtime.polling import PollingNotifier
-from atomic.testing.local import SeededEntropy, open_registry
+from atomic.testing.local import SeededEntropy
 from atomic.testing.virtual_time import EPOCH_MS
 from atomic.testing.watching import SilentTelemetry
+from simulation.hooking import registry_of
 from simulation.network import (
     Crowds,
     EmbeddedWakeups,
@@ -118,7 +119,7 @@ class Process:
             queue=queue,
             invoker=ProcessInvoker(self),
             notifier=notifier,
-            clients=open_registry(),
+            clients=registry_of(self.world.scenario),
             telemetry=SilentTelemetry(),
             clock=self.clock,
             entropy=SeededEntropy(self.world.scenario.seed * 100 + number),

@@ -27,6 +27,7 @@ class Played:
     due: Counter[str]
     adapted: Counter[str]
     pauses: Counter[str]
+    hooks: Counter[str]
     calls: int
     writes: int
     virtual_s: float
@@ -36,7 +37,7 @@ def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
     Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
-    `answers_later`, `at_most_once`, `starts_runs`, `makes_due`, `adapts` or `pauses`.
+    `answers_later`, `at_most_once`, `starts_runs`, `makes_due`, `adapts`, `pauses` or `hooks`.
     """
     try:
         scenario = replace(scenario_of(seed), **manner)
@@ -60,6 +61,7 @@ def play(seed: int, **manner: bool) -> Played:
         due=world.observed.due,
         adapted=world.observed.adapted,
         pauses=world.observed.pauses,
+        hooks=world.observed.hooks,
         writes=len(world.truth.history),
         virtual_s=world.quiet_s or 0.0,
     )

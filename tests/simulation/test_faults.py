@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from atomic.protocol.enums import HOOK_EVENTS
 from simulation.faults import RATES
 from simulation.regressions import ADAPTING as FOUND_ADAPTING
 from simulation.regressions import FAULTS
@@ -22,6 +23,7 @@ STARTING_RUNS: Final = 1_000
 MAKING_DUE: Final = 1_000
 ADAPTING: Final = 200
 PAUSING: Final = 1_000
+HOOKING: Final = 150
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -101,6 +103,14 @@ def test_nor_does_one_whose_runs_are_paused_at_a_small_server() -> None:
         played = play(seed, adapts=True, pauses=True, starts_runs=seed % 2 == 0)
         seen += played.adapted + played.pauses
     assert all(seen[name] > 20 for name in ("refused", "waited", "made", "rested"))
+
+
+def test_nor_does_one_whose_client_is_told_by_hooks() -> None:
+    told: Counter[str] = Counter()
+    for seed in range(HOOKING):
+        told += play(seed, hooks=True, pauses=seed % 3 == 0, starts_runs=seed % 2 == 0).hooks
+    assert told.keys() == {*HOOK_EVENTS}
+    assert all(number > 10 for number in told.values())
 
 
 @pytest.mark.parametrize("seed", FAULTS)

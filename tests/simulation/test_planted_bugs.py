@@ -11,6 +11,7 @@ from simulation.interleave import LawBroken
 from simulation.planted import PLANTED, PLANTED_IN_ANSWERS, PLANTED_IN_LOSSES, PLANTED_IN_MEMORY, Patch
 from simulation.planted_in_adaptive import PLANTED_IN_ADAPTIVE
 from simulation.planted_in_due import PLANTED_IN_DUE
+from simulation.planted_in_hooks import PLANTED_IN_HOOKS
 from simulation.planted_in_links import PLANTED_IN_LINKS
 from simulation.planted_in_pauses import PLANTED_IN_PAUSES
 from simulation.planting import plant
@@ -60,6 +61,11 @@ def test_one_in_pauses_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -
     _find(planted, PLANTED_IN_PAUSES[planted], monkeypatch, pauses=True)
 
 
+@pytest.mark.parametrize("planted", PLANTED_IN_HOOKS)
+def test_one_in_hooks_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_HOOKS[planted], monkeypatch, hooks=True)
+
+
 def test_a_bug_that_cannot_be_called_like_its_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="too many positional arguments"):
         plant(monkeypatch, transitions, "woken", lambda step, now_ms: step)
@@ -69,10 +75,11 @@ def test_the_page_lists_all_of_them() -> None:
     page = PAGE.read_text()
     listed = page[page.index("| bug | ") : page.index("## What it found")]
     planted = PLANTED | PLANTED_IN_MEMORY | PLANTED_IN_ANSWERS | PLANTED_IN_LOSSES | PLANTED_IN_LINKS
-    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE | PLANTED_IN_PAUSES
+    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE | PLANTED_IN_PAUSES | PLANTED_IN_HOOKS
     assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list(planted)
     told = f"{len(PLANTED_IN_LINKS)} of them in child runs, {len(PLANTED_IN_DUE)} in start times, "
-    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits and {len(PLANTED_IN_PAUSES)} in pauses"
+    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits, {len(PLANTED_IN_PAUSES)} in pauses and "
+    told += f"{len(PLANTED_IN_HOOKS)} in hooks"
     assert f"{len(planted)} bugs, {told}" in page
 
 

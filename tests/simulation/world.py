@@ -80,8 +80,8 @@ class World:
         return max(0.0, self.memory_chance.random() - 0.5)
 
     def live(self) -> list[str]:
-        """The steps that have not settled."""
-        return [step.id for step in self.truth.rows.values() if not step.is_settled]
+        """The steps that have not settled, or owe something to hooks."""
+        return [step.id for step in self.truth.rows.values() if not step.is_settled or step.owes]
 
     def any_process(self) -> Process:
         """The process for the next request. Raises ProcessDied if none is running."""
@@ -110,9 +110,14 @@ class World:
         return ""
 
     def may_lose(self, step_id: str) -> bool:
-        """Whether a step's wake-up may be lost: a waiter sends it again; for other steps, SQS keeps it."""
-        root = self.truth.rows.get(keys.root_of(keys.run_of(step_id)))
-        return root is not None and not root.is_settled
+        """Whether a step's wake-up may be lost: a waiter sends it again; for other steps, SQS keeps it.
+
+        A settled row that owes something to hooks is swept.
+        """
+        rows = self.truth.rows
+        root, step = rows.get(keys.root_of(keys.run_of(step_id))), rows.get(step_id)
+        owes = step is not None and step.is_settled and bool(step.owes)
+        return owes or (root is not None and not root.is_settled)
 
     def note_error(self, error: BaseException) -> None:
         """Record the error that ended a task of a process."""

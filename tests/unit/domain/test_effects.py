@@ -90,7 +90,7 @@ def test_a_timer_that_is_made_due_now_ends_and_wakes_its_waiters() -> None:
 @pytest.mark.parametrize(("step", "first"), [(ROOT, ("remember run",)), (CHILD, ())])
 def test_an_outcome_is_published_after_the_row_is_written(step: Step, first: tuple[Follow, ...]) -> None:
     found = effects_of(step, succeeded(step), NOW + 5)
-    assert found == Effects(after=(*first, *TELLS), if_unsure=("look again",))
+    assert found == Effects(after=(*first, *TELLS), if_unsure=("look again",), concerns_hooks=step is ROOT)
 
 
 def test_the_dead_letter_is_sent_first_and_only_for_a_failed_http_step() -> None:

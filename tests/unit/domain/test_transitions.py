@@ -29,6 +29,7 @@ from atomic.domain.events import (
     Opened,
     OwnerLost,
     Paced,
+    Paid,
     Paused,
     Rechecked,
     Redriven,
@@ -55,6 +56,7 @@ from atomic.protocol import keys
 from atomic.protocol.constants import EVERY_CHILD
 from atomic.protocol.enums import OutcomeKind, Status, WakePolicy
 from atomic.protocol.error_kinds import ErrorKind
+from contract.builders import an_owed
 from unit.strategies import (
     GONE,
     NO_ROOM,
@@ -167,6 +169,7 @@ EVENTS: dict[str, events.Event] = {
     "Rested": Rested(),
     "Released": Released(),
     "Redriven": Redriven(1),
+    "Paid": Paid((an_owed(),)),
 }
 # `=` means the same object; `~` means the same status with other changes.
 TABLE = """
@@ -216,6 +219,7 @@ Resumed     =         =         =         =         =         =         =       
 Rested      =         ~         =         pending   =         =         =         =         =         =
 Released    =         =         =         =         =         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
+Paid        =         =         =         =         =         =         =         =         =         =
 """  # noqa: E501 - one column a state
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
 

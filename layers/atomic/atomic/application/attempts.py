@@ -101,6 +101,7 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
 
     try:
         client = await engine.clients.get(step.spec.client_id)
+        may_call = client is not None and client.may_call(step.spec.url)
         if await is_step_called_off(engine, step):
             return None
         # Nearly no run is paused, so this costs each attempt no call.
@@ -113,7 +114,7 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
             step = await with_payload(engine.store, step)
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
-    if client is None or not client.may_call(step.spec.url):
+    if client is None or not may_call:
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
     request = endpoint_request(engine, step, client, is_wanted=is_wanted)

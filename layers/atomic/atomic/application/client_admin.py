@@ -19,6 +19,7 @@ from atomic.domain.clients.records import (
     UnknownClient,
 )
 from atomic.domain.clients.rules import check_base_urls, check_client, check_origins, check_redaction
+from atomic.domain.hooks import Hook, with_hook, without_hook
 from atomic.protocol.signatures import encode_secret
 
 # Long enough to hand the new key or secret to every caller and every endpoint.
@@ -217,6 +218,22 @@ class ClientAdmin:
         check_quota(record.quota)
         self._save(record)
         return record
+
+    def hooks(self, client_id: str) -> tuple[Hook, ...]:
+        """The hooks of a client, by name."""
+        return self.known(client_id).hooks
+
+    def put_hook(self, client_id: str, hook: Hook) -> bool:
+        """Add a hook, or replace that of its name; whether it is new. Raises TooManyHooks."""
+        record = self.known(client_id)
+        hooks = with_hook(record.hooks, hook)
+        self._save(replace(record, hooks=hooks))
+        return len(hooks) > len(record.hooks)
+
+    def delete_hook(self, client_id: str, name: str) -> None:
+        """Delete a hook. Raises UnknownHook."""
+        record = self.known(client_id)
+        self._save(replace(record, hooks=without_hook(record.hooks, name)))
 
     def _new_key(self, scopes: tuple[str, ...], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()

@@ -12,9 +12,19 @@ from atomic.application.pausing import pause_run
 from atomic.application.ports import StoreUnavailable
 from atomic.application.wait_set import on_watched_settled
 from atomic.domain.blobs import Blob
+from atomic.domain.clients.client import Client
 from atomic.domain.events import ChildFailed, Event, Paused, Woken
+from atomic.domain.owing import with_owed
 from atomic.domain.steps import Step
-from atomic.domain.transitions import LOOK_AGAIN_MS, Effect, Effects, SendWakeup, effects_of, transition
+from atomic.domain.transitions import (
+    LOOK_AGAIN_MS,
+    Effect,
+    Effects,
+    SendWakeup,
+    effects_of,
+    transition,
+    with_paying,
+)
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 
@@ -45,6 +55,10 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
             return Committed(step, None)
         effects = effects_of(step, after, now_ms)
         try:
+            # Nearly no client has hooks, and calls between modules cost each run.
+            client = await engine.clients.get(step.spec.client_id) if effects.concerns_hooks else None
+            if client is not None and client.hooks:
+                after, effects = await _owing(engine, client, (step, after), effects)
             if effects.dead_letter is not None and not has_told:
                 newer = await _newer_row(engine, step)
                 if newer is not None:
@@ -52,8 +66,7 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
                     continue
                 await engine.queue.dead_letter(after.id, effects.dead_letter)
                 has_told = True
-            if after.response is not None and isinstance(after.response.text, Blob):
-                after = await stored_apart(engine.store, after)
+            after = await _with_large_apart(engine, after)
             existing = await _write(engine, step, after, effects)
             if _is_written(existing, after):
                 await run_effects(engine, after, effects.after)
@@ -63,6 +76,25 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
             raise
         assert existing is not None
         step = existing
+
+
+async def _owing(
+    engine: Engine, client: Client, change: tuple[Step, Step], effects: Effects
+) -> tuple[Step, Effects]:
+    """The row to be written with what it owes to the client's hooks, and the effects of that change."""
+    before, after = change
+    owing = with_owed(before, after, client.hooks)
+    if owing is after or await _is_of_hook(engine, after):
+        return after, effects
+    return owing, with_paying(effects, engine.clock.now_ms())
+
+
+async def _is_of_hook(engine: Engine, step: Step) -> bool:
+    """Whether the step is in the run of a delivery, of which no hook is told."""
+    if step.is_root:
+        return bool(step.spec.hook)
+    run = await engine.runs.find(engine.store, step.spec.run_id, engine.clock.now_ms())
+    return run is not None and run.is_of_hook
 
 
 async def _tell_of_unsure(engine: Engine, after: Step, effects: Effects) -> None:
@@ -83,6 +115,11 @@ async def _newer_row(engine: Engine, judged: Step) -> Step | None:
         if existing is not None and existing.version != judged.version:
             return existing
     return None
+
+
+async def _with_large_apart(engine: Engine, after: Step) -> Step:
+    is_large = after.response is not None and isinstance(after.response.text, Blob)
+    return await stored_apart(engine.store, after) if is_large else after
 
 
 async def _write(engine: Engine, before: Step, after: Step, effects: Effects) -> Step | None:

@@ -98,6 +98,7 @@ class CachedRun:
     depth: int
     seen_at_ms: int
     pause: Pause | None = None
+    is_of_hook: bool = False
 
     @property
     def is_cancelled(self) -> bool:
@@ -177,6 +178,7 @@ class RunCache:
             depth=root.spec.depth,
             seen_at_ms=at_ms,
             pause=root.pause,
+            is_of_hook=bool(root.spec.hook),
         )
         if (dropped := _put(self._runs, run_id, cached)) is not None:
             self.paused.pop(dropped, None)

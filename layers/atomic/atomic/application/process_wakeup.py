@@ -7,6 +7,7 @@ from atomic.application.cancel import cancel_below
 from atomic.application.child_runs import recheck_link
 from atomic.application.commit import commit
 from atomic.application.debounce import give_way
+from atomic.application.deliveries import pay
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import Engine
 from atomic.application.firing import process_schedule
@@ -43,13 +44,22 @@ async def process_wakeup(
 async def _process_step(
     engine: Engine, step_id: str, wakeup_at_ms: int | None, *, only_looks: bool
 ) -> None:
-    """Do what the step is due for, including its attempt."""
+    """Start what the row owes, and do what the step is due for, including its attempt."""
     asked_ms = engine.clock.now_ms()
     step = await engine.store.get(step_id)
     if step is None:
         return
     if step.is_root:
         engine.runs.remember(step, asked_ms)
+    if step.owes:
+        if only_looks:
+            await engine.send_wakeup(step, engine.clock.now_ms())
+            return
+        step = await pay(engine, step)
+    await _process_row(engine, step, wakeup_at_ms, only_looks=only_looks)
+
+
+async def _process_row(engine: Engine, step: Step, wakeup_at_ms: int | None, *, only_looks: bool) -> None:
     if step.is_settled:
         await _process_settled(engine, step)
     elif step.due_at_ms is None or step.in_line:

@@ -35,7 +35,7 @@ async def posted_before(engine: Engine, spec: StepSpec) -> Step | None:
 async def has_expired(engine: Engine, existing: Step) -> bool:
     """Whether the identity of the step has expired, so that a post of it begins anew."""
     now_ms = engine.clock.now_ms()
-    if existing.expires_at_ms is None or existing.expires_at_ms > now_ms:
+    if existing.expires_at_ms is None or existing.expires_at_ms > now_ms or existing.owes:
         return False
     if existing.is_root:
         return True

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from atomic.domain.hooks import Owed
 from atomic.domain.outcomes import CANCELLED, Outcome, StepError, StoredBody
 from atomic.domain.steps import Watch
 from atomic.protocol.enums import Status
@@ -297,6 +298,13 @@ class Superseded:
     version: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The deliveries of this to hooks are started."""
+
+    owed: tuple[Owed, ...]
+
+
 Event = (
     Claimed
     | NotAdmitted
@@ -332,4 +340,5 @@ Event = (
     | Released
     | Redriven
     | Superseded
+    | Paid
 )

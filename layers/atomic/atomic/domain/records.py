@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
 from atomic.domain.flow import entry_records, load_entries
+from atomic.domain.hooks import load_owed, owed_record
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.pauses import Pause, Rest
 from atomic.domain.pointers import Debounce, Singleton, debounce_record, singleton_record
@@ -71,7 +72,7 @@ _CHANGING: Final = _Members(
     *_names_without(
         Step,
         *("spec", "id", "created_at_ms", "awaited"),
-        *("watches", "attempt_log", "response", "error", "pause", "rest"),
+        *("watches", "attempt_log", "response", "error", "pause", "rest", "owes"),
     ),
 )
 _OWN: Final = ("flow", "singleton", "debounce")
@@ -121,15 +122,25 @@ def progress_record(step: Step) -> Record:
         record["attempt_log"] = [_attempt_record(attempt) for attempt in step.attempt_log]
     if step.error is not None:
         record["error"] = _error_record(step.error)
-    if step.pause is not None:
-        record["pause"] = _PAUSE.record(step.pause)
-    if step.rest is not None:
-        record["rest"] = _REST.record(step.rest)
+    if step.pause is not None or step.rest is not None or step.owes:
+        record |= _rare_record(step)
     if step.response is not None:
         record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
         text = step.response.text
         if isinstance(text, Blob) and (name := name_record(text)) is not None:
             record["response"]["text"] = name
+    return record
+
+
+def _rare_record(step: Step) -> Record:
+    """What few rows have."""
+    record = Record()
+    if step.pause is not None:
+        record["pause"] = _PAUSE.record(step.pause)
+    if step.rest is not None:
+        record["rest"] = _REST.record(step.rest)
+    if step.owes:
+        record["owes"] = [owed_record(owed) for owed in step.owes]
     return record
 
 
@@ -145,11 +156,14 @@ def load_step(
     watches = load_watches(members.pop("watches", ()))
     form, error = members.pop("response", None), members.pop("error", None)
     pause, rest = members.pop("pause", None), members.pop("rest", None)
+    owes = members.pop("owes", ())
     members = _CHANGING.known(members)
     if pause is not None:
         members["pause"] = Pause(**_PAUSE.known(pause))
     if rest is not None:
         members["rest"] = Rest(**_REST.known(rest))
+    if owes:
+        members["owes"] = tuple(map(load_owed, owes))
     members["status"] = _STATUS[members["status"]]
     for name in _TUPLES & members.keys():
         members[name] = tuple(members[name])

@@ -12,6 +12,7 @@ from atomic.domain import events
 from atomic.domain.links import is_called_off
 from atomic.domain.losses import LOST, not_repeated
 from atomic.domain.outcomes import Outcome
+from atomic.domain.owing import paid
 from atomic.domain.pauses import Pause, Rest
 from atomic.domain.steps import Step, changed, closed, is_too_late, out_of_time, settled, within_limits
 from atomic.protocol.enums import Status
@@ -140,6 +141,8 @@ def while_at_rest(step: Step, event: events.Event, now_ms: int, change: Callable
             return step
         case events.Rested() | events.Released() | events.Resumed():
             return pause_changed(step, event, now_ms)
+        case events.Paid(owed):
+            return paid(step, owed)
         case events.Rescheduled(seen_ms, due_at_ms):
             # The clock that wrote the row was ahead.
             is_meant = step.due_at_ms == seen_ms != due_at_ms

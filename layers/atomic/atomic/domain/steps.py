@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
 from atomic.domain.flow import FlowEntry
+from atomic.domain.hooks import Owed
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.pauses import Pause, Rest
 from atomic.domain.pointers import Debounce, Singleton
@@ -46,7 +47,7 @@ class StepSpec:
     the schedule's run before. `flow`: the keys under which attempts need slots (`domain.flow`).
     `singleton`, `debounce`: the key that this root shares with others (`domain.pointers`).
     `paused`: the run is paused from its start. `tags`: of a run, and of a link for its run, as texts
-    (`protocol.tags`).
+    (`protocol.tags`). `hook`: the hook that this root tells of an event.
     """
 
     client_id: str
@@ -87,6 +88,7 @@ class StepSpec:
     debounce: Debounce | None = None
     paused: bool = False
     tags: tuple[str, ...] = ()
+    hook: str = ""
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:
@@ -164,7 +166,8 @@ class Step:
     "recalled" it was. It ends by `cancel_by_ms`. A failed step keeps this for its redrive, which has
     `cancel_within_ms` again. `in_line`: it waits for a slot under the key `line`, and is not due. `turn` is
     its place in that line, which it keeps for its retries. `paced_ms`: the time that a rate gave it.
-    `pause`: of a root, the pause of its run. `rest`: the run is paused, and the step has come due.
+    `pause`: of a root, the pause of its run. `rest`: the run is paused, and the step has come due. `owes`:
+    what hooks are to be told (`domain.owing`); until then the row is found as if it were due.
     """
 
     spec: StepSpec
@@ -213,6 +216,7 @@ class Step:
     paced_ms: int | None = None
     pause: Pause | None = None
     rest: Rest | None = None
+    owes: tuple[Owed, ...] = ()
 
     @property
     def position(self) -> str:
@@ -233,6 +237,11 @@ class Step:
     def is_dead_letter(self) -> bool:
         """Whether the step is a dead letter: it failed and is not an event."""
         return self.status is Status.FAILED and self.spec.kind == "http"
+
+    @property
+    def found_due_ms(self) -> int | None:
+        """From when on stores find the row among those that are due: also one that owes something."""
+        return earliest_ms(self.due_at_ms, *(owed.at_ms for owed in self.owes))
 
     def attempt(self, number: int) -> Attempt | None:
         """The attempt of this number; None when it is not kept any more, or was not made."""

@@ -16,6 +16,7 @@ from atomic.domain.interventions import cancelled, redriven, rescheduled
 from atomic.domain.links import begin_link, link_changed
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import NOTHING, StepError, StoredBody, sentence_of
+from atomic.domain.owing import begins_pause, paid
 from atomic.domain.pauses import Pause
 from atomic.domain.resting import pause_changed, while_at_rest
 from atomic.domain.slots import releases_slots
@@ -152,6 +153,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return rescheduled(step, event, now_ms)
         case events.LinkEnded() | events.LinkMoved() | events.LinkDue():
             return link_changed(step, event, now_ms) if step.spec.kind == "run" else step
+        case events.Paid(owed):
+            return paid(step, owed)
         case events.Paused() | events.Resumed() | events.Rested() | events.Released():
             return pause_changed(step, event, now_ms)
         case events.Redriven(generation):
@@ -260,7 +263,8 @@ class Effects:
     `dead_letter`: the reason to tell operators, acknowledged before the row says that the step has failed.
     `ahead`: acknowledged before the row is written. `beside`: begun with the write, and acknowledged before
     the step goes on. `after`: in this order, when the row is written. `if_unsure`: when any of these was
-    refused or not answered. Then it is not known what the row says and who was told.
+    refused or not answered. Then it is not known what the row says and who was told. `concerns_hooks`: the
+    client may have hooks for this change.
     """
 
     dead_letter: str | None = None
@@ -268,6 +272,7 @@ class Effects:
     beside: SendWakeup | None = None
     after: tuple[Effect, ...] = ()
     if_unsure: tuple[Effect, ...] = ()
+    concerns_hooks: bool = False
 
 
 NONE: Final = Effects()
@@ -277,7 +282,9 @@ def _of_settled(*, is_root: bool, has_waiters: bool) -> Effects:
     first: tuple[Follow, ...] = ("remember run",) if is_root else ()
     last: tuple[Follow, ...] = ("wake waiters",) if has_waiters else ()
     return Effects(
-        after=(*first, "tell callers", "count settled", "meter storage", *last), if_unsure=("look again",)
+        after=(*first, "tell callers", "count settled", "meter storage", *last),
+        if_unsure=("look again",),
+        concerns_hooks=is_root,
     )
 
 
@@ -300,7 +307,8 @@ def effects_of(before: Step, after: Step, now_ms: int) -> Effects:
 
 def _effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     if not after.is_settled:
-        return _of_live(before, after, now_ms, was_settled=before.is_settled)
+        found = _of_live(before, after, now_ms, was_settled=before.is_settled)
+        return found if after.pause is None else replace(found, concerns_hooks=begins_pause(before, after))
     if before.is_settled:
         return NONE
     concerns_others = bool(after.waiters or after.watches) or (
@@ -310,7 +318,15 @@ def _effects_of(before: Step, after: Step, now_ms: int) -> Effects:
     # The dead letter is sent before the row is written. If the process ends in between, the step is still
     # live and its wake-up comes. So no dead letter is ever missing. Others than the client may read it.
     own = after.error and after.error.without_excerpt()
-    return replace(found, dead_letter=sentence_of(own) or "") if after.is_dead_letter else found
+    if not after.is_dead_letter:
+        return found
+    return replace(found, dead_letter=sentence_of(own) or "", concerns_hooks=True)
+
+
+def with_paying(effects: Effects, now_ms: int) -> Effects:
+    """The effects of a change that owes something to hooks: a process looks at the row at once."""
+    look = SendWakeup(now_ms)
+    return replace(effects, after=(*effects.after, look), if_unsure=(*effects.if_unsure, look))
 
 
 def _concerns_handler(settled: Step) -> bool:

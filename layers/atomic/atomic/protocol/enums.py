@@ -86,6 +86,7 @@ Feature = Literal[
     "flow",
     "graceful-cancel",
     "heartbeat",
+    "hooks",
     "next-event",
     "on-lost",
     "pause",
@@ -120,6 +121,9 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 # authenticated, or anybody, where no keys are stored.
 ActorKind = Literal["key", "operator", "iam", "anybody"]
 ACTOR_KINDS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
+# Of hooks. What a client may be told of.
+HookEvent = Literal["run.succeeded", "run.failed", "run.cancelled", "run.paused", "step.failed"]
+HOOK_EVENTS: Final[tuple[HookEvent, ...]] = get_args(HookEvent)
 
 # Of flow control. How long a slot lasts.
 FlowScope = Literal["attempt", "run"]

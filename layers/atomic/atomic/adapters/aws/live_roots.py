@@ -41,7 +41,7 @@ class DynamoLiveRoots:
         return parts | {_DEAD + shard: Status.FAILED for shard in dead}
 
     async def page(self, client_id: str, part: str, *, after: str, due_before_ms: int) -> RootPage:
-        """A page of a part, the oldest steps first. Dead letters are never due."""
+        """A page of a part, the oldest steps first. A dead letter is due while it owes something."""
         began_s = time.monotonic()
         wanted = Range(first=_next(after), newest_first=False, due_before_ms=due_before_ms, page=_PAGE)
         is_dead = part.startswith(_DEAD)

@@ -76,8 +76,8 @@ class LiveStepWakeups:
                 FilterExpression="attribute_exists(s)",
                 **start,
             )
-            live = [step for step in map(_step, page["Items"]) if not step.is_settled]
-            sent += self._send_all([step for step in live if step.due_at_ms is not None])
+            steps = map(_step, page["Items"])
+            sent += self._send_all([step for step in steps if step.found_due_ms is not None])
             read += page["ScannedCount"]
             after = page.get("LastEvaluatedKey")
             yield Progress(read, sent, None if after is None else _cursor_of(after))
@@ -106,7 +106,7 @@ class LiveStepWakeups:
         raise StoreUnavailable(f"SQS did not take {len(entries)} wake-ups: {answer['Failed'][0]['Code']}")
 
     def _entry(self, number: int, step: Step) -> dict[str, Any]:
-        due_at_ms = step.due_at_ms or 0
+        due_at_ms = step.found_due_ms or 0
         return {
             "Id": str(number),
             "MessageBody": encode_wakeup(step.id, due_at_ms),

@@ -87,7 +87,7 @@ def decode_outline(item: Item) -> StepOutline:
 def is_at_rest(item: Item) -> bool:
     """Whether the step of an item has succeeded and concerns nobody, so that a wake-up has no use."""
     progress = unpack_record(item["g"]["B"])
-    concerns = progress.keys() & {"waiters", "watches", "cancel_by_ms"}
+    concerns = progress.keys() & {"waiters", "watches", "cancel_by_ms", "owes"}
     if progress["status"] != Status.SUCCEEDED or concerns:
         return False
     # The process that made its attempt may have ended before it gave back the slots.
@@ -95,8 +95,8 @@ def is_at_rest(item: Item) -> bool:
 
 
 def ttl_s(step: Step) -> int | None:
-    """When DynamoDB may delete the step's item, in epoch seconds."""
-    return None if step.expires_at_ms is None else step.expires_at_ms // 1000 + GRACE_S
+    """When DynamoDB may delete the step's item, in epoch seconds; None while it owes something."""
+    return None if step.expires_at_ms is None or step.owes else step.expires_at_ms // 1000 + GRACE_S
 
 
 def _born_ttl_s(step: Step) -> int:
@@ -135,7 +135,10 @@ def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:
         return dict.fromkeys(("lp", "fp", "at", "w", "k", "d"))
     is_inline = table.is_begun_inline(step)
     status = Status.SUCCEEDED if is_inline else step.status
-    due_at_ms = None if step.is_settled or is_inline else step.due_at_ms
+    if step.owes and step.is_settled:
+        # Maintenance goes through the live roots, and through the dead letters.
+        status = Status.RUNNING
+    due_at_ms = None if is_inline else step.found_due_ms
     return {
         "lp": {"S": table.list_partition(step, status)} if step.is_root else None,
         "fp": {"S": f"{spec.client_id}#{shard}"} if is_failed else None,

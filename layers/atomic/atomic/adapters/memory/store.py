@@ -105,9 +105,9 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, clients in turns, the most overdue first."""
         due = [
-            DueStep(step.id, step.spec.client_id, step.due_at_ms)
+            DueStep(step.id, step.spec.client_id, due_at_ms)
             for step in self._rows.values()
-            if step.due_at_ms is not None and step.due_at_ms < before_ms and not step.is_settled
+            if (due_at_ms := step.found_due_ms) is not None and due_at_ms < before_ms
         ]
         return due_in_turns([*due, *self._due_schedules(before_ms)], limit)
 
@@ -200,7 +200,7 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
 
 
 def _has_expired(step: Step, now_ms: int) -> bool:
-    return step.expires_at_ms is not None and step.expires_at_ms <= now_ms
+    return step.expires_at_ms is not None and step.expires_at_ms <= now_ms and not step.owes
 
 
 def _page(query: RunQuery, steps: Iterable[Step]) -> list[Step]:

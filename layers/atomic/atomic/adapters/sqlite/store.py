@@ -350,9 +350,10 @@ def mutable_columns(step: Step) -> tuple[Any, ...]:
     return (
         step.status.value,
         step.version,
-        step.due_at_ms,
+        step.found_due_ms if step.owes else step.due_at_ms,
         step.finished_at_ms,
-        step.expires_at_ms,
+        # What owes something is not deleted.
+        None if step.owes else step.expires_at_ms,
         progress,
         response,
         _checksum(progress, response),

@@ -1,11 +1,13 @@
 """A client as the engine sees it, and what its key may do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Final
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
+from atomic.domain.hooks import Hook, with_hook, without_hook
 from atomic.protocol.enums import SCOPES, Scope
 from atomic.protocol.start_tokens import StartToken
 from atomic.protocol.urls import is_under
@@ -25,7 +27,8 @@ class Client:
     events have callback URLs. `origins`: pages of these may call the API for it. `key_id` is the key that
     opened it, `key_ids` are its valid keys, or None where no keys are stored. `token` is the start token
     that opened it in place of a key. `roles` are ARNs of IAM whose callers need no key; `key_id` is then
-    the role. `has_old_hash`: its key is not hashed under the current pepper.
+    the role. `hooks`: where it is told of its runs. `has_old_hash`: its key is not hashed under the current
+    pepper.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Client:
     callbacks: bool = True
     origins: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     has_old_hash: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
     key_id: str = ""
@@ -72,7 +76,8 @@ class OpenRegistry:
     """The clients of a server without API keys: each id is a client that may call every URL.
 
     All of them have the same signing secrets and the same attempt key. Without a `callback_key`, no event
-    has a callback URL. `origins` are those of every client.
+    has a callback URL. `origins` are those of every client. It has their hooks, from `hooks` on, and passes
+    them to `keep` whenever they have changed.
     """
 
     def __init__(
@@ -82,12 +87,15 @@ class OpenRegistry:
         callback_key: bytes = b"",
         signing_secrets: tuple[bytes, ...] = (),
         origins: tuple[str, ...] = (),
+        hooks: Mapping[str, tuple[Hook, ...]] = MappingProxyType({}),
+        keep: Callable[[Mapping[str, tuple[Hook, ...]]], None] = lambda _hooks: None,
     ) -> None:
         self.callback_keys = (callback_key,) if callback_key else ()
         attempt_keys = (attempt_key,) if attempt_key else ()
         made = partial(Client, attempt_keys=attempt_keys, signing_secrets=signing_secrets, origins=origins)
         # Each step asks for its client twice.
         self._client = lru_cache(maxsize=1024)(made)
+        self._hooks, self._keep = dict(hooks), keep
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the path names, with or without a key."""
@@ -96,4 +104,22 @@ class OpenRegistry:
 
     async def get(self, client_id: str) -> Client | None:
         """The client."""
-        return self._client(id=client_id)
+        return self._client(id=client_id, hooks=self._hooks.get(client_id, ()))
+
+    def hooks(self, client_id: str) -> tuple[Hook, ...]:
+        """The hooks of a client, by name."""
+        return self._hooks.get(client_id, ())
+
+    def put_hook(self, client_id: str, hook: Hook) -> bool:
+        """Add a hook, or replace that of its name; whether it is new. Raises TooManyHooks."""
+        return self._change(client_id, with_hook(self.hooks(client_id), hook))
+
+    def delete_hook(self, client_id: str, name: str) -> None:
+        """Delete a hook. Raises UnknownHook."""
+        self._change(client_id, without_hook(self.hooks(client_id), name))
+
+    def _change(self, client_id: str, hooks: tuple[Hook, ...]) -> bool:
+        is_more = len(hooks) > len(self.hooks(client_id))
+        self._keep({**self._hooks, client_id: hooks})
+        self._hooks[client_id] = hooks
+        return is_more

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from atomic.domain.clients.quota import Quota
+from atomic.domain.hooks import Hook
 
 # These keys have a record as those of a client have. No client can have such an id.
 OPERATOR_ID: Final = "_operator"
@@ -68,6 +69,7 @@ class ClientRecord:
     callbacks: bool = True
     origins: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     version: int = 0
 
     def to_json(self) -> str:
@@ -87,6 +89,7 @@ class ClientRecord:
         redact = tuple(members.pop("redact", ()))
         origins = tuple(members.pop("origins", ()))
         roles = tuple(members.pop("roles", ()))
+        hooks = tuple(Hook(**{**hook, "on": tuple(hook["on"])}) for hook in members.pop("hooks", ()))
         return cls(
             id=client_id,
             version=version,
@@ -97,6 +100,7 @@ class ClientRecord:
             redact=redact,
             origins=origins,
             roles=roles,
+            hooks=hooks,
             **members,
         )
 

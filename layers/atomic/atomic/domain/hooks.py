@@ -1,0 +1,94 @@
+"""Hooks: what of its runs and steps a client wants to be told of, and what a row keeps of that."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atomic.protocol.enums import HookEvent, Status
+from atomic.protocol.error_kinds import ErrorKind
+
+# Each end may owe a delivery to each of them, and the row of a client has all of them.
+HOOKS_MAX: Final = 10
+
+
+class TooManyHooks(ValueError):
+    """The client has as many hooks as it may have."""
+
+
+class UnknownHook(ValueError):
+    """The client has no hook of this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """Where a client is told of these events; only of this workflow, if it has a name."""
+
+    name: str
+    url: str
+    on: tuple[HookEvent, ...]
+    workflow_name: str | None = None
+
+    def wants(self, event: HookEvent, workflow_name: str) -> bool:
+        """Whether it is told of such an event of such a workflow."""
+        return event in self.on and self.workflow_name in {None, workflow_name}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A hook that is told, and where. Another process may not know the hook yet, or not any more."""
+
+    hook: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """Something that has happened to a step, and the hooks whose deliveries may not be started yet.
+
+    It has all that a delivery says of the event, since the row may go on before: a failed run is redriven.
+    """
+
+    event: HookEvent
+    at_ms: int
+    generation: int
+    status: Status
+    told: tuple[Told, ...]
+    error_kind: ErrorKind | None = None
+    response_status: int | None = None
+
+
+def with_hook(hooks: Iterable[Hook], hook: Hook) -> tuple[Hook, ...]:
+    """The hooks by their names, with this one in place of that of its name. Raises TooManyHooks."""
+    others = [other for other in hooks if other.name != hook.name]
+    if len(others) >= HOOKS_MAX:
+        raise TooManyHooks
+    return tuple(sorted([*others, hook], key=lambda each: each.name))
+
+
+def without_hook(hooks: Sequence[Hook], name: str) -> tuple[Hook, ...]:
+    """The hooks without that of this name. Raises UnknownHook when there is none."""
+    others = tuple(hook for hook in hooks if hook.name != name)
+    if len(others) == len(hooks):
+        raise UnknownHook(name)
+    return others
+
+
+def owed_record(owed: Owed) -> list[Any]:
+    """What is owed, for a row."""
+    kind = None if owed.error_kind is None else owed.error_kind.value
+    head = [owed.event, owed.at_ms, owed.generation, owed.status.value]
+    return [*head, [[told.hook, told.url] for told in owed.told], kind, owed.response_status]
+
+
+def load_owed(record: Sequence[Any]) -> Owed:
+    """What is owed, from the record of a row."""
+    event, at_ms, generation, status, told, kind, response_status = record
+    return Owed(
+        event=event,
+        at_ms=at_ms,
+        generation=generation,
+        status=Status(status),
+        told=tuple(Told(*each) for each in told),
+        error_kind=None if kind is None else ErrorKind(kind),
+        response_status=response_status,
+    )

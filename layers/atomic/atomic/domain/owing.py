@@ -1,0 +1,131 @@
+"""What a change of a row owes to the hooks of its client, and the run that pays it: one for each hook.
+
+The write that ends a run also writes what it owes, so an end is never told before its row stands. The row
+is due until the deliveries are started. The run of a delivery has a key of its own for each event and hook,
+so starting it twice finds it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from atomic.domain.hooks import Hook, Owed, Told
+from atomic.domain.steps import Step, StepSpec
+from atomic.protocol import keys
+from atomic.protocol.enums import HookEvent, Status
+from atomic.protocol.strict_json import canonical_json, fingerprint
+from atomic.protocol.wire import to_rfc3339
+
+_ENDS: Final[dict[Status, HookEvent]] = {
+    Status.SUCCEEDED: "run.succeeded",
+    Status.FAILED: "run.failed",
+    Status.CANCELLED: "run.cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimits:
+    """The numbers of a delivery's run that a runtime chooses, and where its API is reached, if known."""
+
+    attempt_timeout_ms: int
+    retention_ms: int
+    public_url: str
+
+
+def with_owed(before: Step, after: Step, hooks: Iterable[Hook]) -> Step:
+    """The row to be written, with what the change owes to these hooks."""
+    event = event_of(before, after)
+    if event is None:
+        return after
+    name = after.spec.workflow_name
+    told = tuple(Told(hook.name, hook.url) for hook in hooks if hook.wants(event, name))
+    if not told:
+        return after
+    owed = Owed(
+        event=event,
+        at_ms=_at_ms(after, event),
+        generation=after.generation,
+        status=after.status,
+        told=told,
+        error_kind=None if after.error is None else after.error.kind,
+        response_status=None if after.error is None else after.response_status,
+    )
+    return replace(after, owes=(*after.owes, owed))
+
+
+def event_of(before: Step, after: Step) -> HookEvent | None:
+    """What a change means to hooks. Nothing of a hook's own run does.
+
+    A run that goes on as another one has not ended, nor has one that gave way to it before it began.
+    """
+    if after.spec.hook:
+        return None
+    if after.is_settled:
+        if before.is_settled or after.continued_as is not None:
+            return None
+        if after.is_root:
+            return _ENDS[after.status]
+        return "step.failed" if after.is_dead_letter else None
+    return "run.paused" if begins_pause(before, after) else None
+
+
+def begins_pause(before: Step, after: Step) -> bool:
+    """Whether the change pauses a run that was not paused."""
+    was, now = before.pause, after.pause
+    return now is not None and (was is None or was.since_ms != now.since_ms)
+
+
+def paid(step: Step, owed: Iterable[Owed]) -> Step:
+    """The row, the deliveries of this started."""
+    left = tuple(each for each in step.owes if each not in owed)
+    return step if left == step.owes else replace(step, owes=left, version=step.version + 1)
+
+
+def delivery(step: Step, owed: Owed, told: Told, limits: DeliveryLimits) -> StepSpec:
+    """The root of the run that tells a hook."""
+    client_id, workflow_name = step.spec.client_id, f"hook/{told.hook}"
+    which = f"{owed.event}@{owed.at_ms}" if owed.event == "run.paused" else owed.event
+    key = f"{step.id}:{owed.generation}:{which}:{told.hook}"
+    run_id = keys.run_id(client_id, workflow_name, key)
+    payload = canonical_json(_message(step, owed, told, limits.public_url))
+    return StepSpec(
+        client_id=client_id,
+        run_id=run_id,
+        identity=keys.identity(client_id, workflow_name, "", told.url, "", key),
+        workflow_name=workflow_name,
+        url=told.url,
+        idempotency_key=key,
+        payload=payload,
+        fingerprint=fingerprint(payload),
+        attempt_timeout_ms=limits.attempt_timeout_ms,
+        retention_ms=limits.retention_ms,
+        trace_id=run_id.removeprefix("run_"),
+        hook=told.hook,
+    )
+
+
+def _message(step: Step, owed: Owed, told: Told, public_url: str) -> dict[str, Any]:
+    """What the endpoint is told. It has no payload and no result: the run has them, and its link."""
+    spec, error = step.spec, None
+    if owed.error_kind is not None:
+        error = {"kind": owed.error_kind.value, "responseStatus": owed.response_status}
+    return {
+        "event": owed.event,
+        "hook": told.hook,
+        "at": to_rfc3339(owed.at_ms),
+        "runId": spec.run_id,
+        "stepId": step.id,
+        "workflowName": spec.workflow_name,
+        "stepName": spec.step_name or None,
+        "idempotencyKey": spec.idempotency_key,
+        "status": owed.status.value,
+        "generation": owed.generation,
+        "error": error,
+        "url": f"{public_url}/{spec.client_id}/runs/{spec.run_id}" if public_url else None,
+    }
+
+
+def _at_ms(after: Step, event: HookEvent) -> int:
+    if event == "run.paused":
+        return 0 if after.pause is None else after.pause.since_ms
+    return after.finished_at_ms or 0
