@@ -32,7 +32,7 @@ def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
             yield path, served | {"HEAD"} if "GET" in served else served
 
 
-# A schedule, and a key of flow control.
+# A schedule or a hook, and a key of flow control.
 NAMES = {"name": "digest", "key": "mail"}
 
 
@@ -68,8 +68,12 @@ def _body(method: str, target: str, url: str, step_id: str) -> bytes:
         return b'{"liveSteps":100}'
     if method == "PUT":
         start = {"workflowName": "w", "stepInvokeUrl": url}
-        wanted = {"start": start, "cron": "@yearly"} if "/schedules/" in target else {"paused": False}
-        return json.dumps(wanted).encode()
+        puts: dict[str, Any] = {
+            "schedules": {"start": start, "cron": "@yearly"},
+            "hooks": {"url": url, "on": ["run.paused"]},
+            "flow": {"paused": False},
+        }
+        return json.dumps(puts[target.split("/")[2]]).encode()
     if method != "POST":
         return b""
     if target == "/clients":

@@ -29,6 +29,7 @@ STATUSES = {
     "client-conflict": 409,
     "precondition-failed": 412,
     "too-many-schedules": 409,
+    "too-many-hooks": 409,
     "event-ended": 410,
     "storage-full": 507,
     "too-large": 413,

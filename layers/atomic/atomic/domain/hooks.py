@@ -1,6 +1,6 @@
 """Hooks: what of its runs and steps a client wants to be told of, and what a row keeps of that."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,6 +71,11 @@ def without_hook(hooks: Sequence[Hook], name: str) -> tuple[Hook, ...]:
     if len(others) == len(hooks):
         raise UnknownHook(name)
     return others
+
+
+def load_hooks(records: Iterable[Mapping[str, Any]]) -> tuple[Hook, ...]:
+    """The hooks of records, which have the members of a hook."""
+    return tuple(Hook(**{**record, "on": tuple(record["on"])}) for record in records)
 
 
 def owed_record(owed: Owed) -> list[Any]:

@@ -95,7 +95,8 @@ class LocalAtomic(Stories):
             admission=Admission(destinations=destinations, server_flow=MemoryFlowStore()),
         )
         self.engine = engine if faults is None else with_faults(engine, faults)
-        self._api = Api(engine=self.engine, manage=manage)
+        hooks = self.engine.clients if isinstance(self.engine.clients, OpenRegistry) else None
+        self._api = Api(engine=self.engine, manage=manage, hooks=hooks)
 
     async def __aenter__(self) -> Self:
         self._driver = asyncio.create_task(self._drive())

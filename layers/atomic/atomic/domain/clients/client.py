@@ -118,6 +118,11 @@ class OpenRegistry:
         """Delete a hook. Raises UnknownHook."""
         self._change(client_id, without_hook(self.hooks(client_id), name))
 
+    def forget_hooks(self) -> None:
+        """Delete the hooks of all clients."""
+        self._keep({})
+        self._hooks.clear()
+
     def _change(self, client_id: str, hooks: tuple[Hook, ...]) -> bool:
         is_more = len(hooks) > len(self.hooks(client_id))
         self._keep({**self._hooks, client_id: hooks})

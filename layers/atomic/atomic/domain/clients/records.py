@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from atomic.domain.clients.quota import Quota
-from atomic.domain.hooks import Hook
+from atomic.domain.hooks import Hook, load_hooks
 
 # These keys have a record as those of a client have. No client can have such an id.
 OPERATOR_ID: Final = "_operator"
@@ -89,7 +89,7 @@ class ClientRecord:
         redact = tuple(members.pop("redact", ()))
         origins = tuple(members.pop("origins", ()))
         roles = tuple(members.pop("roles", ()))
-        hooks = tuple(Hook(**{**hook, "on": tuple(hook["on"])}) for hook in members.pop("hooks", ()))
+        hooks = load_hooks(members.pop("hooks", ()))
         return cls(
             id=client_id,
             version=version,

@@ -289,7 +289,7 @@ class Development:
             await self._http.drop_callers(unless=PATH)
             await self._server.kill()
             if is_reset:
-                await self._server.store.clear()
+                await self._server.clear()
                 self._faults.reset()
                 if self._server.time is not None:
                     self._server.time.reset()

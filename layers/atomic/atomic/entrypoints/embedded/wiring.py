@@ -13,6 +13,7 @@ from secrets import randbelow, token_bytes
 from typing import Final
 
 from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
+from atomic.adapters.hook_file import keep_hook_file, load_hook_file
 from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
@@ -45,6 +46,8 @@ _log = logging.getLogger("atomic.server")
 
 # How long attempts may end by themselves. Then waiting callers are answered, so that handlers can end, too.
 _GRACE_S: Final = 5.0
+# Of a server in development.
+HOOK_FILE: Final = "hooks.json"
 
 
 def _dev_registry(data_dir: Path, origins: tuple[str, ...]) -> OpenRegistry:
@@ -56,6 +59,8 @@ def _dev_registry(data_dir: Path, origins: tuple[str, ...]) -> OpenRegistry:
         callback_key=hmac.digest(secret, b"callbacks", "sha256"),
         signing_secrets=(secret,),
         origins=origins,
+        hooks=load_hook_file(data_dir / HOOK_FILE),
+        keep=partial(keep_hook_file, data_dir / HOOK_FILE),
     )
 
 
@@ -75,10 +80,11 @@ class ServeRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Clients:
-    """The clients of a server; `manage` is None where no clients are stored."""
+    """The clients of a server; `manage` is None where no clients are stored, and `hooks` where some are."""
 
     registry: ClientRegistry
     manage: ManageClients | None = None
+    hooks: OpenRegistry | None = None
 
 
 class Server:
@@ -136,10 +142,15 @@ class Server:
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
         self.store = backend.steps
+        self._hooks = clients.hooks
         self._drain_s = settings.drain_s
         features = FEATURES if time is None else (*FEATURES, "virtual-time")
         self.api = Api(
-            engine=self.engine, admits=self.tasks.admits, manage=clients.manage, features=features
+            engine=self.engine,
+            admits=self.tasks.admits,
+            manage=clients.manage,
+            hooks=clients.hooks,
+            features=features,
         )
         if faults is not None and not faults.is_idle:
             self.misbehave(faults)
@@ -149,6 +160,12 @@ class Server:
         """From now on, these faults may happen. Before, nothing is between the engine and its ports."""
         self.engine = self.driver.engine = with_faults(self.engine, faults)
         self.api = replace(self.api, engine=self.engine)
+
+    async def clear(self) -> None:
+        """Delete everything that is stored."""
+        await self.store.clear()
+        if self._hooks is not None:
+            self._hooks.forget_hooks()
 
     async def recover(self) -> int:
         """Take over the steps that earlier processes left; their number. Raises ServeRefusedError."""
@@ -265,7 +282,8 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
     directory = settings.data_dir
     try:
         if settings.dev:
-            return _Clients(registry=_dev_registry(directory, settings.allow_origin))
+            every = _dev_registry(directory, settings.allow_origin)
+            return _Clients(registry=every, hooks=every)
         if settings.allow_origin:
             raise ServeRefusedError(
                 "--allow-origin needs --dev: without it, each client lists its own (atomic clients origins)"

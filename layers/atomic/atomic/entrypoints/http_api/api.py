@@ -17,6 +17,7 @@ from atomic.application.admission import Refused, Reservation
 from atomic.application.blobs import with_response
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
+from atomic.application.hook_store import HookStore
 from atomic.application.ports import StoreUnavailable
 from atomic.application.redaction import all_redacted
 from atomic.application.refusals import NotFound
@@ -71,15 +72,17 @@ class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
-    steps, on runtimes that are paid by use. `manage` is None where no clients are stored. `features` are
-    what `GET /health` lists. `rehash_after_s`: when a key, by its id, may be hashed under the current
-    pepper again, in the loop's time. `act_numbers` number what operators do.
+    steps, on runtimes that are paid by use. `manage` is None where no clients are stored; `hooks` has those
+    of a server without API keys. `features` are what `GET /health` lists. `rehash_after_s`: when a key, by
+    its id, may be hashed under the current pepper again, in the loop's time.
+    `act_numbers` number what operators do.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     manage: ManageClients | None = None
+    hooks: HookStore | None = None
     features: Sequence[str] = FEATURES
     rehash_after_s: dict[str, float] = field(default_factory=dict)
     act_numbers: Iterator[int] = field(default_factory=count)

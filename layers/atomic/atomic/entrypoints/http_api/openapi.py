@@ -13,7 +13,15 @@ from pydantic.json_schema import models_json_schema
 from atomic import __version__
 from atomic.entrypoints.http_api.route import Operation, Route
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.protocol import audit_documents, client_documents, documents, flow, problems, schedule_documents
+from atomic.protocol import (
+    audit_documents,
+    client_documents,
+    documents,
+    flow,
+    hooks,
+    problems,
+    schedule_documents,
+)
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
 _REF: Final = "#/components/schemas/{model}"
@@ -76,7 +84,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
         "token": {"description": "The last part of a `callbackUrl`.", "schema": {"type": "string"}},
         "keyId": {"description": "The middle part of an API key.", "schema": {"type": "string"}},
         "key": {"description": "A key of flow control.", "schema": {"type": "string"}},
-        "name": {"description": "The name of a schedule.", "schema": {"type": "string"}},
+        "name": {"description": "The name of a schedule, or of a hook.", "schema": {"type": "string"}},
     }
     return [
         {"name": name, "in": "path", "required": True, **parameter}
@@ -103,7 +111,7 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
 
 
 def _model(name: str) -> type[BaseModel]:
-    places = (documents, audit_documents, client_documents, schedule_documents, flow)
+    places = (documents, audit_documents, client_documents, schedule_documents, flow, hooks)
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found
 

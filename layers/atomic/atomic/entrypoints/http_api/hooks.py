@@ -1,0 +1,133 @@
+"""Hooks: put, read, list, delete."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from atomic.application.hook_store import HookStore
+from atomic.domain.clients.client import Client
+from atomic.domain.clients.records import ClientConflictError, UnknownClient
+from atomic.domain.hooks import HOOKS_MAX, Hook, TooManyHooks, UnknownHook
+from atomic.entrypoints.http_api.api import Api, check_url, keeps_no_clients, read
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
+from atomic.entrypoints.http_api.views import json_response
+from atomic.protocol import problems
+from atomic.protocol.enums import HOOK_EVENTS
+from atomic.protocol.hooks import HOOK_NAME_FORM, HookRequest, is_hook_name
+
+_log = logging.getLogger("atomic.hooks")
+
+routes = Routes()
+
+Done = TypeVar("Done")
+_TO_CHANGE: Final = (problems.INVALID_REQUEST, problems.CLIENT_CONFLICT)
+
+
+@routes.add(
+    "PUT",
+    "/{clientId}/hooks/{name}",
+    Operation(
+        id="putHook",
+        summary="Create or replace a hook",
+        description="From then on the URL is called when one of the events happens: within two seconds on "
+        "a server, within a minute on AWS. Each call is the root of a run `hook/{name}`: signed, retried, "
+        "and a dead letter in the end. Runs of hooks have no hooks.",
+        request=HookRequest,
+        answers=((200, "HookDocument", "It was there."), (201, "HookDocument", "It is new.")),
+        refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_HOOKS, problems.CLIENT_CONFLICT),
+    ),
+    scope="act",
+)
+async def put_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
+    """Create or replace a hook."""
+    Query(request).refuse_rest()
+    if not is_hook_name(name):
+        raise problems.invalid("name", f"use {HOOK_NAME_FORM}")
+    asked = await read(api, client, request, HookRequest)
+    check_url(api, client, asked.url, "url")
+    events = tuple(event for event in HOOK_EVENTS if event in asked.on)
+    hook = Hook(name=name, url=asked.url, on=events, workflow_name=asked.workflow_name)
+    is_new = await _do(api, lambda store: store.put_hook(client.id, hook))
+    _log.info("hook put", extra={"clientId": client.id, "hook": name})
+    return json_response(201 if is_new else 200, _view(hook))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/hooks",
+    Operation(
+        id="listHooks",
+        summary="List hooks, by name",
+        answers=((200, "HookList", "All of them."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_hooks(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """All hooks of the client."""
+    Query(request).refuse_rest()
+    found = await _do(api, lambda store: store.hooks(client.id))
+    return json_response(200, {"hooks": [_view(hook) for hook in found]})
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/hooks/{name}",
+    Operation(
+        id="getHook",
+        summary="Read a hook",
+        answers=((200, "HookDocument", "The hook."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
+    """A hook."""
+    Query(request).refuse_rest()
+    found = await _do(api, lambda store: store.hooks(client.id))
+    hook = next((each for each in found if each.name == name), None)
+    if hook is None:
+        raise problems.not_found()
+    return json_response(200, _view(hook))
+
+
+@routes.add(
+    "DELETE",
+    "/{clientId}/hooks/{name}",
+    Operation(
+        id="deleteHook",
+        summary="Delete a hook",
+        description="Deliveries that are under way go on.",
+        answers=((200, "DeletedHook", "It is gone."),),
+        refusals=_TO_CHANGE,
+    ),
+    scope="act",
+)
+async def delete_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
+    """Delete a hook; deliveries that are under way go on."""
+    refuse_body(request)
+    await _do(api, lambda store: store.delete_hook(client.id, name))
+    _log.info("hook deleted", extra={"clientId": client.id, "hook": name})
+    return json_response(200, {"deleted": name})
+
+
+async def _do(api: Api, work: Callable[[HookStore], Done]) -> Done:
+    """Do the work on the hooks of stored clients, or of a server without API keys. Raises Problem."""
+    try:
+        if api.manage is not None:
+            return await api.manage(work)
+        if api.hooks is None:
+            raise keeps_no_clients()
+        return work(api.hooks)
+    except (UnknownClient, UnknownHook):
+        raise problems.not_found() from None
+    except TooManyHooks:
+        detail = f"A client has {HOOKS_MAX} hooks at most. Delete one, or let one tell of more events."
+        raise problems.Problem(problems.TOO_MANY_HOOKS, detail) from None
+    except ClientConflictError as conflict:
+        raise problems.Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None
+
+
+def _view(hook: Hook) -> dict[str, Any]:
+    return {"name": hook.name, "url": hook.url, "on": hook.on, "workflowName": hook.workflow_name}

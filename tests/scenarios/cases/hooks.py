@@ -1,0 +1,184 @@
+"""Hooks: who is told of which ends, once each; and what a hook may be."""
+
+import json
+from typing import Any
+
+from atomic.protocol.enums import HOOK_EVENTS
+from atomic.testing import ApiReply, EndpointCall, EndpointReply
+from scenarios.cases.child_runs import run_id_of
+from scenarios.cases.start_times import ASYNC
+from scenarios.runtime import Runtime, always, answer_ok
+from scenarios.starts import assert_problem, document
+
+ONCE = {"retry": {"count": 0}}
+
+
+async def put(runtime: Runtime, at: str, name: str = "pager", **members: Any) -> ApiReply:
+    """Put a hook, by default for everything."""
+    wanted = {"url": at, "on": HOOK_EVENTS, **members}
+    return await runtime.request("PUT", f"/{runtime.client}/hooks/{name}", body=json.dumps(wanted).encode())
+
+
+async def delete(runtime: Runtime, name: str = "pager") -> ApiReply:
+    """Delete a hook."""
+    return await runtime.request("DELETE", f"/{runtime.client}/hooks/{name}")
+
+
+async def told(runtime: Runtime, url: str, count: int) -> list[dict[str, Any]]:
+    """What the endpoint was told, once it was told so often."""
+
+    async def enough() -> bool:
+        return len(runtime.calls(url)) >= count
+
+    await runtime.until(enough)
+    return [seen.call.json["payload"] for seen in runtime.calls(url)]
+
+
+async def scenario_each_end_of_a_run_is_told_once(runtime: Runtime) -> None:
+    url = runtime.endpoint("/told", answer_ok)
+    works, fails = runtime.endpoint("/works", answer_ok), runtime.endpoint("/fails", always(500))
+    assert (await put(runtime, url)).status == 201
+
+    done = await runtime.finish(document(works, key="done"))
+    [first] = await told(runtime, url, 1)
+    assert first["url"] is None or first["url"].endswith(f"/{runtime.client}/runs/{first['runId']}")
+    assert {**first, "at": "", "url": None} == {
+        "event": "run.succeeded",
+        "hook": "pager",
+        "at": "",
+        "runId": done.json["runId"],
+        "stepId": done.json["id"],
+        "workflowName": document(works)["workflowName"],
+        "stepName": None,
+        "idempotencyKey": "done",
+        "status": "succeeded",
+        "generation": 1,
+        "error": None,
+        "url": None,
+    }
+    [call] = [seen.call for seen in runtime.calls(url)]
+    assert call.json["workflowName"] == "hook/pager"
+    assert call.headers["idempotency-key"] == f"{done.json['id']}:1:run.succeeded:pager"
+
+    failed = await runtime.finish(document(fails, key="failed", **ONCE))
+    second = (await told(runtime, url, 2))[1]
+    assert (second["event"], second["runId"]) == ("run.failed", failed.json["runId"])
+    assert second["error"] == {"kind": "endpoint_answered", "responseStatus": 500}
+
+    late = await runtime.start(document(works, key="late", delay=3_600_000), **ASYNC)
+    for action, event in (("pause", "run.paused"), ("cancel", "run.cancelled")):
+        await runtime.post(f"/runs/{run_id_of(late.json['id'])}/{action}")
+        await told(runtime, url, 3 + (action == "cancel"))
+        assert runtime.calls(url)[-1].call.json["payload"]["event"] == event
+    # A run is told of by its row, and a delivery is a run: an end of each is one.
+    runs = (await runtime.get("/runs?workflowName=hook/pager")).json["runs"]
+    assert len(runs) == len(runtime.calls(url)) == 4
+    await delete(runtime)
+
+
+async def scenario_a_step_that_fails_is_told_and_so_is_its_run(runtime: Runtime) -> None:
+    url, fails = runtime.endpoint("/told", answer_ok), runtime.endpoint("/fails", always(500))
+    await put(runtime, url, on=["step.failed", "run.failed"])
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        await runtime.start({**document(fails, key="s", **ONCE), "parent": call.json["stepId"]})
+        return EndpointReply(status=422, headers={"Atomic-No-Retry": "true"})
+
+    await runtime.finish(document(runtime.endpoint("/root", workflow), key="r"))
+
+    both = {each["event"]: each for each in await told(runtime, url, 2)}
+    assert both.keys() == {"step.failed", "run.failed"}
+    assert both["step.failed"]["runId"] == both["run.failed"]["runId"]
+    assert both["step.failed"]["stepId"] != both["run.failed"]["stepId"]
+    await delete(runtime)
+
+
+async def scenario_a_redriven_run_has_another_end(runtime: Runtime) -> None:
+    url, fails = runtime.endpoint("/told", answer_ok), runtime.endpoint("/fails", always(500))
+    await put(runtime, url, on=["run.failed"])
+    failed = await runtime.finish(document(fails, key="again", **ONCE))
+    await told(runtime, url, 1)
+
+    await runtime.post(f"/steps/{failed.json['id']}/redrive")
+
+    assert [each["generation"] for each in await told(runtime, url, 2)] == [1, 2]
+    await delete(runtime)
+
+
+async def scenario_a_delivery_that_fails_is_a_dead_letter_and_no_hook_is_told_of_it(
+    runtime: Runtime,
+) -> None:
+    refuses = runtime.endpoint("/refuses", always(422, Atomic_No_Retry="true"))
+    await put(runtime, refuses)
+    done = await runtime.finish(document(runtime.endpoint("/works", answer_ok), key="k"))
+
+    async def dead() -> Any:
+        return (await runtime.get("/dead-letters")).json["deadLetters"]
+
+    [letter] = await runtime.until(dead)
+    assert letter["workflowName"] == "hook/pager"
+    assert letter["idempotencyKey"].startswith(done.json["id"])
+    await delete(runtime)
+    # What would be told of it would have been started by now: a later end of a run is told to another hook.
+    url = runtime.endpoint("/told", answer_ok)
+    await put(runtime, url, name="other")
+    await runtime.finish(document(runtime.endpoint("/works", answer_ok), key="k-2"))
+    [only] = await told(runtime, url, 1)
+    assert only["idempotencyKey"] == "k-2"
+    assert len(runtime.calls(refuses)) == 1
+    await delete(runtime, "other")
+
+
+async def scenario_a_hook_is_told_of_its_workflow_alone(runtime: Runtime) -> None:
+    url, works = runtime.endpoint("/told", answer_ok), runtime.endpoint("/works", answer_ok)
+    await put(runtime, url, workflowName="billing", on=["run.succeeded"])
+    for name in ("shipping", "billing"):
+        await runtime.finish({**document(works, key="k"), "workflowName": name})
+
+    [only] = await told(runtime, url, 1)
+    assert only["workflowName"] == "billing"
+    await delete(runtime)
+
+
+async def scenario_hooks_are_put_read_listed_and_deleted(runtime: Runtime) -> None:
+    url = runtime.endpoint("/told", answer_ok)
+    shown = {"name": "mail", "url": url, "on": ["run.failed", "step.failed"], "workflowName": None}
+    new = await put(runtime, url, "mail", on=["step.failed", "run.failed", "run.failed"])
+    assert (new.status, new.json) == (201, shown)
+    same = await put(runtime, url, "mail", on=["run.paused"], workflowName="billing")
+    assert (same.status, same.json["on"], same.json["workflowName"]) == (200, ["run.paused"], "billing")
+    await put(runtime, url, "alarm")
+
+    listed = (await runtime.get("/hooks")).json["hooks"]
+
+    assert [hook["name"] for hook in listed] == ["alarm", "mail"]
+    assert (await runtime.get("/hooks/mail")).json == listed[1] == same.json
+    assert (await delete(runtime, "mail")).json == {"deleted": "mail"}
+    for reply in (await delete(runtime, "mail"), await runtime.get("/hooks/mail")):
+        assert_problem(reply, 404, "not-found")
+    await delete(runtime, "alarm")
+
+
+async def scenario_what_no_hook_can_be_is_told_field_and_cure(runtime: Runtime) -> None:
+    url = runtime.endpoint("/told", answer_ok)
+    for members, field in (
+        ({"on": []}, "on"),
+        ({"on": ["run.ended"]}, "on.0"),
+        ({"url": "told"}, "url"),
+        ({"workflowName": ""}, "workflowName"),
+        ({"events": ["run.failed"]}, "events"),
+    ):
+        refused = await put(runtime, url, **members)
+        assert_problem(refused, 400, "invalid-request")
+        assert [each["field"] for each in refused.json["errors"]] == [field]
+    for name in ("-", "%20", "n" * 65):
+        assert_problem(await put(runtime, url, name), 400, "invalid-request")
+    assert (await runtime.get("/hooks")).json == {"hooks": []}
+
+    names = [f"h{number}" for number in range(10)]
+    for name in names:
+        assert (await put(runtime, url, name)).status == 201
+    assert_problem(await put(runtime, url, "one-more"), 409, "too-many-hooks")
+    assert (await put(runtime, url, "h3")).status == 200
+    for name in names:
+        await delete(runtime, name)

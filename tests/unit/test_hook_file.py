@@ -1,0 +1,56 @@
+"""The hooks of a server in development outlive it, and a reset deletes them."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from atomic.adapters.hook_file import keep_hook_file, load_hook_file
+from atomic.application.ports import StoreUnavailable
+from atomic.domain.clients.client import OpenRegistry
+from atomic.domain.hooks import Hook
+from atomic.testing import run
+
+PAGER = Hook(name="pager", url="https://app.example/p", on=("run.failed",), workflow_name="billing")
+
+
+def registry(path: Path) -> OpenRegistry:
+    return OpenRegistry(attempt_key=b"a", hooks=load_hook_file(path), keep=partial(keep_hook_file, path))
+
+
+def test_the_next_server_has_the_hooks(tmp_path: Path) -> None:
+    path = tmp_path / "hooks.json"
+    first = registry(path)
+    assert first.put_hook("me", PAGER)
+    assert not first.put_hook("me", PAGER)
+    assert first.put_hook("other", Hook(name="mail", url="https://app.example/m", on=("run.paused",)))
+
+    async def body() -> None:
+        second = registry(path)
+        client = await second.get("me")
+        assert client is not None
+        assert client.hooks == second.hooks("me") == (PAGER,)
+        second.delete_hook("me", "pager")
+        assert (await second.get("me")) != client
+        third = registry(path)
+        assert (third.hooks("me"), len(third.hooks("other"))) == ((), 1)
+        third.forget_hooks()
+
+    run(body())
+    assert registry(path).hooks("other") == ()
+    assert [each.name for each in tmp_path.iterdir()] == ["hooks.json"]
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "hooks.json"
+    for text in ("{", "[]", '{"me":[{"name":"pager"}]}', '{"me":1}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="is damaged"):
+            load_hook_file(path)
+
+
+def test_what_cannot_be_written_is_not_in_force(tmp_path: Path) -> None:
+    gone = registry(tmp_path / "missing" / "hooks.json")
+    with pytest.raises(StoreUnavailable):
+        gone.put_hook("me", PAGER)
+    assert gone.hooks("me") == ()
