@@ -93,6 +93,7 @@ CLIENT = [
     "get",
     "heartbeat",
     "heartbeat_step",
+    "hooks",
     "patience_s",
     "pause",
     "redrive",

@@ -65,6 +65,7 @@ def test_both_registries_get_the_same_entries() -> None:
         *[(f"atomic-workflows/{name}", name) for name in ADAPTERS],
         ("atomic-workflows/flow", "FlowKeys"),
         ("atomic-workflows/schedules", "Schedules"),
+        ("atomic-workflows/hooks", "Hooks"),
         ("atomic-workflows/encryption", "Encryption"),
         ("atomic-workflows/testing", "startDevServer"),
     ],

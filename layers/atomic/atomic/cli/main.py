@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "doctor": ("atomic.cli.doctor", "doctor"),
     "events": ("atomic.cli.events", "events"),
     "flow": ("atomic.cli.flow", "flow"),
+    "hooks": ("atomic.cli.hooks", "hooks"),
     "operator": ("atomic.cli.operator", "operator"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),

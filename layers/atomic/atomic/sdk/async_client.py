@@ -25,6 +25,7 @@ from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.client_hooks import AsyncClientHooks
 from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import AsyncFlowKeys
 from atomic.sdk.retry import Seconds
@@ -63,6 +64,11 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClien
     def flow_keys(self) -> AsyncFlowKeys:
         """The limits that steps share: what they let in now, and what is pinned."""
         return AsyncFlowKeys(self)
+
+    @property
+    def hooks(self) -> AsyncClientHooks:
+        """The hooks: URLs that Atomic calls when runs end, or are paused, or steps fail."""
+        return AsyncClientHooks(self)
 
     @property
     def schedules(self) -> AsyncSchedules:

@@ -36,6 +36,7 @@ from atomic.sdk._wire.transport import (
     response_from,
 )
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.client_hooks import ClientHooks
 from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import FlowKeys
 from atomic.sdk.retry import Seconds
@@ -74,6 +75,11 @@ class Client(ActionsOfClient, EventsOfClient, RecordsOfClient):
     def flow_keys(self) -> FlowKeys:
         """The limits that steps share: what they let in now, and what is pinned."""
         return FlowKeys(self)
+
+    @property
+    def hooks(self) -> ClientHooks:
+        """The hooks: URLs that Atomic calls when runs end, or are paused, or steps fail."""
+        return ClientHooks(self)
 
     @property
     def schedules(self) -> Schedules:
