@@ -99,6 +99,7 @@ CLIENT = [
     "redrive",
     "redrive_all",
     "reject",
+    "restart",
     "resume",
     "run_flow",
     "runs",

@@ -114,6 +114,7 @@ def a_full_step() -> Step:
         started_by="run_0-1",
         depth=3,
         continued_from="run_0-root",
+        restart_of="run_0",
         singleton=Singleton("sync", "cancel"),
         debounce=Debounce("doc", 5, 6),
         tags=("customer:c-17", "env:prod: b"),

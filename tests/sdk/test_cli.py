@@ -180,6 +180,21 @@ def test_cancelling(cli: Cli, app_url: str) -> None:
     cli("start", "approval", f"{app_url}/approval", "--key", "k", code=5)
 
 
+def test_a_run_is_restarted(cli: Cli, app_url: str) -> None:
+    cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "42")
+    first = run_id_of(cli)
+    again = cli("restart", first).stdout
+    assert re.fullmatch(r"run_\w{32} is \w+, key k/2\n", again)
+    assert cli("restart", f"{first}-root").stdout.split()[0] == again.split()[0]
+    other = cli("restart", first, "--payload", "43", "--key", "edited", "--json")
+    assert json.loads(other.stdout)["restartOf"] == first
+    shown = cli("runs", "show", json.loads(other.stdout)["runId"]).stdout
+    assert f"key edited, restart of {first}\n" in shown
+    assert "in its place" in cli("restart", first, "--payload", "44", code=1).stderr
+    assert "give JSON" in cli("restart", first, "--payload", "{", code=2).stderr
+    assert "give the id of a run" in cli("restart", f"{first}-{'0' * 32}", code=2).stderr
+
+
 def test_times_of_starts(cli: Cli, app_url: str) -> None:
     order = ("start", "order", f"{app_url}/order", "--payload", "42", "--timeout", "0", "--key")
     for key, later in (("a", ("--delay", "3600")), ("b", ("--at", "2027-05-01T09:00:00+02:00"))):

@@ -64,6 +64,7 @@ def test_both_registries_get_the_same_entries() -> None:
         ("atomic-workflows/node", "node"),
         *[(f"atomic-workflows/{name}", name) for name in ADAPTERS],
         ("atomic-workflows/flow", "FlowKeys"),
+        ("atomic-workflows/runs", "Runs"),
         ("atomic-workflows/schedules", "Schedules"),
         ("atomic-workflows/hooks", "Hooks"),
         ("atomic-workflows/encryption", "Encryption"),

@@ -25,6 +25,8 @@ export interface RunSummary {
   readonly childRunId?: string | null;
   readonly continuedFrom?: string | null;
   readonly continuedAs?: string | null;
+  /** Of a root: the run that was started again as this one. */
+  readonly restartOf?: string | null;
   /** Of the root of a paused run. `by`: the step because of which it is paused. */
   readonly paused?: {
     readonly since: string;

@@ -91,6 +91,11 @@ export class EncryptedRequests {
         return problem("invalid-request", 400, { detail });
       }
     }
+    const isRestart = path.startsWith(this.server.path("runs")) && path.endsWith("/restart");
+    if (isRestart && Object.hasOwn(JSON.parse(`${body}`), "payload")) {
+      const detail = "payload: it would be sent in plain. Leave it out, or start a run with it under another key.";
+      return problem("invalid-request", 400, { detail });
+    }
     const response = await fetch(input, init);
     if (response.status === 200 && path.startsWith(this.server.path("runs")) && path.includes("/results?")) {
       return this.#listed(response, this.attempts.get(token ?? "") ?? new Map());

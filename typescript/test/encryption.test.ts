@@ -10,6 +10,7 @@ import { EventClient } from "../src/event_client.ts";
 import { Connection } from "../src/http.ts";
 import { Atomic, endpoints, type StepOutcome } from "../src/index.ts";
 import { node } from "../src/node.ts";
+import { Runs } from "../src/runs.ts";
 import { every, Schedules } from "../src/schedules.ts";
 import { until } from "./served.ts";
 import { type EncryptionVectors, vectors } from "./vectors.ts";
@@ -369,5 +370,16 @@ describe("on a server", () => {
     const workflow = { workflowName: "w", url: "http://127.0.0.1:9/w" };
     const put = schedules.put("s", every("1h"), workflow, 1);
     await expect(put).rejects.toMatchObject({ code: "invalid-request" });
+  });
+
+  it("a restart sends no payload in plain, and copies none that only one run can read", async () => {
+    const encrypted = new Encryption({ keys: [OLD] }).connection(connection);
+    const nobody = { workflowName: "w", url: "http://127.0.0.1:9/w" };
+    const atomic = new Atomic(encrypted);
+    const { runId } = await atomic.start(nobody, "a canary", { key: randomUUID(), paused: true, timeout: 0 });
+    await atomic.cancel(runId);
+    const runs = new Runs(encrypted);
+    await expect(runs.restart(runId, { payload: "a canary" })).rejects.toThrow("it would be sent in plain");
+    await expect(runs.restart(runId)).rejects.toThrow("the payload of the run is encrypted");
   });
 });

@@ -8,11 +8,12 @@ import pytest
 from atomic.cli.main import main
 from atomic.domain.transitions import transition
 from atomic.entrypoints.http_api.routes import ROUTES
-from atomic.protocol.actions import ACTIONS, Action
-from atomic.protocol.enums import LIVE, Status
+from atomic.protocol.actions import ACTIONS, Action, named
+from atomic.protocol.enums import LIVE, SETTLED, Status
 from unit.domain.test_transitions import EVENTS, NOW, STATES
 
-# What an action commits to the step, or to each step of the run; see test_transitions.
+# What an action commits to the step, or to each step of the run; see test_transitions. A restart leaves the
+# run as it is.
 EVENT_OF: Final = {
     "cancel": "Cancelled",
     "redrive": "Redriven",
@@ -22,7 +23,11 @@ EVENT_OF: Final = {
 }
 
 
-@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: f"{action.name}-{action.of}")
+@pytest.mark.parametrize(
+    "action",
+    [action for action in ACTIONS if action.name in EVENT_OF],
+    ids=lambda action: f"{action.name}-{action.of}",
+)
 def test_an_action_changes_steps_in_its_states_and_no_others(action: Action) -> None:
     for make in STATES.values():
         step = make()
@@ -32,6 +37,10 @@ def test_an_action_changes_steps_in_its_states_and_no_others(action: Action) -> 
         assert (after is not step) is (step.status in (action.states or LIVE))
         if after is not step and action.done in set(Status):
             assert after.status == action.done
+
+
+def test_what_has_ended_is_restarted() -> None:
+    assert frozenset(named("run", "restart").states or ()) == SETTLED
 
 
 def test_an_action_is_a_route_for_those_who_act_and_a_command() -> None:

@@ -145,3 +145,28 @@ def test_idempotency_keys(key: str) -> None:
 )
 def test_what_is_no_idempotency_key(key: str) -> None:
     assert not keys.is_idempotency_key(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "is_restart", "next_key"),
+    [
+        ("k", False, "k/2"),
+        ("k/2", True, "k/3"),
+        ("k/9", True, "k/10"),
+        ("order/2", False, "order/2/2"),
+        ("another", True, "another/2"),
+        ("k/02", True, "k/02/2"),
+        ("/2", True, "/2/2"),
+    ],
+)
+def test_the_key_of_a_restart_has_its_number(key: str, *, is_restart: bool, next_key: str) -> None:
+    assert keys.restart_key(key, is_restart=is_restart) == next_key
+
+
+def test_the_key_of_a_restart_is_never_too_long() -> None:
+    long = ["x" * length for length in range(250, 256)]
+    made = {key: keys.restart_key(key, is_restart=False) for key in long}
+    assert all(keys.is_idempotency_key(key) for key in made.values())
+    assert len({*made.values()}) == len(long)
+    for key in made.values():
+        assert keys.restart_key(key, is_restart=True) == f"{key[:-2]}/3"

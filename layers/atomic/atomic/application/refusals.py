@@ -68,6 +68,17 @@ class RunEnded(Refusal):
         self.root = root
 
 
+class RunGoesOn(Refusal):
+    """The run has not ended, and is not started again beside itself. `root` is its root.
+
+    Of a run that went on as others, it is the last one's.
+    """
+
+    def __init__(self, root: Step) -> None:
+        super().__init__(root.id)
+        self.root = root
+
+
 class IsRoot(Refusal):
     """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 

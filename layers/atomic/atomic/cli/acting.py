@@ -1,11 +1,12 @@
 """`atomic dead-letters`, `atomic redrive`, and the commands of the other actions (`protocol.actions`)."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 import click
 
-from atomic.cli.api import Api, calls_api
+from atomic.cli.api import Api, calls_api, json_argument
 from atomic.cli.options import MOMENTS, moment
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
@@ -23,6 +24,10 @@ _OPTIONS: Final = {
     "pause": (
         click.option("--until", type=moment, metavar="TIME", help=f"When it goes on by itself: {MOMENTS}."),
         click.option("--note", default="", help="Why, for people."),
+    ),
+    "restart": (
+        click.option("--key", help="The key of the new run (default: that of the run with a number)."),
+        click.option("--payload", help="Another payload: JSON, @file, or - for standard input."),
     ),
     "due": (
         click.option(
@@ -55,8 +60,7 @@ def _act(
     graceful: bool = False,
     within: float | None = None,
     at: datetime | None = None,
-    note: str = "",
-    until: datetime | None = None,
+    **of_run: Any,
 ) -> None:
     """Do the action to the run or to the step that the id means."""
     client, objects = api.client, {action.of for action in ACTIONS if action.name == name}
@@ -72,10 +76,8 @@ def _act(
         cancelled = client.cancel(run_id, graceful=graceful, within=within)
         by = "" if cancelled.cancel_by is None else f", and ends as cancelled by {cancelled.cancel_by}"
         api.show(cancelled, f"{cancelled.run_id} is {cancelled.status}{by}")
-    elif name == "pause":
-        paused = client.pause(run_id, note=note, until=until)
-        ends = f" until {paused.paused.until}" if paused.paused and paused.paused.until else ""
-        api.show(paused, f"{paused.run_id} is {paused.status}, and paused{ends}")
+    elif name in _OF_RUNS:
+        _OF_RUNS[name](api, run_id, **of_run)
     elif is_child or "run" not in objects:
         step_id = given_id if is_child else keys.root_of(run_id)
         if name == "due":
@@ -87,6 +89,22 @@ def _act(
     else:
         run = client.run_flow(act_on_run(client.client_id, name, run_id, client.patience_s))
         api.show(run, f"{run.run_id} is {run.status}{goes_on(run)}")
+
+
+def _pause(api: Api, run_id: str, *, note: str, until: datetime | None) -> None:
+    paused = api.client.pause(run_id, note=note, until=until)
+    ends = f" until {paused.paused.until}" if paused.paused and paused.paused.until else ""
+    api.show(paused, f"{paused.run_id} is {paused.status}, and paused{ends}")
+
+
+def _restart(api: Api, run_id: str, *, payload: str | None, key: str | None) -> None:
+    given = {} if payload is None else {"payload": json_argument(payload, "--payload")}
+    new = api.client.restart(run_id, key=key, **given)
+    api.show(new, f"{new.run_id} is {new.status}, key {new.idempotency_key}")
+
+
+# Actions on runs that have options.
+_OF_RUNS: Final[dict[str, Callable[..., None]]] = {"pause": _pause, "restart": _restart}
 
 
 @click.command()

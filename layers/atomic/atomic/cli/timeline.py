@@ -18,7 +18,8 @@ def timeline(run: RunDocument) -> str:
     """The steps of a run in the order they began, each above its own steps."""
     began_ms = from_rfc3339(run.root.created_at)
     tags = "".join(f"  {tag}" for tag in tag_texts(run.run.tags or {}))
-    lines = [f"{run.run.run_id}  {run.run.workflow_name}  key {run.run.idempotency_key}{tags}"]
+    names = f"{run.run.workflow_name}  key {run.run.idempotency_key}"
+    lines = [f"{run.run.run_id}  {names}{_origin(run.run)}{tags}"]
     for depth, step in _tree(run):
         after_s = (from_rfc3339(step.created_at) - began_ms) / 1000
         name = step.step_name or step.step_invoke_url or step.kind
@@ -30,6 +31,10 @@ def timeline(run: RunDocument) -> str:
 def goes_on(of: RunSummary) -> str:
     """Where the run of a root goes on, as an end of its line; empty where it does not."""
     return f", and goes on as {keys.run_of(of.continued_as)}" if of.continued_as else ""
+
+
+def _origin(of: RunSummary) -> str:
+    return f", restart of {of.restart_of}" if of.restart_of else ""
 
 
 def _tree(run: RunDocument) -> Iterator[tuple[int, StepDocument]]:

@@ -48,6 +48,7 @@ class StepSpec:
     `singleton`, `debounce`: the key that this root shares with others (`domain.pointers`).
     `paused`: the run is paused from its start. `tags`: of a run, and of a link for its run, as texts
     (`protocol.tags`). `hook`: the hook that this root tells of an event.
+    `restart_of`: the run that this root starts again.
     """
 
     client_id: str
@@ -89,6 +90,7 @@ class StepSpec:
     paused: bool = False
     tags: tuple[str, ...] = ()
     hook: str = ""
+    restart_of: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:

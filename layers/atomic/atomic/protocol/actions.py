@@ -1,8 +1,9 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
 Each is a `POST` to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for a key with the
-scope `act`. The cancel and the pause of a run, and `due`, take a body, which may be left out. Each answers
-with the run or the step as it is then. A repeated action changes nothing.
+scope `act`. The cancel, the pause and the restart of a run, and `due`, take a body, which may be left out.
+Each answers with the run or the step as it is then; a restart, with the new run. A repeated action changes
+nothing.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ class Action:
     """One action. `summary` is a line for lists, without a full stop. `effect` is one or more sentences.
 
     `done`: the word for a run or step after the action. It is a status if the action has its own status.
-    `states`: the states in which the action changes something; None means every live state. `roots`: an
+    `states`: the states in which the action changes something, of a run those of its root; None means every
+    live state, of a run that of any of its steps. `roots`: an
     action on a step that may also be done to the root of a run. `needs_run`: the action needs a run that
     may go on, so the run is live or has failed. `kinds`: the kinds of steps that have the action. `label`:
     what a button says in place of the name. `paused`: the run has to be paused for it, or must not be.
@@ -49,6 +51,17 @@ ACTIONS: Final = (
         states=(Status.FAILED,),
         roots=True,
         needs_run=True,
+    ),
+    Action(
+        name="restart",
+        of="run",
+        summary="Start a run again, as another run with the same payload",
+        effect=(
+            "The new run begins anew: what has succeeded is called again as well, under other keys.",
+            "This run stays as it is. To let it go on where it failed, redrive it.",
+        ),
+        done="restarted",
+        states=(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED),
     ),
     Action(
         name="due",

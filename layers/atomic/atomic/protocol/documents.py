@@ -80,6 +80,9 @@ class RunSummary(Document):
     scheduled_at: str | None = Field(
         default=None, description="Of a root that a schedule has started: the time of the schedule."
     )
+    restart_of: str | None = Field(
+        default=None, description="Of a root: the run that was started again as this one."
+    )
     cancel_by: str | None = Field(
         default=None,
         description="Only while it is being cancelled gracefully: when the rest is cancelled hard.",

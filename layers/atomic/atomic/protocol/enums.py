@@ -90,6 +90,7 @@ Feature = Literal[
     "next-event",
     "on-lost",
     "pause",
+    "restart",
     "results",
     "schedules",
     "start-token",

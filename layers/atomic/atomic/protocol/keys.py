@@ -30,6 +30,7 @@ SCHEDULE: Final = "schedule/"
 _PREFIX_CHARS: Final = 8
 _SENT_KEY_CHARS: Final = 200
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
+_RESTARTED: Final = re.compile(r"(.+)/([1-9][0-9]{0,8})")
 # These path segments are routes of the server, so no client may have one as its id.
 RESERVED_CLIENT_IDS: Final = frozenset(
     {"audit", "callbacks", "clients", "dashboard", "docs", "health", "iam", "metrics", "static"}
@@ -100,6 +101,18 @@ def lot(step: str, *seed: str) -> str:
 def scoped_key(idempotency_key: str, identity: str) -> str:
     """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"
+
+
+def restart_key(idempotency_key: str, *, is_restart: bool) -> str:
+    """The key of a run that starts the run with this key again: `k`, `k/2`, `k/3`.
+
+    `is_restart`: that run is a restart itself, so its number is counted on. Other keys may end like that.
+    A key that would be too long is shortened, and ends with its digest.
+    """
+    found = _RESTARTED.fullmatch(idempotency_key) if is_restart else None
+    first, number = (idempotency_key, 1) if found is None else (found[1], int(found[2]))
+    key = f"{first}/{number + 1}"
+    return key if is_idempotency_key(key) else f"{scoped_key(first, _digest(first))}/{number + 1}"
 
 
 def step_id(run: str, position: str) -> str:

@@ -48,6 +48,7 @@ BUSY: Final = ProblemType("busy", 409, "Another run has the key of the singleton
 RUN_CYCLE: Final = ProblemType("run-cycle", 409, "The run would wait for itself")
 NOT_REDRIVABLE: Final = ProblemType("not-redrivable", 409, "The step can no longer be redriven")
 RUN_ENDED: Final = ProblemType("run-ended", 409, "The run has ended")
+RUN_GOES_ON: Final = ProblemType("run-goes-on", 409, "The run has not ended")
 NOT_RESCHEDULABLE: Final = ProblemType("not-reschedulable", 409, "The step waits for no moment")
 EVENT_ENDED: Final = ProblemType("event-ended", 410, "The event has ended otherwise")
 TOO_MANY_SCHEDULES: Final = ProblemType("too-many-schedules", 409, "Too many schedules")

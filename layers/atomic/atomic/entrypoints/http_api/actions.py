@@ -59,16 +59,17 @@ def _on_step(
         response = await outcome_response(api, await use_case(api.engine, step), client)
         return replace(response, of_handler=is_handler)
 
-    operation = _operation(named("step", name), "StepOutcome", *refusals, details=details)
+    operation = action_operation(named("step", name), "StepOutcome", *refusals, details=details)
     if by_handlers:
         operation = replace(operation, headers=(_OWN_STEP,))
     template = f"/{{clientId}}/steps/{{stepId}}/{name}"
     routes.add("POST", template, operation, scope="act", by_attempt=by_handlers, is_act=True)(post)
 
 
-def _operation(
+def action_operation(
     action: Action, answer: str, *refusals: problems.ProblemType, details: str = ""
 ) -> Operation:
+    """The entry of an action in the API's description."""
     return Operation(
         id=f"{action.name}{action.of.capitalize()}",
         summary=action.summary,
@@ -82,7 +83,7 @@ def _operation(
     "POST",
     "/{clientId}/steps/{stepId}/due",
     replace(
-        _operation(
+        action_operation(
             named("step", "due"),
             "StepOutcome",
             problems.NOT_RESCHEDULABLE,
@@ -108,7 +109,7 @@ async def post_due(api: Api, request: ApiRequest, client: Client, step_id: str) 
     "POST",
     "/{clientId}/runs/{runId}/cancel",
     replace(
-        _operation(
+        action_operation(
             named("run", "cancel"),
             "RunSummary",
             details="Without a body at once; with `mode` `graceful` its handlers are told first.",
@@ -135,7 +136,7 @@ async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str
     "POST",
     "/{clientId}/runs/{runId}/pause",
     replace(
-        _operation(
+        action_operation(
             named("run", "pause"),
             "RunSummary",
             problems.RUN_ENDED,
@@ -165,7 +166,9 @@ async def post_pause(api: Api, request: ApiRequest, client: Client, run_id: str)
 @routes.add(
     "POST",
     "/{clientId}/runs/{runId}/resume",
-    _operation(named("run", "resume"), "RunSummary", details="A run that is not paused is not changed."),
+    action_operation(
+        named("run", "resume"), "RunSummary", details="A run that is not paused is not changed."
+    ),
     scope="act",
     is_act=True,
 )

@@ -16,6 +16,7 @@ from atomic.application.refusals import (
     RunCancelled,
     RunEnded,
     RunExists,
+    RunGoesOn,
     StepCancelled,
     TakesNoEvents,
     TooDeep,
@@ -47,6 +48,7 @@ Mapped = (
     | TooDeep
     | RunExists
     | RunEnded
+    | RunGoesOn
     | ChangedMeanwhile
     | TooManySchedules
     | Busy
@@ -97,6 +99,8 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             detail = f"The run is {root.status}, so nothing of it is left to be paused."
             members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
             return Problem(problems.RUN_ENDED, detail, members)
+        case RunGoesOn(root=root):
+            return _run_goes_on(root)
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
@@ -116,6 +120,14 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"workflowStatus": status.value})
         case _:
             assert_never(refusal)
+
+
+def _run_goes_on(root: Step) -> Problem:
+    run_id = root.spec.run_id
+    cure = f"Cancel it first (POST …/runs/{run_id}/cancel), or wait until it has ended."
+    detail = f"The run {run_id} is {root.status}. {cure}"
+    members = {"runId": run_id, "stepStatus": root.status.value}
+    return Problem(problems.RUN_GOES_ON, detail, members)
 
 
 def _not_reschedulable(step: Step) -> Problem:
@@ -153,7 +165,12 @@ def _attempt_over(step: Step, attempt: int) -> Problem:
     return Problem(problems.ATTEMPT_OVER, detail, members)
 
 
-def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
+def payload_mismatch(
+    first: Step,
+    spec: StepSpec,
+    client: Client,
+    cure: str = "Use a new idempotencyKey for new work, or post the first payload again.",
+) -> Problem:
     """The 422. It shows the first payload (redacted) only to a key with the scope `read`.
 
     Even the path of the difference would let another key find out the payload member by member.
@@ -177,10 +194,7 @@ def payload_mismatch(first: Step, spec: StepSpec, client: Client) -> Problem:
         if found is not None:
             where = f": {found.path} was {found.first} and is {found.now} now."
             members["difference"] = found.path
-    detail = (
-        f"{name} was posted before with another payload{where} That step is untouched. Use a new "
-        "idempotencyKey for new work, or post the first payload again."
-    )
+    detail = f"{name} was posted before with another payload{where} That step is untouched. {cure}"
     return Problem(problems.PAYLOAD_MISMATCH, detail, members)
 
 

@@ -128,12 +128,7 @@ async def _post(
 ) -> ApiResponse:
     preferences = headers.parse_prefer(request.headers.get(headers.PREFER, ""))
     message, spec = await in_turn(api, client, request, lambda: reading(api, request, client))
-    if not api.admits(keys.run_of(spec.continued_from) if spec.continued_from else spec.run_id):
-        raise Problem(
-            problems.UNAVAILABLE,
-            "The server is shutting down and takes no new runs; nothing was started. Try again.",
-            headers={headers.RETRY_AFTER: "1"},
-        )
+    check_admits(api, keys.run_of(spec.continued_from) if spec.continued_from else spec.run_id)
     wait_ms = _asked_wait_ms(message, preferences)
     try:
         async with await reserve(api, client, spec) as reservation:
@@ -168,6 +163,16 @@ async def _post(
     return _answer(
         started, spec, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client)
     )
+
+
+def check_admits(api: Api, run_id: str) -> None:
+    """Raise Problem 503 for a new run while the server shuts down."""
+    if not api.admits(run_id):
+        raise Problem(
+            problems.UNAVAILABLE,
+            "The server is shutting down and takes no new runs; nothing was started. Try again.",
+            headers={headers.RETRY_AFTER: "1"},
+        )
 
 
 def _answer(
@@ -270,7 +275,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
     # Nearly all URLs are allowed, and calls between modules cost each start.
     if url and (url.startswith(LAMBDA) or not client.may_call(url)):
         check_url(api, client, url, "stepInvokeUrl")
-    payload = _payload(message)
+    payload = payload_text(message.payload)
     run_id = keys.run_id(client.id, message.workflow_name, key)
     if message.parent is not None:
         run_id = keys.run_of(message.parent)
@@ -338,9 +343,10 @@ def retry_policy(retry: RetryOptions) -> RetryPolicy:
     )  # fmt: skip
 
 
-def _payload(message: StartRequest) -> bytes:
+def payload_text(payload: Any) -> bytes:
+    """The payload as canonical JSON. Raises Problem 413 for a long one."""
     try:
-        return canonical_json(message.payload, max_bytes=PAYLOAD_MAX_BYTES)
+        return canonical_json(payload, max_bytes=PAYLOAD_MAX_BYTES)
     except JsonTooLong:
         raise problems.too_long("payload", PAYLOAD_MAX_BYTES) from None
 

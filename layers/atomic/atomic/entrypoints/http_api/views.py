@@ -312,6 +312,7 @@ def _run_links(step: Step) -> dict[str, str]:
         "continuedFrom": spec.continued_from,
         "continuedAs": step.continued_as,
         "scheduledAt": moment_view(spec.scheduled_at_ms),
+        "restartOf": spec.restart_of,
     }
     return {name: step_id for name, step_id in ties.items() if step_id is not None}
 

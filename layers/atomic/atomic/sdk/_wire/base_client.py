@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from atomic.protocol import keys
-from atomic.protocol.documents import StepOutcome
+from atomic.protocol.documents import RunSummary, StepOutcome
 from atomic.sdk._wire.api import Key, key_text
 from atomic.sdk._wire.codecs import Codec, Coder
 from atomic.sdk._wire.encodings import Encodings
 from atomic.sdk._wire.iam import Auth, signer_of
-from atomic.sdk._wire.transport import connection
+from atomic.sdk._wire.restarts import restart
+from atomic.sdk._wire.transport import Flow, connection
 from atomic.sdk._wire.values import jsonable
 from atomic.sdk.retry import Seconds, seconds
 
@@ -49,6 +50,11 @@ class BaseClient(ABC):
         """The payload of a new run, as it is stored."""
         what = f"the payload of workflow {workflow_name!r}"
         return self._coder.payload(jsonable(payload, what), self._root_id(workflow_name, key), what)
+
+    def _restart(self, run_id: str, payload: Any, key: Key | None) -> Flow[RunSummary]:
+        """The restart of a run."""
+        coder = None if self.codec is None else self._coder
+        return restart(self.client_id, run_id, coder, self.patience_s, payload=payload, key=key)
 
     def _event_result(self, result: Any, step_id: str) -> Encodings:
         """The result of an event as it is stored; `step_id` is any step of its run."""

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from datetime import datetime
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from atomic.protocol.documents import RunSummary, StepOutcome
 from atomic.sdk._wire import api, pauses
+from atomic.sdk._wire.api import Key
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.lists import RunFilter, filter_document
+from atomic.sdk._wire.restarts import SAME
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk.retry import Seconds
 
@@ -86,6 +88,25 @@ class ActionsOfClient(BaseClient, ABC):
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(api.act_on_run(self.client_id, "resume", run_id, self.patience_s))
+
+    def restart(self, run_id: str, *, payload: Any = SAME, key: Key | None = None) -> RunSummary:
+        """Start a run that has ended again, as another run. It stays as it is itself.
+
+        - `run_id`: the id of the run.
+        - `payload`: the input of the new run (default: the same). Its API key needs the scope `start`.
+        - `key`: the key of the new run (default: that of the run with a number, as in `"k/2"`, `"k/3"`).
+
+        Returns the new run, whose `restart_of` is the run; `wait` waits for it. The same call again finds
+        it. With a codec, the payload is read, and encoded for the new run.
+
+        Raises `RefusedError`: `run-goes-on` for a run that has not ended, `run-exists` for a key that is
+        used; `PayloadMismatchError` when the run was restarted with another payload before, or the key is
+        used with one; `BusyError` while another run has the key of its `Singleton`; `SerializationError`,
+        `InvalidRequestError`, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
+        `TooManyRequestsError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        return self.run_flow(self._restart(run_id, payload, key))
 
     def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -192,6 +213,25 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return await self.run_flow(api.act_on_run(self.client_id, "resume", run_id, self.patience_s))
+
+    async def restart(self, run_id: str, *, payload: Any = SAME, key: Key | None = None) -> RunSummary:
+        """Start a run that has ended again, as another run. It stays as it is itself.
+
+        - `run_id`: the id of the run.
+        - `payload`: the input of the new run (default: the same). Its API key needs the scope `start`.
+        - `key`: the key of the new run (default: that of the run with a number, as in `"k/2"`, `"k/3"`).
+
+        Returns the new run, whose `restart_of` is the run; `wait` waits for it. The same call again finds
+        it. With a codec, the payload is read, and encoded for the new run.
+
+        Raises `RefusedError`: `run-goes-on` for a run that has not ended, `run-exists` for a key that is
+        used; `PayloadMismatchError` when the run was restarted with another payload before, or the key is
+        used with one; `BusyError` while another run has the key of its `Singleton`; `SerializationError`,
+        `InvalidRequestError`, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
+        `TooManyRequestsError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        return await self.run_flow(self._restart(run_id, payload, key))
 
     async def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.

@@ -2,6 +2,7 @@
 
 import { ACTIONS, SETTLED, STATUSES } from "../core/enums.js";
 import { capital } from "../core/format.js";
+import { parseRoute } from "../core/router.js";
 import { isLive, isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 import { Button } from "./widgets.js";
@@ -20,7 +21,7 @@ export function RunActions({ run: { root, steps }, actions }) {
   const all = [root, ...steps];
   const fitting = ACTIONS.filter((action) =>
     action.of === "run"
-      ? all.some((step) => fits(action, step)) && fitsPause(action, root)
+      ? (action.states ? [root] : all).some((step) => fits(action, step)) && fitsPause(action, root)
       : action.roots && fits(action, root),
   );
   return fitting.map((action) => html`<${Act} ...${{ action, step: root, actions }} />`);
@@ -57,7 +58,12 @@ export function ask(action, step, actions) {
     verb: labelOf(action),
     danger: isFinal,
     act: async (api) => {
-      const { status } = await api.act(action, step);
+      const { status, runId, idempotencyKey } = await api.act(action, step);
+      if (runId !== step.runId) {
+        const route = parseRoute(location.hash);
+        if (route.id === step.runId) actions.go({ ...route, id: runId, query: {} });
+        return `${capital(done)} under the key ${idempotencyKey}: that run is ${status} now.`;
+      }
       if (!STATUSES.includes(done)) return `${capital(done)}: the ${of} is ${status} now.`;
       return status === done ? `The ${of} is ${done}.` : `The ${of} had ended already: ${status}.`;
     },

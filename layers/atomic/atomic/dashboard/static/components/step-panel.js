@@ -122,6 +122,7 @@ function Facts({ step, run, route, now }) {
     ["Started by", step.startedBy],
     ["Goes on for", step.continuedFrom],
     ["Goes on as", step.continuedAs],
+    ["Restart of", step.restartOf && `${step.restartOf}-root`],
   ].filter(([, id]) => id);
   const links = step.waitingFor.map((id) =>
     id === EVERY_CHILD ? "every live step of its own" : html`<${StepLink} ...${{ id, run, route }} />`,

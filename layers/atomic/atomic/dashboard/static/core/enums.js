@@ -57,6 +57,32 @@ export const ACTIONS = [
     "paused": null
   },
   {
+    "name": "restart",
+    "of": "run",
+    "summary": "Start a run again, as another run with the same payload",
+    "effect": [
+      "The new run begins anew: what has succeeded is called again as well, under other keys.",
+      "This run stays as it is. To let it go on where it failed, redrive it."
+    ],
+    "done": "restarted",
+    "states": [
+      "succeeded",
+      "failed",
+      "cancelled"
+    ],
+    "roots": false,
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": "",
+    "paused": null
+  },
+  {
     "name": "due",
     "of": "step",
     "summary": "Make a step due now, or at another time: retry now, skip a sleep, reschedule",

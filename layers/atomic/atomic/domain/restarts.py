@@ -1,0 +1,39 @@
+"""A restart: a run that has ended is started again, as another run."""
+
+from dataclasses import replace
+
+from atomic.domain.blobs import Text
+from atomic.domain.steps import Step, StepSpec
+from atomic.protocol import keys
+
+
+def restart_spec(
+    ended: Step, key: str, payload: Text, fingerprint: str, *, trace_id: str | None, retention_ms: int
+) -> StepSpec:
+    """The root that starts the run of this root again, under a key of its own, now and with this payload.
+
+    It keeps what the start asked for, except when to begin: a delay, `startAt`, `startBy`, a pause, the
+    quiet time of a burst. Nobody waits for it: it is neither the run of a link nor one that goes on.
+    """
+    spec = ended.spec
+    run_id = keys.run_id(spec.client_id, spec.workflow_name, key)
+    return replace(
+        spec,
+        run_id=run_id,
+        identity=keys.identity(spec.client_id, spec.workflow_name, "", spec.url, spec.step_name, key),
+        idempotency_key=key,
+        payload=payload,
+        fingerprint=fingerprint,
+        delay_ms=0,
+        start_at_ms=None,
+        start_by_ms=None,
+        debounce=None,
+        paused=False,
+        started_by=None,
+        depth=0,
+        detached=False,
+        continued_from=None,
+        trace_id=trace_id or run_id.removeprefix("run_"),
+        retention_ms=retention_ms,
+        restart_of=spec.run_id,
+    )

@@ -1,0 +1,23 @@
+"""The request to start a run again."""
+
+from typing import Any
+
+from pydantic import Field
+
+from atomic.protocol.requests import Key
+from atomic.protocol.wire import WireModel, without_default
+
+
+class RestartRequest(WireModel):
+    """`POST /{clientId}/runs/{runId}/restart`. Both may be left out."""
+
+    payload: Any = Field(
+        default=None,
+        json_schema_extra=without_default,
+        description="In place of the payload of the run; it takes a key for `start` as well.",
+    )
+    key: Key | None = Field(
+        default=None,
+        description="The `idempotencyKey` of the new run. Without it, it is that of the run with a number: "
+        "`k`, `k/2`, `k/3`.",
+    )
