@@ -4,10 +4,11 @@ from typing import Any, Final
 
 import atomic.application.debounce as debounce
 import atomic.application.process_wakeup as driving
+import atomic.application.restarting as restarting
 import atomic.application.singletons as singletons
 from atomic.application.engine import Engine
 from atomic.domain.pointers import Pointer
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, StepSpec
 
 _moved = singletons.moved
 
@@ -48,6 +49,11 @@ async def _not_without(engine: Engine, due: Step) -> Step | None:
     return None
 
 
+async def _without_singleton(engine: Engine, spec: StepSpec) -> None:
+    """A restart does not take the key of its singleton before its first attempt."""
+    del engine, spec
+
+
 PLANTED: Final[dict[str, list[tuple[Any, str, Any]]]] = {
     "the pointer is moved without a condition": [(singletons, "moved", _blindly)],
     "a run is called without its key": [
@@ -60,4 +66,5 @@ PLANTED: Final[dict[str, list[tuple[Any, str, Any]]]] = {
         (debounce, "_end", _not_ended),
     ],
     "a due run does not ask for its key": [(driving, "without_key", _not_without)],
+    "a restart does not ask for its key": [(restarting, "_key_of_singleton", _without_singleton)],
 }

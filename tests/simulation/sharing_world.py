@@ -9,6 +9,7 @@ before or after it. Callers ask again until they are answered. The laws:
 - Every run settles, and then the key is free.
 - Of a burst, a run is not called after the start of a newer one was acknowledged before it began.
 - A burst that nobody cancels is called.
+- Two operators who restart a run at the same time start one run, which is called or cancelled.
 """
 
 import asyncio
@@ -26,15 +27,18 @@ from atomic.application.flow import look_at_leases
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.application.redrive import redrive_step
 from atomic.application.refusals import Busy, Refusal
+from atomic.application.restarting import check_ended, restart
 from atomic.application.sharing import place
 from atomic.application.start import start
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.pointers import Debounce, Singleton, line_of
+from atomic.domain.restarts import restart_spec
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.superseding import is_heard, successor
 from atomic.protocol import keys
 from atomic.protocol.enums import OnBusy, Status
+from atomic.protocol.strict_json import fingerprint
 from atomic.testing.virtual_time import run
 from contract.builders import a_spec
 from simulation.faulty_server import FaultyServer, FaultyWorld
@@ -56,7 +60,7 @@ class _Process(FaultyServer):
         self.driver.start()
 
     def _admission(self) -> Admission:
-        return Admission(flow=self.reached(self.world.flow))
+        return Admission(server_flow=self.reached(self.world.flow))
 
     def kill(self) -> None:
         super().kill()
@@ -83,6 +87,7 @@ class SharingWorld(FaultyWorld):
         # The generations of roots that were called.
         self.called: dict[str, set[int]] = defaultdict(set)
         self.cancelled: set[str] = set()
+        self.restarted: set[str] = set()
         # Runs of bursts that must not be called any more, and since the start of which newer one.
         self._outdated: dict[str, str] = {}
         self._acknowledged: dict[str, list[str]] = defaultdict(list)
@@ -140,6 +145,8 @@ class SharingWorld(FaultyWorld):
         elif self.chance.random() < 0.3:
             await asyncio.sleep(self.chance.random() * 10)
             await self._until_done(lambda engine: self._redrive(engine, spec))
+        if root is not None and self.chance.random() < 0.2:
+            await self._restart_by_two(root)
 
     def _spec(self, number: int) -> StepSpec:
         members: dict[str, Any] = {"retry": RetryPolicy(count=1, back_off_ms=300)}
@@ -168,6 +175,28 @@ class SharingWorld(FaultyWorld):
         if root is not None and root.status is Status.FAILED:
             with suppress(Busy):
                 await redrive_step(engine, root)
+
+    async def _restart_by_two(self, root: Step) -> None:
+        """Two operators start the run of this root again, as soon as it has ended and its key is free."""
+        spec = restart_spec(
+            root,
+            f"{root.spec.idempotency_key}/2",
+            b"1",
+            fingerprint(b"1"),
+            trace_id=None,
+            retention_ms=10**9,
+        )
+
+        async def act(engine: Engine) -> Step:
+            ended = await engine.store.get(root.id)
+            assert ended is not None
+            await check_ended(engine, ended)
+            return (await restart(engine, spec)).step
+
+        made = await asyncio.gather(*(self._until_done(act) for _ in range(2)))
+        self.restarted |= {each.id for each in made}
+        if made[0].id != made[1].id or made[0].spec.restart_of != root.spec.run_id:
+            self.broken.append(f"{root.id} was started again as {[each.id for each in made]}")
 
     async def _until_done(self, work: Callable[[Engine], Coroutine[Any, Any, Any]]) -> Any:
         """Ask again until a process has answered."""
@@ -221,6 +250,8 @@ class SharingWorld(FaultyWorld):
         is_cancelled = root.id in self.cancelled or root.spec.singleton is not None
         if root.status is Status.CANCELLED and successor(root) is None and not is_cancelled:
             self.broken.append(f"{root.id} was cancelled by nobody")
+        if root.id in self.restarted and not (self.called[root.id] or root.status is Status.CANCELLED):
+            self.broken.append(f"{root.id} is a restart, and was never called")
 
     def _roots(self) -> list[Step]:
         return list(self.rows._rows.values())

@@ -20,6 +20,7 @@ def test_the_seeds_have_crashes_and_runs_that_give_way() -> None:
     worlds = [play(seed) for seed in SEEDS[:4]]
     assert min(sum(world.crashes for world in worlds), sum(world.gave_way for world in worlds)) > 0
     assert all(world.left_out and world.attached and len(world.called) > 10 for world in worlds)
+    assert sum(len(world.restarted) for world in worlds) > 10
 
 
 @pytest.mark.parametrize("name", PLANTED)
