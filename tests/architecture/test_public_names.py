@@ -89,6 +89,7 @@ CLIENT = [
     "connection",
     "dead_letters",
     "due",
+    "erase",
     "flow_keys",
     "get",
     "heartbeat",

@@ -57,6 +57,7 @@ WILDCARDS = {
     # Nor are those of objects; the bucket belongs to this stack.
     ("Allow", "s3:GetObject", "${Bucket.Arn}/*"),
     ("Allow", "s3:PutObject", "${Bucket.Arn}/*"),
+    ("Allow", "s3:DeleteObject", "${Bucket.Arn}/*"),
 }
 BUCKET_ARN = json.dumps({"Fn::GetAtt": "Bucket.Arn"})
 DAYS_14_S = 14 * 24 * 3600
@@ -483,9 +484,10 @@ def test_the_bucket_deletes_each_folder_at_the_age_that_its_name_says() -> None:
     assert TEMPLATE["Parameters"]["RetentionDays"]["MaxValue"] + MARGIN_DAYS <= max(FOLDER_DAYS)
 
 
-def test_objects_are_read_and_written_and_never_deleted() -> None:
+def test_objects_are_read_and_written_and_deleted_by_the_api_alone() -> None:
     granted = {each for each in allowed() if each[1].startswith("s3:")}
-    on_objects = {("Allow", f"s3:{verb}", "${Bucket.Arn}/*") for verb in ("GetObject", "PutObject")}
+    verbs = ("GetObject", "PutObject", "DeleteObject")
+    on_objects = {("Allow", f"s3:{verb}", "${Bucket.Arn}/*") for verb in verbs}
     assert granted - on_objects == {("Allow", "s3:ListBucket", BUCKET_ARN)}
 
 

@@ -1,32 +1,37 @@
 """The store contract on DynamoDB (moto)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.system import SystemClock
-from atomic.application.ports import RunQuery, StepStore
+from atomic.application.ports import RunQuery, StepStore, StoreUnavailable
 from atomic.domain.outcomes import Outcome
 from atomic.domain.steps import Step
 from atomic.domain.transitions import begin
 from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from contract.acts_contract import ActsContract
-from contract.aws import TABLE_NAME, Aws, aws
+from contract.aws import BUCKET, TABLE_NAME, Aws, aws, client
 from contract.blob_contract import BlobContract
 from contract.builders import a_spec
+from contract.erase_contract import EraseContract, a_run
 from contract.pointers_contract import PointersContract
 from contract.schedules_contract import SchedulesContract
 from contract.store_contract import StoreContract
+from contract.store_suite import put
 from unit.strategies import ended
 
 
-class TestDynamoStepStore(StoreContract, BlobContract, SchedulesContract, PointersContract, ActsContract):
+class TestDynamoStepStore(
+    StoreContract, BlobContract, SchedulesContract, PointersContract, ActsContract, EraseContract
+):
     without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
     @asynccontextmanager
@@ -113,3 +118,53 @@ async def _what_a_caller_was_told_of() -> None:
 )
 def test_a_root_that_begins_inline_is_listed_as_succeeded(case: Any) -> None:
     asyncio.run(case())
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_an_erase_that_is_interrupted_is_ended_by_another_call(done: int) -> None:
+    """After its first writes, the run is not there any more, nor can its place be taken."""
+
+    async def body() -> None:
+        with aws() as account:
+            store = account.store()
+            root = await a_run(store)
+            run_id, row = root.spec.run_id, await store.get(root.id)
+            assert row is not None
+            with failing_after(account.dynamodb, done), pytest.raises(StoreUnavailable):
+                await store.erase("acme", run_id, root)
+            if done == 0:
+                assert await store.get(root.id) == row
+                assert not await store.erase("acme", run_id, None)
+                return
+            assert await store.get(root.id) is None
+            assert root.id not in {step.id for step in await store.run(run_id, after=None, limit=10)}
+            assert [*await store.list(RunQuery(client_id="acme"))] == []
+            with pytest.raises(StoreUnavailable):
+                await put(store, root)
+            with pytest.raises(LookupError):
+                await store.replace(row, row.version)
+            assert not await store.erase("other", run_id, None)
+            assert await store.erase("acme", run_id, None)
+            assert account.dynamodb.scan(TableName=TABLE_NAME)["Items"] == []
+            assert "Contents" not in client("s3").list_objects_v2(Bucket=BUCKET)
+            await put(store, root)
+
+    asyncio.run(body())
+
+
+@contextmanager
+def failing_after(dynamodb: Any, writes: int) -> Iterator[None]:
+    """Let DynamoDB refuse every write after the first ones."""
+    left = writes
+
+    def refuse(model: Any, **_: Any) -> None:
+        nonlocal left
+        if model.name not in {"PutItem", "DeleteItem"}:
+            return
+        if left == 0:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
+        left -= 1
+
+    dynamodb.meta.events.register("before-call.*.*", refuse, unique_id="refuse")
+    yield
+    dynamodb.meta.events.unregister("before-call.*.*", unique_id="refuse")

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from atomic.adapters.sqlite import listing
 from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.sqlite.tags import READ_THROUGH_MAX
+from atomic.application.blobs import stored_apart
 from atomic.application.ports import RunQuery
 from atomic.application.server_store import ServerStore
-from contract.builders import a_full_step, a_root, settled
+from atomic.domain.outcomes import StepError
+from atomic.protocol.error_kinds import ErrorKind
+from contract.builders import a_full_step, a_root, a_spec, settled
 from contract.server_contracts import ServerContracts
+from contract.store_suite import keyed, put
 
 
 class TestSqliteStepStore(ServerContracts):
@@ -70,5 +75,34 @@ def test_due_steps_do_not_wait_for_lists(tmp_path: Path) -> None:
         may_end.set()
         assert await reading
         await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [20, 3_000, 300_000])
+def test_no_byte_of_an_erased_run_is_in_the_files(tmp_path: Path, size: int) -> None:
+    """Neither in the database nor in its log, whatever was rewritten before."""
+    canary = b"canary of a payload"
+
+    def left() -> int:
+        return sum(path.read_bytes().count(canary) for path in tmp_path.iterdir())
+
+    async def main() -> None:
+        store = await SqliteStepStore.open(tmp_path / "atomic.db", on_fatal=pytest.fail)
+        payload = b'"' + canary * (1 + size // len(canary)) + b'"'
+        for number in range(40):
+            await put(store, keyed(f"beside-{number}"))
+        root = await stored_apart(store, a_root(a_spec(key="erased", payload=payload)))
+        await store.create(root)
+        for version in range(1, 30):
+            root = replace(root, version=version + 1)
+            # The text grows and shrinks, so that the row moves.
+            log = StepError(ErrorKind.NETWORK, "x" * (17 * version % 400))
+            assert await store.replace(replace(root, error=log), version) is None
+        assert left()
+        assert await store.erase("acme", root.spec.run_id, root)
+        assert left() == 0
+        await store.close()
+        assert left() == 0
 
     asyncio.run(main())

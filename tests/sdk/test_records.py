@@ -1,13 +1,15 @@
 """What the clients and the command line read that is kept beside the runs."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 
-from atomic import AsyncClient, Client, InvalidRequestError, NotFoundError
-from atomic.cli.main import main
+from answering import Answering
+from atomic import AsyncClient, Client, InvalidRequestError, NotFoundError, RefusedError
+from atomic.cli.main import main as main_command
 
 RUN = "run_" + 32 * "e"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -47,10 +49,40 @@ def test_the_audit_log_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ATOMIC_CLIENT_ID", "audited-cli")
 
     def run(*arguments: str) -> str:
-        return CliRunner().invoke(main, arguments).output
+        return CliRunner().invoke(main_command, arguments).output
 
     assert run("audit") == "nothing\n"
     run("cancel", RUN)
     line = run("audit", "--action", "cancelRun", "--from", "2020-01-01T00:00:00Z")
     assert line.endswith(f"cancelRun {RUN}  404  by anybody from 127.0.0.1\n")
     assert '"action": "cancelRun"' in run("audit", "--json")
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    endpoint = Answering(lambda _path, _call: (200, b'"done"'))
+    yield f"{endpoint.url}/work"
+    endpoint.close()
+
+
+def test_runs_are_erased_by_both_clients(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "erased")
+    with Client() as client:
+        live = client.start("w", url, key="live", delay=3600, timeout=0)
+        with pytest.raises(RefusedError) as refused:
+            client.erase(live.run_id)
+        assert refused.value.code == "run-live"
+        one, two = (client.start("w", url, key=key) for key in ("1", "2"))
+        client.erase(one.run_id)
+        with pytest.raises(NotFoundError):
+            client.erase(one.run_id)
+
+        async def main() -> None:
+            async with AsyncClient() as asynchronous:
+                await asynchronous.erase(two.run_id)
+
+        asyncio.run(main())
+        assert [run.id for run in client.runs()] == [live.id]
+        three = client.start("w", url, key="3")
+    erased = CliRunner().invoke(main_command, ["runs", "erase", three.run_id])
+    assert erased.output == f"{three.run_id} is erased\n"

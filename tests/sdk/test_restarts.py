@@ -66,7 +66,7 @@ def test_a_run_is_started_again(app_url: str, restart: Restart, request: pytest.
         held = client.start("echo", f"{app_url}/plain/echo", key="held", paused=True, timeout=0)
         with pytest.raises(RefusedError, match="Cancel it first") as refused:
             restart(held.run_id, options=options)
-        assert refused.value.code == "run-goes-on"
+        assert refused.value.code == "run-live"
 
 
 def test_a_payload_is_encrypted_for_the_new_run(

@@ -24,7 +24,7 @@ export class Runs {
   /**
    * Start a run that has ended again, as another run; the same call again finds that one, whose `restartOf` is the run.
    *
-   * Rejects with `run-goes-on` for a run that has not ended, `payload-mismatch` when it was restarted with another
+   * Rejects with `run-live` for a run that has not ended, `payload-mismatch` when it was restarted with another
    * payload before, and `run-exists` for a key that is used.
    */
   restart(runId: string, options: RestartOptions = {}): Promise<RunSummary> {

@@ -40,5 +40,5 @@ it("takes another payload and another key", async () => {
 
 it("is refused for a run that has not ended", async () => {
   const held = await atomic.start(workflow(), 1, { key: "held", paused: true, timeout: 0 });
-  await expect(runs.restart(held.runId)).rejects.toMatchObject({ code: "run-goes-on" });
+  await expect(runs.restart(held.runId)).rejects.toMatchObject({ code: "run-live" });
 });

@@ -128,7 +128,7 @@ async def scenario_only_a_run_that_has_ended_is_restarted(runtime: Runtime) -> N
 
     refused = await restart(runtime, root)
 
-    assert_problem(refused, 409, "run-goes-on")
+    assert_problem(refused, 409, "run-live")
     assert refused.json["runId"] == run_id_of(root)
     assert f"/runs/{run_id_of(root)}/cancel" in refused.json["detail"]
     await runtime.post(f"/runs/{run_id_of(root)}/cancel")
@@ -145,7 +145,7 @@ async def scenario_a_run_that_went_on_as_others_has_ended_with_the_last_one(runt
 
     refused = await restart(runtime, first)
 
-    assert_problem(refused, 409, "run-goes-on")
+    assert_problem(refused, 409, "run-live")
     last = refused.json["runId"]
     assert last != run_id_of(first)
     rounds.last.open()

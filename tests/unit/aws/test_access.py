@@ -59,11 +59,18 @@ def test_a_role_allows_what_its_function_does_and_no_more(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ACCESS)
-def test_nobody_scans_or_takes_other_items_along_and_only_places_in_lines_are_deleted(role: str) -> None:
+def test_nobody_scans_or_takes_other_items_along(role: str) -> None:
     for action in ("Scan", "BatchWriteItem", "DeleteTable", "ExportTableToPointInTime"):
         assert not allows(role, Request(f"dynamodb:{action}", TABLE_ARN))
     for action in ACTIONS:
         assert not allows(role, asks(action, table.RUN, "unknown#"))
+
+
+@pytest.mark.parametrize("role", ACCESS)
+def test_only_the_api_deletes_runs_and_objects(role: str) -> None:
+    may = role == "ApiRole"
+    assert (table.RUN in ACCESS[role].deletes) is may
+    assert allows(role, Request("s3:DeleteObject", "arn:aws:s3:::atomic-payloads/64-days/x")) is may
 
 
 def test_a_function_passes_the_role_of_its_schedules_to_the_scheduler_alone() -> None:

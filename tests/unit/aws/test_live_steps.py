@@ -17,8 +17,10 @@ from atomic.cli.main import main
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
+from contract.acts_contract import UNTIL_MS, an_act
 from contract.aws import TABLE_NAME, Aws, Recorder, aws
 from contract.builders import a_child, a_root, a_spec
+from contract.schedules_contract import a_schedule
 
 NOW_MS = SystemClock().now_ms()
 
@@ -191,3 +193,16 @@ def test_the_command_says_what_aws_refused(account: Aws) -> None:
     for refused in (command(account, "another"), command(account, TABLE_NAME, "--from", "?")):
         assert refused.exit_code == 1
     assert "AWS refused" in command(account, "another").stderr
+
+
+def test_items_that_are_no_steps_are_left_alone(account: Aws) -> None:
+    root = a_root(a_spec(key="live"))
+    store(account, root)
+
+    async def others() -> None:
+        await account.store().create_schedule(a_schedule())
+        await account.store().add_act(an_act(), UNTIL_MS)
+
+    asyncio.run(others())
+    [progress] = wakeups(account).send(None)
+    assert (progress.read, progress.sent) == (3, 1)

@@ -17,7 +17,7 @@ STATUSES = {
     "step-cancelled": 409,
     "is-root": 409,
     "run-ended": 409,
-    "run-goes-on": 409,
+    "run-live": 409,
     "not-an-open-event": 409,
     "attempt-over": 409,
     "not-redrivable": 409,

@@ -47,6 +47,18 @@ async def commit(engine: Engine, step: Step, event: Event) -> Committed:
     StoreUnavailable when the store or the queue fails; whether the row changed is then unknown. If not even
     the wake-up for this case could be sent, that is Untold.
     """
+    try:
+        return await _commit(engine, step, event)
+    except _Erased:
+        # Nothing follows from what happens to a step of a run that is gone.
+        return Committed(step, None)
+
+
+class _Erased(Exception):
+    """The step has no row any more: its run was erased meanwhile."""
+
+
+async def _commit(engine: Engine, step: Step, event: Event) -> Committed:
     has_told = False
     while True:
         now_ms = engine.clock.now_ms()
@@ -125,11 +137,13 @@ async def _with_large_apart(engine: Engine, after: Step) -> Step:
 async def _write(engine: Engine, before: Step, after: Step, effects: Effects) -> Step | None:
     if effects.ahead is not None:
         await engine.send_wakeup(after, effects.ahead.at_ms)
-    if effects.beside is None:
-        return await engine.store.replace(after, before.version)
-    begun = engine.send_wakeup(after, effects.beside.at_ms)
-    existing = await engine.store.replace(after, before.version)
-    await begun
+    begun = None if effects.beside is None else engine.send_wakeup(after, effects.beside.at_ms)
+    try:
+        existing = await engine.store.replace(after, before.version)
+    except LookupError:
+        raise _Erased from None
+    if begun is not None:
+        await begun
     return existing
 
 

@@ -143,6 +143,14 @@ class StepStore(Blobs, Schedules, Pointers, AuditLog, Protocol):
         """
         ...
 
+    async def erase(self, client_id: str, run_id: str, root: Step | None) -> bool:
+        """Delete all rows, large texts and tags of a run of this client, if its root is still this row.
+
+        Whether it was done. It may be interrupted: then the run has no root any more for all other
+        methods, and `create` of its root raises StoreUnavailable until a call without a root ends it.
+        """
+        ...
+
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit the query, newest first (by `created_at_ms`, then id)."""
         ...

@@ -79,6 +79,15 @@ class RunGoesOn(Refusal):
         self.root = root
 
 
+class RunLive(Refusal):
+    """The run has live steps, and cannot be erased."""
+
+    def __init__(self, run_id: str, live: int) -> None:
+        super().__init__(run_id, live)
+        self.run_id = run_id
+        self.live = live
+
+
 class IsRoot(Refusal):
     """The step is the root of its run. The caller must ask the same of the run `run_id`."""
 

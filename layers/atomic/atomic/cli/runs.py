@@ -1,4 +1,4 @@
-"""`atomic runs list` and `atomic runs show`."""
+"""`atomic runs`: list, show, erase."""
 
 import sys
 import time
@@ -61,6 +61,15 @@ def show(api: Api, run_id: str | None, *, watch: bool) -> None:
         time.sleep(_LOOK_S)
     if code := _ENDS[run.run.status]:
         fail(f"the run is {run.run.status}", code)
+
+
+@runs.command("erase")
+@click.argument("run_id")
+@calls_api
+def erase(api: Api, run_id: str) -> None:
+    """Erase a run that has ended, with its payloads and responses. It needs a key with the scope admin."""
+    api.client.erase(run_id)
+    api.show({"erased": run_id}, f"{run_id} is erased")
 
 
 def _newest(api: Api) -> str:

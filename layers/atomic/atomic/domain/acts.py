@@ -17,9 +17,8 @@ class Act:
     """One request that changed something and was not the work of a workflow, or that was refused.
 
     `client_id` is the client in whose log it is. `action` is the operation's id in the API's description,
-    `target` the ids in the request's path, by name. `by` is the id of a key or the ARN of a caller;
-    "" where no keys are stored. `status` is that of the answer; None when the request was given up before
-    it.
+    `target` the ids in the request's path, by name. `by` is the id of a key or the ARN of a caller; ""
+    where no keys are stored. `status` is that of the answer; None when the request ended without one.
     """
 
     id: str

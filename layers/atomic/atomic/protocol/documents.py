@@ -43,6 +43,12 @@ _ERROR_TYPE: Final = Field(
 )
 
 
+class ErasedRun(Document):
+    """What is left of a run that was erased."""
+
+    erased: str = Field(description="The id of the run.")
+
+
 class RunSummary(Document):
     """A run in a list: its root step without payload and response."""
 

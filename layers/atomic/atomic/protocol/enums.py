@@ -81,6 +81,7 @@ Feature = Literal[
     "cancel-step",
     "child-runs",
     "continue-as",
+    "erase",
     "error-type",
     "events",
     "flow",

@@ -81,6 +81,11 @@ def steps_range(run: str) -> tuple[str, str]:
     return step_id(run, ""), step_id(run, AFTER_STEPS)
 
 
+def run_range(run: str) -> tuple[str, str]:
+    """Bounds of all ids of rows of a run: those of its steps, and those above them."""
+    return f"{run}-", f"{run}."
+
+
 def children_range(parent: str) -> tuple[str, str]:
     """Bounds of the ids of the step's children: below the first and above the last one."""
     before = step_id(run_of(parent), children_prefix(parent))

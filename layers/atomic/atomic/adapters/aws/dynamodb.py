@@ -9,6 +9,7 @@ from atomic.adapters.aws.act_items import ActItems, DynamoAuditLog
 from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.client_counts import ClientCounts, CountItems
+from atomic.adapters.aws.erased_runs import ErasedRuns
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.keeping import Keeping
 from atomic.adapters.aws.listing import Counted, Due, Index, Range
@@ -60,6 +61,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         self._items = StepItems(client, table_name, tags)
         self._blobs = blobs
         self._keeping = Keeping(client, table_name, blobs, tags)
+        self._erased = ErasedRuns(client, table_name, blobs.s3, blobs.bucket)
         self._stored = StorageItems(client, table_name)
         self._schedules = ScheduleItems(client, table_name)
         self._pointers = PointerItems(client, table_name)
@@ -112,6 +114,10 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
     async def at_rest(self, step_ids: Sequence[str]) -> frozenset[str]:
         """Which of these steps have ended and concern nobody any more. Half a read unit a step."""
         return await self._calls.start(self._items.at_rest, step_ids)
+
+    async def erase(self, client_id: str, run_id: str, root: Step | None) -> bool:
+        """Delete all of a run, if its root is still this row: a write for each item, two for the root."""
+        return await self._calls.start(self._erased.erase, client_id, run_id, root)
 
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first. A run that changes its status meanwhile may be left out."""

@@ -73,7 +73,8 @@ class StepItems:
     def get(self, step_id: str) -> Step | None:
         """One strongly consistent GetItem."""
         found = self._client.get_item(TableName=self._table, Key=table.key_of(step_id), ConsistentRead=True)
-        return rows.decode(found["Item"]) if "Item" in found else None
+        item = found.get("Item")
+        return rows.decode(item) if rows.is_step(item) else None
 
     def replace(self, step: Step, expected_version: int) -> Step | None:
         """One conditional UpdateItem of what changes. Raises LookupError if there is no row."""
@@ -81,7 +82,7 @@ class StepItems:
         conflict = self._update(step, encoded, expected_version)
         if conflict is None:
             return None
-        if conflict.item is None:
+        if not rows.is_step(conflict.item):
             raise LookupError(step.id)
         existing = rows.decode(conflict.item)
         if existing.version != expected_version:
@@ -206,13 +207,13 @@ class StepItems:
             **{"ConsistentRead": True, **options},
         )
         for page in pages:
-            yield from page["Items"]
+            yield from filter(rows.is_step, page["Items"])
 
     def _batch(self, wanted: list[Item], **options: Any) -> Iterator[Item]:
         for attempt in range(_BATCH_TRIES):
             request: Any = {self._table: {"Keys": wanted, **options}}
             found: Any = self._client.batch_get_item(RequestItems=request)
-            yield from found["Responses"].get(self._table, [])
+            yield from filter(rows.is_step, found["Responses"].get(self._table, []))
             wanted = found.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             if not wanted:
                 return
@@ -224,6 +225,8 @@ class StepItems:
 def _winner(conflict: ConditionFailed, step: Step) -> Step:
     if conflict.item is None:
         raise StoreUnavailable(f"the row of {step.id} was deleted while it was being written")
+    if not rows.is_step(conflict.item):
+        raise StoreUnavailable(f"the run of {step.id} is being erased", kind="erased run")
     return rows.decode(conflict.item)
 
 

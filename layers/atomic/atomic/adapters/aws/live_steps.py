@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from atomic.adapters.aws import rows
 from atomic.adapters.aws.sqs import SHORT_ATTEMPT_MAX_MS, delay_s
+from atomic.adapters.aws.table import RUN
 from atomic.adapters.aws.wakeups import encode_wakeup
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.steps import Step
@@ -73,7 +74,9 @@ class LiveStepWakeups:
             page = self._dynamodb.scan(
                 TableName=self._table,
                 ProjectionExpression="pk, sk, c, v, s, g",
-                FilterExpression="attribute_exists(s)",
+                # Other items have a record, too.
+                FilterExpression="begins_with(pk, :run) AND attribute_exists(s)",
+                ExpressionAttributeValues={":run": {"S": RUN}},
                 **start,
             )
             steps = map(_step, page["Items"])

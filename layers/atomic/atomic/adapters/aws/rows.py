@@ -1,7 +1,7 @@
 """Steps as items of the table."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.packing import pack_record, pack_text, unpack_record, unpack_text
@@ -65,6 +65,11 @@ def decode(item: Item) -> Step:
     progress["version"] = int(item["v"]["N"])
     response = unpack_text(item["r"]) if "r" in item else None
     return load_step(spec, unpack_text(item["p"]), progress, response)
+
+
+def is_step(item: Item | None) -> TypeGuard[Item]:
+    """Whether there is an item, and it is not what is left of a run that is being erased."""
+    return item is not None and "s" in item
 
 
 def decode_outline(item: Item) -> StepOutline:

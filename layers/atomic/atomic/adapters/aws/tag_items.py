@@ -27,15 +27,22 @@ class TagItems:
             self._client.put_item(TableName=self._table, Item=item)
 
 
-def _items(root: Step, until_s: int) -> list[Item]:
+def tag_keys(root: Step) -> list[Item]:
+    """The keys of the items of a root's tags."""
     spec, shard = root.spec, table.shard_of(root)
     return [
         {
             "pk": {"S": table.tag_partitions(spec.client_id, tag)[shard]},
             "sk": {"S": table.age(root.created_at_ms, root.id)},
-            "w": {"S": spec.workflow_name},
-            "k": {"S": spec.idempotency_key},
-            "ttl": {"N": str(until_s)},
         }
         for tag in spec.tags
     ]
+
+
+def _items(root: Step, until_s: int) -> list[Item]:
+    members: Item = {
+        "w": {"S": root.spec.workflow_name},
+        "k": {"S": root.spec.idempotency_key},
+        "ttl": {"N": str(until_s)},
+    }
+    return [{**key, **members} for key in tag_keys(root)]

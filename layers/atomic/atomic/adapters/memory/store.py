@@ -91,6 +91,17 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
         steps = [step for step in self._rows.values() if step.spec.parent == parent_id and step.id > after]
         return first_page(sorted(steps, key=lambda step: step.id), limit=limit, max_bytes=max_bytes)
 
+    async def erase(self, client_id: str, run_id: str, root: Step | None) -> bool:
+        """Delete all of a run, if its root is still this row."""
+        row = self._rows.get(keys.root_of(run_id))
+        if row is None or root is None or (row.spec.client_id, row.version) != (client_id, root.version):
+            return False
+        for step_id in [each for each in self._rows if keys.run_of(each) == run_id]:
+            del self._rows[step_id]
+        for step_id, digest in [each for each in self._blobs if keys.run_of(each[0]) == run_id]:
+            del self._blobs[step_id, digest]
+        return True
+
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""
         roots = (step for step in self._rows.values() if step.is_root)

@@ -1,12 +1,12 @@
 """The table of the audit log, in the file of the steps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
 from typing import Any, Final
 
 import apsw
 import orjson
 
+from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.audit_log import ActPage, ActQuery
 from atomic.domain.acts import Act, act_record, load_act
@@ -43,9 +43,10 @@ class SqliteAuditLog(ABC):
 
     _writer: Writer
     _connection: apsw.Connection
+    _lists: Reader
 
     @abstractmethod
-    def _list_rows(self, sql: str, values: Any) -> Awaitable[list[tuple[Any, ...]]]: ...
+    async def _long_rows(self, reader: Reader, sql: str, values: Any) -> list[tuple[Any, ...]]: ...
 
     async def add_act(self, act: Act, until_ms: int) -> None:
         """Add a row."""
@@ -68,7 +69,7 @@ class SqliteAuditLog(ABC):
             # One more shows whether there are more.
             "limit": query.limit + 1,
         }
-        rows = await self._list_rows(_PAGE, values)
+        rows = await self._long_rows(self._lists, _PAGE, values)
         page = [load_act(orjson.loads(record)) for (record,) in rows[: query.limit]]
         return ActPage(page, (page[-1].at_ms, page[-1].id) if len(rows) > len(page) else None)
 

@@ -27,6 +27,8 @@ _PRAGMAS: Final = (
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -12288",
+    # What is deleted or replaced is overwritten by zeros: an erased payload is not found in the file.
+    "PRAGMA secure_delete = ON",
 )
 
 

@@ -116,6 +116,12 @@ FORGOTTEN: Final = f"""
 SELECT id FROM steps INDEXED BY expiry WHERE {_IS_FORGOTTEN} ORDER BY expires_at_ms LIMIT :limit
 """
 DELETE_FORGOTTEN: Final = f"DELETE FROM steps WHERE id = :id AND {_IS_FORGOTTEN}"
+IS_ROOT_OF: Final = "SELECT 1 FROM steps WHERE id = ? AND client_id = ? AND version = ?"
+# The tables whose rows have the ids of a run's steps.
+ERASE: Final = tuple(
+    f"DELETE FROM {table} WHERE {column} > ? AND {column} < ?"
+    for table, column in (("steps", "id"), ("blobs", "step_id"))
+)
 PUT_BLOB: Final = """
 INSERT INTO blobs (step_id, digest, until_ms, text) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)

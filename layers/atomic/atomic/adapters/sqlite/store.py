@@ -199,6 +199,10 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         [(live,)] = await self._long_rows(self._timers, queries.COUNT_ALL_LIVE, ())
         return int(live)
 
+    async def erase(self, client_id: str, run_id: str, root: Step | None) -> bool:
+        """Delete all of a run, if its root is still this row: in one transaction."""
+        return root is not None and await self._writer.submit(self._erase, client_id, run_id, root.version)
+
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose root is gone, has also expired, or belongs to a later run.
 
@@ -274,6 +278,16 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
                 self._execute(DELETE_TAGS, (step_id,))
         return deleted
 
+    def _erase(self, client_id: str, run_id: str, version: int) -> bool:
+        root_id = keys.root_of(run_id)
+        if not self._execute(queries.IS_ROOT_OF, (root_id, client_id, version)).fetchall():
+            return False
+        self._execute(DELETE_TAGS, (root_id,))
+        for sql in queries.ERASE:
+            self._execute(sql, keys.run_range(run_id))
+        self._writer.empty_log()
+        return True
+
     def _clear(self) -> None:
         for sql in queries.CLEAR:
             self._execute(sql)
@@ -293,9 +307,6 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
             return self._rows.execute(sql, values).fetchall()
         except _UNREADABLE as error:
             raise self._writer.failed(error) from error
-
-    async def _list_rows(self, sql: str, values: Any) -> _Rows:
-        return await self._long_rows(self._lists, sql, values)
 
     async def _long(self, reader: Reader, read: Callable[[apsw.Connection], T]) -> T:
         try:

@@ -13,6 +13,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -46,6 +47,7 @@ class Writer:
         self._busy = False
         self._refusal: str | None = None
         self._fatal = False
+        self._log_is_to_be_emptied = False
         self._idle: asyncio.Future[None] | None = None
         self._jobs: queue.SimpleQueue[tuple[Callable[[], object], _Then] | None] = queue.SimpleQueue()
         # The loop must not wait while another process has the file locked; the thread may.
@@ -83,6 +85,14 @@ class Writer:
             self._fatal = True
             self._refusal = message
             self._loop.call_soon(self._on_fatal, message)
+
+    def empty_log(self) -> None:
+        """Copy the log into the database after this transaction, and truncate it.
+
+        For the work of a transaction that erases something. While a reader is busy, it is done after the
+        next transaction.
+        """
+        self._log_is_to_be_emptied = True
 
     async def close(self) -> None:
         """Finish the waiting writes, refuse new ones, end the thread."""
@@ -160,6 +170,11 @@ class Writer:
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
+        if self._log_is_to_be_emptied:
+            # Whatever this raises, the transaction is durable.
+            with suppress(apsw.BusyError):
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._log_is_to_be_emptied = False
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -49,6 +49,8 @@ _INVOKER: Final = Access(
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
         reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
+        # Runs are erased.
+        deletes=frozenset({LINE, RUN, TAG}),
         writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
         indexes=frozenset({"list", "failed"}),
     ),

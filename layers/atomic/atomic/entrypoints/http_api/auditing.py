@@ -32,8 +32,8 @@ async def note_act(
 ) -> None:
     """Add a row for an act of this caller, the process's act of this number. Never raises.
 
-    `ids` are the parts of the path. `response` is None when the request was given up. Making a client is in
-    the log of the operator, which says which client it is.
+    `ids` are the parts of the path. `response` is None when the request ended without one. Making a client
+    is in the log of the operator, which says which client it is.
     """
     named = dict(zip(route.names, ids, strict=True))
     client_id = named.pop("clientId", OPERATOR_ID)

@@ -17,6 +17,7 @@ from atomic.application.refusals import (
     RunEnded,
     RunExists,
     RunGoesOn,
+    RunLive,
     StepCancelled,
     TakesNoEvents,
     TooDeep,
@@ -49,6 +50,7 @@ Mapped = (
     | RunExists
     | RunEnded
     | RunGoesOn
+    | RunLive
     | ChangedMeanwhile
     | TooManySchedules
     | Busy
@@ -101,6 +103,9 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return Problem(problems.RUN_ENDED, detail, members)
         case RunGoesOn(root=root):
             return _run_goes_on(root)
+        case RunLive(run_id=run_id, live=live):
+            detail = f"Its live steps: {live}. Cancel the run, then erase it."
+            return Problem(problems.RUN_LIVE, detail, {"runId": run_id})
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
@@ -127,7 +132,7 @@ def _run_goes_on(root: Step) -> Problem:
     cure = f"Cancel it first (POST …/runs/{run_id}/cancel), or wait until it has ended."
     detail = f"The run {run_id} is {root.status}. {cure}"
     members = {"runId": run_id, "stepStatus": root.status.value}
-    return Problem(problems.RUN_GOES_ON, detail, members)
+    return Problem(problems.RUN_LIVE, detail, members)
 
 
 def _not_reschedulable(step: Step) -> Problem:

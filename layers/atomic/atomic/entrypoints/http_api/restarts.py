@@ -40,7 +40,7 @@ _ENCRYPTED: Final = b'{"$enc":'
             named("run", "restart"),
             "RunSummary",
             problems.URL_NOT_ALLOWED,
-            problems.RUN_GOES_ON,
+            problems.RUN_LIVE,
             problems.RUN_EXISTS,
             problems.BUSY,
             problems.PAYLOAD_MISMATCH,

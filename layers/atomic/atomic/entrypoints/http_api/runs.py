@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from atomic.application import queries
+from atomic.application.erasing import erase_run
 from atomic.application.ports import RunQuery
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many
@@ -19,6 +20,7 @@ from atomic.entrypoints.http_api.http import (
     read_moment,
     read_number,
     read_step_id,
+    refuse_body,
 )
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
 from atomic.entrypoints.http_api.start_tokens import refuse_unread
@@ -116,6 +118,29 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     root, *steps = await all_redacted(api.engine.large_bodies, [page.root, *page.steps], client)
     page = replace(page, root=root, steps=steps)
     return json_response(200, run_page_view(page, link, price), link_header(link))
+
+
+@routes.add(
+    "DELETE",
+    "/{clientId}/runs/{runId}",
+    Operation(
+        id="eraseRun",
+        summary="Erase a run that has ended: its steps, payloads and responses",
+        description="A run with a live step is refused: cancel it first. If the answer is lost, repeat the "
+        "request until it is 404. Afterwards a start of the same key begins a new run. Runs that it has "
+        "started stay.",
+        answers=((200, "ErasedRun", "It is gone."),),
+        refusals=(problems.INVALID_REQUEST, problems.RUN_LIVE),
+    ),
+    scope="admin",
+    is_act=True,
+)
+async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
+    """Erase a run that has ended."""
+    Query(request).refuse_rest()
+    refuse_body(request)
+    await erase_run(api.engine, client, run_id)
+    return json_response(200, {"erased": run_id})
 
 
 @routes.add(

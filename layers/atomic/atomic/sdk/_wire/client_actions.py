@@ -99,7 +99,7 @@ class ActionsOfClient(BaseClient, ABC):
         Returns the new run, whose `restart_of` is the run; `wait` waits for it. The same call again finds
         it. With a codec, the payload is read, and encoded for the new run.
 
-        Raises `RefusedError`: `run-goes-on` for a run that has not ended, `run-exists` for a key that is
+        Raises `RefusedError`: `run-live` for a run that has not ended, `run-exists` for a key that is
         used; `PayloadMismatchError` when the run was restarted with another payload before, or the key is
         used with one; `BusyError` while another run has the key of its `Singleton`; `SerializationError`,
         `InvalidRequestError`, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
@@ -224,7 +224,7 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         Returns the new run, whose `restart_of` is the run; `wait` waits for it. The same call again finds
         it. With a codec, the payload is read, and encoded for the new run.
 
-        Raises `RefusedError`: `run-goes-on` for a run that has not ended, `run-exists` for a key that is
+        Raises `RefusedError`: `run-live` for a run that has not ended, `run-exists` for a key that is
         used; `PayloadMismatchError` when the run was restarted with another payload before, or the key is
         used with one; `BusyError` while another run has the key of its `Singleton`; `SerializationError`,
         `InvalidRequestError`, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,

@@ -1,4 +1,4 @@
-"""The methods of both clients that read what is kept beside the runs: the audit log."""
+"""The methods of both clients about what is kept: the audit log, and runs that are erased."""
 
 from abc import ABC, abstractmethod
 from datetime import datetime
@@ -13,7 +13,20 @@ T = TypeVar("T")
 
 
 class RecordsOfClient(BaseClient, ABC):
-    """The method of `Client` that reads the audit log."""
+    """The methods of `Client` about what is kept: `audit` and `erase`."""
+
+    def erase(self, run_id: str) -> None:
+        """Erase a run that has ended: its steps, with their payloads and responses.
+
+        - `run_id`: the id of the run.
+
+        Afterwards a start of the same key begins a new run. Runs that it has started stay. It needs a key
+        with the scope `admin`.
+
+        Raises `RefusedError` (`run-live`) while one of its steps is live, `NotFoundError` when there is no
+        such run (any more), `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        self.run_flow(records.erase(self.client_id, run_id, self.patience_s))
 
     def audit(
         self,
@@ -45,7 +58,20 @@ class RecordsOfClient(BaseClient, ABC):
 
 
 class RecordsOfAsyncClient(BaseClient, ABC):
-    """The same of `AsyncClient`."""
+    """The same methods of `AsyncClient`."""
+
+    async def erase(self, run_id: str) -> None:
+        """Erase a run that has ended: its steps, with their payloads and responses.
+
+        - `run_id`: the id of the run.
+
+        Afterwards a start of the same key begins a new run. Runs that it has started stay. It needs a key
+        with the scope `admin`.
+
+        Raises `RefusedError` (`run-live`) while one of its steps is live, `NotFoundError` when there is no
+        such run (any more), `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        await self.run_flow(records.erase(self.client_id, run_id, self.patience_s))
 
     async def audit(
         self,

@@ -1,12 +1,16 @@
-"""The flows that read what is kept beside the runs."""
+"""The flows about what is kept: the audit log, and runs that are erased."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import quote
 
 from atomic.protocol.audit_documents import ActDocument, ActList
+from atomic.protocol.documents import ErasedRun
+from atomic.sdk._wire.api import document_of
 from atomic.sdk._wire.lists import list_some
 from atomic.sdk._wire.moments import moment
-from atomic.sdk._wire.transport import Flow
+from atomic.sdk._wire.repeats import exchange
+from atomic.sdk._wire.transport import Flow, HttpRequest
 
 
 def act_filter(
@@ -26,3 +30,9 @@ def acts(
     return (
         yield from list_some(client_id, "audit", query, ActList, lambda page: page.acts, limit, patience_s)
     )
+
+
+def erase(client_id: str, run_id: str, patience_s: float) -> Flow[None]:
+    """Erase a run."""
+    request = HttpRequest(method="DELETE", target=f"/{quote(client_id)}/runs/{quote(run_id, safe='')}")
+    document_of(ErasedRun, (yield from exchange(request, patience_s)))
