@@ -6,7 +6,8 @@ from hashlib import sha256
 import pytest
 
 from atomic.application.blobs import stored_apart, with_payload, with_response
-from atomic.application.ports import Blobs, RunQuery, StepStore
+from atomic.application.ports import Blobs, StepStore
+from atomic.application.run_query import RunQuery
 from atomic.application.server_store import ServerStore
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, at_hand, is_at_hand
 from atomic.domain.outcomes import StoredBody

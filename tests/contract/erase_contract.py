@@ -4,7 +4,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from atomic.application.blobs import with_payload
-from atomic.application.ports import RunQuery, StepStore
+from atomic.application.ports import StepStore
+from atomic.application.run_query import RunQuery
 from atomic.domain.blobs import Blob, at_hand
 from atomic.domain.steps import Step
 from atomic.protocol import keys

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from atomic.application.child_steps import ChildPage
-from atomic.application.ports import RunQuery, StepStore
+from atomic.application.ports import StepStore
+from atomic.application.run_query import RunQuery
 from atomic.domain.messages import note, number_of, renumbered
 from atomic.domain.outcomes import StoredBody
 from atomic.domain.outlines import StepOutline
@@ -197,7 +198,7 @@ class StoreContract(QueryContract):
             StepOutline(plain.id, *pending, awaited=False, due_at_ms=due_at_ms),
             StepOutline(awaited.id, root.id, Status.SUCCEEDED, awaited.finished_at_ms, 4, awaited=True),
             StepOutline(later.id, *pending, awaited=True, due_at_ms=due_at_ms),
-            StepOutline(nap.id, *pending, calls=False, due_at_ms=9_000, watches=watches),
+            StepOutline(nap.id, *pending, kind="timer", due_at_ms=9_000, watches=watches),
         }
 
     @on_store

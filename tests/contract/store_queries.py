@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from atomic.application.ports import RunQuery, StepStore
+from atomic.application.ports import StepStore
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
 from contract.builders import RETENTION_MS, a_child, a_root, settled
@@ -50,6 +51,7 @@ class QueryContract(StoreSuite):
             "status": (Status.FAILED, lambda step: step.status is Status.FAILED),
             "workflow_name": ("createUser", lambda step: step.spec.workflow_name == "createUser"),
             "key_prefix": ("a-", lambda step: step.spec.idempotency_key.startswith("a-")),
+            "key_part": ("-5", lambda step: "-5" in step.spec.idempotency_key),
             "created_from_ms": (failed_at, lambda step: step.created_at_ms >= failed_at),
             "created_before_ms": (failed_at + 1, lambda step: step.created_at_ms <= failed_at),
         }
@@ -128,6 +130,36 @@ class QueryContract(StoreSuite):
         assert [await found("of:old"), await found("of:new"), await found("of:both")] == [[], [new], [new]]
         assert await store.create(keyed("k", at_ms=5_000, tags=("of:late",))) == new
         assert await found("of:late") == []
+
+    @on_store
+    async def test_a_part_of_a_key_is_taken_literally(self, store: StepStore) -> None:
+        names = ["a%b1", "xa%b2", "aXb", "xA%b", "a_b", "xa*b", "a[b]", "b", "~~", "a'b"]
+        roots = [
+            keyed(name, at_ms=1_000 + number, status=list(Status)[number % 7])
+            for number, name in enumerate(names)
+        ]
+        await put(store, *roots, a_child("a%b"))
+        for part in ("a%", "%b", "a%b1", "a_", "A", "*", "[b", "~", "X", "'", "a", "none"):
+            for more in ({}, {"live_only": True}, {"status": Status.FAILED}, {"key_prefix": "xa"}):
+                query = RunQuery(client_id="acme", key_part=part, **more)  # type: ignore[arg-type]
+                expected = [root for root in reversed(roots) if root.status in query.statuses]
+                assert await store.list(query) == [root for root in expected if query.fits(root)], query
+        failed = [root.id for root in reversed(roots) if root.status is Status.FAILED]
+        assert await store.failed(RunQuery(client_id="acme", key_part="*")) == failed
+
+    @on_store
+    async def test_only_live_runs_are_listed_if_these_are_wanted(self, store: StepStore) -> None:
+        roots = [
+            keyed(f"k-{n}", at_ms=1_000 + n, status=list(Status)[n % 7], tags=("a:b",)) for n in range(21)
+        ]
+        await put(store, *roots)
+        live = [root for root in reversed(roots) if root.status in LIVE]
+        query = RunQuery(client_id="acme", live_only=True)
+        for more in ({}, {"tags": ("a:b",)}, {"workflow_name": "createUser"}, {"key_prefix": "k"}):
+            assert await store.list(replace(query, **more)) == live, more  # type: ignore[arg-type]
+        one = [root for root in live if root.status is Status.WAITING]
+        assert await store.list(replace(query, status=Status.WAITING)) == one
+        assert await store.list(replace(query, status=Status.FAILED)) == []
 
     @on_store
     async def test_a_run_is_listed_under_its_newest_state(self, store: StepStore) -> None:

@@ -11,7 +11,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.system import SystemClock
-from atomic.application.ports import RunQuery, StepStore, StoreUnavailable
+from atomic.application.ports import StepStore, StoreUnavailable
+from atomic.application.run_query import RunQuery
 from atomic.domain.outcomes import Outcome
 from atomic.domain.steps import Step
 from atomic.domain.transitions import begin

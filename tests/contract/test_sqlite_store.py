@@ -15,7 +15,7 @@ from atomic.adapters.sqlite import store as store_module
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.sqlite.tags import READ_THROUGH_MAX
 from atomic.application.blobs import stored_apart
-from atomic.application.ports import RunQuery
+from atomic.application.run_query import RunQuery
 from atomic.application.server_store import ServerStore
 from atomic.domain.outcomes import StepError
 from atomic.protocol.error_kinds import ErrorKind

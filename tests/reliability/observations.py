@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.application.ports import RunQuery
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 from atomic.testing import EndpointCall, EndpointReply

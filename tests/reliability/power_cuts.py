@@ -15,7 +15,7 @@ from pathlib import Path
 from atomic.adapters.sqlite.database import DatabaseRefused
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.blobs import for_all, stored_apart, with_payload
-from atomic.application.ports import RunQuery
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from contract.builders import a_root, a_spec, settled
 from reliability.recording_vfs import FATES, Cut, RecordingVfs

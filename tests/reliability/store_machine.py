@@ -8,7 +8,8 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from atomic.application.ports import RunQuery, StepStore
+from atomic.application.ports import StepStore
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status

@@ -19,7 +19,8 @@ from atomic.adapters.sqlite.database import DatabaseRefused, Schema, close_datab
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.blobs import stored_apart, with_payload
-from atomic.application.ports import RunQuery, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from contract.builders import a_root, a_spec, settled
 

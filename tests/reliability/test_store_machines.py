@@ -14,7 +14,8 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.application.ports import DueStep, RunQuery
+from atomic.application.ports import DueStep
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from reliability.store_machine import StoreMachine
 

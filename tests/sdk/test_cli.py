@@ -66,6 +66,12 @@ def test_runs_are_tagged_and_found(cli: Cli, app_url: str) -> None:
     assert run["tags"] == {"of": "k-1", "env": "x:y"}
     assert "key k-1  of:k-1  env:x:y" in cli("runs", "show", run["runId"]).stdout
     assert cli("runs", "list", "--tag", "of:k").stdout == "no runs\n"
+    [found] = json.loads(
+        cli("runs", "list", "--key-contains", "-2", "--response-status", "200", "--json").stdout
+    )
+    assert found["idempotencyKey"] == "k-2"
+    assert cli("runs", "list", "--waits-for", "event").stdout == "no runs\n"
+    assert cli("dead-letters", "--error-kind", "timed_out").stdout == "no dead letters\n"
     assert "name:value" in cli("runs", "list", "--tag", "of", code=1).stderr
     wrong = cli("start", "order", f"{app_url}/order", "--key", "k", "--tag", "of", code=2)
     assert "NAME:VALUE, such as customer:c-17" in wrong.stderr

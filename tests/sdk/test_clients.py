@@ -270,10 +270,23 @@ def test_lists_follow_their_pages_up_to_the_limit(variant: str) -> None:
     with fake_api((200, {}, page), (200, {}, page)) as api:
         assert len(call(variant, api, "runs", status="failed", workflow_name="w", limit=3)) == 3
         assert api.seen[0][1] == "/me/runs?status=failed&workflowName=w&limit=3"
-    with fake_api((200, {}, {**page, "next": None})) as api:
+    last = {**page, "next": None}
+    with fake_api((200, {}, last), (200, {}, last)) as api:
         call(variant, api, "runs", tag=["customer:c-17", "env:é"], key_prefix="k")
         query = parse_qs(api.seen[0][1].partition("?")[2])
         assert query == {"tag": ["customer:c-17", "env:é"], "keyPrefix": ["k"], "limit": ["100"]}
+        call(
+            variant,
+            api,
+            "runs",
+            waits_for="event",
+            key_contains="k",
+            error_kind="network",
+            response_status=503,
+        )
+        assert api.seen[1][1] == (
+            "/me/runs?waitsFor=event&keyContains=k&errorKind=network&responseStatus=503&limit=100"
+        )
         with pytest.raises(InvalidRequestError, match="tag"):
             call(variant, api, "dead_letters", tag="customer:c-17")
     letter = {**DONE, "responseStatus": 500, "notRedrivableReason": "handled"}

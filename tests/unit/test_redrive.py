@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.lineage import Lineage
-from atomic.application.ports import RunQuery
 from atomic.application.redrive import redrive_many, redrive_step
+from atomic.application.run_query import RunQuery
 from atomic.domain.events import Cancelled
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.steps import Step

@@ -12,7 +12,7 @@ from atomic.adapters.sqlite import flow, pointers, queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.listing import bindings, failed_list, run_list
 from atomic.adapters.sqlite.schema import STEPS
-from atomic.application.ports import RunQuery
+from atomic.application.run_query import RunQuery
 from atomic.protocol.enums import Status
 
 FILTERS: dict[str, Any] = {

@@ -12,7 +12,8 @@ import pytest
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.sqlite.writer import Writer
-from atomic.application.ports import RunQuery, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
+from atomic.application.run_query import RunQuery
 from contract.builders import a_root, a_spec
 from contract.store_suite import put
 

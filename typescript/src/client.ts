@@ -113,6 +113,14 @@ export interface RunFilter {
   readonly createdBefore?: string;
   /** A tag that the runs have, as `name:value`. */
   readonly tag?: string;
+  /** A text that is anywhere in the key. */
+  readonly keyContains?: string;
+  /** The error, such as `timed_out`. */
+  readonly errorKind?: string;
+  /** What the endpoint answered last. */
+  readonly responseStatus?: number;
+  /** Live runs only: what one of their live steps waits for, or the run itself for a `resume`. */
+  readonly waitsFor?: "event" | "resume" | "retry" | "run" | "slot" | "timer";
   /** How many runs to return at most (default 100). */
   readonly limit?: number;
 }
@@ -235,7 +243,7 @@ export class Atomic {
   /** List runs, newest first. A filter that is left out selects all. */
   async runs({ limit = 100, ...wanted }: RunFilter = {}): Promise<RunSummary[]> {
     const found: RunSummary[] = [];
-    const query = new URLSearchParams({ ...wanted, limit: `${Math.min(limit, 100)}` });
+    const query = new URLSearchParams({ ...wanted, limit: Math.min(limit, 100) } as object as Record<string, string>);
     let path: string | null = `${this.#connection.path("runs")}?${query}`;
     while (path !== null && found.length < limit) {
       const page: { runs: RunSummary[]; next: string | null } = await documentOf(this.#connection, {

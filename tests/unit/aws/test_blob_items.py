@@ -17,7 +17,8 @@ from atomic.adapters.aws.rows import GRACE_S
 from atomic.adapters.aws.table import key_of
 from atomic.application.blobs import stored_apart, with_payload
 from atomic.application.child_steps import first_page
-from atomic.application.ports import RunQuery, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
+from atomic.application.run_query import RunQuery
 from atomic.domain.blobs import Blob, is_at_hand
 from atomic.domain.event_steps import EARLY_KEPT_MS, early
 from atomic.domain.events import ResultPosted

@@ -11,7 +11,8 @@ import pytest
 from atomic.adapters.aws import packing, rows, table
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.aws.rows import GRACE_S
-from atomic.application.ports import RunQuery, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
+from atomic.application.run_query import RunQuery
 from atomic.domain.events import Redriven
 from atomic.domain.transitions import transition
 from atomic.protocol import keys

@@ -10,7 +10,8 @@ import pytest
 
 from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.long_runs import DAY_MS
-from atomic.application.ports import RunQuery, StoreUnavailable
+from atomic.application.ports import StoreUnavailable
+from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 from contract.aws import TABLE_NAME, Aws, Recorder, aws

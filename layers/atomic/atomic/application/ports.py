@@ -12,6 +12,7 @@ from atomic.application.audit_log import AuditLog
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
 from atomic.application.pointer_store import Pointers
+from atomic.application.run_query import RunQuery
 from atomic.application.schedule_store import Schedules
 from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
@@ -37,35 +38,6 @@ class StoreUnavailable(Exception):
         """The exception for an error of a library; its kind is the error's type by default."""
         name = type(error).__name__
         return cls(f"{name}: {error}", kind=kind or name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunQuery:
-    """A filter for runs, by their root steps, newest first. `after` is the cursor of the last page."""
-
-    client_id: str
-    status: Status | None = None
-    workflow_name: str | None = None
-    key_prefix: str | None = None
-    created_from_ms: int | None = None
-    created_before_ms: int | None = None
-    tags: tuple[str, ...] = ()
-    after: tuple[int, str] | None = None
-    limit: int = 50
-
-    def fits(self, step: Step) -> bool:
-        """Whether the step fits the filter, apart from its status. All stores use this rule."""
-        spec = step.spec
-        from_ms, before_ms = self.created_from_ms, self.created_before_ms
-        return (
-            spec.client_id == self.client_id
-            and self.workflow_name in {None, spec.workflow_name}
-            and spec.idempotency_key.startswith(self.key_prefix or "")
-            and (not self.tags or frozenset(self.tags) <= frozenset(spec.tags))
-            and (from_ms is None or step.created_at_ms >= from_ms)
-            and (before_ms is None or step.created_at_ms < before_ms)
-            and (self.after is None or (step.created_at_ms, step.id) < self.after)
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Reads: everything that a caller may see is looked up here, and only a client's own rows."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from atomic.application.batches import side_by_side
@@ -10,22 +10,27 @@ from atomic.application.blobs import as_listed, as_shown, for_all, is_shown
 from atomic.application.child_steps import response_bytes
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
-from atomic.application.ports import Counts, RunQuery
+from atomic.application.ports import Counts
 from atomic.application.refusals import NotFound
+from atomic.application.run_query import RunQuery
 from atomic.application.start import now_s, wait
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.clients.client import Client
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step
+from atomic.domain.waits import waits_for
 from atomic.protocol import keys
-from atomic.protocol.enums import NotRedrivable, Status
+from atomic.protocol.enums import NotRedrivable, Status, WaitsFor
+from atomic.protocol.error_kinds import ErrorKind
 
 # Lambda answers with 6 MB at most, and writes the document as a JSON string: each quotation mark takes two
 # bytes, and characters outside ASCII take three times their length on runtimes before Python 3.12.
 _PAGE_MAX_BYTES: Final = 2_000_000
 # Rows have no large texts, so a hundred are a megabyte or so.
 _READ_AT_ONCE: Final = 100
+# Of a list whose conditions no index knows: the rows, or runs with their steps, that a page reads at most.
+_COMPARED_MAX: Final = 500
 _STEP_BYTES: Final = 1_500
 _ATTEMPT_BYTES: Final = 430
 
@@ -111,9 +116,79 @@ def _weight(step: Step) -> int:
     )
 
 
-async def list_runs(engine: Engine, query: RunQuery) -> Sequence[Step]:
-    """The root steps of the client's runs that fit the query, newest first."""
-    return await engine.store.list(query)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What no index knows: rows are read and compared. `waits_for`: of a run; the others: of a step."""
+
+    waits_for: WaitsFor | None = None
+    error_kind: ErrorKind | None = None
+    response_status: int | None = None
+
+    def fit(self, step: Step) -> bool:
+        """Whether a step fits, as far as its own row says."""
+        kind = None if step.error is None else step.error.kind
+        return self.error_kind in {None, kind} and self.response_status in {None, _status(step)}
+
+
+NO_CONDITIONS: Final = Conditions()
+
+
+def _status(step: Step) -> int | None:
+    """What the endpoint answered last, as far as that is known."""
+    last = step.attempt_log[-1].status if step.attempt_log else None
+    return last if step.response_status is None else step.response_status
+
+
+Cursor = tuple[int, str]
+# A page of steps, and where the next one begins.
+_Read = Callable[[RunQuery], Awaitable[tuple[Sequence[Step], Cursor | None]]]
+_Choose = Callable[[Sequence[Step]], Awaitable[Sequence[Step]]]
+
+
+async def list_runs(
+    engine: Engine, query: RunQuery, conditions: Conditions = NO_CONDITIONS
+) -> tuple[Sequence[Step], Cursor | None]:
+    """The root steps of the client's runs that fit, newest first, and the cursor of the next page.
+
+    With conditions a page may be short, or empty, and there is a next one: see `_compared`.
+    """
+
+    async def read(page: RunQuery) -> tuple[Sequence[Step], Cursor | None]:
+        roots = await engine.store.list(page)
+        return roots, _cursor(roots[-1]) if len(roots) == page.limit else None
+
+    async def choose(roots: Sequence[Step]) -> Sequence[Step]:
+        fitting = [root for root in roots if conditions.fit(root)]
+        if (wanted := conditions.waits_for) is None:
+            return fitting
+        outlines = await side_by_side(*(engine.store.outline(root.spec.run_id) for root in fitting))
+        now_ms, pairs = engine.clock.now_ms(), zip(fitting, outlines, strict=True)
+        return [root for root, outline in pairs if wanted in waits_for(root, outline, now_ms)]
+
+    if conditions == NO_CONDITIONS:
+        return await read(query)
+    return await _compared(read, choose, replace(query, live_only=conditions.waits_for is not None))
+
+
+async def _compared(read: _Read, choose: _Choose, query: RunQuery) -> tuple[Sequence[Step], Cursor | None]:
+    """The first steps that are chosen of those that are read, and the cursor of the next page.
+
+    So many rows are read at most that an answer takes a bounded time, however few of them fit.
+    """
+    found: list[Step] = []
+    after: Cursor | None = query.after
+    for _ in range(_COMPARED_MAX // _READ_AT_ONCE):
+        steps, after = await read(replace(query, after=after, limit=_READ_AT_ONCE))
+        found += await choose(steps)
+        if len(found) > query.limit:
+            return found[: query.limit], _cursor(found[query.limit - 1])
+        if after is None or len(found) == query.limit:
+            break
+    return found, after
+
+
+def _cursor(step: Step) -> Cursor:
+    return step.created_at_ms, step.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +219,30 @@ class DeadLetter:
     not_redrivable_reason: NotRedrivable | None
 
 
-async def dead_letters(engine: Engine, query: RunQuery) -> tuple[list[DeadLetter], tuple[int, str] | None]:
-    """The client's dead letters that fit the query, newest first, and the cursor of the next page."""
-    ids = await engine.store.failed(query)
-    found = await side_by_side(*(engine.store.get(step_id) for step_id in ids))
-    steps = [step for step in found if step is not None]
-    more = len(ids) == query.limit and steps
-    # The index may lag behind the rows, so a step of it may have been redriven already.
-    failed = [step for step in steps if step.is_dead_letter]
+async def dead_letters(
+    engine: Engine, query: RunQuery, conditions: Conditions = NO_CONDITIONS
+) -> tuple[list[DeadLetter], Cursor | None]:
+    """The client's dead letters that fit, newest first, and the cursor of the next page, as for runs."""
+
+    async def read(page: RunQuery) -> tuple[Sequence[Step], Cursor | None]:
+        ids = await engine.store.failed(page)
+        found = await side_by_side(*(engine.store.get(step_id) for step_id in ids))
+        steps = [step for step in found if step is not None]
+        return steps, _cursor(steps[-1]) if len(ids) == page.limit and steps else None
+
+    async def choose(steps: Sequence[Step]) -> Sequence[Step]:
+        # The index may lag behind the rows, so a step of it may have been redriven already.
+        return [step for step in steps if step.is_dead_letter and conditions.fit(step)]
+
+    if conditions == NO_CONDITIONS:
+        steps, after = await read(query)
+        failed = await choose(steps)
+    else:
+        failed, after = await _compared(read, choose, query)
     lineage = Lineage(engine.store)
-    dead_letters = [
+    return [
         DeadLetter(step, not_redrivable_reason(step, await lineage.ancestors(step))) for step in failed
-    ]
-    return dead_letters, (steps[-1].created_at_ms, steps[-1].id) if more else None
+    ], after
 
 
 async def count(engine: Engine, client: Client, window_ms: int) -> Counts:

@@ -10,8 +10,8 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
-from atomic.application.ports import RunQuery
 from atomic.application.refusals import Busy, NotRedrivableStep
+from atomic.application.run_query import RunQuery
 from atomic.application.singletons import may_redrive
 from atomic.domain.events import Redriven
 from atomic.domain.leftovers import not_redrivable_reason

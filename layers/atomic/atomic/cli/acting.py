@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
-from atomic.cli.options import MOMENTS, moment
+from atomic.cli.options import MOMENTS, moment, with_errors
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
@@ -134,10 +134,11 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list at most."
 )
+@with_errors
 @calls_api
-def dead_letters(api: Api, *, workflow_name: str | None, limit: int) -> None:
+def dead_letters(api: Api, *, limit: int, **wanted: Any) -> None:
     """List the steps that failed, the newest first."""
-    given: Any = {} if workflow_name is None else {"workflow_name": workflow_name}
+    given: Any = {name: value for name, value in wanted.items() if value is not None}
     found = api.client.dead_letters(limit=limit, **given)
     api.show(found, "\n".join(_line(letter) for letter in found) or "no dead letters")
 

@@ -1,14 +1,16 @@
 """Options that several commands share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from atomic.protocol.tags import tag_members
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 # What a time looks like, for help and errors.
 MOMENTS: Final = "a time such as 2026-11-23T07:38:00Z"
@@ -46,3 +48,13 @@ def moment_or_seconds(text: str) -> datetime | float:
     with suppress(ValueError):
         return float(text)
     return moment(text)
+
+
+def with_errors(command: Command) -> Command:
+    """The options that choose by the error."""
+    for option in (
+        click.option("--response-status", type=int, help="Only those whose endpoint answered this last."),
+        click.option("--error-kind", help="Only with this error, such as timed_out."),
+    ):
+        command = option(command)
+    return command

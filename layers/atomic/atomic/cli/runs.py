@@ -7,8 +7,9 @@ from typing import Any, get_args
 import click
 
 from atomic.cli.api import Api, calls_api, fail
+from atomic.cli.options import with_errors
 from atomic.cli.timeline import run_line, timeline
-from atomic.protocol.enums import StatusName
+from atomic.protocol.enums import StatusName, WaitsFor
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
@@ -29,6 +30,13 @@ def runs() -> None:
     metavar="NAME:VALUE",
     help="Only runs with this tag; may be repeated for several.",
 )
+@click.option("--key-contains", help="Only runs with this text in their idempotency key.")
+@click.option(
+    "--waits-for",
+    type=click.Choice(get_args(WaitsFor)),
+    help="Only live runs of which a step waits for this.",
+)
+@with_errors
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @calls_api
 def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from atomic.domain.steps import Step, Watch
-from atomic.protocol.enums import Status
+from atomic.protocol.enums import Kind, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,7 @@ class StepOutline:
     """The part of a step that shows whether it blocks another step, and the progress of its run.
 
     `awaited`: a post asked to wait for this step: the first one, or one whose step is among its waiters.
-    `calls`: whether it calls an endpoint.
+    `in_line`: whether it waits for a slot of flow control.
     """
 
     id: str
@@ -20,9 +20,15 @@ class StepOutline:
     finished_at_ms: int | None
     attempt_count: int
     awaited: bool = False
-    calls: bool = True
+    kind: Kind = "http"
     due_at_ms: int | None = None
     watches: tuple[Watch, ...] = ()
+    in_line: bool = False
+
+    @property
+    def calls(self) -> bool:
+        """Whether the step calls an endpoint."""
+        return self.kind == "http"
 
     @property
     def has_failed(self) -> bool:
@@ -39,7 +45,8 @@ def outline_of(step: Step) -> StepOutline:
         step.finished_at_ms,
         step.attempt_count,
         step.awaited or bool(step.waiters),
-        step.spec.kind == "http",
+        step.spec.kind,
         step.due_at_ms,
         step.watches,
+        step.in_line,
     )

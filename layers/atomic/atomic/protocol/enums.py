@@ -72,6 +72,10 @@ OnLost = Literal["repeat", "fail"]
 # What becomes of the run that a step of kind `run` has started, when that step is cancelled.
 OnCancel = Literal["cancel", "keep"]
 
+# What a live run may wait for, by its steps: the result of an event; a resume of the run; the next attempt
+# of a step; the outcome of a run that it has started; a slot of flow control; the end of a timer.
+WaitsFor = Literal["event", "resume", "retry", "run", "slot", "timer"]
+
 # What a server can do that servers of the first version could not; `GET /health` lists it.
 Feature = Literal[
     "answer-later",

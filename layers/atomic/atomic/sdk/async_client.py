@@ -20,7 +20,7 @@ from atomic.sdk._wire.client_events import EventsOfAsyncClient
 from atomic.sdk._wire.client_records import RecordsOfAsyncClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import CURRENT, driven
-from atomic.sdk._wire.lists import RunFilter, RunListFilter, filter_document
+from atomic.sdk._wire.lists import ListFilter, RunListFilter, filter_document
 from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
@@ -187,7 +187,12 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClien
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `key_contains`: idempotency keys with this text in them.
+        - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
+          endpoint answered this status last.
         - `tag`: a tag that the runs have, as "name:value", or a list of tags that they all have.
+        - `waits_for`: only live runs of which a live step waits for this: "event", "retry", "run" (one that
+          it has started), "slot" (of flow control), "timer", or the run for a "resume".
 
         Returns summaries of the runs.
 
@@ -197,20 +202,25 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClien
         query = {**({"status": status} if status else {}), **filter_document(wanted, RunListFilter)}
         return await self.run_flow(lists.list_runs(self.client_id, query, limit, self.patience_s))
 
-    async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
+    async def dead_letters(self, *, limit: int = 100, **wanted: Unpack[ListFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. A filter that is left out selects all.
 
         - `limit`: how many steps to return at most (default 100).
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `key_contains`: idempotency keys with this text in them.
+        - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
+          endpoint answered this status last.
 
         Returns dead letters, each with its step and last error.
 
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = lists.list_dead_letters(self.client_id, filter_document(wanted), limit, self.patience_s)
+        flow = lists.list_dead_letters(
+            self.client_id, filter_document(wanted, ListFilter), limit, self.patience_s
+        )
         return await self.run_flow(flow)
 
     async def start_token(

@@ -22,7 +22,7 @@ from atomic.sdk._wire.client_records import RecordsOfClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.iam import signable
 from atomic.sdk._wire.in_process import CURRENT, driven
-from atomic.sdk._wire.lists import RunFilter, RunListFilter, filter_document
+from atomic.sdk._wire.lists import ListFilter, RunListFilter, filter_document
 from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import (
     ApiTarget,
@@ -193,7 +193,12 @@ class Client(ActionsOfClient, EventsOfClient, RecordsOfClient):
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `key_contains`: idempotency keys with this text in them.
+        - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
+          endpoint answered this status last.
         - `tag`: a tag that the runs have, as "name:value", or a list of tags that they all have.
+        - `waits_for`: only live runs of which a live step waits for this: "event", "retry", "run" (one that
+          it has started), "slot" (of flow control), "timer", or the run for a "resume".
 
         Returns summaries of the runs.
 
@@ -203,20 +208,23 @@ class Client(ActionsOfClient, EventsOfClient, RecordsOfClient):
         query = {**({"status": status} if status else {}), **filter_document(wanted, RunListFilter)}
         return self.run_flow(lists.list_runs(self.client_id, query, limit, self.patience_s))
 
-    def dead_letters(self, *, limit: int = 100, **wanted: Unpack[RunFilter]) -> list[DeadLetter]:
+    def dead_letters(self, *, limit: int = 100, **wanted: Unpack[ListFilter]) -> list[DeadLetter]:
         """List steps that have failed, newest first. A filter that is left out selects all.
 
         - `limit`: how many steps to return at most (default 100).
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `key_contains`: idempotency keys with this text in them.
+        - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
+          endpoint answered this status last.
 
         Returns dead letters, each with its step and last error.
 
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        query = filter_document(wanted)
+        query = filter_document(wanted, ListFilter)
         return self.run_flow(lists.list_dead_letters(self.client_id, query, limit, self.patience_s))
 
     def start_token(

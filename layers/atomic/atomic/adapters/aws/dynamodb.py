@@ -20,7 +20,8 @@ from atomic.adapters.aws.storage_items import StorageItems
 from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
-from atomic.application.ports import CountedLive, Counts, RunQuery
+from atomic.application.ports import CountedLive, Counts
+from atomic.application.run_query import RunQuery
 from atomic.domain.blobs import Place
 from atomic.domain.outlines import StepOutline
 from atomic.domain.steps import Step
@@ -143,9 +144,9 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         wanted = Range.of(query)
         if query.tags:
             return self._tagged, dict.fromkeys(table.tag_partitions(query.client_id, query.tags[0]), wanted)
-        statuses = list(Status) if query.status is None else [query.status]
+        statuses = query.statuses
         ranges = {p: wanted for status in statuses for p in table.list_partitions(query.client_id, status)}
-        if query.status is Status.RUNNING:
+        if Status.RUNNING in statuses and Status.SUCCEEDED not in statuses:
             # Others are listed as if they had succeeded, but not for longer than their lease.
             recent = replace(wanted, first=max(wanted.first, table.age(self._now_ms() - _INLINE_MS)))
             ranges |= dict.fromkeys(table.list_partitions(query.client_id, Status.SUCCEEDED), recent)
@@ -230,7 +231,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         existing = await self._calls.start(self._items.many, [*ids])
         steps = {table.age(step.created_at_ms, step.id): step for step in existing.values()}
         found = [steps[age] for age in ages if age in steps]
-        return {step.id: step for step in found if query.status in {None, step.status} and query.fits(step)}
+        return {step.id: step for step in found if step.status in query.statuses and query.fits(step)}
 
 
 def _at_least(counts: Counts, counted: ClientCounts) -> Counts:

@@ -13,7 +13,7 @@ from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.rows import Item
 from atomic.application.batches import side_by_side
-from atomic.application.ports import RunQuery
+from atomic.application.run_query import RunQuery
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,6 +32,7 @@ class Range:
     end: str = _END
     workflow_name: str | None = None
     key_prefix: str | None = None
+    key_part: str | None = None
     newest_first: bool = True
     due_before_ms: int | None = None
     # How many entries one call evaluates; None for as many as it can (1 MB).
@@ -45,12 +46,13 @@ class Range:
             ends.append(table.age(query.created_before_ms))
         if query.after is not None:
             ends.append(table.age(*query.after))
-        is_filtered = query.workflow_name is not None or bool(query.key_prefix)
+        is_filtered = query.workflow_name is not None or bool(query.key_prefix or query.key_part)
         return cls(
             first=table.age(query.created_from_ms or 0),
             end=min(ends),
             workflow_name=query.workflow_name,
             key_prefix=query.key_prefix,
+            key_part=query.key_part,
             page=None if is_filtered else query.limit,
         )
 
@@ -130,6 +132,9 @@ class Index:
         if wanted.key_prefix:
             filters.append("begins_with(k, :prefix)")
             values[":prefix"] = wanted.key_prefix
+        if wanted.key_part:
+            filters.append("contains(k, :part)")
+            values[":part"] = wanted.key_part
         if wanted.due_before_ms is not None:
             filters.append("d < :due")
             typed[":due"] = {"N": str(wanted.due_before_ms)}

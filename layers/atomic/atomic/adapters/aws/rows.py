@@ -83,9 +83,10 @@ def decode_outline(item: Item) -> StepOutline:
         progress.get("finished_at_ms"),
         progress.get("attempt_count", 0),
         spec.get("awaited", False) or "waiters" in progress,
-        spec["kind"] == "http",
+        spec["kind"],
         progress.get("due_at_ms"),
         load_watches(progress.get("watches", ())),
+        progress.get("in_line", False),
     )
 
 

@@ -9,8 +9,9 @@ from atomic.adapters.memory.acts import MemoryAuditLog
 from atomic.adapters.memory.pointers import MemoryPointers
 from atomic.adapters.memory.schedules import MemorySchedules
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery
+from atomic.application.ports import CountedLive, Counts, DueStep
 from atomic.application.round_robin import due_in_turns
+from atomic.application.run_query import RunQuery
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Blob, Place, as_stored
 from atomic.domain.outlines import StepOutline, outline_of
@@ -105,8 +106,8 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
     async def list(self, query: RunQuery) -> Sequence[Step]:
         """Root steps that fit, newest first."""
         roots = (step for step in self._rows.values() if step.is_root)
-        wanted = query.status
-        return _page(query, (step for step in roots if wanted is None or step.status is wanted))
+        wanted = query.statuses
+        return _page(query, (step for step in roots if step.status in wanted))
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the dead letters that fit, newest first."""

@@ -12,8 +12,7 @@ import apsw
 from atomic.adapters.sqlite.queries import COLUMNS
 from atomic.adapters.sqlite.schema import IS_DEAD_LETTER
 from atomic.adapters.sqlite.tags import HAS_MANY_RUNS, has_tag
-from atomic.application.ports import RunQuery
-from atomic.protocol.enums import Status
+from atomic.application.run_query import RunQuery
 
 # Where a page of runs is read: through the runs, newest first, or through the few that a filter names.
 Through = Literal["runs", "keys", "tag"]
@@ -24,12 +23,15 @@ KEYS_SORTED_MAX: Final = 50_000
 HAS_MANY_KEYS: Final = f"""
 SELECT 1 FROM steps INDEXED BY root_key
 WHERE is_root = 1 AND client_id = :client_id AND idempotency_key >= :key AND idempotency_key < :key_end
+    AND instr(idempotency_key, :part) > 0
 LIMIT 1 OFFSET {KEYS_SORTED_MAX}
 """
 
 
 def run_rows(lists: apsw.Connection, query: RunQuery) -> list[tuple[Any, ...]]:
     """The rows of a page of runs, in any order."""
+    if not query.statuses:
+        return []
     values = bindings(query)
     return lists.execute(run_list(query, _through(lists, query, values)), values).fetchall()
 
@@ -41,10 +43,11 @@ def failed_ids(lists: apsw.Connection, query: RunQuery) -> list[str]:
 
 def _through(lists: apsw.Connection, query: RunQuery, values: dict[str, Any]) -> Through:
     if query.tags:
-        is_filtered = query.status or query.workflow_name or query.key_prefix or len(query.tags) > 1
+        is_filtered = len(query.tags) > 1 or query.live_only or query.status or query.workflow_name
+        is_filtered = is_filtered or query.key_prefix or query.key_part
         if not (is_filtered and lists.execute(HAS_MANY_RUNS, values).fetchall()):
             return "tag"
-    if query.key_prefix and not lists.execute(HAS_MANY_KEYS, values).fetchall():
+    if (query.key_prefix or query.key_part) and not lists.execute(HAS_MANY_KEYS, values).fetchall():
         return "keys"
     return "runs"
 
@@ -58,11 +61,11 @@ def bindings(query: RunQuery) -> dict[str, Any]:
     before_ms, before_id = min(upper, default=(None, None))
     return {
         "client_id": query.client_id,
-        "status": query.status and query.status.value,
         "workflow": query.workflow_name,
         "key": prefix,
         # The last of all characters: above every key with this prefix.
         "key_end": prefix + "\U0010ffff",
+        "part": query.key_part or "",
         "from_ms": query.created_from_ms,
         "before_ms": before_ms,
         "before_id": before_id,
@@ -79,16 +82,16 @@ def run_list(query: RunQuery, through: Through) -> str:
     two go from the newest on, until the page is full.
     """
     if through == "keys":
-        conditions = _conditions(query, "client_id", "key", "status", "workflow", "tags")
+        conditions = _conditions(query, "client_id", "key", "part", "status", "workflow", "tags")
         page = _page("root_key", ["is_root = 1", *conditions])
     elif through == "tag":
         page = _tagged_page(query)
     else:
-        statuses = [query.status] if query.status is not None else list(Status)
         index = "root_workflow" if query.workflow_name is not None else "root_status"
-        conditions = _conditions(query, "client_id", "workflow", "key", "tags")
+        conditions = _conditions(query, "client_id", "workflow", "key", "part", "tags")
         page = " UNION ALL ".join(
-            _page(index, ["is_root = 1", f"status = '{status.value}'", *conditions]) for status in statuses
+            _page(index, ["is_root = 1", f"status = '{status.value}'", *conditions])
+            for status in query.statuses
         )
     return f"""
     SELECT {COLUMNS} FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
@@ -98,7 +101,7 @@ def run_list(query: RunQuery, through: Through) -> str:
 
 def failed_list(query: RunQuery) -> str:
     """The ids of a page of failed steps."""
-    conditions = _conditions(query, "client_id", "workflow", "key")
+    conditions = _conditions(query, "client_id", "workflow", "key", "part")
     page = _page("failed", [IS_DEAD_LETTER, *conditions])
     return f"SELECT id FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit)"
 
@@ -111,7 +114,7 @@ def _page(index: str, conditions: list[str]) -> str:
 def _tagged_page(query: RunQuery) -> str:
     own = ["owner = :client_id", "tag = :tag_0", *_bounds(query, "at_ms", "step_id")]
     others = [has_tag(number) for number in range(1, len(query.tags))]
-    where = " AND ".join([*own, *_filters(query, "status", "workflow", "key"), *others])
+    where = " AND ".join([*own, *_filters(query, "status", "workflow", "key", "part"), *others])
     return (
         "SELECT steps.rowid AS row, at_ms AS created_at_ms, step_id AS id "
         f"FROM tags CROSS JOIN steps ON steps.id = tags.step_id WHERE {where}"
@@ -123,11 +126,13 @@ def _conditions(query: RunQuery, *names: str) -> list[str]:
 
 
 def _filters(query: RunQuery, *names: str) -> list[str]:
+    statuses = ", ".join(f"'{status.value}'" for status in query.statuses)
     texts = {
         "client_id": "client_id = :client_id",
-        "status": "status = :status" if query.status is not None else "",
+        "status": f"status IN ({statuses})" if query.status is not None or query.live_only else "",
         "workflow": "workflow_name = :workflow" if query.workflow_name is not None else "",
         "key": "idempotency_key >= :key AND idempotency_key < :key_end" if query.key_prefix else "",
+        "part": "instr(idempotency_key, :part) > 0" if query.key_part else "",
         "tags": " AND ".join(map(has_tag, range(len(query.tags)))),
     }
     return [texts[name] for name in names if texts[name]]

@@ -39,7 +39,8 @@ _OUTLINE: Final = """
 SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '$.attempt_count', 0),
     coalesce(CAST(spec AS TEXT) ->> '$.awaited', 0)
     OR CAST(progress AS TEXT) -> '$.waiters' IS NOT NULL,
-    calls, due_at_ms, CAST(progress AS TEXT) -> '$.watches'
+    coalesce(CAST(spec AS TEXT) ->> '$.kind', 'http'), due_at_ms, CAST(progress AS TEXT) -> '$.watches',
+    coalesce(CAST(progress AS TEXT) ->> '$.in_line', 0)
 FROM steps WHERE id > ? AND id < ?
 """
 OUTLINE: Final = f"{_OUTLINE} LIMIT ?"

@@ -34,7 +34,8 @@ from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import CountedLive, Counts, DueStep, RunQuery, StoreUnavailable
+from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
+from atomic.application.run_query import RunQuery
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.outlines import StepOutline
@@ -324,14 +325,15 @@ def _outlines(rows: _Rows) -> list[StepOutline]:
             step_id,
             parent,
             Status(status),
-            finished_at_ms,
+            finished_ms,
             attempts,
             bool(awaited),
-            bool(calls),
+            kind,
             due_at_ms,
             load_watches(orjson.loads(watches)) if watches else (),
+            bool(line),
         )
-        for step_id, parent, status, finished_at_ms, attempts, awaited, calls, due_at_ms, watches in rows
+        for step_id, parent, status, finished_ms, attempts, awaited, kind, due_at_ms, watches, line in rows
     ]
 
 

@@ -3,13 +3,14 @@
 import base64
 import binascii
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast, get_args
 
 from atomic.application import queries
 from atomic.application.erasing import erase_run
-from atomic.application.ports import RunQuery
+from atomic.application.queries import Conditions
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many
+from atomic.application.run_query import RunQuery
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import (
@@ -33,19 +34,32 @@ from atomic.entrypoints.http_api.views import (
 )
 from atomic.protocol import problems
 from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS
-from atomic.protocol.enums import Status
+from atomic.protocol.enums import LIVE, Status, WaitsFor
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.requests import RedriveRequest
 from atomic.protocol.tags import TAGS_MAX, read_tag
 
 routes = Routes()
 
+_WAITS: Final = list(get_args(WaitsFor))
+
 _STEPS_DEFAULT: Final = 1000
 _WINDOW_DEFAULT_MS: Final = 5 * 60 * 1000
+_STATUS_MIN, _STATUS_MAX = 100, 599
 _FILTER: Final = (
     in_query("workflowName", "Only of this workflow.", type="string"),
     in_query("keyPrefix", "Only idempotency keys with this prefix.", type="string"),
+    in_query("keyContains", "Only idempotency keys with this text in them.", type="string"),
     in_query("createdAfter", "Created at or after.", type="string", format="date-time"),
     in_query("createdBefore", "Created before.", type="string", format="date-time"),
+    in_query("errorKind", "Only with this error.", type="string", enum=list(ErrorKind)),
+    in_query(
+        "responseStatus",
+        "Only those whose endpoint answered this last.",
+        type="integer",
+        minimum=_STATUS_MIN,
+        maximum=_STATUS_MAX,
+    ),
 )
 
 
@@ -65,6 +79,12 @@ _FILTER: Final = (
                 items={"type": "string"},
                 maxItems=TAGS_MAX,
             ),
+            in_query(
+                "waitsFor",
+                "Only live runs that wait for this, by one of their live steps.",
+                type="string",
+                enum=_WAITS,
+            ),
             in_query("progress", "Include how far each run is.", type="boolean"),
             *PAGE,
         ),
@@ -79,11 +99,14 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
     with_progress = query.flag("progress")
     tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
+    waits_for = query.take("waitsFor", _read_wait, f"use one of {', '.join(_WAITS)}")
+    if waits_for is not None and status is not None and status not in LIVE:
+        raise problems.invalid("waitsFor", f"a run that is {status} waits for nothing; leave status out")
+    conditions = replace(_conditions(query), waits_for=waits_for)
     wanted = replace(_wanted(query, client), status=status, tags=_distinct(tags))
-    roots = await queries.list_runs(api.engine, wanted)
+    roots, next_after = await queries.list_runs(api.engine, wanted, conditions)
     progress = await queries.progress(api.engine, roots) if with_progress else None
-    last = roots[-1] if len(roots) == wanted.limit else None
-    link = query.link(cursor=_write_cursor(last.created_at_ms, last.id)) if last else None
+    link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
     shown = [without_error_excerpt(root, client) for root in roots]
     return json_response(200, run_list_view(shown, progress, link), link_header(link))
 
@@ -158,7 +181,8 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that failed, newest first."""
     query = Query(request)
-    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client))
+    conditions = _conditions(query)
+    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client), conditions)
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
     shown = [replace(letter, step=without_error_excerpt(letter.step, client)) for letter in letters]
     return json_response(200, dead_letters_view(shown, link), link_header(link))
@@ -232,11 +256,25 @@ def _distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
     return distinct
 
 
+def _conditions(query: Query) -> Conditions:
+    """The conditions that are compared with rows. Raises Problem 400."""
+    kind = query.take("errorKind", ErrorKind, f"use one of {', '.join(ErrorKind)}")
+    status = query.number("responseStatus", 0, least=_STATUS_MIN, most=_STATUS_MAX)
+    return Conditions(error_kind=kind, response_status=status or None)
+
+
+def _read_wait(text: str) -> WaitsFor:
+    if text not in _WAITS:
+        raise ValueError
+    return cast("WaitsFor", text)
+
+
 def _wanted(query: Query, client: Client) -> RunQuery:
     wanted = RunQuery(
         client_id=client.id,
         workflow_name=query.take("workflowName", str, ""),
         key_prefix=query.take("keyPrefix", str, ""),
+        key_part=query.take("keyContains", str, ""),
         created_from_ms=query.moment("createdAfter"),
         created_before_ms=query.moment("createdBefore"),
         after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),

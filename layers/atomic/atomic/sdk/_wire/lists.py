@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
+from pydantic.alias_generators import to_camel
+
 from atomic.protocol.audit_documents import ActList
 from atomic.protocol.constants import PAGE_MAX
-from atomic.protocol.documents import DeadLetter, DeadLetterList, RunList, RunSummary
+from atomic.protocol.documents import DeadLetter, DeadLetterList, ErrorKindName, RunList, RunSummary
+from atomic.protocol.enums import WaitsFor
 from atomic.protocol.flow import FlowKeyList
 from atomic.protocol.schedule_documents import ScheduleList
 from atomic.sdk._wire.api import check_options, document_of, get_of
@@ -26,23 +29,25 @@ class RunFilter(TypedDict, total=False):
     created_before: str
 
 
-class RunListFilter(RunFilter, total=False):
-    """The same, and a tag as "name:value", or several tags."""
+class ListFilter(RunFilter, total=False):
+    """The same, and what only lists take: a part of the key, the error, what the endpoint answered."""
+
+    key_contains: str
+    error_kind: ErrorKindName
+    response_status: int
+
+
+class RunListFilter(ListFilter, total=False):
+    """The same, and a tag as "name:value", or several tags; and what live runs wait for."""
 
     tag: str | Sequence[str]
+    waits_for: WaitsFor
 
 
 def filter_document(wanted: Mapping[str, Any], known: type = RunFilter) -> dict[str, Any]:
     """A filter with the wire's names. Raises InvalidRequestError for members that it does not have."""
     check_options(wanted, known)
-    names = {
-        "tag": "tag",
-        "workflow_name": "workflowName",
-        "key_prefix": "keyPrefix",
-        "created_after": "createdAfter",
-        "created_before": "createdBefore",
-    }
-    return {names[name]: _text(value) for name, value in wanted.items() if value is not None}
+    return {to_camel(name): _text(value) for name, value in wanted.items() if value is not None}
 
 
 def _text(value: object) -> str | list[str]:
