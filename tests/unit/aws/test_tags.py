@@ -10,6 +10,7 @@ import pytest
 
 from atomic.adapters.aws import rows, table
 from atomic.adapters.aws.long_runs import DAY_MS
+from atomic.application.batches import side_by_side
 from atomic.application.ports import StoreUnavailable
 from atomic.application.run_query import RunQuery
 from atomic.domain.steps import Step
@@ -65,6 +66,40 @@ def test_a_search_by_tag_is_four_queries_and_one_read_of_rows(account: Aws) -> N
             found = await store.list(RunQuery(client_id="acme", tags=("customer:c-17",), limit=50))
         assert found == [root for root in reversed(roots) if root.spec.tags]
         assert Counter(recorder.operations) == {"Query": table.SHARDS, "BatchGetItem": 1}
+
+    asyncio.run(body())
+
+
+def test_a_page_of_a_tag_reads_some_500_rows_at_most(account: Aws) -> None:
+    """However few of the runs with the tag are in the wanted state; the next page goes on."""
+
+    async def body() -> None:
+        store = account.store()
+        roots = [
+            keyed(
+                f"k-{n}",
+                at_ms=1_000 + n,
+                tags=TAGS[:1],
+                status=Status.FAILED if n < 2 else Status.CANCELLED,
+            )
+            for n in range(1_250)
+        ]
+        await side_by_side(*(put(store, root) for root in roots))
+        query, pages = (
+            RunQuery(client_id="acme", tags=TAGS[:1], status=Status.FAILED, limit=50),
+            list[int](),
+        )
+        found: list[Step] = []
+        while True:
+            with Recorder(account.dynamodb) as recorder:
+                page = await store.list(query)
+            assert recorder.operations.count("BatchGetItem") <= 6
+            pages.append(len(page))
+            found += page
+            if page.after is None:
+                break
+            query = replace(query, after=page.after)
+        assert (found, pages) == ([roots[1], roots[0]], [0, 0, 2])
 
     asyncio.run(body())
 

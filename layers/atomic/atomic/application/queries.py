@@ -12,7 +12,7 @@ from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
 from atomic.application.ports import Counts
 from atomic.application.refusals import NotFound
-from atomic.application.run_query import RunQuery
+from atomic.application.run_query import Cursor, RunQuery, cursor_of
 from atomic.application.start import now_s, wait
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.clients.client import Client
@@ -139,7 +139,6 @@ def _status(step: Step) -> int | None:
     return last if step.response_status is None else step.response_status
 
 
-Cursor = tuple[int, str]
 # A page of steps, and where the next one begins.
 _Read = Callable[[RunQuery], Awaitable[tuple[Sequence[Step], Cursor | None]]]
 _Choose = Callable[[Sequence[Step]], Awaitable[Sequence[Step]]]
@@ -155,7 +154,7 @@ async def list_runs(
 
     async def read(page: RunQuery) -> tuple[Sequence[Step], Cursor | None]:
         roots = await engine.store.list(page)
-        return roots, _cursor(roots[-1]) if len(roots) == page.limit else None
+        return roots, roots.after
 
     async def choose(roots: Sequence[Step]) -> Sequence[Step]:
         fitting = [root for root in roots if conditions.fit(root)]
@@ -181,14 +180,10 @@ async def _compared(read: _Read, choose: _Choose, query: RunQuery) -> tuple[Sequ
         steps, after = await read(replace(query, after=after, limit=_READ_AT_ONCE))
         found += await choose(steps)
         if len(found) > query.limit:
-            return found[: query.limit], _cursor(found[query.limit - 1])
+            return found[: query.limit], cursor_of(found[query.limit - 1])
         if after is None or len(found) == query.limit:
             break
     return found, after
-
-
-def _cursor(step: Step) -> Cursor:
-    return step.created_at_ms, step.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +223,7 @@ async def dead_letters(
         ids = await engine.store.failed(page)
         found = await side_by_side(*(engine.store.get(step_id) for step_id in ids))
         steps = [step for step in found if step is not None]
-        return steps, _cursor(steps[-1]) if len(ids) == page.limit and steps else None
+        return steps, cursor_of(steps[-1]) if len(ids) == page.limit and steps else None
 
     async def choose(steps: Sequence[Step]) -> Sequence[Step]:
         # The index may lag behind the rows, so a step of it may have been redriven already.

@@ -1,9 +1,19 @@
-"""Which runs, or dead letters, a list of the store has."""
+"""Which runs, or dead letters, a list of the store has, and a page of such a list."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
+
+# When a step was created, and its id: where a page of a list has ended.
+Cursor = tuple[int, str]
+
+
+def cursor_of(step: Step) -> Cursor:
+    """The cursor of a page that ends with this step."""
+    return step.created_at_ms, step.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +32,7 @@ class RunQuery:
     created_from_ms: int | None = None
     created_before_ms: int | None = None
     tags: tuple[str, ...] = ()
-    after: tuple[int, str] | None = None
+    after: Cursor | None = None
     limit: int = 50
 
     @property
@@ -45,3 +55,19 @@ class RunQuery:
             and (before_ms is None or step.created_at_ms < before_ms)
             and (self.after is None or (step.created_at_ms, step.id) < self.after)
         )
+
+
+class RunPage(list[Step]):
+    """Root steps, newest first. `after` is the cursor of the next page; None when there is none.
+
+    A page that is not full has a next one where a store reads so many rows for a page at most.
+    """
+
+    def __init__(self, steps: Iterable[Step], after: Cursor | None) -> None:
+        super().__init__(steps)
+        self.after = after
+
+    @classmethod
+    def of(cls, steps: list[Step], query: RunQuery) -> Self:
+        """A page that ends where it is full, or at the end of the list."""
+        return cls(steps, cursor_of(steps[-1]) if steps and len(steps) == query.limit else None)

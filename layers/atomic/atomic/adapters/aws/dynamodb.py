@@ -21,7 +21,7 @@ from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import CountedLive, Counts
-from atomic.application.run_query import RunQuery
+from atomic.application.run_query import RunPage, RunQuery
 from atomic.domain.blobs import Place
 from atomic.domain.outlines import StepOutline
 from atomic.domain.steps import Step
@@ -37,6 +37,7 @@ _COUNTED_MAX: Final = 1_000
 _INLINE_MS: Final = 120_000
 # How many rows a list reads at a time, at least, once some of the newest did not fit.
 _ROWS_AT_ONCE: Final = 100
+_ROWS_MAX: Final = 500
 
 
 class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
@@ -120,13 +121,16 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         """Delete all of a run, if its root is still this row: a write for each item, two for the root."""
         return await self._calls.start(self._erased.erase, client_id, run_id, root)
 
-    async def list(self, query: RunQuery) -> Sequence[Step]:
-        """Root steps that fit, newest first. A run that changes its status meanwhile may be left out."""
+    async def list(self, query: RunQuery) -> RunPage:
+        """Root steps that fit, newest first. A run that changes its status meanwhile may be left out.
+
+        A page reads some 500 rows at most: a tag may have many runs that do not fit the rest of the query.
+        """
         index, ranges = self._ranges(query)
         found: dict[str, Step] = {}
         # By their sort keys. A root that changes its state meanwhile may be in two partitions.
         candidates: dict[str, None] = {}
-        enough = query.limit
+        enough, left = query.limit, _ROWS_MAX
         async for entry in index.merged(ranges):
             candidates[index.age(entry)] = None
             if len(candidates) < enough:
@@ -134,10 +138,14 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
             found |= await self._fitting([*candidates], query)
             if len(found) >= query.limit:
                 break
+            left -= len(candidates)
+            if left <= 0:
+                last = next(reversed(candidates))
+                return RunPage(found.values(), (table.created_of(last), table.id_of(last)))
             candidates, enough = {}, max(query.limit, _ROWS_AT_ONCE)
         else:
             found |= await self._fitting([*candidates], query)
-        return list(found.values())[: query.limit]
+        return RunPage.of(list(found.values())[: query.limit], query)
 
     def _ranges(self, query: RunQuery) -> tuple[Index, dict[str, Range]]:
         """Where the runs of a query are found: four partitions of a tag, or four of each status."""
