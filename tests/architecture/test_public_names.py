@@ -90,6 +90,7 @@ CLIENT = [
     "dead_letters",
     "due",
     "erase",
+    "export",
     "flow_keys",
     "get",
     "heartbeat",

@@ -1,8 +1,10 @@
 """What the clients and the command line read that is kept beside the runs."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -86,3 +88,34 @@ def test_runs_are_erased_by_both_clients(monkeypatch: pytest.MonkeyPatch, url: s
         three = client.start("w", url, key="3")
     erased = CliRunner().invoke(main_command, ["runs", "erase", three.run_id])
     assert erased.output == f"{three.run_id} is erased\n"
+
+
+def test_runs_are_exported_by_both_clients_and_to_a_file(
+    monkeypatch: pytest.MonkeyPatch, url: str, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "exported")
+    with Client() as client:
+        runs = [client.start("w", url, {"n": n}, key=str(n)) for n in range(3)]
+        found = [*client.export()]
+        assert [step.id for step in found] == [run.id for run in reversed(runs)]
+        assert [step.payload for step in found] == [{"n": 2}, {"n": 1}, {"n": 0}]
+        assert [step.id for step in client.export(status="succeeded", key_prefix="1")] == [runs[1].id]
+        with pytest.raises(InvalidRequestError):
+            next(client.export(created_after="yesterday"))
+
+        async def main() -> None:
+            async with AsyncClient() as asynchronous:
+                assert [step async for step in asynchronous.export()] == found
+
+        asyncio.run(main())
+    file = tmp_path / "runs.jsonl"
+    written = CliRunner().invoke(main_command, ["runs", "export", "--out", str(file)])
+    assert written.output == f"3 steps are in {file}\n"
+    lines = file.read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [step.id for step in found]
+    printed = CliRunner().invoke(main_command, ["runs", "export", "--out", "-", "--key-prefix", "1"])
+    assert json.loads(printed.output)["id"] == runs[1].id
+    refused = CliRunner().invoke(
+        main_command, ["runs", "export", "--out", str(tmp_path / "x"), "--created-after", "yesterday"]
+    )
+    assert (refused.exit_code, [*tmp_path.iterdir()]) == (1, [file])

@@ -67,6 +67,7 @@ def test_both_registries_get_the_same_entries() -> None:
         ("atomic-workflows/runs", "Runs"),
         ("atomic-workflows/schedules", "Schedules"),
         ("atomic-workflows/hooks", "Hooks"),
+        ("atomic-workflows/records", "Records"),
         ("atomic-workflows/encryption", "Encryption"),
         ("atomic-workflows/testing", "startDevServer"),
     ],

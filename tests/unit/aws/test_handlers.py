@@ -809,6 +809,12 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     # Starts take the key of a singleton in any of these, and a due root asks who has it.
     for function in (stack.api, stack.steps, stack.invoker):
         function.runtime.run(take_key(function.runtime.engine.store))
+    # At its own URL, the steps function may be asked to act, too.
+    assert stack.steps(cancel, None)["statusCode"] == 200
+    for method, path in (("GET", "/limited/audit"), ("DELETE", f"/limited/runs/{runs[0]}")):
+        asked = gateway_event(method, path, "")
+        asked["headers"] |= {"authorization": f"Bearer {operator_key}"}
+        assert stack.api(asked, None)["statusCode"] == 200
     used = {role: used_by(asked) for role, asked in stack.asked.items()}
     assert used == {role: ACCESS[role] for role in used}
 

@@ -26,9 +26,9 @@ from atomic.protocol.error_kinds import ErrorKind
 
 # Lambda answers with 6 MB at most, and writes the document as a JSON string: each quotation mark takes two
 # bytes, and characters outside ASCII take three times their length on runtimes before Python 3.12.
-_PAGE_MAX_BYTES: Final = 2_000_000
+PAGE_MAX_BYTES: Final = 2_000_000
 # Rows have no large texts, so a hundred are a megabyte or so.
-_READ_AT_ONCE: Final = 100
+READ_AT_ONCE: Final = 100
 # Of a list whose conditions no index knows: the rows, or runs with their steps, that a page reads at most.
 _COMPARED_MAX: Final = 500
 _STEP_BYTES: Final = 1_500
@@ -88,24 +88,24 @@ async def _page_of(
     engine: Engine, root: Step, *, after: str | None, limit: int
 ) -> tuple[list[Step], str | None]:
     """A page of the other steps of a run, by the sizes of their documents, and where it ended."""
-    room = _PAGE_MAX_BYTES - _weight(root)
+    room = PAGE_MAX_BYTES - weight(root)
     steps: list[Step] = []
     while True:
-        found = await engine.store.run(root.spec.run_id, after=after, limit=_READ_AT_ONCE)
+        found = await engine.store.run(root.spec.run_id, after=after, limit=READ_AT_ONCE)
         for step in found:
             if step.is_root:
                 continue
-            room -= _weight(step)
+            room -= weight(step)
             if steps and (room < 0 or len(steps) == limit):
                 return steps, steps[-1].id
             await _wake_if_left_alone(engine, step)
             steps.append(step)
-        if len(found) < _READ_AT_ONCE:
+        if len(found) < READ_AT_ONCE:
             return steps, None
         after = found[-1].id
 
 
-def _weight(step: Step) -> int:
+def weight(step: Step) -> int:
     """An upper bound of the size of the step's document on a page, in bytes."""
     payload, response = step.spec.payload, step.response
     return (
@@ -176,8 +176,8 @@ async def _compared(read: _Read, choose: _Choose, query: RunQuery) -> tuple[Sequ
     """
     found: list[Step] = []
     after: Cursor | None = query.after
-    for _ in range(_COMPARED_MAX // _READ_AT_ONCE):
-        steps, after = await read(replace(query, after=after, limit=_READ_AT_ONCE))
+    for _ in range(_COMPARED_MAX // READ_AT_ONCE):
+        steps, after = await read(replace(query, after=after, limit=READ_AT_ONCE))
         found += await choose(steps)
         if len(found) > query.limit:
             return found[: query.limit], cursor_of(found[query.limit - 1])

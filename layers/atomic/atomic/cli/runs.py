@@ -1,8 +1,10 @@
-"""`atomic runs`: list, show, erase."""
+"""`atomic runs`: list, show, export, erase."""
 
 import sys
 import time
-from typing import Any, get_args
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, get_args
 
 import click
 
@@ -10,6 +12,8 @@ from atomic.cli.api import Api, calls_api, fail
 from atomic.cli.options import with_errors
 from atomic.cli.timeline import run_line, timeline
 from atomic.protocol.enums import StatusName, WaitsFor
+from atomic.sdk._wire.lists import filter_document
+from atomic.sdk._wire.records import export_page, export_path
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
@@ -69,6 +73,48 @@ def show(api: Api, run_id: str | None, *, watch: bool) -> None:
         time.sleep(_LOOK_S)
     if code := _ENDS[run.run.status]:
         fail(f"the run is {run.run.status}", code)
+
+
+@runs.command("export")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, allow_dash=True), help="The file; - prints."
+)
+@click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
+@click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
+@click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
+@click.option("--created-after", help="Only runs created at or after this time: 2026-11-23T07:38:00Z.")
+@click.option("--created-before", help="Only runs created before this time.")
+@calls_api
+def export(api: Api, *, out: str, status: StatusName | None, **wanted: Any) -> None:
+    """Write runs to a file as JSON Lines: a line for each step, with payload and response.
+
+    The file appears when it is complete.
+    """
+    given: Any = {name: value for name, value in wanted.items() if value is not None}
+    query = {**({"status": status} if status else {}), **filter_document(given)}
+    if out == "-":
+        _write_export(api, query, sys.stdout.buffer)
+        return
+    part = Path(f"{out}.part")
+    try:
+        with part.open("wb") as file:
+            lines = _write_export(api, query, file)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    api.show({"file": out, "steps": lines}, f"{lines} steps are in {out}")
+
+
+def _write_export(api: Api, query: Mapping[str, str], file: IO[bytes]) -> int:
+    """Write all pages; how many lines they have."""
+    path: str | None = export_path(api.client.client_id, query)
+    lines = 0
+    while path is not None:
+        page = api.client.run_flow(export_page(path, api.client.patience_s))
+        file.write(page.lines)
+        lines += page.lines.count(b"\n")
+        path = page.next
+    return lines
 
 
 @runs.command("erase")

@@ -88,6 +88,7 @@ Feature = Literal[
     "erase",
     "error-type",
     "events",
+    "export",
     "flow",
     "graceful-cancel",
     "heartbeat",

@@ -52,6 +52,20 @@ _FILTER: Final = (
     in_query("keyContains", "Only idempotency keys with this text in them.", type="string"),
     in_query("createdAfter", "Created at or after.", type="string", format="date-time"),
     in_query("createdBefore", "Created before.", type="string", format="date-time"),
+)
+FILTER: Final = (
+    in_query("status", "Only in this state.", type="string", enum=list(Status)),
+    *_FILTER,
+    in_query(
+        "tag",
+        "Only with this tag, as `name:value`; given several times, with all of them.",
+        type="array",
+        items={"type": "string"},
+        maxItems=TAGS_MAX,
+    ),
+)
+# They are compared with rows.
+_CONDITIONS: Final = (
     in_query("errorKind", "Only with this error.", type="string", enum=list(ErrorKind)),
     in_query(
         "responseStatus",
@@ -70,15 +84,8 @@ _FILTER: Final = (
         id="listRuns",
         summary="List runs, newest first",
         query=(
-            in_query("status", "Only in this state.", type="string", enum=list(Status)),
-            *_FILTER,
-            in_query(
-                "tag",
-                "Only with this tag, as `name:value`; given several times, with all of them.",
-                type="array",
-                items={"type": "string"},
-                maxItems=TAGS_MAX,
-            ),
+            *FILTER,
+            *_CONDITIONS,
             in_query(
                 "waitsFor",
                 "Only live runs that wait for this, by one of their live steps.",
@@ -96,15 +103,15 @@ _FILTER: Final = (
 async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's runs, newest first."""
     query = Query(request, repeated="tag")
-    status = query.take("status", Status, f"use one of {', '.join(Status)}")
     with_progress = query.flag("progress")
-    tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
+    wanted = filtered(query, client)
     waits_for = query.take("waitsFor", _read_wait, f"use one of {', '.join(_WAITS)}")
-    if waits_for is not None and status is not None and status not in LIVE:
-        raise problems.invalid("waitsFor", f"a run that is {status} waits for nothing; leave status out")
+    if waits_for is not None and filter_.status is not None and filter_.status not in LIVE:
+        raise problems.invalid(
+            "waitsFor", f"a run that is {filter_.status} waits for nothing; leave status out"
+        )
     conditions = replace(_conditions(query), waits_for=waits_for)
-    wanted = replace(_wanted(query, client), status=status, tags=_distinct(tags))
-    roots, next_after = await queries.list_runs(api.engine, wanted, conditions)
+    roots, next_after = await queries.list_runs(api.engine, _page(query, wanted), conditions)
     progress = await queries.progress(api.engine, roots) if with_progress else None
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
     shown = [without_error_excerpt(root, client) for root in roots]
@@ -172,7 +179,7 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
     Operation(
         id="listDeadLetters",
         summary="List the steps that failed, by creation, newest first",
-        query=(*_FILTER, *PAGE),
+        query=(*_FILTER, *_CONDITIONS, *PAGE),
         answers=((200, "DeadLetterList", "A page of dead letters."),),
         refusals=(problems.INVALID_REQUEST,),
     ),
@@ -182,7 +189,8 @@ async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> Api
     """A page of the client's steps that failed, newest first."""
     query = Query(request)
     conditions = _conditions(query)
-    letters, next_after = await queries.dead_letters(api.engine, _wanted(query, client), conditions)
+    page = _page(query, _of_both_lists(query, client))
+    letters, next_after = await queries.dead_letters(api.engine, page, conditions)
     link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
     shown = [replace(letter, step=without_error_excerpt(letter.step, client)) for letter in letters]
     return json_response(200, dead_letters_view(shown, link), link_header(link))
@@ -269,17 +277,28 @@ def _read_wait(text: str) -> WaitsFor:
     return cast("WaitsFor", text)
 
 
-def _wanted(query: Query, client: Client) -> RunQuery:
-    wanted = RunQuery(
+def filtered(query: Query, client: Client) -> RunQuery:
+    """The filter of runs that `FILTER` describes. Raises Problem 400."""
+    status = query.take("status", Status, f"use one of {', '.join(Status)}")
+    tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
+    return replace(_of_both_lists(query, client), status=status, tags=_distinct(tags))
+
+
+def _of_both_lists(query: Query, client: Client) -> RunQuery:
+    return RunQuery(
         client_id=client.id,
         workflow_name=query.take("workflowName", str, ""),
         key_prefix=query.take("keyPrefix", str, ""),
         key_part=query.take("keyContains", str, ""),
         created_from_ms=query.moment("createdAfter"),
         created_before_ms=query.moment("createdBefore"),
-        after=query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged"),
-        limit=query.page_limit(),
     )
+
+
+def _page(query: Query, wanted: RunQuery) -> RunQuery:
+    """The filter, and which page of it; there must be no other parameter."""
+    after = query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged")
+    wanted = replace(wanted, after=after, limit=query.page_limit())
     query.refuse_rest()
     return wanted
 

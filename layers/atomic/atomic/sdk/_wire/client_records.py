@@ -1,19 +1,47 @@
-"""The methods of both clients about what is kept: the audit log, and runs that are erased."""
+"""The methods of both clients about what is kept: the audit log, runs that are exported or erased."""
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from atomic.protocol.audit_documents import ActDocument
+from atomic.protocol.documents import StepDocument
+from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import records
 from atomic.sdk._wire.base_client import BaseClient
+from atomic.sdk._wire.lists import RunFilter, filter_document
 from atomic.sdk._wire.transport import Flow
 
 T = TypeVar("T")
 
 
 class RecordsOfClient(BaseClient, ABC):
-    """The methods of `Client` about what is kept: `audit` and `erase`."""
+    """The methods of `Client` about what is kept: `audit`, `export` and `erase`."""
+
+    def export(
+        self, *, status: StatusName | None = None, **wanted: Unpack[RunFilter]
+    ) -> Iterator[StepDocument]:
+        """Export runs with all of their steps, the newest run first. A filter that is left out selects all.
+
+        - `status`: only runs in this state, such as "failed".
+        - `workflow_name`: only this workflow name.
+        - `key_prefix`: idempotency keys that begin with it.
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+
+        Yields the steps, those of one run after the other. They are read page by page, so that any number
+        of runs needs little memory. Payloads and responses above 256 KiB are None, as in `get`.
+
+        Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        query = {**({"status": status} if status else {}), **filter_document(wanted)}
+        path: str | None = records.export_path(self.client_id, query)
+        while path is not None:
+            page = self.run_flow(records.export_page(path, self.patience_s))
+            for line in page.lines.splitlines():
+                yield StepDocument.model_validate_json(line)
+            path = page.next
 
     def erase(self, run_id: str) -> None:
         """Erase a run that has ended: its steps, with their payloads and responses.
@@ -59,6 +87,30 @@ class RecordsOfClient(BaseClient, ABC):
 
 class RecordsOfAsyncClient(BaseClient, ABC):
     """The same methods of `AsyncClient`."""
+
+    async def export(
+        self, *, status: StatusName | None = None, **wanted: Unpack[RunFilter]
+    ) -> AsyncIterator[StepDocument]:
+        """Export runs with all of their steps, the newest run first. A filter that is left out selects all.
+
+        - `status`: only runs in this state, such as "failed".
+        - `workflow_name`: only this workflow name.
+        - `key_prefix`: idempotency keys that begin with it.
+        - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+
+        Yields the steps, those of one run after the other. They are read page by page, so that any number
+        of runs needs little memory. Payloads and responses above 256 KiB are None, as in `get`.
+
+        Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        query = {**({"status": status} if status else {}), **filter_document(wanted)}
+        path: str | None = records.export_path(self.client_id, query)
+        while path is not None:
+            page = await self.run_flow(records.export_page(path, self.patience_s))
+            for line in page.lines.splitlines():
+                yield StepDocument.model_validate_json(line)
+            path = page.next
 
     async def erase(self, run_id: str) -> None:
         """Erase a run that has ended: its steps, with their payloads and responses.

@@ -1,16 +1,27 @@
-"""The flows about what is kept: the audit log, and runs that are erased."""
+"""The flows about what is kept: the audit log, runs that are exported or erased."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from urllib.parse import quote
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
 
 from atomic.protocol.audit_documents import ActDocument, ActList
 from atomic.protocol.documents import ErasedRun
-from atomic.sdk._wire.api import document_of
+from atomic.sdk._wire.api import document_of, get_of
 from atomic.sdk._wire.lists import list_some
 from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.repeats import exchange
-from atomic.sdk._wire.transport import Flow, HttpRequest
+from atomic.sdk._wire.transport import Flow, HttpRequest, error_of
+
+_NEXT: Final = re.compile(r'<([^>]+)>; rel="next"')
+
+
+class ExportPage(NamedTuple):
+    """Lines of an export, and the path of the next page."""
+
+    lines: bytes
+    next: str | None
 
 
 def act_filter(
@@ -36,3 +47,17 @@ def erase(client_id: str, run_id: str, patience_s: float) -> Flow[None]:
     """Erase a run."""
     request = HttpRequest(method="DELETE", target=f"/{quote(client_id)}/runs/{quote(run_id, safe='')}")
     document_of(ErasedRun, (yield from exchange(request, patience_s)))
+
+
+def export_path(client_id: str, query: Mapping[str, str]) -> str:
+    """The path of the first page of an export."""
+    return f"/{quote(client_id)}/export?{urlencode(query)}"
+
+
+def export_page(path: str, patience_s: float) -> Flow[ExportPage]:
+    """A page of an export."""
+    answer = yield from exchange(get_of(path), patience_s)
+    if answer.status != 200:
+        raise error_of(answer)
+    link = _NEXT.fullmatch(answer.headers.get("link", ""))
+    return ExportPage(answer.body, link and link[1])

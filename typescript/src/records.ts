@@ -1,0 +1,73 @@
+/** What is kept: the audit log of what operators did, and runs that are erased. */
+
+import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
+
+/** What an operator did, or tried to do. */
+export interface Act {
+  readonly id: string;
+  readonly at: string;
+  /** The id of the operation in the API's description, such as `cancelRun`. */
+  readonly action: string;
+  /** The ids in the path of the request, such as `runId`. */
+  readonly target: Readonly<Record<string, string>>;
+  /** The id of the key, or the ARN of the caller; null where no keys are needed. */
+  readonly by: string | null;
+  readonly byKind: "key" | "operator" | "iam" | "anybody";
+  readonly source: string | null;
+  readonly userAgent: string | null;
+  readonly requestId: string | null;
+  /** Of the answer; null when there was none. */
+  readonly status: number | null;
+}
+
+/** Which acts are listed. */
+export interface ActFilter {
+  readonly action?: string;
+  /** Only what this key did (its id, the middle part), or this caller of AWS (its ARN). */
+  readonly by?: string;
+  /** Only from then on. */
+  readonly since?: Date;
+  readonly before?: Date;
+  /** How many at most (default 100). */
+  readonly limit?: number;
+}
+
+/**
+ * The audit log of a client, and the end of its runs. Both take a key with the scope `admin`. Every method rejects with
+ * an `AtomicError`, such as RefusedError for `not-found`.
+ */
+export class Records {
+  readonly #connection: Connection;
+
+  /** Options that are left out come from the environment, as those of `Atomic`. */
+  constructor(options: ConnectionOptions = {}) {
+    this.#connection = new Connection(options);
+  }
+
+  /** What operators did, the newest first. Requests that were refused are among it. */
+  async audit({ action, by, since, before, limit = 100 }: ActFilter = {}): Promise<Act[]> {
+    const given = { action, by, from: since?.toISOString(), before: before?.toISOString() };
+    const query = new URLSearchParams({ limit: `${Math.max(1, Math.min(limit, 100))}` });
+    for (const [name, value] of Object.entries(given)) {
+      if (value !== undefined) {
+        query.set(name, value);
+      }
+    }
+    const found: Act[] = [];
+    let path: string | null = `${this.#connection.path("audit")}?${query}`;
+    while (path !== null && found.length < limit) {
+      const page: { acts: Act[]; next: string | null } = await documentOf(this.#connection, { method: "GET", path });
+      found.push(...page.acts);
+      path = page.next;
+    }
+    return found.slice(0, limit);
+  }
+
+  /**
+   * Erase a run that has ended, with its payloads and responses. While one of its steps is live, it is refused
+   * (`run-live`). Afterwards a start of the same key begins a new run.
+   */
+  async erase(runId: string): Promise<void> {
+    await documentOf(this.#connection, { method: "DELETE", path: this.#connection.path("runs", runId) });
+  }
+}
