@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 from atomic.testing import EndpointCall, EndpointReply
@@ -46,7 +47,7 @@ async def scenario_runs_are_exported_with_their_steps_in_pages(runtime: Runtime)
     assert {line["id"] for line in roots} == {*ids, waits.json["id"]}
     runs = [line["runId"] for line in lines]
     # All lines of a run follow each other.
-    assert sum(a != b for a, b in zip(runs, runs[1:], strict=False)) == 3
+    assert sum(a != b for a, b in pairwise(runs)) == 3
     for line in lines:
         if line["kind"] == "http":
             step = (await runtime.get(f"/steps/{line['id']}")).json

@@ -225,7 +225,6 @@ async def scenario_what_does_not_exist_is_one_404(runtime: Runtime) -> None:
 async def scenario_a_wrong_method_is_told_the_right_one(runtime: Runtime) -> None:
     allowed = {
         f"/{runtime.client}/runs": "GET",
-        f"/{runtime.client}/runs/{UNKNOWN_RUN}": "GET",
         f"/{runtime.client}/runs/{UNKNOWN_RUN}/cancel": "POST",
         f"/{runtime.client}/steps/{UNKNOWN_RUN}-root": "GET",
         f"/{runtime.client}/steps/{UNKNOWN_RUN}-root/redrive": "POST",
@@ -246,6 +245,9 @@ async def scenario_a_wrong_method_is_told_the_right_one(runtime: Runtime) -> Non
         reply = await runtime.request(method, f"/{runtime.client}")
         assert_problem(reply, 405, "method-not-allowed")
         assert reply.headers["allow"] == "POST, GET, HEAD, PATCH"
+    reply = await runtime.request("POST", f"/{runtime.client}/runs/{UNKNOWN_RUN}")
+    assert_problem(reply, 405, "method-not-allowed")
+    assert reply.headers["allow"] == "GET, HEAD, DELETE"
 
 
 async def scenario_head_is_get_without_a_body(runtime: Runtime) -> None:
