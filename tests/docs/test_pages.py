@@ -16,6 +16,7 @@ PLAYED = (
     "encryption.md",
     "errors.md",
     "flow.md",
+    "hooks.md",
     "idempotency.md",
     "locked.md",
     "operations.md",

@@ -1,4 +1,4 @@
-"""Hooks: who is told of which ends, once each; and what a hook may be."""
+"""Hooks: of which ends they are told, once each, and what a hook may be."""
 
 import json
 from typing import Any

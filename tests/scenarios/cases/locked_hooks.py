@@ -1,4 +1,4 @@
-"""Hooks of a client with base URLs: which may be put, who is told, and how it is signed."""
+"""Hooks of a client with base URLs: which may be put, what each client is told, and how it is signed."""
 
 import json
 

@@ -1,7 +1,7 @@
 """Deliveries to hooks: each is the root of a run of its own, which is signed, retried, and a dead letter.
 
-A row that owes them is due until they are started. Each start finds the run of an earlier one, so whoever
-is interrupted in between leaves nothing undone and nothing doubled.
+A row that owes them is due until they are started. Each start finds the run of an earlier one, so a process
+that ends in between leaves nothing undone, and nothing is done twice.
 """
 
 from atomic.application.commit import commit

@@ -4,7 +4,7 @@ import click
 
 from atomic.cli.api import Api, calls_api
 from atomic.protocol.enums import HOOK_EVENTS, HookEvent
-from atomic.protocol.hooks import HookDocument
+from atomic.protocol.hook_documents import HookDocument
 
 
 @click.group()

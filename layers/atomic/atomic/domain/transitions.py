@@ -121,10 +121,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return answer_overdue(step, event, now_ms)
         case events.AnsweredLate(number, note):
             return _noted(step, number, note)
-        case events.WaiterAdded(waiter):
-            return _waited_for(step, waiter)
-        case events.WatchAdded(watch):
-            return _watched(step, watch)
+        case events.WaiterAdded() | events.WatchAdded():
+            return _waited_for(step, event)
         case events.Woken():
             return woken(step, event, now_ms)
         case events.ChildFailed():
@@ -211,10 +209,12 @@ def _is_to_be_run(step: Step, now_ms: int) -> bool:
     return is_due and not has_to_wait
 
 
-def _waited_for(step: Step, waiter: str) -> Step:
-    if step.is_settled or waiter in step.waiters or len(step.waiters) >= WAITERS_MAX:
+def _waited_for(step: Step, event: events.WaiterAdded | events.WatchAdded) -> Step:
+    if isinstance(event, events.WatchAdded):
+        return _watched(step, event.watch)
+    if step.is_settled or event.waiter in step.waiters or len(step.waiters) >= WAITERS_MAX:
         return step
-    return changed(step, waiters=(*step.waiters, waiter), has_no_wakeup=False)
+    return changed(step, waiters=(*step.waiters, event.waiter), has_no_wakeup=False)
 
 
 def _watched(step: Step, watch: Watch) -> Step:

@@ -1,4 +1,4 @@
-"""Hooks on the wire: the request that puts one, and the answers about them."""
+"""The request that puts a hook."""
 
 import re
 from typing import Annotated, Final
@@ -7,7 +7,7 @@ from pydantic import Field
 
 from atomic.protocol.enums import HOOK_EVENTS, HookEvent
 from atomic.protocol.requests import Name, Url
-from atomic.protocol.wire import Document, WireModel
+from atomic.protocol.wire import WireModel
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 HOOK_NAME_FORM: Final = "1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first"
@@ -26,24 +26,3 @@ class HookRequest(WireModel):
         description="Of what it is told. `step.failed` is of steps below a root."
     )
     workflow_name: Name | None = Field(default=None, description="Only of this workflow; null for all.")
-
-
-class HookDocument(Document):
-    """A hook as it stands."""
-
-    name: str
-    url: str
-    on: list[HookEvent]
-    workflow_name: str | None
-
-
-class HookList(Document):
-    """All hooks of a client, by name."""
-
-    hooks: list[HookDocument]
-
-
-class DeletedHook(Document):
-    """A hook that was deleted."""
-
-    deleted: str

@@ -6,7 +6,7 @@ They are kept by the server. The `Hooks` of `Endpoints` are functions of an appl
 from collections.abc import Iterable
 
 from atomic.protocol.enums import HookEvent
-from atomic.protocol.hooks import HookDocument
+from atomic.protocol.hook_documents import HookDocument
 from atomic.sdk._wire import client_hooks as flows
 from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
 

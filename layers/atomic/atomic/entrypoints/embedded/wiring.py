@@ -144,17 +144,19 @@ class Server:
         self.store = backend.steps
         self._hooks = clients.hooks
         self._drain_s = settings.drain_s
-        features = FEATURES if time is None else (*FEATURES, "virtual-time")
-        self.api = Api(
+        self.api = self._open_api(clients)
+        if faults is not None and not faults.is_idle:
+            self.misbehave(faults)
+        self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
+
+    def _open_api(self, clients: _Clients) -> Api:
+        return Api(
             engine=self.engine,
             admits=self.tasks.admits,
             manage=clients.manage,
             hooks=clients.hooks,
-            features=features,
+            features=FEATURES if self.time is None else (*FEATURES, "virtual-time"),
         )
-        if faults is not None and not faults.is_idle:
-            self.misbehave(faults)
-        self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
 
     def misbehave(self, faults: Faults) -> None:
         """From now on, these faults may happen. Before, nothing is between the engine and its ports."""

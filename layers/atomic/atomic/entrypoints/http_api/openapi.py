@@ -18,7 +18,7 @@ from atomic.protocol import (
     client_documents,
     documents,
     flow,
-    hooks,
+    hook_documents,
     problems,
     schedule_documents,
 )
@@ -111,7 +111,7 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
 
 
 def _model(name: str) -> type[BaseModel]:
-    places = (documents, audit_documents, client_documents, schedule_documents, flow, hooks)
+    places = (documents, audit_documents, client_documents, schedule_documents, flow, hook_documents)
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found
 

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import quote
 
 from atomic.protocol.enums import HookEvent
-from atomic.protocol.hooks import DeletedHook, HookDocument, HookList
+from atomic.protocol.hook_documents import DeletedHook, HookDocument, HookList
 from atomic.sdk._wire.api import document_of, get_of, put_of
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow, HttpRequest, error_of, read
