@@ -71,9 +71,9 @@ def _body(method: str, target: str, url: str, step_id: str) -> bytes:
         puts: dict[str, Any] = {
             "schedules": {"start": start, "cron": "@yearly"},
             "hooks": {"url": url, "on": ["run.paused"]},
-            "flow": {"paused": False},
         }
-        return json.dumps(puts[target.split("/")[2]]).encode()
+        kind = target.rpartition("/")[0].rpartition("/")[2]
+        return json.dumps(puts.get(kind, {"paused": False})).encode()
     if method != "POST":
         return b""
     if target == "/clients":
