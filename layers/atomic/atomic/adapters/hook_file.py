@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.hooks import Hook, load_hooks
@@ -25,11 +24,13 @@ def load_hook_file(path: Path) -> dict[str, tuple[Hook, ...]]:
 
 def keep_hook_file(path: Path, hooks: Mapping[str, tuple[Hook, ...]]) -> None:
     """Write the file, all of it or nothing. Raises StoreUnavailable."""
+    text = json.dumps({client_id: list(map(asdict, each)) for client_id, each in hooks.items()})
+    written = path.with_name(f".{path.name}")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as made:
-            made.write(json.dumps({name: list(map(asdict, each)) for name, each in hooks.items()}).encode())
-            made.flush()
-            os.fsync(made.fileno())
-        os.replace(made.name, path)
+        with written.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(path)
     except OSError as error:
         raise StoreUnavailable.of(error) from error

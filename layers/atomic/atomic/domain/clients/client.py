@@ -120,8 +120,9 @@ class OpenRegistry:
 
     def forget_hooks(self) -> None:
         """Delete the hooks of all clients."""
-        self._keep({})
-        self._hooks.clear()
+        if self._hooks:
+            self._keep({})
+            self._hooks.clear()
 
     def _change(self, client_id: str, hooks: tuple[Hook, ...]) -> bool:
         is_more = len(hooks) > len(self.hooks(client_id))

@@ -106,10 +106,8 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     with_progress = query.flag("progress")
     wanted = filtered(query, client)
     waits_for = query.take("waitsFor", _read_wait, f"use one of {', '.join(_WAITS)}")
-    if waits_for is not None and filter_.status is not None and filter_.status not in LIVE:
-        raise problems.invalid(
-            "waitsFor", f"a run that is {filter_.status} waits for nothing; leave status out"
-        )
+    if waits_for is not None and (status := wanted.status) is not None and status not in LIVE:
+        raise problems.invalid("waitsFor", f"a run that is {status} waits for nothing; leave status out")
     conditions = replace(_conditions(query), waits_for=waits_for)
     roots, next_after = await queries.list_runs(api.engine, _page(query, wanted), conditions)
     progress = await queries.progress(api.engine, roots) if with_progress else None
