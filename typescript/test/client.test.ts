@@ -160,6 +160,12 @@ describe("runs", () => {
     expect(new Set(runs.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(101);
     expect((await atomic.runs({ keyPrefix: prefix, limit: 2 })).length).toBe(2);
     expect(await atomic.runs({ keyPrefix: prefix, status: "failed" })).toEqual([]);
+    const tags = { customer: prefix, env: "test: é" };
+    const tagged = await atomic.start(reference, 1, { key: `${prefix}tagged`, tags });
+    expect(tagged.tags).toEqual(tags);
+    expect((await atomic.runs({ tag: `customer:${prefix}` })).map((run) => run.id)).toEqual([tagged.id]);
+    expect((await atomic.runs({ keyContains: `${prefix}tag`, responseStatus: 200 })).length).toBe(1);
+    expect(await atomic.runs({ keyContains: `${prefix}tag`, waitsFor: "event" })).toEqual([]);
   });
 });
 
