@@ -13,7 +13,7 @@ def restart_spec(
     """The root that starts the run of this root again, under a key of its own, now and with this payload.
 
     It keeps what the start asked for, except when to begin: a delay, `startAt`, `startBy`, a pause, the
-    quiet time of a burst. Nobody waits for it: it is neither the run of a link nor one that goes on.
+    quiet time of a burst. No step and no other run waits for it.
     """
     spec = ended.spec
     run_id = keys.run_id(spec.client_id, spec.workflow_name, key)
