@@ -23,14 +23,14 @@ _MS: Final = timedelta(milliseconds=1)
 
 
 class CallsFrom:
-    """Implements `call_limit.CallLimit`. `from_ms`: the moment; None as long as nobody knows it."""
+    """Implements `call_limit.CallLimit`. `from_ms`: the moment; None while the stack is paused."""
 
     def __init__(self, now_ms: Callable[[], int], from_ms: int | None) -> None:
         self._clock = now_ms
         self._from_ms = from_ms
 
     def per_s(self) -> int | None:
-        """0 before the moment; None afterwards, because nobody counts the calls."""
+        """0 before the moment; None afterwards, because the calls are not counted."""
         return 0 if self._from_ms is None or self._clock() < self._from_ms else None
 
     def take(self, spec: StepSpec, /) -> bool:

@@ -32,12 +32,13 @@ from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
+from atomic.adapters.sqlite.texts import SqliteTexts
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
 from atomic.application.run_query import RunPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
-from atomic.domain.blobs import Place, Text, row_text
+from atomic.domain.blobs import Text, row_text
 from atomic.domain.outlines import StepOutline
 from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step
@@ -54,7 +55,7 @@ _OUTLINE_MAX: Final = 200
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
+class SqliteStepStore(SqliteTexts, SqliteSchedules, SqlitePointers, SqliteAuditLog):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -224,26 +225,6 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         """Delete everything."""
         await self._writer.submit(self._clear)
 
-    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
-        """Store a large text."""
-        await self._writer.submit(self._put_blob, (step_id, digest, until_ms, text))
-        return "table"
-
-    async def get_blob(self, step_id: str, digest: str, place: Place) -> bytes | None:  # noqa: ARG002 - one place
-        """A large text."""
-        rows = self._read(queries.GET_BLOB, (step_id, digest))
-        return rows[0][0] if rows else None
-
-    async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
-        """Add to the stored bytes of the client and drop earlier days; the sum."""
-        return await self._writer.submit(self._add_stored_bytes, client_id, size, day, since_day)
-
-    def _add_stored_bytes(self, client_id: str, size: int, day: int, since_day: int) -> int:
-        self._execute(queries.ADD_STORED, (client_id, day, size))
-        self._execute(queries.FORGET_STORED, (client_id, since_day))
-        total: int = self._execute(queries.SUM_STORED, (client_id,)).get
-        return total
-
     def _create(self, row: tuple[Any, ...], tags: Sequence[TagRow]) -> Step | None:
         self._execute(queries.INSERT, row)
         if not self._connection.changes():
@@ -291,12 +272,6 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
     def _clear(self) -> None:
         for sql in queries.CLEAR:
             self._execute(sql)
-
-    def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:
-        self._execute(queries.PUT_BLOB, values)
-
-    def _delete_blob(self, row: int, now_ms: int) -> None:
-        self._execute(queries.DELETE_SPENT, {"row": row, "now_ms": now_ms})
 
     def _existing(self, step_id: str) -> Step | None:
         rows = self._execute(queries.GET, (step_id,)).fetchall()

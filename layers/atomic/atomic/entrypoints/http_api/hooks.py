@@ -38,6 +38,7 @@ _TO_CHANGE: Final = (problems.INVALID_REQUEST, problems.CLIENT_CONFLICT)
         refusals=(*OF_BODIES, problems.URL_NOT_ALLOWED, problems.TOO_MANY_HOOKS, problems.CLIENT_CONFLICT),
     ),
     scope="act",
+    is_act=True,
 )
 async def put_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Create or replace a hook."""
@@ -103,6 +104,7 @@ async def get_hook(api: Api, request: ApiRequest, client: Client, name: str) -> 
         refusals=_TO_CHANGE,
     ),
     scope="act",
+    is_act=True,
 )
 async def delete_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Delete a hook; deliveries that are under way go on."""

@@ -98,14 +98,12 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             detail = f"The step is a workflow: cancel its run (POST …/runs/{run_id}/cancel)."
             return Problem(problems.IS_ROOT, detail, {"runId": run_id})
         case RunEnded(root=root):
-            detail = f"The run is {root.status}, so nothing of it is left to be paused."
-            members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
-            return Problem(problems.RUN_ENDED, detail, members)
+            return _run_ended(root)
         case RunGoesOn(root=root):
             return _run_goes_on(root)
         case RunLive(run_id=run_id, live=live):
-            detail = f"Its live steps: {live}. Cancel the run, then erase it."
-            return Problem(problems.RUN_LIVE, detail, {"runId": run_id})
+            cure = f"Its live steps: {live}. Cancel the run, then erase it."
+            return Problem(problems.RUN_LIVE, cure, {"runId": run_id})
         case NotRedrivableStep(reason=reason):
             detail = f"{_NOT_REDRIVABLE[reason]} Start again with another idempotencyKey."
             return Problem(problems.NOT_REDRIVABLE, detail, {"notRedrivableReason": reason})
@@ -125,6 +123,12 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"workflowStatus": status.value})
         case _:
             assert_never(refusal)
+
+
+def _run_ended(root: Step) -> Problem:
+    detail = f"The run is {root.status}, so nothing of it is left to be paused."
+    members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
+    return Problem(problems.RUN_ENDED, detail, members)
 
 
 def _run_goes_on(root: Step) -> Problem:

@@ -58,6 +58,7 @@ _ENCRYPTED: Final = b'{"$enc":'
         ),
     ),
     scope="act",
+    is_act=True,
 )
 async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """Start a run again, with its payload or another one."""
