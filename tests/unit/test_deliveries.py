@@ -1,0 +1,56 @@
+"""What happens in the run of a delivery is told to no hook, also below its root."""
+
+import asyncio
+import json
+from typing import Any
+
+from atomic.domain.hooks import Hook
+from atomic.protocol.enums import HOOK_EVENTS
+from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+from atomic.testing.local import open_registry
+
+
+def start(url: str, key: str, **members: Any) -> dict[str, Any]:
+    return {
+        "workflowName": "w",
+        "stepInvokeUrl": url,
+        "idempotencyKey": key,
+        "retry": {"count": 0},
+        **members,
+    }
+
+
+def test_a_step_that_fails_below_a_delivery_is_not_told() -> None:
+    told: list[dict[str, Any]] = []
+
+    async def body() -> None:
+        clients = open_registry()
+        async with LocalAtomic(clients=clients) as atomic:
+
+            async def works(_call: EndpointCall) -> EndpointReply:
+                return EndpointReply(json="done")
+
+            async def fails(_call: EndpointCall) -> EndpointReply:
+                return EndpointReply(status=500)
+
+            async def hook(call: EndpointCall) -> EndpointReply:
+                told.append(call.json["payload"])
+                below = start(atomic.endpoint("/fails", fails), "below", parent=call.json["stepId"])
+                reply = await atomic.post("/me", below)
+                assert reply.status == 424, reply.body
+                return EndpointReply(json="told")
+
+            clients.put_hook("me", Hook(name="all", url=atomic.endpoint("/hook", hook), on=HOOK_EVENTS))
+            for key in ("k-1", "k-2"):
+                reply = await atomic.post("/me", start(atomic.endpoint("/works", works), key))
+                assert (reply.status, json.loads(reply.body)["status"]) == (200, "succeeded")
+            # In virtual time: until nothing is left to be done.
+            await asyncio.sleep(60)
+            assert len((await atomic.get("/me/runs?status=succeeded")).json["runs"]) == 4
+            assert len((await atomic.get("/me/dead-letters")).json["deadLetters"]) == 2
+
+    run(body())
+    assert [(each["event"], each["idempotencyKey"]) for each in told] == [
+        ("run.succeeded", "k-1"),
+        ("run.succeeded", "k-2"),
+    ]
