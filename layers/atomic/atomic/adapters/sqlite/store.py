@@ -1,11 +1,6 @@
-"""The step store in one SQLite file.
-
-Each row has two checksums, which detect bytes that changed on the disk: one for the columns that are
-written once, one for those that every write sets. Rows of earlier versions have none.
-"""
+"""The step store in one SQLite file."""
 
 import asyncio
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -29,18 +24,18 @@ from atomic.adapters.sqlite.listing import failed_ids, run_rows
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.pointers import SqlitePointers
 from atomic.adapters.sqlite.reader import Reader
+from atomic.adapters.sqlite.rows import decode, immutable_columns, mutable_columns
 from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
-from atomic.adapters.sqlite.texts import SqliteTexts
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
+from atomic.application.ports import CountedLive, Counts, DueStep
 from atomic.application.run_query import RunPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
-from atomic.domain.blobs import Text, row_text
+from atomic.domain.blobs import Place
 from atomic.domain.outlines import StepOutline
-from atomic.domain.records import Record, load_step, load_watches, progress_record, spec_record
+from atomic.domain.records import load_watches
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
@@ -55,7 +50,7 @@ _OUTLINE_MAX: Final = 200
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore(SqliteTexts, SqliteSchedules, SqlitePointers, SqliteAuditLog):
+class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -225,6 +220,26 @@ class SqliteStepStore(SqliteTexts, SqliteSchedules, SqlitePointers, SqliteAuditL
         """Delete everything."""
         await self._writer.submit(self._clear)
 
+    async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
+        """Store a large text."""
+        await self._writer.submit(self._put_blob, (step_id, digest, until_ms, text))
+        return "table"
+
+    async def get_blob(self, step_id: str, digest: str, place: Place) -> bytes | None:  # noqa: ARG002 - one place
+        """A large text."""
+        rows = self._read(queries.GET_BLOB, (step_id, digest))
+        return rows[0][0] if rows else None
+
+    async def add_stored_bytes(self, client_id: str, size: int, *, day: int, since_day: int) -> int:
+        """Add to the stored bytes of the client and drop earlier days; the sum."""
+        return await self._writer.submit(self._add_stored_bytes, client_id, size, day, since_day)
+
+    def _add_stored_bytes(self, client_id: str, size: int, day: int, since_day: int) -> int:
+        self._execute(queries.ADD_STORED, (client_id, day, size))
+        self._execute(queries.FORGET_STORED, (client_id, since_day))
+        total: int = self._execute(queries.SUM_STORED, (client_id,)).get
+        return total
+
     def _create(self, row: tuple[Any, ...], tags: Sequence[TagRow]) -> Step | None:
         self._execute(queries.INSERT, row)
         if not self._connection.changes():
@@ -273,6 +288,12 @@ class SqliteStepStore(SqliteTexts, SqliteSchedules, SqlitePointers, SqliteAuditL
         for sql in queries.CLEAR:
             self._execute(sql)
 
+    def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:
+        self._execute(queries.PUT_BLOB, values)
+
+    def _delete_blob(self, row: int, now_ms: int) -> None:
+        self._execute(queries.DELETE_SPENT, {"row": row, "now_ms": now_ms})
+
     def _existing(self, step_id: str) -> Step | None:
         rows = self._execute(queries.GET, (step_id,)).fetchall()
         return decode(rows[0]) if rows else None
@@ -309,76 +330,3 @@ def _outlines(rows: _Rows) -> list[StepOutline]:
         )
         for step_id, parent, status, finished_ms, attempts, awaited, kind, due_at_ms, watches, line in rows
     ]
-
-
-def immutable_columns(step: Step) -> tuple[Any, ...]:
-    """The columns that are written once, in the order of the statements."""
-    spec = step.spec
-    spec_text = _json(spec_record(step))
-    payload = _in_row(spec.payload, step.id) or b""
-    return (
-        spec.client_id,
-        int(step.is_root),
-        step.created_at_ms,
-        spec.parent,
-        int(spec.kind == "http"),
-        spec.workflow_name,
-        spec.idempotency_key,
-        spec_text,
-        payload,
-        _checksum(step.id.encode(), spec_text, payload),
-    )
-
-
-def mutable_columns(step: Step) -> tuple[Any, ...]:
-    """The columns that every write sets, in the order of the statements."""
-    progress = _json(progress_record(step))
-    response = None if step.response is None else _in_row(step.response.text, step.id)
-    return (
-        step.status.value,
-        step.version,
-        step.found_due_ms if step.owes else step.due_at_ms,
-        step.finished_at_ms,
-        # What owes something is not deleted.
-        None if step.owes else step.expires_at_ms,
-        progress,
-        response,
-        _checksum(progress, response),
-    )
-
-
-def decode(row: tuple[Any, ...]) -> Step:
-    """The step of a row of COLUMNS. Raises StoreUnavailable for a damaged row."""
-    step_id, spec, payload, progress, response, fixed_sum, progress_sum = row
-    if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
-        raise StoreUnavailable(
-            f"the row of {step_id} is damaged: the disk gave back other bytes than were written; "
-            "restore the data directory from a copy",
-            kind="damaged row",
-        )
-    return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
-
-
-def _in_row(text: Text, step_id: str) -> bytes | None:
-    return text if isinstance(text, bytes) else row_text(text, step_id)
-
-
-def _json(record: Record) -> bytes:
-    # A copy: the bytes of orjson keep 4 KiB allocated while the row waits for its commit.
-    return bytes(memoryview(orjson.dumps(record)))
-
-
-def _fits(expected: int | None, *parts: bytes | None) -> bool:
-    try:
-        return expected is None or expected == _checksum(*parts)
-    except TypeError:  # another type than was written
-        return False
-
-
-def _checksum(*parts: bytes | None) -> int:
-    checksum = 0
-    for part in parts:
-        # The lengths are included, so that no byte can move from one value to the next unseen.
-        length = 0xFFFFFFFF if part is None else len(part)
-        checksum = zlib.crc32(part or b"", checksum ^ length)
-    return checksum
