@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
+from atomic.application.erasing import erase_run
+from atomic.domain.clients.client import Client
 from atomic.domain.hooks import Hook
-from atomic.protocol.enums import HOOK_EVENTS
+from atomic.protocol.enums import HOOK_EVENTS, Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.local import open_registry
+from contract.builders import a_child, a_root, a_spec, an_owed, settled
 
 
 def start(url: str, key: str, **members: Any) -> dict[str, Any]:
@@ -54,3 +58,23 @@ def test_a_step_that_fails_below_a_delivery_is_not_told() -> None:
         ("run.succeeded", "k-1"),
         ("run.succeeded", "k-2"),
     ]
+
+
+def test_what_an_erased_run_owes_is_told_first() -> None:
+    async def body() -> None:
+        async with LocalAtomic() as atomic:
+            store, now_ms = atomic.engine.store, atomic.engine.clock.now_ms()
+            root = replace(settled(a_root(a_spec(client_id="me"), at_ms=now_ms), now_ms), owes=(an_owed(),))
+            left = replace(a_child("left", root.spec, at_ms=now_ms), status=Status.FAILED)
+            await store.create(root)
+            await store.create(replace(left, due_at_ms=None, owes=(an_owed("step.failed"),)))
+            await erase_run(atomic.engine, Client(id="me"), root.spec.run_id)
+            assert await store.get(root.id) is None
+            for hook in ("mail", "pager"):
+                told = (await atomic.get(f"/me/runs?workflowName=hook/{hook}")).json["runs"]
+                assert {run["idempotencyKey"].split(":")[2] for run in told} == {
+                    "run.succeeded",
+                    "step.failed",
+                }
+
+    run(body())
