@@ -45,7 +45,7 @@ from atomic.entrypoints.aws.maintenance import MaintenanceFunction
 from atomic.entrypoints.log_policy import AllowedLines
 from atomic.protocol.enums import Status
 from contract.aws import BUCKET, GROUP, PEPPER, TABLE_NAME, Aws, Recorder, aws
-from contract.builders import a_spec
+from contract.builders import a_root, a_spec
 from contract.flow_contract import AT, NOW_MS, asking, one
 from contract.roles import READS, Request, prefix_of, within
 from contract.schedules_contract import a_schedule
@@ -778,7 +778,7 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     made["headers"] |= {"authorization": f"Bearer {operator_key}"}
     assert stack.api(made, None)["statusCode"] == 201
     ended = [
-        stack.post(document(stack, key, retry={"count": 9}), "/limited", prefer="respond-async")
+        stack.post(document(stack, key, retry={"count": 9}, tags=TAGS), "/limited", prefer="respond-async")
         for key in ("api", "invoker")
     ]
     runs = [json.loads(answer["body"])["runId"] for answer in ended]
@@ -789,10 +789,12 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     assert stack.api(cancel, None)["statusCode"] == 200
     stack.endpoint.answers = [(200, b'"done"')]
     stack.deliver()
-    old = stack.post(document(stack, "old"), "/limited", prefer="respond-async")
+    old = stack.post(document(stack, "old", tags=TAGS), "/limited", prefer="respond-async")
     made_old(stack, json.loads(old["body"])["runId"])
     # The handler of an old run is called, and told that a step is unfinished.
-    called = json.loads(stack.post(document(stack, "aged"), "/limited", prefer="respond-async")["body"])
+    called = json.loads(
+        stack.post(document(stack, "aged", tags=TAGS), "/limited", prefer="respond-async")["body"]
+    )
     made_old(stack, called["runId"], c={"N": str(SystemClock().now_ms() - 40 * 24 * 3600 * 1000)})
     root = stack.invoker.runtime.run(engine.store.get(called["id"]))
     assert root is not None
@@ -807,8 +809,10 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     for function in (stack.api, stack.steps, stack.invoker, stack.maintenance):
         function.runtime.run(take_turns(function.runtime.flow))
     # Starts take the key of a singleton in any of these, and a due root asks who has it.
-    for function in (stack.api, stack.steps, stack.invoker):
+    for number, function in enumerate((stack.api, stack.steps, stack.invoker)):
         function.runtime.run(take_key(function.runtime.engine.store))
+        tagged = a_root(a_spec(client_id="limited", key=f"tagged-{number}", tags=("customer:c-17",)))
+        function.runtime.run(function.runtime.engine.store.create(tagged))
     # At its own URL, the steps function may be asked to act, too.
     assert stack.steps(cancel, None)["statusCode"] == 200
     erase_and_audit(stack, operator_key, runs[0])
@@ -816,11 +820,18 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     assert used == {role: ACCESS[role] for role in used}
 
 
+TAGS = {"customer": "c-17"}
+
+
 def erase_and_audit(stack: Stack, key: str, run_id: str) -> None:
-    """Erase a run, and read who did."""
-    for method, path in (("DELETE", f"/limited/runs/{run_id}"), ("GET", "/limited/audit")):
-        asked = gateway_event(method, path, "")
-        asked["headers"] |= {"authorization": f"Bearer {key}"}
+    """Find a run by its tag, erase it, and read who did."""
+    for method, path, query, by in (
+        ("GET", "/limited/runs", "tag=customer:c-17", stack.key),
+        ("DELETE", f"/limited/runs/{run_id}", "", key),
+        ("GET", "/limited/audit", "", key),
+    ):
+        asked = gateway_event(method, path, "") | {"rawQueryString": query}
+        asked["headers"] |= {"authorization": f"Bearer {by}"}
         assert stack.api(asked, None)["statusCode"] == 200
 
 
