@@ -21,7 +21,7 @@ import uvloop
 
 from application import start_document
 from atomic.adapters.http.invoker import encode, target_of
-from atomic.adapters.sqlite import queries, rows
+from atomic.adapters.sqlite import queries, store
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.system import SystemClock
@@ -91,12 +91,12 @@ def parts() -> dict[str, Callable[[], Any]]:
             api, request, client, message
         ),
         _NEW: lambda: begin(spec, keys.ROOT, _NOW_MS, "n" * 32),
-        "its row, with checksums": lambda: (rows.immutable_columns(step), rows.mutable_columns(step)),
+        "its row, with checksums": lambda: (store.immutable_columns(step), store.mutable_columns(step)),
         "the call: envelope, headers, signature": lambda: endpoint_request(engine, step, client),
         "its bytes": lambda: encode(target_of(call.url), call),
         "the outcome": lambda: classify(answer, spec.retry, _NOW_MS),
         _ENDED: lambda: transition(step, ended, _NOW_MS),
-        "its row again": lambda: rows.mutable_columns(done),
+        "its row again": lambda: store.mutable_columns(done),
         "the answer": lambda: json_response(200, outcome_view(done)),
     }
 
@@ -105,9 +105,9 @@ def _rows_us() -> float:
     made = parts()
     step, done = made[_NEW](), made[_ENDED]()
     fixed, begun, ended = (
-        rows.immutable_columns(step),
-        rows.mutable_columns(step),
-        rows.mutable_columns(done),
+        store.immutable_columns(step),
+        store.mutable_columns(step),
+        store.mutable_columns(done),
     )
     ids = [keys.root_of(keys.run_id("bench", "rows", str(number))) for number in range(_CALLS)]
     with tempfile.TemporaryDirectory() as folder:

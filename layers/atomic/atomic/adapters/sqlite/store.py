@@ -1,6 +1,11 @@
-"""The step store in one SQLite file."""
+"""The step store in one SQLite file.
+
+Each row has two checksums, which detect bytes that changed on the disk: one for the columns that are
+written once, one for those that every write sets. Rows of earlier versions have none.
+"""
 
 import asyncio
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,21 +26,21 @@ from atomic.adapters.sqlite.database import (
 from atomic.adapters.sqlite.due import due
 from atomic.adapters.sqlite.flow import SqliteFlowStore
 from atomic.adapters.sqlite.listing import failed_ids, run_rows
+from atomic.adapters.sqlite.outlines import outlines
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.pointers import SqlitePointers
 from atomic.adapters.sqlite.reader import Reader
-from atomic.adapters.sqlite.rows import decode, immutable_columns, mutable_columns
 from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import CountedLive, Counts, DueStep
+from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
 from atomic.application.run_query import RunPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
-from atomic.domain.blobs import Place
+from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.outlines import StepOutline
-from atomic.domain.records import load_watches
+from atomic.domain.records import Record, load_step, progress_record, spec_record
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import LIVE, Status
@@ -124,10 +129,10 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         """The state of every step of the run."""
         rows = self._read(queries.OUTLINE, (*keys.steps_range(run_id), _OUTLINE_MAX))
         if len(rows) < _OUTLINE_MAX:
-            return _outlines(rows)
+            return outlines(rows)
         everything = (*keys.steps_range(run_id), -1)
         return await self._long(
-            self._lists, lambda lists: _outlines(lists.execute(queries.OUTLINE, everything).fetchall())
+            self._lists, lambda lists: outlines(lists.execute(queries.OUTLINE, everything).fetchall())
         )
 
     async def children(self, parent_id: str, *, after: str, limit: int) -> Sequence[StepOutline]:
@@ -136,7 +141,7 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         rows = await self._long_rows(
             self._timers, queries.CHILDREN, (max(first, after), end, parent_id, limit)
         )
-        return _outlines(rows)
+        return outlines(rows)
 
     async def child_steps(self, parent_id: str, *, after: str, limit: int, max_bytes: int) -> ChildPage:
         """A page of the step's children in the order of their ids, whole."""
@@ -314,19 +319,74 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         return await self._long(reader, lambda connection: connection.execute(sql, values).fetchall())
 
 
-def _outlines(rows: _Rows) -> list[StepOutline]:
-    return [
-        StepOutline(
-            step_id,
-            parent,
-            Status(status),
-            finished_ms,
-            attempts,
-            bool(awaited),
-            kind,
-            due_at_ms,
-            load_watches(orjson.loads(watches)) if watches else (),
-            bool(line),
+def immutable_columns(step: Step) -> tuple[Any, ...]:
+    """The columns that are written once, in the order of the statements."""
+    spec = step.spec
+    spec_text = _json(spec_record(step))
+    payload = _in_row(spec.payload, step.id) or b""
+    return (
+        spec.client_id,
+        int(step.is_root),
+        step.created_at_ms,
+        spec.parent,
+        int(spec.kind == "http"),
+        spec.workflow_name,
+        spec.idempotency_key,
+        spec_text,
+        payload,
+        _checksum(step.id.encode(), spec_text, payload),
+    )
+
+
+def mutable_columns(step: Step) -> tuple[Any, ...]:
+    """The columns that every write sets, in the order of the statements."""
+    progress = _json(progress_record(step))
+    response = None if step.response is None else _in_row(step.response.text, step.id)
+    return (
+        step.status.value,
+        step.version,
+        step.found_due_ms if step.owes else step.due_at_ms,
+        step.finished_at_ms,
+        # What owes something is not deleted.
+        None if step.owes else step.expires_at_ms,
+        progress,
+        response,
+        _checksum(progress, response),
+    )
+
+
+def decode(row: tuple[Any, ...]) -> Step:
+    """The step of a row of COLUMNS. Raises StoreUnavailable for a damaged row."""
+    step_id, spec, payload, progress, response, fixed_sum, progress_sum = row
+    if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
+        raise StoreUnavailable(
+            f"the row of {step_id} is damaged: the disk gave back other bytes than were written; "
+            "restore the data directory from a copy",
+            kind="damaged row",
         )
-        for step_id, parent, status, finished_ms, attempts, awaited, kind, due_at_ms, watches, line in rows
-    ]
+    return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
+
+
+def _in_row(text: Text, step_id: str) -> bytes | None:
+    return text if isinstance(text, bytes) else row_text(text, step_id)
+
+
+def _json(record: Record) -> bytes:
+    # A copy: the bytes of orjson keep 4 KiB allocated while the row waits for its commit.
+    return bytes(memoryview(orjson.dumps(record)))
+
+
+def _fits(expected: int | None, *parts: bytes | None) -> bool:
+    try:
+        return expected is None or expected == _checksum(*parts)
+    except TypeError:  # another type than was written
+        return False
+
+
+def _checksum(*parts: bytes | None) -> int:
+    checksum = 0
+    for part in parts:
+        # The lengths are included, so that no byte can move from one value to the next unseen.
+        length = 0xFFFFFFFF if part is None else len(part)
+        checksum = zlib.crc32(part or b"", checksum ^ length)
+    return checksum
