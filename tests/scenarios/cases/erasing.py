@@ -5,6 +5,8 @@ from typing import Any
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.auditing import log, told
 from scenarios.cases.child_runs import run_id_of
+from scenarios.cases.continuing import Rounds
+from scenarios.cases.restarting import restart
 from scenarios.cases.start_times import ASYNC
 from scenarios.runtime import Runtime, answer_ok
 from scenarios.starts import Gate, assert_problem, document
@@ -83,3 +85,31 @@ async def scenario_an_attempt_that_outlives_its_run_writes_nothing(runtime: Runt
     # The same key begins anew, although a run of it was cancelled.
     again = await runtime.finish(document(url, key="k-1"))
     assert again.json["status"] == "succeeded"
+
+
+async def scenario_a_run_that_goes_on_as_another_is_erased_after_it(runtime: Runtime) -> None:
+    rounds = Rounds(runtime)
+    first = (await runtime.finish(document(rounds.url, payload=1))).json["runId"]
+    await rounds.last.entered.wait()
+
+    refused = await erase(runtime, first)
+
+    assert_problem(refused, 409, "run-live")
+    last = refused.json["runId"]
+    assert last != first
+    rounds.last.open()
+    await runtime.step_in(f"{last}-root", "succeeded")
+    assert (await erase(runtime, first)).status == 200
+
+
+async def scenario_a_restart_of_an_erased_run_is_no_restart_of_the_next_one(runtime: Runtime) -> None:
+    url = runtime.endpoint("/again", answer_ok)
+    first = (await runtime.finish(document(url, key="k-1"))).json
+    made = (await restart(runtime, first["id"])).json
+    await runtime.step_in(made["id"], "succeeded")
+    await erase(runtime, first["runId"])
+    assert (await runtime.finish(document(url, key="k-1"))).json["id"] == first["id"]
+
+    assert_problem(await restart(runtime, first["id"]), 409, "run-exists")
+    other = await restart(runtime, first["id"], key="k-1/other")
+    assert other.json["restartOf"] == first["runId"]

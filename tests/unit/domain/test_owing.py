@@ -155,7 +155,7 @@ def test_a_delivery_is_thin_and_has_a_key_of_its_own() -> None:
     after = with_owed(before, with_end(before, OutcomeKind.PERMANENT, status=500, error=FAILS), [PAGER])
     [owed] = after.owes
     spec = delivery(after, owed, owed.told[0], LIMITS)
-    assert spec.idempotency_key == f"{after.id}:1:run.failed:pager"
+    assert spec.idempotency_key == f"{after.id}:1:run.failed@{after.finished_at_ms}:pager"
     assert (spec.workflow_name, spec.hook, spec.url) == ("hook/pager", "pager", PAGER.url)
     assert spec.run_id == keys.run_id("acme", "hook/pager", spec.idempotency_key)
     assert json.loads(bytes(spec.payload)) == {

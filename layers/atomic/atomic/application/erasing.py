@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from atomic.application.deliveries import pay
 from atomic.application.engine import Engine
 from atomic.application.refusals import NotFound, RunLive
+from atomic.application.restarting import check_ended
 from atomic.domain.clients.client import Client
 from atomic.domain.outlines import StepOutline
 from atomic.domain.steps import Step
@@ -15,8 +16,9 @@ from atomic.protocol.enums import SETTLED, Status
 async def erase_run(engine: Engine, client: Client, run_id: str) -> None:
     """Erase a run of the client. A second call ends what was interrupted.
 
-    Raises NotFound when there is none (any more), and RunLive while one of its steps is live. Runs that
-    it has started are runs of their own, and stay.
+    Raises NotFound when there is none (any more), RunLive while one of its steps is live, and RunGoesOn
+    while the last run as which it goes on is live. Runs that it has started are runs of their own, and
+    stay.
     """
     if not keys.is_run_id(run_id):
         raise NotFound
@@ -27,6 +29,8 @@ async def erase_run(engine: Engine, client: Client, run_id: str) -> None:
         # The root is among them.
         if live := sum(step.status not in SETTLED for step in outline):
             raise RunLive(run_id, live)
+        # Who follows the chain of runs would take a live one for ended.
+        await check_ended(engine, root)
         if await _pays(engine, root, outline):
             continue
         # A redrive writes the root, and then the row is another one.

@@ -58,6 +58,9 @@ async def _steps(
     if after is not None:
         query = replace(query, after=after.root)
         async for step in _of_run(engine, keys.run_of(after.step_id), after.step_id):
+            # A cursor is anybody's text, and may name a run of another client.
+            if step.spec.client_id != query.client_id:
+                break
             yield step, after.root_created_at_ms
     while True:
         roots = await engine.store.list(query)

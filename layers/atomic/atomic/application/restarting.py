@@ -23,8 +23,10 @@ async def check_ended(engine: Engine, root: Step) -> None:
         raise RunGoesOn(last)
 
 
-async def restart(engine: Engine, spec: StepSpec) -> StartResult:
+async def restart(engine: Engine, ended: Step, spec: StepSpec) -> StartResult:
     """Create the root, and begin its first attempt; or find it, if this restart was asked for before.
+
+    `ended`: the root of the run before.
 
     Raises Busy when another run has the key of its singleton, PayloadMismatch when its idempotency key is
     that of a run with another payload, and RunExists when it is that of a run that is no such restart.
@@ -33,7 +35,9 @@ async def restart(engine: Engine, spec: StepSpec) -> StartResult:
     root = inserted.step
     if root.spec.fingerprint != spec.fingerprint:
         raise PayloadMismatch(root)
-    if (root.spec.identity, root.spec.restart_of) != (spec.identity, spec.restart_of):
+    # One that was erased or has expired may have had the same id.
+    is_restart = root.spec.restart_of == spec.restart_of and root.created_at_ms >= ended.created_at_ms
+    if root.spec.identity != spec.identity or not is_restart:
         raise RunExists(root)
     is_new = isinstance(inserted, Created)
     return StartResult(root, created=is_new, replayed=not is_new)

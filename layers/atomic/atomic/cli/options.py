@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,11 +36,14 @@ def moment(text: str) -> datetime:
     raise click.BadParameter(f"{text!r}: use {MOMENTS}")
 
 
-def tags_of(texts: Iterable[str]) -> dict[str, str]:
+def tags_of(texts: Sequence[str]) -> dict[str, str]:
     """Tags that are given as NAME:VALUE. Raises BadParameter."""
     if wrong := [text for text in texts if ":" not in text]:
         raise click.BadParameter(f"{wrong[0]!r}: use NAME:VALUE, such as customer:c-17")
-    return tag_members(texts)
+    members = tag_members(texts)
+    if len(members) < len(texts):
+        raise click.BadParameter("give each name once")
+    return members
 
 
 def moment_or_seconds(text: str) -> datetime | float:

@@ -84,8 +84,8 @@ def paid(step: Step, owed: Iterable[Owed]) -> Step:
 def delivery(step: Step, owed: Owed, told: Told, limits: DeliveryLimits) -> StepSpec:
     """The root of the run that tells a hook."""
     client_id, workflow_name = step.spec.client_id, f"hook/{told.hook}"
-    which = f"{owed.event}@{owed.at_ms}" if owed.event == "run.paused" else owed.event
-    key = f"{step.id}:{owed.generation}:{which}:{told.hook}"
+    # The time tells it from the end of an earlier run of the same key, which was erased or has expired.
+    key = f"{step.id}:{owed.generation}:{owed.event}@{owed.at_ms}:{told.hook}"
     run_id = keys.run_id(client_id, workflow_name, key)
     payload = canonical_json(_message(step, owed, told, limits.public_url))
     return StepSpec(

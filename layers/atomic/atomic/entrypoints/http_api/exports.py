@@ -27,6 +27,8 @@ routes = Routes()
 
 _LINES_MAX: Final = 1000
 _JSON_LINES: Final = "application/x-ndjson"
+# Responses are as endpoints wrote them. In JSON, line breaks stand between values only.
+_IN_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
 @routes.add(
@@ -57,7 +59,7 @@ async def get_export(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     query.refuse_rest()
     steps, end = await export_page(api.engine, wanted, after, limit)
     visible = await all_redacted(api.engine.large_bodies, steps, client)
-    lines = b"".join(orjson.dumps(step_view(step), option=orjson.OPT_APPEND_NEWLINE) for step in visible)
+    lines = b"".join(orjson.dumps(step_view(step)).translate(_IN_ONE_LINE) + b"\n" for step in visible)
     link = query.link(cursor=_write_cursor(end)) if end else None
     headers = {"content-type": _JSON_LINES, **NO_GUESSING, **link_header(link)}
     return ApiResponse(status=200, body=lines, headers=headers)

@@ -72,7 +72,7 @@ async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: st
     check_admits(api, spec.run_id)
     try:
         async with await reserve(api, client, spec) as reservation:
-            started = await restart(api.engine, spec)
+            started = await restart(api.engine, root, spec)
             if started.created:
                 reservation.keep()
     except PayloadMismatch as refused:
