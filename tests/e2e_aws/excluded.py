@@ -13,6 +13,7 @@ INLINE = "a Lambda answers when its work is done: an inline first attempt holds 
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
 PAUSED_ELSEWHERE = "an environment may call steps for five seconds after another one paused their run"
 HOOKS_LATER = "environments have a client's hooks cached for half a minute; the scenario wants them at once"
+ERASED_ELSEWHERE = "an environment may know a run for five seconds after another one erased it"
 # By the scenario's name: why it cannot hold on AWS.
 EXCLUDED = {
     "a_step_may_take_longer_than_every_wait_and_every_attempt": WHOLE_SECONDS,
@@ -39,13 +40,14 @@ EXCLUDED = {
     "a_redriven_run_has_another_end": HOOKS_LATER,
     "a_delivery_that_fails_is_a_dead_letter_and_no_hook_is_told_of_it": HOOKS_LATER,
     "a_hook_is_told_of_its_workflow_alone": HOOKS_LATER,
+    "an_attempt_that_outlives_its_run_writes_nothing": ERASED_ELSEWHERE,
+    "a_restart_of_an_erased_run_is_no_restart_of_the_next_one": ERASED_ELSEWHERE,
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",
     "a_client_over_its_storage_quota_is_refused_and_others_are_not": "other environments see it after 5 s",
     "64_simultaneous_first_posts_call_once": "its workflow outlasts a wait; see test_many.py",
 }
 OPTIONS = "the emulator answers OPTIONS itself"
-HOOKS_LATER = "environments have a client's hooks cached for half a minute; the scenario wants them at once"
 # By the scenario's name: why it cannot hold on the emulator.
 ON_EMULATORS = {
     "a_wrong_method_is_told_the_right_one": OPTIONS,
