@@ -95,11 +95,13 @@ def test_runs_are_exported_by_both_clients_and_to_a_file(
 ) -> None:
     monkeypatch.setenv("ATOMIC_CLIENT_ID", "exported")
     with Client() as client:
-        runs = [client.start("w", url, {"n": n}, key=str(n)) for n in range(3)]
+        runs = [client.start("w", url, {"n": n}, key=str(n), tags={"number": str(n)}) for n in range(3)]
         found = [*client.export()]
         assert [step.id for step in found] == [run.id for run in reversed(runs)]
         assert [step.payload for step in found] == [{"n": 2}, {"n": 1}, {"n": 0}]
         assert [step.id for step in client.export(status="succeeded", key_prefix="1")] == [runs[1].id]
+        for wanted in ({"tag": "number:1"}, {"tag": ["number:1"], "key_contains": "1"}):
+            assert [step.id for step in client.export(**wanted)] == [runs[1].id]
         with pytest.raises(InvalidRequestError):
             next(client.export(created_after="yesterday"))
 
@@ -113,7 +115,7 @@ def test_runs_are_exported_by_both_clients_and_to_a_file(
     assert written.output == f"3 steps are in {file}\n"
     lines = file.read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == [step.id for step in found]
-    printed = CliRunner().invoke(main_command, ["runs", "export", "--out", "-", "--key-prefix", "1"])
+    printed = CliRunner().invoke(main_command, ["runs", "export", "--out", "-", "--tag", "number:1"])
     assert json.loads(printed.output)["id"] == runs[1].id
     refused = CliRunner().invoke(
         main_command, ["runs", "export", "--out", str(tmp_path / "x"), "--created-after", "yesterday"]

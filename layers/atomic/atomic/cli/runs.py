@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, get_args
 
@@ -12,11 +12,18 @@ from atomic.cli.api import Api, calls_api, fail
 from atomic.cli.options import with_errors
 from atomic.cli.timeline import run_line, timeline
 from atomic.protocol.enums import StatusName, WaitsFor
-from atomic.sdk._wire.lists import filter_document
+from atomic.sdk._wire.lists import ExportFilter, filter_document
 from atomic.sdk._wire.records import export_page, export_path
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
+_TAG = click.option(
+    "--tag",
+    multiple=True,
+    metavar="NAME:VALUE",
+    help="Only runs with this tag; may be repeated for several.",
+)
+_KEY_CONTAINS = click.option("--key-contains", help="Only runs with this text in their idempotency key.")
 
 
 @click.group()
@@ -28,13 +35,8 @@ def runs() -> None:
 @click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
 @click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
 @click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
-@click.option(
-    "--tag",
-    multiple=True,
-    metavar="NAME:VALUE",
-    help="Only runs with this tag; may be repeated for several.",
-)
-@click.option("--key-contains", help="Only runs with this text in their idempotency key.")
+@_TAG
+@_KEY_CONTAINS
 @click.option(
     "--waits-for",
     type=click.Choice(get_args(WaitsFor)),
@@ -82,6 +84,8 @@ def show(api: Api, run_id: str | None, *, watch: bool) -> None:
 @click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
 @click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
 @click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
+@_TAG
+@_KEY_CONTAINS
 @click.option("--created-after", help="Only runs created at or after this time: 2026-11-23T07:38:00Z.")
 @click.option("--created-before", help="Only runs created before this time.")
 @calls_api
@@ -90,8 +94,8 @@ def export(api: Api, *, out: str, status: StatusName | None, **wanted: Any) -> N
 
     The file appears when it is complete.
     """
-    given: Any = {name: value for name, value in wanted.items() if value is not None}
-    query = {**({"status": status} if status else {}), **filter_document(given)}
+    given: Any = {name: value for name, value in wanted.items() if value not in {None, ()}}
+    query = {**({"status": status} if status else {}), **filter_document(given, ExportFilter)}
     if out == "-":
         _write_export(api, query, sys.stdout.buffer)
         return
@@ -105,7 +109,7 @@ def export(api: Api, *, out: str, status: StatusName | None, **wanted: Any) -> N
     api.show({"file": out, "steps": lines}, f"{lines} steps are in {out}")
 
 
-def _write_export(api: Api, query: Mapping[str, str], file: IO[bytes]) -> int:
+def _write_export(api: Api, query: Mapping[str, str | Sequence[str]], file: IO[bytes]) -> int:
     """Write all pages; how many lines they have."""
     path: str | None = export_path(api.client.client_id, query)
     lines = 0

@@ -10,7 +10,7 @@ from atomic.protocol.documents import StepDocument
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import records
 from atomic.sdk._wire.base_client import BaseClient
-from atomic.sdk._wire.lists import RunFilter, filter_document
+from atomic.sdk._wire.lists import ExportFilter, filter_document
 from atomic.sdk._wire.transport import Flow
 
 T = TypeVar("T")
@@ -20,13 +20,14 @@ class RecordsOfClient(BaseClient, ABC):
     """The methods of `Client` about what is kept: `audit`, `export` and `erase`."""
 
     def export(
-        self, *, status: StatusName | None = None, **wanted: Unpack[RunFilter]
+        self, *, status: StatusName | None = None, **wanted: Unpack[ExportFilter]
     ) -> Iterator[StepDocument]:
         """Export runs with all of their steps, the newest run first. A filter that is left out selects all.
 
         - `status`: only runs in this state, such as "failed".
         - `workflow_name`: only this workflow name.
-        - `key_prefix`: idempotency keys that begin with it.
+        - `key_prefix`: idempotency keys that begin with it; `key_contains`: with this text in them.
+        - `tag`: only runs with this tag, as "customer:c-17", or with each of a list.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Yields the steps, those of one run after the other. They are read page by page, so that any number
@@ -35,7 +36,7 @@ class RecordsOfClient(BaseClient, ABC):
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        query = {**({"status": status} if status else {}), **filter_document(wanted)}
+        query = {**({"status": status} if status else {}), **filter_document(wanted, ExportFilter)}
         path: str | None = records.export_path(self.client_id, query)
         while path is not None:
             page = self.run_flow(records.export_page(path, self.patience_s))
@@ -89,13 +90,14 @@ class RecordsOfAsyncClient(BaseClient, ABC):
     """The same methods of `AsyncClient`."""
 
     async def export(
-        self, *, status: StatusName | None = None, **wanted: Unpack[RunFilter]
+        self, *, status: StatusName | None = None, **wanted: Unpack[ExportFilter]
     ) -> AsyncIterator[StepDocument]:
         """Export runs with all of their steps, the newest run first. A filter that is left out selects all.
 
         - `status`: only runs in this state, such as "failed".
         - `workflow_name`: only this workflow name.
-        - `key_prefix`: idempotency keys that begin with it.
+        - `key_prefix`: idempotency keys that begin with it; `key_contains`: with this text in them.
+        - `tag`: only runs with this tag, as "customer:c-17", or with each of a list.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Yields the steps, those of one run after the other. They are read page by page, so that any number
@@ -104,7 +106,7 @@ class RecordsOfAsyncClient(BaseClient, ABC):
         Raises `InvalidRequestError` for a wrong filter, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        query = {**({"status": status} if status else {}), **filter_document(wanted)}
+        query = {**({"status": status} if status else {}), **filter_document(wanted, ExportFilter)}
         path: str | None = records.export_path(self.client_id, query)
         while path is not None:
             page = await self.run_flow(records.export_page(path, self.patience_s))

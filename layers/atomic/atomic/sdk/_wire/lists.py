@@ -29,6 +29,13 @@ class RunFilter(TypedDict, total=False):
     created_before: str
 
 
+class ExportFilter(RunFilter, total=False):
+    """The same, with a part of the key, and a tag as "name:value", or several tags."""
+
+    key_contains: str
+    tag: str | Sequence[str]
+
+
 class ListFilter(RunFilter, total=False):
     """The same, and what only lists take: a part of the key, the error, what the endpoint answered."""
 

@@ -1,7 +1,7 @@
 """The flows about what is kept: the audit log, runs that are exported or erased."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -49,9 +49,9 @@ def erase(client_id: str, run_id: str, patience_s: float) -> Flow[None]:
     document_of(ErasedRun, (yield from exchange(request, patience_s)))
 
 
-def export_path(client_id: str, query: Mapping[str, str]) -> str:
+def export_path(client_id: str, query: Mapping[str, str | Sequence[str]]) -> str:
     """The path of the first page of an export."""
-    return f"/{quote(client_id)}/export?{urlencode(query)}"
+    return f"/{quote(client_id)}/export?{urlencode(query, doseq=True)}"
 
 
 def export_page(path: str, patience_s: float) -> Flow[ExportPage]:
