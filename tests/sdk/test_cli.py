@@ -75,6 +75,10 @@ def test_runs_are_tagged_and_found(cli: Cli, app_url: str) -> None:
     assert "name:value" in cli("runs", "list", "--tag", "of", code=1).stderr
     wrong = cli("start", "order", f"{app_url}/order", "--key", "k", "--tag", "of", code=2)
     assert "NAME:VALUE, such as customer:c-17" in wrong.stderr
+    twice = cli(
+        "start", "order", f"{app_url}/order", "--key", "k", "--tag", "of:1", "--tag", "of:2", code=2
+    )
+    assert "give each name once" in twice.stderr
 
 
 def test_the_timeline_of_a_run(cli: Cli, app_url: str) -> None:
