@@ -59,7 +59,8 @@ class Application:
         for plan, node in list(self._nodes.values()):
             back = undoing.undo_of(plan, node)
             self._nodes[back.url] = (plan, back)
-        self._nodes[hooking.ENDPOINT.url] = (world.scenario.runs[0], hooking.ENDPOINT)
+        if world.scenario.hooks:
+            self._nodes[hooking.ENDPOINT.url] = (world.scenario.runs[0], hooking.ENDPOINT)
         self._mended: set[str] = set()
         self._sequence = 0
         self._answers = Answers(world, self)
