@@ -191,7 +191,7 @@ class SharingWorld(FaultyWorld):
             ended = await engine.store.get(root.id)
             assert ended is not None
             await check_ended(engine, ended)
-            return (await restart(engine, spec)).step
+            return (await restart(engine, ended, spec)).step
 
         made = await asyncio.gather(*(self._until_done(act) for _ in range(2)))
         self.restarted |= {each.id for each in made}
