@@ -19,6 +19,7 @@ import botocore.session
 from atomic.adapters.aws import config
 from atomic.domain.clients.quota import Quota
 from atomic.entrypoints.aws import client_admin
+from atomic.protocol.enums import SCOPES
 from atomic.testing import ApiReply
 from scenarios.embedded_runtime import EndpointServer, free_port
 from scenarios.locked_clients import create_locked
@@ -74,7 +75,8 @@ class AwsStack:
         """The same; return its signing secret as well."""
         with client_admin.admin(self.outputs["TableName"], os.environ) as admin:
             quota = Quota(starts_per_second=starts_per_s)
-            return admin.create(client_id, base_urls=base_urls, quota=quota)
+            # Of every scope, as everybody has on a server without keys.
+            return admin.create(client_id, base_urls=base_urls, quota=quota, scopes=SCOPES)
 
     def dynamodb(self) -> Any:
         """A DynamoDB client with the operator's credentials, from the environment."""
