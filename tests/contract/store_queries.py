@@ -140,8 +140,9 @@ class QueryContract(StoreSuite):
         ]
         await put(store, *roots, a_child("a%b"))
         for part in ("a%", "%b", "a%b1", "a_", "A", "*", "[b", "~", "X", "'", "a", "none"):
+            more: dict[str, Any]
             for more in ({}, {"live_only": True}, {"status": Status.FAILED}, {"key_prefix": "xa"}):
-                query = RunQuery(client_id="acme", key_part=part, **more)  # type: ignore[arg-type]
+                query = RunQuery(client_id="acme", key_part=part, **more)
                 expected = [root for root in reversed(roots) if root.status in query.statuses]
                 assert await store.list(query) == [root for root in expected if query.fits(root)], query
         failed = [root.id for root in reversed(roots) if root.status is Status.FAILED]
@@ -155,8 +156,9 @@ class QueryContract(StoreSuite):
         await put(store, *roots)
         live = [root for root in reversed(roots) if root.status in LIVE]
         query = RunQuery(client_id="acme", live_only=True)
+        more: dict[str, Any]
         for more in ({}, {"tags": ("a:b",)}, {"workflow_name": "createUser"}, {"key_prefix": "k"}):
-            assert await store.list(replace(query, **more)) == live, more  # type: ignore[arg-type]
+            assert await store.list(replace(query, **more)) == live, more
         one = [root for root in live if root.status is Status.WAITING]
         assert await store.list(replace(query, status=Status.WAITING)) == one
         assert await store.list(replace(query, status=Status.FAILED)) == []

@@ -1,10 +1,9 @@
 """Hooks of a client: in both clients, and from the command line, on a real server."""
 
-import asyncio
 import json
-import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from answering import Answering
 from atomic.cli.main import main
-from atomic.sdk import AsyncClient, Client, InvalidRequestError, NotFoundError
+from atomic.sdk import Client, InvalidRequestError, NotFoundError
 from atomic.sdk.errors import RefusedError
 
 Call = Callable[..., Any]
@@ -20,26 +19,9 @@ URL = "http://127.0.0.1:1/told"
 
 
 @pytest.fixture
-def client_id(request: pytest.FixtureRequest) -> str:
-    return re.sub(r"[^a-z0-9]", "-", request.node.name)[:60]
-
-
-@pytest.fixture(params=["blocking", "asynchronous"])
-def call(request: pytest.FixtureRequest, atomic_url: str, client_id: str) -> Call:
+def call(call_part: Call) -> Call:
     """Call a method of a client's hooks."""
-
-    def blocking(method: str, *arguments: Any, **options: Any) -> Any:
-        with Client(atomic_url, client_id=client_id) as client:
-            return getattr(client.hooks, method)(*arguments, **options)
-
-    def asynchronous(method: str, *arguments: Any, **options: Any) -> Any:
-        async def run() -> Any:
-            async with AsyncClient(atomic_url, client_id=client_id) as client:
-                return await getattr(client.hooks, method)(*arguments, **options)
-
-        return asyncio.run(run())
-
-    return blocking if request.param == "blocking" else asynchronous
+    return partial(call_part, "hooks")
 
 
 def test_hooks_in_a_client(call: Call) -> None:

@@ -1,10 +1,9 @@
 """What operators see and pin of shared limits: in both clients, and from the command line."""
 
-import asyncio
 import json
-import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from answering import Answering
 from atomic.cli.main import main
-from atomic.sdk import AsyncClient, Client, Flow, InvalidRequestError, NotFoundError
+from atomic.sdk import Client, Flow, InvalidRequestError, NotFoundError
 
 Call = Callable[..., Any]
 
@@ -38,26 +37,9 @@ def url(gate: threading.Event) -> Iterator[str]:
 
 
 @pytest.fixture
-def client_id(request: pytest.FixtureRequest) -> str:
-    return re.sub(r"[^a-z0-9]", "-", request.node.name)[:60]
-
-
-@pytest.fixture(params=["blocking", "asynchronous"])
-def call(request: pytest.FixtureRequest, atomic_url: str, client_id: str) -> Call:
+def call(call_part: Call) -> Call:
     """Call a method of a client's flow keys."""
-
-    def blocking(method: str, *arguments: Any, **options: Any) -> Any:
-        with Client(atomic_url, client_id=client_id) as client:
-            return getattr(client.flow_keys, method)(*arguments, **options)
-
-    def asynchronous(method: str, *arguments: Any, **options: Any) -> Any:
-        async def run() -> Any:
-            async with AsyncClient(atomic_url, client_id=client_id) as client:
-                return await getattr(client.flow_keys, method)(*arguments, **options)
-
-        return asyncio.run(run())
-
-    return blocking if request.param == "blocking" else asynchronous
+    return partial(call_part, "flow_keys")
 
 
 def start(atomic_url: str, client_id: str, url: str, number: int, flow: Flow) -> str:

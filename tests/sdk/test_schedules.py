@@ -1,12 +1,12 @@
 """Schedules in both clients, declared at workflows, and from the command line, on a real server."""
 
-import asyncio
 import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from flask import Flask
 
 from answering import Answering
 from atomic.cli.main import main
-from atomic.sdk import AsyncClient, Call, Client, Codec, Context, Flow, InvalidRequestError, NotFoundError
+from atomic.sdk import Call, Client, Codec, Context, Flow, InvalidRequestError, NotFoundError
 from atomic.sdk.errors import RefusedError
 from atomic.sdk.flask import Endpoints, step
 from atomic.sdk.schedules import At, Cron, Every, Times
@@ -34,23 +34,10 @@ def endpoint() -> Iterator[Answering]:
     answering.close()
 
 
-@pytest.fixture(params=["blocking", "asynchronous"])
-def call(request: pytest.FixtureRequest, atomic_url: str) -> Call_:
+@pytest.fixture
+def call(call_part: Call_) -> Call_:
     """Call a method of a client's schedules, as a client of its own."""
-    client_id = re.sub(r"[^a-z0-9]", "-", request.node.name)[:60]
-
-    def blocking(method: str, *arguments: Any, **options: Any) -> Any:
-        with Client(atomic_url, client_id=client_id) as client:
-            return getattr(client.schedules, method)(*arguments, **options)
-
-    def asynchronous(method: str, *arguments: Any, **options: Any) -> Any:
-        async def run() -> Any:
-            async with AsyncClient(atomic_url, client_id=client_id) as client:
-                return await getattr(client.schedules, method)(*arguments, **options)
-
-        return asyncio.run(run())
-
-    return blocking if request.param == "blocking" else asynchronous
+    return partial(call_part, "schedules")
 
 
 def test_a_schedule_in_a_client(call: Call_, endpoint: Answering) -> None:

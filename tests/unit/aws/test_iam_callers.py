@@ -1,13 +1,15 @@
 """Callers inside AWS: the gateway has checked their signature, and their role opens a client."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from answering import Answering
+from atomic.application.audit_log import ActQuery
+from atomic.domain.acts import Act
 from atomic.entrypoints.aws.api import ApiFunction
 from contract.aws import aws
 from stack_template import RESOURCES, TEMPLATE
@@ -15,6 +17,7 @@ from unit.aws.test_handlers import environment, gateway_event
 
 ROLE = "arn:aws:iam::123456789012:role/teams/shop"
 SESSION = "arn:aws:sts::123456789012:assumed-role/shop/one"
+RUN = "run_" + 32 * "e"
 
 
 @dataclass
@@ -120,3 +123,16 @@ def test_the_routes_are_an_option_and_always_signed() -> None:
     for name in (*signed, "IamPermission"):
         assert RESOURCES[name]["Condition"] == "HasIamRoutes"
     assert {routes[name]["Properties"]["AuthorizationType"] for name in signed} == {"AWS_IAM"}
+
+
+def test_a_caller_of_iam_is_named_by_its_session_in_the_audit_log(stack: Stack) -> None:
+    assert stack.ask("POST", f"/iam/acme/runs/{RUN}/cancel", SESSION, **{"user-agent": "aws-sdk"})[0] == 404
+    [act] = stack.api.runtime.run(_acts(stack.api))
+    assert (act.by_kind, act.by, act.status, act.user_agent) == ("iam", SESSION, 404, "aws-sdk")
+    event = gateway_event("GET", "/", "")
+    assert act.source == event["requestContext"]["http"]["sourceIp"]
+    assert act.request_id == event["requestContext"]["requestId"]
+
+
+async def _acts(api: ApiFunction) -> Sequence[Act]:
+    return (await api.runtime.store.acts(ActQuery(client_id="acme"))).acts

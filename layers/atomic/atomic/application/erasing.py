@@ -31,7 +31,7 @@ async def erase_run(engine: Engine, client: Client, run_id: str) -> None:
             raise RunLive(run_id, live)
         # Who follows the chain of runs would take a live one for ended.
         await check_ended(engine, root)
-        if await _pays(engine, root, outline):
+        if await _paid(engine, root, outline):
             continue
         # A redrive writes the root, and then the row is another one.
         if await engine.store.erase(client.id, run_id, root):
@@ -42,7 +42,7 @@ async def erase_run(engine: Engine, client: Client, run_id: str) -> None:
     engine.runs.forget(run_id)
 
 
-async def _pays(engine: Engine, root: Step, outline: Sequence[StepOutline]) -> bool:
+async def _paid(engine: Engine, root: Step, outline: Sequence[StepOutline]) -> bool:
     """Start what the rows of the run still owe to hooks; whether there was any. Only ends are told."""
     failed = [step.id for step in outline if step.status is Status.FAILED and step.id != root.id]
     owing = [

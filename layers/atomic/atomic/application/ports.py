@@ -12,7 +12,7 @@ from atomic.application.audit_log import AuditLog
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
 from atomic.application.pointer_store import Pointers
-from atomic.application.run_query import RunPage, RunQuery
+from atomic.application.run_query import ListPage, RunQuery
 from atomic.application.schedule_store import Schedules
 from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
@@ -123,7 +123,7 @@ class StepStore(Blobs, Schedules, Pointers, AuditLog, Protocol):
         """
         ...
 
-    async def list(self, query: RunQuery) -> RunPage:
+    async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit the query, newest first (by `created_at_ms`, then id)."""
         ...
 

@@ -57,7 +57,7 @@ class RunQuery:
         )
 
 
-class RunPage(list[Step]):
+class ListPage(list[Step]):
     """Root steps, newest first. `after` is the cursor of the next page; None when there is none.
 
     A page that is not full has a next one where a store reads so many rows for a page at most.

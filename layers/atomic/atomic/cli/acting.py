@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
-from atomic.cli.options import MOMENTS, moment, with_errors
+from atomic.cli.options import ERRORS, MOMENTS, moment, with_options
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
@@ -46,8 +46,7 @@ def command_of(name: str) -> click.Command:
     def act(api: Api, given_id: str, **options: Any) -> None:
         _act(api, name, given_id, **options)
 
-    for option in _OPTIONS.get(name, ()):
-        act = option(act)
+    act = with_options(*_OPTIONS.get(name, ()))(act)
     act = click.argument("given_id", metavar="_OR_".join(action.of for action in own).upper())(act)
     return click.command(name, help="\n\n".join([*says, _SAME]))(act)
 
@@ -134,7 +133,7 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list at most."
 )
-@with_errors
+@with_options(*ERRORS)
 @calls_api
 def dead_letters(api: Api, *, limit: int, **wanted: Any) -> None:
     """List the steps that failed, the newest first."""

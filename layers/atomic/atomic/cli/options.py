@@ -53,11 +53,19 @@ def moment_or_seconds(text: str) -> datetime | float:
     return moment(text)
 
 
-def with_errors(command: Command) -> Command:
-    """The options that choose by the error."""
-    for option in (
-        click.option("--response-status", type=int, help="Only those whose endpoint answered this last."),
-        click.option("--error-kind", help="Only with this error, such as timed_out."),
-    ):
-        command = option(command)
-    return command
+# They choose by the error.
+ERRORS: Final = (
+    click.option("--error-kind", help="Only with this error, such as timed_out."),
+    click.option("--response-status", type=int, help="Only those whose endpoint answered this last."),
+)
+
+
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Give a command these options, in their order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate

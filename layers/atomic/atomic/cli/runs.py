@@ -9,7 +9,7 @@ from typing import IO, Any, get_args
 import click
 
 from atomic.cli.api import Api, calls_api, fail
-from atomic.cli.options import with_errors
+from atomic.cli.options import ERRORS, with_options
 from atomic.cli.timeline import run_line, timeline
 from atomic.protocol.enums import StatusName, WaitsFor
 from atomic.sdk._wire.lists import ExportFilter, filter_document
@@ -17,13 +17,18 @@ from atomic.sdk._wire.records import export_page, export_path
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
-_TAG = click.option(
-    "--tag",
-    multiple=True,
-    metavar="NAME:VALUE",
-    help="Only runs with this tag; may be repeated for several.",
+_CHOOSE = (
+    click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status."),
+    click.option("--workflow", "workflow_name", help="Only runs of this workflow."),
+    click.option("--key-prefix", help="Only runs whose idempotency key has this prefix."),
+    click.option("--key-contains", help="Only runs with this text in their idempotency key."),
+    click.option(
+        "--tag",
+        multiple=True,
+        metavar="NAME:VALUE",
+        help="Only runs with this tag; may be repeated for several.",
+    ),
 )
-_KEY_CONTAINS = click.option("--key-contains", help="Only runs with this text in their idempotency key.")
 
 
 @click.group()
@@ -32,17 +37,13 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
-@click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
-@click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
-@_TAG
-@_KEY_CONTAINS
+@with_options(*_CHOOSE)
 @click.option(
     "--waits-for",
     type=click.Choice(get_args(WaitsFor)),
     help="Only live runs of which a step waits for this.",
 )
-@with_errors
+@with_options(*ERRORS)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @calls_api
 def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> None:
@@ -81,11 +82,7 @@ def show(api: Api, run_id: str | None, *, watch: bool) -> None:
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, allow_dash=True), help="The file; - prints."
 )
-@click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status.")
-@click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
-@click.option("--key-prefix", help="Only runs whose idempotency key has this prefix.")
-@_TAG
-@_KEY_CONTAINS
+@with_options(*_CHOOSE)
 @click.option("--created-after", help="Only runs created at or after this time: 2026-11-23T07:38:00Z.")
 @click.option("--created-before", help="Only runs created before this time.")
 @calls_api

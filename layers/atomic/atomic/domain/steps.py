@@ -47,8 +47,8 @@ class StepSpec:
     the schedule's run before. `flow`: the keys under which attempts need slots (`domain.flow`).
     `singleton`, `debounce`: the key that this root shares with others (`domain.pointers`).
     `paused`: the run is paused from its start. `tags`: of a run, and of a link for its run, as texts
-    (`protocol.tags`). `hook`: the hook that this root tells of an event.
-    `restart_of`: the run that this root starts again.
+    (`protocol.tags`). `hook`: the hook that this root tells of an event. `restart_of`: the run that this
+    root starts again.
     """
 
     client_id: str

@@ -18,10 +18,10 @@ class Action:
 
     `done`: the word for a run or step after the action. It is a status if the action has its own status.
     `states`: the states in which the action changes something, of a run those of its root; None means every
-    live state, of a run that of any of its steps. `roots`: an
-    action on a step that may also be done to the root of a run. `needs_run`: the action needs a run that
-    may go on, so the run is live or has failed. `kinds`: the kinds of steps that have the action. `label`:
-    what a button says in place of the name. `paused`: the run has to be paused for it, or must not be.
+    live state, of a run that of any of its steps. `roots`: an action on a step that may also be done to the
+    root of a run. `needs_run`: the action needs a run that may go on, so the run is live or has failed.
+    `kinds`: the kinds of steps that have the action. `label`: what a button says in place of the name.
+    `paused`: the run has to be paused for it, or must not be.
     """
 
     name: str

@@ -54,8 +54,8 @@ class BlobItems:
     ) -> None:
         self._client = client
         self._table = table_name
-        self.s3 = s3
-        self.bucket = bucket
+        self._s3 = s3
+        self._bucket = bucket
         least = retention_days + MARGIN_DAYS
         self._folder = next(f"{days}-days" for days in FOLDER_DAYS if days >= least)
 
@@ -66,8 +66,8 @@ class BlobItems:
             return "row"
         if len(packed) > ITEM_MAX_BYTES:
             # A repeated write renews the age of the object, by which the bucket deletes it.
-            self.s3().put_object(
-                Bucket=self.bucket, Key=_object_key(self._folder, step_id, digest), Body=packed
+            self._s3().put_object(
+                Bucket=self._bucket, Key=_object_key(self._folder, step_id, digest), Body=packed
             )
             return self._folder
         expires = {"N": str(until_ms // 1000 + 2 * GRACE_S)}
@@ -86,7 +86,7 @@ class BlobItems:
         """The text; None when there is none. One read."""
         if place != "table":
             key = _object_key(place, step_id, digest)
-            found = _unless_missing(lambda: self.s3().get_object(Bucket=self.bucket, Key=key))
+            found = _unless_missing(lambda: self._s3().get_object(Bucket=self._bucket, Key=key))
             return None if found is None else inflate(found["Body"].read())
         # What a row names was written before it, so only a read that is consistent is sure to find it.
         item = self._client.get_item(
@@ -103,10 +103,10 @@ class BlobItems:
             key = _object_key(place, step_id, digest)
             # S3 takes a copy onto itself only when something changes; the copy has a new age.
             copied = _unless_missing(
-                lambda: self.s3().copy_object(
-                    Bucket=self.bucket,
+                lambda: self._s3().copy_object(
+                    Bucket=self._bucket,
                     Key=key,
-                    CopySource={"Bucket": self.bucket, "Key": key},
+                    CopySource={"Bucket": self._bucket, "Key": key},
                     MetadataDirective="REPLACE",
                 )
             )
@@ -122,6 +122,14 @@ class BlobItems:
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={":until": {"N": str(until_s + 2 * GRACE_S)}},
         )
+
+    def erase(self, run_id: str) -> None:
+        """Delete the objects of a run, also those that no row names."""
+        pages = self._s3().get_paginator("list_objects_v2")
+        for days in FOLDER_DAYS:
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{days}-days/{run_id}/"):
+                for found in page.get("Contents", []):
+                    self._s3().delete_object(Bucket=self._bucket, Key=found["Key"])
 
 
 def _unless_missing(call: Callable[[], T]) -> T | None:

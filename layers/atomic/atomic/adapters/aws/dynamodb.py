@@ -21,7 +21,7 @@ from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.batches import side_by_side
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import CountedLive, Counts
-from atomic.application.run_query import RunPage, RunQuery
+from atomic.application.run_query import ListPage, RunQuery
 from atomic.domain.blobs import Place
 from atomic.domain.outlines import StepOutline
 from atomic.domain.steps import Step
@@ -63,7 +63,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         self._items = StepItems(client, table_name, tags)
         self._blobs = blobs
         self._keeping = Keeping(client, table_name, blobs, tags)
-        self._erased = ErasedRuns(client, table_name, blobs.s3, blobs.bucket)
+        self._erased = ErasedRuns(client, table_name, blobs)
         self._stored = StorageItems(client, table_name)
         self._schedules = ScheduleItems(client, table_name)
         self._pointers = PointerItems(client, table_name)
@@ -121,7 +121,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         """Delete all of a run, if its root is still this row: a write for each item, two for the root."""
         return await self._calls.start(self._erased.erase, client_id, run_id, root)
 
-    async def list(self, query: RunQuery) -> RunPage:
+    async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit, newest first. A run that changes its status meanwhile may be left out.
 
         A page reads some 500 rows at most: a tag may have many runs that do not fit the rest of the query.
@@ -141,11 +141,11 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
             left -= len(candidates)
             if left <= 0:
                 last = next(reversed(candidates))
-                return RunPage(found.values(), (table.created_of(last), table.id_of(last)))
+                return ListPage(found.values(), (table.created_of(last), table.id_of(last)))
             candidates, enough = {}, max(query.limit, _ROWS_AT_ONCE)
         else:
             found |= await self._fitting([*candidates], query)
-        return RunPage.of(list(found.values())[: query.limit], query)
+        return ListPage.of(list(found.values())[: query.limit], query)
 
     def _ranges(self, query: RunQuery) -> tuple[Index, dict[str, Range]]:
         """Where the runs of a query are found: four partitions of a tag, or four of each status."""

@@ -5,11 +5,11 @@ whose run it was and where its tags are, and whose place nobody takes. So what a
 interrupted is no run, no other run has its id, and another call ends it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from atomic.adapters.aws import table
-from atomic.adapters.aws.blob_items import FOLDER_DAYS
+from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.items import ConditionFailed, answered
 from atomic.adapters.aws.rows import Item
 from atomic.adapters.aws.tag_items import tag_keys
@@ -18,19 +18,15 @@ from atomic.protocol import keys
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_s3 import S3Client
 
 
 class ErasedRuns:
     """The blocking calls for it."""
 
-    def __init__(
-        self, client: "DynamoDBClient", table_name: str, s3: Callable[[], "S3Client"], bucket: str
-    ) -> None:
+    def __init__(self, client: "DynamoDBClient", table_name: str, blobs: BlobItems) -> None:
         self._client = client
         self._table = table_name
-        self._s3 = s3
-        self._bucket = bucket
+        self._blobs = blobs
 
     def erase(self, client_id: str, run_id: str, root: Step | None) -> bool:
         """Delete the run, if its root is still this row; without one, if its root is a tombstone."""
@@ -38,11 +34,10 @@ class ErasedRuns:
         if tombstone is None:
             return False
         place = table.key_of(keys.root_of(run_id))
-        for key in (*(each["M"] for each in tombstone["g"]["L"]), *self._items(run_id)):
+        for key in (*(each["M"] for each in tombstone["tk"]["L"]), *self._items(run_id)):
             if key != place:
                 self._client.delete_item(TableName=self._table, Key=key)
-        for key_of_object in self._objects(run_id):
-            self._s3().delete_object(Bucket=self._bucket, Key=key_of_object)
+        self._blobs.erase(run_id)
         self._client.delete_item(TableName=self._table, Key=place)
         return True
 
@@ -51,7 +46,7 @@ class ErasedRuns:
         tombstone: Item = {
             **table.key_of(root.id),
             "o": {"S": client_id},
-            "g": {"L": [{"M": key} for key in tag_keys(root)]},
+            "tk": {"L": [{"M": key} for key in tag_keys(root)]},
         }
         written: Any = answered(
             self._client.put_item,
@@ -81,11 +76,3 @@ class ErasedRuns:
         )
         for page in pages:
             yield from page["Items"]
-
-    def _objects(self, run_id: str) -> Iterator[str]:
-        """The large texts, also those that no row names: a prefix in each folder."""
-        pages = self._s3().get_paginator("list_objects_v2")
-        for days in FOLDER_DAYS:
-            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{days}-days/{run_id}/"):
-                for found in page.get("Contents", []):
-                    yield found["Key"]

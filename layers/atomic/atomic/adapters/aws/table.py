@@ -25,7 +25,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | v, r, s, l, u, n, o, m, b, f | flow control | see `flow_items`; pk `flow#…` and `line#…` |
 | j, h, y, d | pointers | run id, whether it is held, first_ms, due_ms; see `pointer_items` for pk |
-| o, g | roots of runs being erased | client, keys of the items of its tags; see `erased_runs` |
+| o, tk | roots of runs being erased | client, keys of the items of its tags; see `erased_runs` |
 | ttl | settled steps, open events, days, leases, rates, keys, pointers, tags, acts | expiry in epoch s |
 
 A note of a run is an item like a step, with a sort key above those of all steps; large texts are above

@@ -11,7 +11,7 @@ from atomic.adapters.memory.schedules import MemorySchedules
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep
 from atomic.application.round_robin import due_in_turns
-from atomic.application.run_query import RunPage, RunQuery
+from atomic.application.run_query import ListPage, RunQuery
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Blob, Place, as_stored
 from atomic.domain.outlines import StepOutline, outline_of
@@ -103,11 +103,11 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
             del self._blobs[step_id, digest]
         return True
 
-    async def list(self, query: RunQuery) -> RunPage:
+    async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit, newest first."""
         roots = (step for step in self._rows.values() if step.is_root)
         wanted = query.statuses
-        return RunPage.of(_page(query, (step for step in roots if step.status in wanted)), query)
+        return ListPage.of(_page(query, (step for step in roots if step.status in wanted)), query)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the dead letters that fit, newest first."""

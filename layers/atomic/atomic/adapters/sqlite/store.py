@@ -36,7 +36,7 @@ from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_row
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
-from atomic.application.run_query import RunPage, RunQuery, cursor_of
+from atomic.application.run_query import ListPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.outlines import StepOutline
@@ -155,10 +155,10 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
 
         return await self._long(self._lists, read)
 
-    async def list(self, query: RunQuery) -> RunPage:
+    async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit, newest first."""
         rows = await self._long(self._lists, lambda lists: run_rows(lists, query))
-        return RunPage.of(sorted(map(decode, rows), key=cursor_of, reverse=True), query)
+        return ListPage.of(sorted(map(decode, rows), key=cursor_of, reverse=True), query)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""

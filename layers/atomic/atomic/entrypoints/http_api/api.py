@@ -74,8 +74,8 @@ class Api:
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
     steps, on runtimes that are paid by use. `manage` is None where no clients are stored; `hooks` has those
     of a server without API keys. `features` are what `GET /health` lists. `rehash_after_s`: when a key, by
-    its id, may be hashed under the current pepper again, in the loop's time.
-    `act_numbers` number what operators do.
+    its id, may be hashed under the current pepper again, in the loop's time. `act_numbers` number what
+    operators do.
     """
 
     engine: Engine

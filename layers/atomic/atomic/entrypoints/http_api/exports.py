@@ -1,7 +1,5 @@
 """The export of runs: the documents of their steps, one a line."""
 
-import base64
-import binascii
 from typing import Final
 
 import orjson
@@ -15,8 +13,8 @@ from atomic.entrypoints.http_api.http import (
     ApiResponse,
     Query,
     link_header,
-    read_number,
-    read_step_id,
+    read_cursor,
+    write_cursor,
 )
 from atomic.entrypoints.http_api.route import Operation, Routes, in_query
 from atomic.entrypoints.http_api.runs import FILTER, filtered
@@ -60,18 +58,10 @@ async def get_export(api: Api, request: ApiRequest, client: Client) -> ApiRespon
     steps, end = await export_page(api.engine, wanted, after, limit)
     visible = await all_redacted(api.engine.large_bodies, steps, client)
     lines = b"".join(orjson.dumps(step_view(step)).translate(_IN_ONE_LINE) + b"\n" for step in visible)
-    link = query.link(cursor=_write_cursor(end)) if end else None
+    link = query.link(cursor=write_cursor(end.root_created_at_ms, end.step_id)) if end else None
     headers = {"content-type": _JSON_LINES, **NO_GUESSING, **link_header(link)}
     return ApiResponse(status=200, body=lines, headers=headers)
 
 
-def _write_cursor(end: Exported) -> str:
-    return base64.urlsafe_b64encode(f"{end.root_created_at_ms}.{end.step_id}".encode()).decode()
-
-
 def _read_cursor(text: str) -> Exported:
-    try:
-        created_at_ms, _, step_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
-    except binascii.Error:
-        raise ValueError from None
-    return Exported(read_number(created_at_ms), read_step_id(step_id))
+    return Exported(*read_cursor(text))

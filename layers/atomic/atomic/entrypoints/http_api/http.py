@@ -1,5 +1,7 @@
 """Requests and responses in a form that every runtime can make, and readers of queries and headers."""
 
+import base64
+import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -132,6 +134,20 @@ def read_step_id(text: str) -> str:
     if not is_step_id(text):
         raise ValueError
     return text
+
+
+def write_cursor(at_ms: int, last_id: str) -> str:
+    """The cursor of a page that ended with something of this time and id."""
+    return base64.urlsafe_b64encode(f"{at_ms}.{last_id}".encode()).decode()
+
+
+def read_cursor(text: str, read_id: Callable[[str], str] = read_step_id) -> tuple[int, str]:
+    """The time and the id of a cursor, the id read by `read_id`; raises ValueError."""
+    try:
+        at_ms, _, last_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
+    except binascii.Error:
+        raise ValueError from None
+    return read_number(at_ms), read_id(last_id)
 
 
 def link_header(link: str | None) -> dict[str, str]:

@@ -174,12 +174,7 @@ def _attempt_over(step: Step, attempt: int) -> Problem:
     return Problem(problems.ATTEMPT_OVER, detail, members)
 
 
-def payload_mismatch(
-    first: Step,
-    spec: StepSpec,
-    client: Client,
-    cure: str = "Use a new idempotencyKey for new work, or post the first payload again.",
-) -> Problem:
+def payload_mismatch(first: Step, spec: StepSpec, client: Client, cure: str) -> Problem:
     """The 422. It shows the first payload (redacted) only to a key with the scope `read`.
 
     Even the path of the difference would let another key find out the payload member by member.

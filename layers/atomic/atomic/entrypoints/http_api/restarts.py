@@ -15,9 +15,8 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.actions import action_operation
 from atomic.entrypoints.http_api.api import Api, check_url, in_turn, rate_headers, reserve
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
-from atomic.entrypoints.http_api.refusals import payload_mismatch
 from atomic.entrypoints.http_api.route import Routes, in_header
-from atomic.entrypoints.http_api.starts import check_admits, payload_text
+from atomic.entrypoints.http_api.starts import check_admits, mismatch, payload_text
 from atomic.entrypoints.http_api.views import json_response, run_view
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.actions import named
@@ -76,11 +75,7 @@ async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: st
             if started.created:
                 reservation.keep()
     except PayloadMismatch as refused:
-        first = await with_payload(api.engine.store, refused.first)
-        size = len(first.spec.payload) + len(spec.payload)
-        raise await api.engine.large_bodies.read(
-            client.id, size, lambda: payload_mismatch(first, spec, client, _cure(first))
-        ) from None
+        raise await mismatch(api, client, refused, spec, _cure(refused.first)) from None
     except RunExists as refused:
         raise _key_is_used(refused.root) from None
     return _answer(api, client, started.step, was_known=started.replayed)

@@ -1,7 +1,5 @@
 """Runs and their dead letters: list, read, count, redrive."""
 
-import base64
-import binascii
 from dataclasses import replace
 from typing import Final, cast, get_args
 
@@ -18,10 +16,11 @@ from atomic.entrypoints.http_api.http import (
     ApiResponse,
     Query,
     link_header,
+    read_cursor,
     read_moment,
-    read_number,
     read_step_id,
     refuse_body,
+    write_cursor,
 )
 from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes, in_query
 from atomic.entrypoints.http_api.start_tokens import refuse_unread
@@ -111,7 +110,7 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     conditions = replace(_conditions(query), waits_for=waits_for)
     roots, next_after = await queries.list_runs(api.engine, _page(query, wanted), conditions)
     progress = await queries.progress(api.engine, roots) if with_progress else None
-    link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
+    link = query.link(cursor=write_cursor(*next_after)) if next_after else None
     shown = [without_error_excerpt(root, client) for root in roots]
     return json_response(200, run_list_view(shown, progress, link), link_header(link))
 
@@ -189,7 +188,7 @@ async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> Api
     conditions = _conditions(query)
     page = _page(query, _of_both_lists(query, client))
     letters, next_after = await queries.dead_letters(api.engine, page, conditions)
-    link = query.link(cursor=_write_cursor(*next_after)) if next_after else None
+    link = query.link(cursor=write_cursor(*next_after)) if next_after else None
     shown = [replace(letter, step=without_error_excerpt(letter.step, client)) for letter in letters]
     return json_response(200, dead_letters_view(shown, link), link_header(link))
 
@@ -295,19 +294,7 @@ def _of_both_lists(query: Query, client: Client) -> RunQuery:
 
 def _page(query: Query, wanted: RunQuery) -> RunQuery:
     """The filter, and which page of it; there must be no other parameter."""
-    after = query.take("cursor", _read_cursor, "use the cursor of `next`, unchanged")
+    after = query.take("cursor", read_cursor, "use the cursor of `next`, unchanged")
     wanted = replace(wanted, after=after, limit=query.page_limit())
     query.refuse_rest()
     return wanted
-
-
-def _write_cursor(created_at_ms: int, step_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{created_at_ms}.{step_id}".encode()).decode()
-
-
-def _read_cursor(text: str) -> tuple[int, str]:
-    try:
-        created_at_ms, _, step_id = base64.urlsafe_b64decode(text).decode("ascii").partition(".")
-    except binascii.Error:
-        raise ValueError from None
-    return read_number(created_at_ms), read_step_id(step_id)

@@ -50,6 +50,9 @@ from atomic.protocol.wire import RetryOptions, to_rfc3339
 
 routes = Routes()
 
+# What to do about another payload.
+_OTHER_PAYLOAD: Final = "Use a new idempotencyKey for new work, or post the first payload again."
+
 _RETRY_AFTER_MAX_S = 60
 _STEP_CANCELLED = (
     "The step was cancelled, and its run goes on: go on without it, or post the work under another "
@@ -149,11 +152,7 @@ async def _post(
             if started.created:
                 reservation.keep()
     except PayloadMismatch as refused:
-        first = await with_payload(api.engine.store, refused.first)
-        size = len(first.spec.payload) + len(spec.payload)
-        raise await api.engine.large_bodies.read(
-            client.id, size, lambda: payload_mismatch(first, spec, client)
-        ) from None
+        raise await mismatch(api, client, refused, spec) from None
     if started.step.continued_as is not None:
         started = await followed(api.engine, started, 0.0)
     if started.step.response is not None and isinstance(started.step.response.text, Blob):
@@ -162,6 +161,17 @@ async def _post(
     members = callback_member(api, client, started.step) if spec.kind == "event" else {}
     return _answer(
         started, spec, members, preferences, api.engine.clock.now_ms(), rate_headers(api, client)
+    )
+
+
+async def mismatch(
+    api: Api, client: Client, refused: PayloadMismatch, spec: StepSpec, cure: str = _OTHER_PAYLOAD
+) -> Problem:
+    """The problem of a payload that is not the first one of its key. Large ones are compared in turn."""
+    first = await with_payload(api.engine.store, refused.first)
+    size = len(first.spec.payload) + len(spec.payload)
+    return await api.engine.large_bodies.read(
+        client.id, size, lambda: payload_mismatch(first, spec, client, cure)
     )
 
 
