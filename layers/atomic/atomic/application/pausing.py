@@ -21,7 +21,7 @@ from atomic.domain.pauses import Pause
 from atomic.domain.resting import may_rest
 from atomic.domain.steps import Step
 from atomic.protocol import keys
-from atomic.protocol.enums import SETTLED, Status
+from atomic.protocol.enums import LIVE, SETTLED, Status
 
 
 async def pause_run(engine: Engine, commit: Commit, run_id: str, event: Paused) -> Step | None:
@@ -114,19 +114,27 @@ async def rest(engine: Engine, commit: Commit, step: Step, nonce: str = "") -> S
         step, _ = await commit(engine, step, Rested(until_ms, nonce))
         if step.spec.flow:
             await release_slots(engine, step)
-    await engine.runs.look(engine.store, run_id, now_ms)
+    run = await engine.runs.look(engine.store, run_id, now_ms)
     if step.rest is None:
         return step
-    if engine.runs.pause_of(run_id, now_ms) is not None:
-        if step.is_root:
-            await _resume_unless_wanted(engine, commit, step)
-    elif step.rest.exhausted:
-        # Who put it to rest may have ended before it paused the run.
-        root = await pause_run(engine, commit, run_id, Paused(by=step.id))
-        if root is not None and root.is_settled:
-            step, _ = await commit(engine, step, Rested(run_over=True))
-    else:
+    is_paused = engine.runs.pause_of(run_id, now_ms) is not None
+    if step.rest.exhausted and not (is_paused and run is not None and run.status in LIVE):
+        return await _pause_for(engine, commit, step)
+    if not is_paused:
         step, _ = await commit(engine, step, Released())
+    elif step.is_root:
+        await _resume_unless_wanted(engine, commit, step)
+    return step
+
+
+async def _pause_for(engine: Engine, commit: Commit, step: Step) -> Step:
+    """Pause the run of a step without a retry left: who put it to rest may have ended before that.
+
+    In a run that has ended it fails, since nobody resumes such a run.
+    """
+    root = await pause_run(engine, commit, step.spec.run_id, Paused(by=step.id))
+    if root is not None and root.is_settled:
+        step, _ = await commit(engine, step, Rested(run_over=True))
     return step
 
 
