@@ -37,6 +37,16 @@ def settled(client_id: str, runs: int, *, customers: int = 0) -> Iterator[Step]:
         yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
 
 
+def run_of(client_id: str, steps: int) -> Iterator[Step]:
+    """A run that has ended: its root, and this many steps below it."""
+    [root] = settled(client_id, 1)
+    yield root
+    for number in range(steps):
+        spec = replace(root.spec, parent=root.id, step_name=f"step-{number}")
+        position = keys.identity(client_id, spec.workflow_name, root.id, spec.url, spec.step_name, "")
+        yield replace(root, id=keys.step_id(spec.run_id, position), spec=replace(spec, identity=position))
+
+
 def due(client_id: str, runs: int, url: str, flow: tuple[FlowEntry, ...] = ()) -> Iterator[Step]:
     """Runs of one step whose retry is due now; with `flow`, whose first attempt is due and needs a slot."""
     now_ms = time.time_ns() // 1_000_000
@@ -51,14 +61,19 @@ def due(client_id: str, runs: int, url: str, flow: tuple[FlowEntry, ...] = ()) -
         yield replace(step, due_at_ms=now_ms)
 
 
+async def create(store: SqliteStepStore, steps: Iterable[Step]) -> None:
+    """Write the steps, many in a transaction."""
+    rest = iter(steps)
+    while together := list(islice(rest, _TOGETHER)):
+        await asyncio.gather(*(store.create(step) for step in together))
+
+
 def write(data_dir: Path, steps: Iterable[Step]) -> None:
     """Write the steps into a server's data directory."""
 
     async def run() -> None:
         store = await SqliteStepStore.open(data_dir / "atomic.db", on_fatal=print)
-        rest = iter(steps)
-        while together := list(islice(rest, _TOGETHER)):
-            await asyncio.gather(*(store.create(step) for step in together))
+        await create(store, steps)
         await store.close()
 
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

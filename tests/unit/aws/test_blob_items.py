@@ -201,7 +201,7 @@ def test_an_object_that_is_not_read_is_not_said_to_be_missing(code: str) -> None
     async def refused(_: Aws, store: DynamoStepStore) -> None:
         root = await stored_apart(store, root_with(LARGE))
         await put(store, root)
-        store._blobs.s3 = Refusing
+        store._blobs._s3 = Refusing
         found = await store.get(root.id)
         assert found is not None
         with pytest.raises(StoreUnavailable) as raised:
