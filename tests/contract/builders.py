@@ -5,6 +5,7 @@ import string
 from dataclasses import replace
 from typing import Any
 
+from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.hooks import Owed, Told
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.pointers import Debounce, Singleton
@@ -176,6 +177,14 @@ def a_full_step() -> Step:
         early="opened",
         message="m-1",
         owes=(an_owed(), an_owed("step.failed", error_kind=ErrorKind.LOST, response_status=500)),
+        cause=Cause(
+            step_id=keys.step_id(spec.run_id, "0" * 32),
+            workflow_name=spec.workflow_name,
+            error_kind=ErrorKind.ENDPOINT_ANSWERED,
+            response_status=500,
+            said="no ü",
+        ),
+        dismissal=Dismissal(at_ms=5_000, note="known"),
     )
 
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from atomic.application.cause_query import CauseQuery
 from atomic.application.ports import StepStore
-from atomic.application.run_query import RunQuery
+from atomic.application.run_query import RunQuery, cursor_of
+from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
+from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import RETENTION_MS, a_child, a_root, settled
 from contract.store_suite import StoreSuite, keyed, on_store, put
 
@@ -149,6 +152,103 @@ class QueryContract(StoreSuite):
         assert await store.failed(RunQuery(client_id="acme", key_part="*")) == failed
 
     @on_store
+    async def test_failed_runs_are_found_by_their_cause(self, store: StepStore) -> None:
+        roots = [
+            failed(
+                f"k-{n}", ("timeout", "refused", None)[n % 3], at_ms=1_000 + n // 4, dismissed=n % 2 == 0
+            )
+            for n in range(24)
+        ]
+        await put(store, *roots, failed("foreign", "timeout", client_id="other"))
+        timeout = failed("any", "timeout").cause
+        assert timeout is not None
+        filters: dict[str, tuple[Any, Callable[[Step], bool]]] = {
+            "cause": (timeout.id, lambda step: step.cause is not None and step.cause.id == timeout.id),
+            "dismissed": (False, lambda step: step.needs_action),
+            "status": (Status.FAILED, lambda step: True),
+            "workflow_name": ("createUser", lambda step: step.spec.workflow_name == "createUser"),
+            "key_prefix": ("k-1", lambda step: step.spec.idempotency_key.startswith("k-1")),
+            "key_part": ("1", lambda step: "1" in step.spec.idempotency_key),
+            "tags": (("of:failed",), lambda step: True),
+        }
+        dismissed = (True, lambda step: step.dismissal is not None)
+        await _expect(store, roots, {"cause": filters["cause"]})
+        for name in filters.keys() - {"cause", "dismissed"}:
+            for chosen in ("cause", "dismissed"):
+                await _expect(store, roots, {each: filters[each] for each in (chosen, name)})
+            await _expect(store, roots, {"dismissed": dismissed, name: filters[name]})
+        await _expect(store, roots, filters)
+        for query in (
+            RunQuery(client_id="acme", cause="0" * 16),
+            RunQuery(client_id="acme", cause=timeout.id, status=Status.SUCCEEDED),
+            RunQuery(client_id="acme", dismissed=False, live_only=True),
+        ):
+            assert await store.list(query) == [], query
+        query, seen = RunQuery(client_id="acme", cause=timeout.id, limit=3), list[Step]()
+        while page := await store.list(query):
+            seen += page
+            query = replace(query, after=cursor_of(page[-1]))
+        of_timeout = [root for root in roots if root.cause is not None and root.cause.id == timeout.id]
+        assert seen == sorted(of_timeout, key=cursor_of, reverse=True)
+
+    @on_store
+    async def test_failed_runs_are_counted_by_their_causes(self, store: StepStore) -> None:
+        roots = [failed(f"a-{n}", "timeout", at_ms=1_000 + n) for n in range(5)]
+        roots += [failed(f"b-{n}", "refused", at_ms=2_000 + n, workflow_name="bill") for n in range(3)]
+        roots += [failed("c", "broken", dismissed=True), failed("foreign", "timeout", client_id="other")]
+        await put(store, *roots, settled(keyed("fine"), 2_000))
+
+        async def found(**asked: Any) -> list[tuple[str, int, int, int, list[str]]]:
+            page = await store.causes(CauseQuery(client_id="acme", **asked))
+            assert page.is_all
+            return [
+                (
+                    group.cause.said,
+                    group.count,
+                    group.first_created_ms,
+                    group.last_created_ms,
+                    [step.spec.idempotency_key for step in group.samples],
+                )
+                for group in page.groups
+            ]
+
+        of_timeout = ("timeout", 5, 1_000, 1_004, ["a-4", "a-3", "a-2"])
+        of_refused = ("refused", 3, 2_000, 2_002, ["b-2", "b-1", "b-0"])
+        assert await found() == [of_timeout, of_refused]
+        assert await found(workflow_name="bill") == [of_refused]
+        assert await found(workflow_name="none") == []
+        assert await found(dismissed=True) == [("broken", 1, 1_000, 1_000, ["c"])]
+        assert await found(limit=1) == [of_timeout]
+        assert (await store.causes(CauseQuery(client_id="acme", limit=1))).more
+        assert not (await store.causes(CauseQuery(client_id="acme", limit=2))).more
+
+    @on_store
+    async def test_a_run_that_goes_on_has_no_cause_any_more(self, store: StepStore) -> None:
+        root = failed("k", "timeout")
+        await put(store, root)
+        assert (await store.get(root.id)) == root
+        dismissed = replace(root, dismissal=Dismissal(at_ms=5_000, note="known"), version=2)
+        assert await store.replace(dismissed, 1) is None
+        assert (await store.get(root.id)) == dismissed
+        assert [group.count for group in (await store.causes(CauseQuery(client_id="acme"))).groups] == []
+        again = replace(
+            dismissed,
+            status=Status.PENDING,
+            due_at_ms=6_000,
+            finished_at_ms=None,
+            expires_at_ms=None,
+            cause=None,
+            dismissal=None,
+            version=3,
+        )
+        assert await store.replace(again, 2) is None
+        for wanted in (None, True, False):
+            assert root.cause is not None
+            query = RunQuery(client_id="acme", cause=root.cause.id, dismissed=wanted)
+            assert await store.list(query) == []
+        assert (await store.causes(CauseQuery(client_id="acme", dismissed=True))).groups == []
+
+    @on_store
     async def test_only_live_runs_are_listed_if_these_are_wanted(self, store: StepStore) -> None:
         roots = [
             keyed(f"k-{n}", at_ms=1_000 + n, status=list(Status)[n % 7], tags=("a:b",)) for n in range(21)
@@ -223,6 +323,16 @@ class QueryContract(StoreSuite):
         counts = await store.count("nobody", 0)
         assert (counts.live, counts.runs, counts.dead_letters) == ({}, {}, 0)
         assert counts.oldest_due_at_ms is None
+
+
+def failed(key: str, said: str | None, *, dismissed: bool = False, **members: Any) -> Step:
+    """The root of a failed run, with a cause if its endpoint said something."""
+    root = keyed(key, status=Status.FAILED, tags=("of:failed",), **members)
+    if said is None:
+        return replace(root, status=Status.SUCCEEDED)
+    name = root.spec.workflow_name
+    cause = Cause(step_id=root.id, workflow_name=name, error_kind=ErrorKind.ENDPOINT_ANSWERED, said=said)
+    return replace(root, cause=cause, dismissal=Dismissal(at_ms=6_000) if dismissed else None)
 
 
 async def _expect(

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
-from atomic.adapters.sqlite import flow, pointers, queries
+from atomic.adapters.sqlite import causes, flow, pointers, queries
 from atomic.adapters.sqlite.database import close_database, open_database
 from atomic.adapters.sqlite.listing import bindings, failed_list, run_list
 from atomic.adapters.sqlite.schema import STEPS
@@ -159,3 +159,30 @@ def test_a_pointer_is_found_by_its_key_and_purged_by_its_time(connection: apsw.C
     assert found == {"SEARCH pointers USING PRIMARY KEY (client_id=? AND kind=? AND key=?)"}
     found = plan(connection, pointers.PURGE_POINTERS, (1,))
     assert found == {"SEARCH pointers USING INDEX pointer_expiry (expires_at_ms<?)"}
+
+
+def test_failed_runs_are_read_in_their_order(connection: apsw.Connection) -> None:
+    """By their cause, or all that were dismissed or need action."""
+    for query, dismissed in product(QUERIES, [None, False, True]):
+        by_cause = replace(query, dismissed=dismissed, cause="0123456789abcdef")
+        for failed, index in ((by_cause, "causes"), (replace(query, dismissed=False), "failed_runs")):
+            found = plan(connection, run_list(failed, "failed"), bindings(failed))
+            assert all(
+                f"INDEX {index} (client_id=? AND is_dismissed=?" in each for each in found - _PAGE - _MERGED
+            )
+
+
+def test_causes_are_counted_from_the_index_alone(connection: apsw.Connection) -> None:
+    values = {"client_id": "c", "is_dismissed": 0, "workflow": None, "limit": 9, "cause": "x"}
+    of_cause = "(client_id=? AND is_dismissed=? AND cause=?)"
+    found = plan(connection, causes.GROUPS, values)
+    assert {line for line in found if "steps" in line} == {
+        "SEARCH steps USING COVERING INDEX causes (client_id=? AND is_dismissed=? AND cause>?)",
+        f"SEARCH steps USING COVERING INDEX causes {of_cause}",
+        # The name of the workflow, of one row.
+        f"SEARCH steps USING INDEX causes {of_cause}",
+    }
+    assert plan(connection, causes.OLDEST, values) == {
+        f"SEARCH steps USING COVERING INDEX causes {of_cause}"
+    }
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan(connection, causes.NEWEST, values)

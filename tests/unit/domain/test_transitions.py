@@ -17,6 +17,8 @@ from atomic.domain.events import (
     ChildFailed,
     Claimed,
     Deferred,
+    DismissalUndone,
+    Dismissed,
     Ended,
     HeartbeatPosted,
     InLine,
@@ -170,6 +172,8 @@ EVENTS: dict[str, events.Event] = {
     "Released": Released(),
     "Redriven": Redriven(1),
     "Paid": Paid((an_owed(),)),
+    "Dismissed": Dismissed("known"),
+    "Undone": DismissalUndone(),
 }
 # `=` means the same object; `~` means the same status with other changes.
 TABLE = """
@@ -220,6 +224,8 @@ Rested      =         ~         =         pending   =         =         =       
 Released    =         =         =         =         =         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
 Paid        =         =         =         =         =         =         =         =         =         =
+Dismissed   =         =         =         =         =         =         =         =         =         =
+Undone      =         =         =         =         =         =         =         =         =         =
 """  # noqa: E501 - one column a state
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import NamedTuple, assert_never
 
 from atomic.application.blobs import stored_apart
+from atomic.application.causes import with_cause
 from atomic.application.engine import Engine
 from atomic.application.flow import release_slots
 from atomic.application.links import on_root_settled
@@ -78,7 +79,7 @@ async def _commit(engine: Engine, step: Step, event: Event) -> Committed:
                     continue
                 await engine.queue.dead_letter(after.id, effects.dead_letter)
                 has_told = True
-            after = await _with_large_apart(engine, after)
+            after = await _complete(engine, after, effects)
             existing = await _write(engine, step, after, effects)
             if _is_written(existing, after):
                 await run_effects(engine, after, effects.after)
@@ -129,7 +130,10 @@ async def _newer_row(engine: Engine, judged: Step) -> Step | None:
     return None
 
 
-async def _with_large_apart(engine: Engine, after: Step) -> Step:
+async def _complete(engine: Engine, after: Step, effects: Effects) -> Step:
+    """The row as it is written: of a run that fails with the cause, and with large texts apart."""
+    if effects.dead_letter is not None:
+        after = await with_cause(engine, after)
     is_large = after.response is not None and isinstance(after.response.text, Blob)
     return await stored_apart(engine.store, after) if is_large else after
 

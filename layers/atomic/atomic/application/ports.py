@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from atomic.application.audit_log import AuditLog
+from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
 from atomic.application.pointer_store import Pointers
@@ -129,6 +130,13 @@ class StepStore(Blobs, Schedules, Pointers, AuditLog, Protocol):
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the dead letters, roots or not, that fit the query. The query's status is ignored."""
+        ...
+
+    async def causes(self, query: CauseQuery) -> CausePage:
+        """The causes that most of the client's runs failed for, by their number.
+
+        A store may read the newest failed runs only.
+        """
         ...
 
     async def count(self, client_id: str, created_from_ms: int) -> "Counts":

@@ -16,6 +16,7 @@ from atomic.application.run_query import Cursor, RunQuery, cursor_of
 from atomic.application.start import now_s, wait
 from atomic.application.wakeups import wake_if_overdue
 from atomic.domain.clients.client import Client
+from atomic.domain.failed_runs import cause_of, last_status
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step
@@ -118,25 +119,27 @@ def weight(step: Step) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What no index knows: rows are read and compared. `waits_for`: of a run; the others: of a step."""
+    """What no index knows: rows are read and compared. `waits_for`: of a run; the others: of a step.
+
+    `cause`: the id of the step's own cause.
+    """
 
     waits_for: WaitsFor | None = None
     error_kind: ErrorKind | None = None
     response_status: int | None = None
+    cause: str | None = None
 
     def fit(self, step: Step) -> bool:
         """Whether a step fits, as far as its own row says."""
         kind = None if step.error is None else step.error.kind
-        return self.error_kind in {None, kind} and self.response_status in {None, _status(step)}
+        return (
+            self.error_kind in {None, kind}
+            and self.response_status in {None, last_status(step)}
+            and (self.cause is None or self.cause == cause_of(step).id)
+        )
 
 
 NO_CONDITIONS: Final = Conditions()
-
-
-def _status(step: Step) -> int | None:
-    """What the endpoint answered last, as far as that is known."""
-    last = step.attempt_log[-1].status if step.attempt_log else None
-    return last if step.response_status is None else step.response_status
 
 
 # A page of steps, and where the next one begins.

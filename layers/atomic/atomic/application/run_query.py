@@ -20,7 +20,9 @@ def cursor_of(step: Step) -> Cursor:
 class RunQuery:
     """A filter for runs, by their root steps, newest first. `after` is the cursor of the last page.
 
-    `live_only`: of those of `status`, only live ones. `key_part` is anywhere in the key.
+    `live_only`: of those of `status`, only live ones. `key_part` is anywhere in the key. `cause` and
+    `dismissed` have only failed runs: those with the cause of this id; those that were dismissed, or, if it
+    is False, that need action.
     """
 
     client_id: str
@@ -32,6 +34,8 @@ class RunQuery:
     created_from_ms: int | None = None
     created_before_ms: int | None = None
     tags: tuple[str, ...] = ()
+    cause: str | None = None
+    dismissed: bool | None = None
     after: Cursor | None = None
     limit: int = 50
 
@@ -39,7 +43,14 @@ class RunQuery:
     def statuses(self) -> tuple[Status, ...]:
         """The states of the wanted runs."""
         chosen = tuple(Status) if self.status is None else (self.status,)
+        if self.is_of_failed:
+            chosen = tuple(status for status in chosen if status is Status.FAILED)
         return tuple(status for status in chosen if status in LIVE) if self.live_only else chosen
+
+    @property
+    def is_of_failed(self) -> bool:
+        """Whether it has only failed runs, by their causes."""
+        return self.cause is not None or self.dismissed is not None
 
     def fits(self, step: Step) -> bool:
         """Whether the step fits the filter, apart from its status. All stores use this rule."""
@@ -51,10 +62,17 @@ class RunQuery:
             and spec.idempotency_key.startswith(self.key_prefix or "")
             and (self.key_part or "") in spec.idempotency_key
             and (not self.tags or frozenset(self.tags) <= frozenset(spec.tags))
+            and (not self.is_of_failed or self._fits_failed(step))
             and (from_ms is None or step.created_at_ms >= from_ms)
             and (before_ms is None or step.created_at_ms < before_ms)
             and (self.after is None or (step.created_at_ms, step.id) < self.after)
         )
+
+    def _fits_failed(self, root: Step) -> bool:
+        if root.cause is None:
+            return False
+        is_of_cause = self.cause is None or root.cause.id == self.cause
+        return is_of_cause and self.dismissed in {None, root.dismissal is not None}
 
 
 class ListPage(list[Step]):

@@ -305,6 +305,18 @@ class Paid:
     owed: tuple[Owed, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Dismissed:
+    """The failed run of this root needs no action any more; `note` says why."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DismissalUndone:
+    """The dismissal of this root's run is taken back."""
+
+
 Event = (
     Claimed
     | NotAdmitted
@@ -341,4 +353,6 @@ Event = (
     | Redriven
     | Superseded
     | Paid
+    | Dismissed
+    | DismissalUndone
 )

@@ -68,6 +68,8 @@ def redriven(step: Step, now_ms: int) -> Step:
         response=None,
         response_status=None,
         error=None,
+        cause=None,
+        dismissal=None,
         finished_at_ms=None,
         expires_at_ms=None,
         cancel_by_ms=now_ms + step.cancel_within_ms if step.cancelling else None,

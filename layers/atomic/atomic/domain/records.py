@@ -9,13 +9,14 @@ written out: a later version may have another default, which must not change exi
 unknown members, which a newer version wrote, and uses the default for missing ones.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from itertools import compress
 from operator import attrgetter, ne
 from typing import Any, Final
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
+from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.flow import entry_records, load_entries
 from atomic.domain.hooks import load_owed, owed_record
 from atomic.domain.outcomes import StepError, StoredBody
@@ -72,7 +73,8 @@ _CHANGING: Final = _Members(
     *_names_without(
         Step,
         *("spec", "id", "created_at_ms", "awaited"),
-        *("watches", "attempt_log", "response", "error", "pause", "rest", "owes"),
+        *("watches", "attempt_log", "response", "error"),
+        *("pause", "rest", "owes", "cause", "dismissal"),
     ),
 )
 _OWN: Final = ("flow", "singleton", "debounce")
@@ -82,6 +84,8 @@ _ATTEMPT: Final = _Members(Attempt, *_names_without(Attempt, "error"))
 _ERROR: Final = _Members(StepError, *_names_without(StepError, "last"))
 _PAUSE: Final = _Members(Pause)
 _REST: Final = _Members(Rest)
+_CAUSE: Final = _Members(Cause)
+_DISMISSAL: Final = _Members(Dismissal)
 _TUPLES: Final = frozenset({"waiting_for", "waiters"})
 _SPEC_TUPLES: Final = frozenset({"capture", "tags"})
 _STATUS: Final = {status.value: status for status in Status}
@@ -122,7 +126,7 @@ def progress_record(step: Step) -> Record:
         record["attempt_log"] = [_attempt_record(attempt) for attempt in step.attempt_log]
     if step.error is not None:
         record["error"] = _error_record(step.error)
-    if step.pause is not None or step.rest is not None or step.owes:
+    if step.pause is not None or step.rest is not None or step.owes or step.cause is not None:
         record |= _rare_record(step)
     if step.response is not None:
         record["response"] = {"form": step.response.form, "content_type": step.response.content_type}
@@ -141,6 +145,10 @@ def _rare_record(step: Step) -> Record:
         record["rest"] = _REST.record(step.rest)
     if step.owes:
         record["owes"] = [owed_record(owed) for owed in step.owes]
+    if step.cause is not None:
+        record["cause"] = _CAUSE.record(step.cause)
+    if step.dismissal is not None:
+        record["dismissal"] = _DISMISSAL.record(step.dismissal)
     return record
 
 
@@ -155,15 +163,9 @@ def load_step(
     attempts = members.pop("attempt_log", ())
     watches = load_watches(members.pop("watches", ()))
     form, error = members.pop("response", None), members.pop("error", None)
-    pause, rest = members.pop("pause", None), members.pop("rest", None)
-    owes = members.pop("owes", ())
+    rare = {} if _RARE.isdisjoint(members) else _rare_members(members)
     members = _CHANGING.known(members)
-    if pause is not None:
-        members["pause"] = Pause(**_PAUSE.known(pause))
-    if rest is not None:
-        members["rest"] = Rest(**_REST.known(rest))
-    if owes:
-        members["owes"] = tuple(map(load_owed, owes))
+    members.update(rare)
     members["status"] = _STATUS[members["status"]]
     for name in _TUPLES & members.keys():
         members[name] = tuple(members[name])
@@ -225,6 +227,27 @@ def _attempt(record: Record) -> Attempt:
     if (error := record.get("error")) is not None:
         members = members | {"error": _error(error)}
     return Attempt(**members)
+
+
+def _rare_members(record: Mapping[str, Any]) -> Record:
+    """The members of `_rare_record`."""
+    return {name: load(record[name]) for name, load in _LOADS.items() if name in record}
+
+
+def _cause(record: Record) -> Cause:
+    members = _CAUSE.known(record)
+    kind = members.get("error_kind")
+    return Cause(**members) if kind is None else Cause(**members | {"error_kind": _ERROR_KIND[kind]})
+
+
+_LOADS: Final[dict[str, Callable[[Any], Any]]] = {
+    "pause": lambda record: Pause(**_PAUSE.known(record)),
+    "rest": lambda record: Rest(**_REST.known(record)),
+    "owes": lambda records: tuple(map(load_owed, records)),
+    "cause": _cause,
+    "dismissal": lambda record: Dismissal(**_DISMISSAL.known(record)),
+}
+_RARE: Final = frozenset(_LOADS)
 
 
 def _error_record(error: StepError) -> Record:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
+from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.flow import FlowEntry
 from atomic.domain.hooks import Owed
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
@@ -169,7 +170,8 @@ class Step:
     `cancel_within_ms` again. `in_line`: it waits for a slot under the key `line`, and is not due. `turn` is
     its place in that line, which it keeps for its retries. `paced_ms`: the time that a rate gave it.
     `pause`: of a root, the pause of its run. `rest`: the run is paused, and the step has come due. `owes`:
-    what hooks are to be told (`domain.owing`); until then the row is found as if it were due.
+    what hooks are to be told (`domain.owing`); until then the row is found as if it were due. `cause`: of a
+    root that failed, why its run failed. `dismissal`: that run needs no action any more.
     """
 
     spec: StepSpec
@@ -219,6 +221,8 @@ class Step:
     pause: Pause | None = None
     rest: Rest | None = None
     owes: tuple[Owed, ...] = ()
+    cause: Cause | None = None
+    dismissal: Dismissal | None = None
 
     @property
     def position(self) -> str:
@@ -239,6 +243,11 @@ class Step:
     def is_dead_letter(self) -> bool:
         """Whether the step is a dead letter: it failed and is not an event."""
         return self.status is Status.FAILED and self.spec.kind == "http"
+
+    @property
+    def needs_action(self) -> bool:
+        """Whether the run of this root failed, and nobody has dismissed it."""
+        return self.cause is not None and self.dismissal is None
 
     @property
     def found_due_ms(self) -> int | None:

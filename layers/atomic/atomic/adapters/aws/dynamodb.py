@@ -8,6 +8,7 @@ from atomic.adapters.aws import table
 from atomic.adapters.aws.act_items import ActItems, DynamoAuditLog
 from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.causes import causes
 from atomic.adapters.aws.client_counts import ClientCounts, CountItems
 from atomic.adapters.aws.erased_runs import ErasedRuns
 from atomic.adapters.aws.items import StepItems
@@ -19,6 +20,7 @@ from atomic.adapters.aws.schedule_items import DynamoSchedules, ScheduleItems
 from atomic.adapters.aws.storage_items import StorageItems
 from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.batches import side_by_side
+from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage
 from atomic.application.ports import CountedLive, Counts
 from atomic.application.run_query import ListPage, RunQuery
@@ -151,6 +153,8 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         """Where the runs of a query are found: four partitions of a tag, or four of each status."""
         wanted = Range.of(query)
         if query.tags:
+            # Items of tags do not tell what became of the run.
+            wanted = replace(wanted, cause=None, dismissed=None)
             return self._tagged, dict.fromkeys(table.tag_partitions(query.client_id, query.tags[0]), wanted)
         statuses = query.statuses
         ranges = {p: wanted for status in statuses for p in table.list_partitions(query.client_id, status)}
@@ -169,6 +173,10 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
             if len(ids) == query.limit:
                 break
         return list(ids)
+
+    async def causes(self, query: CauseQuery) -> CausePage:
+        """The causes of the newest 10,000 failed runs: four queries, and three rows of each cause."""
+        return await causes(self._roots, query, lambda ids: self._calls.start(self._items.many, ids))
 
     async def count(self, client_id: str, created_from_ms: int) -> Counts:
         """How many of the client's steps are in which state: of the live ones, roots; dead letters all.

@@ -33,6 +33,9 @@ class Range:
     workflow_name: str | None = None
     key_prefix: str | None = None
     key_part: str | None = None
+    cause: str | None = None
+    # Only failed runs: those that were dismissed, or those that need action.
+    dismissed: bool | None = None
     newest_first: bool = True
     due_before_ms: int | None = None
     # How many entries one call evaluates; None for as many as it can (1 MB).
@@ -46,13 +49,16 @@ class Range:
             ends.append(table.age(query.created_before_ms))
         if query.after is not None:
             ends.append(table.age(*query.after))
-        is_filtered = query.workflow_name is not None or bool(query.key_prefix or query.key_part)
+        is_filtered = query.workflow_name is not None or query.is_of_failed
+        is_filtered = is_filtered or bool(query.key_prefix or query.key_part)
         return cls(
             first=table.age(query.created_from_ms or 0),
             end=min(ends),
             workflow_name=query.workflow_name,
             key_prefix=query.key_prefix,
             key_part=query.key_part,
+            cause=query.cause,
+            dismissed=query.dismissed,
             page=None if is_filtered else query.limit,
         )
 
@@ -123,9 +129,9 @@ class Index:
 
     async def page(self, partition: str, wanted: Range, after: Item | None, **options: Any) -> Any:
         """One answer of Query; `after` is the key where the last one ended."""
-        values = {":partition": partition, ":first": wanted.first, ":end": wanted.end}
+        filters, values = _of_failed(wanted)
+        values |= {":partition": partition, ":first": wanted.first, ":end": wanted.end}
         typed: dict[str, Any] = {}
-        filters = []
         if wanted.workflow_name is not None:
             filters.append("w = :workflow")
             values[":workflow"] = wanted.workflow_name
@@ -159,6 +165,20 @@ class Index:
             found = await self.page(partition, wanted, found.get("LastEvaluatedKey"), Select="COUNT")
             number += found["Count"]
         return Counted(number, "LastEvaluatedKey" not in found)
+
+
+def _of_failed(wanted: Range) -> tuple[list[str], dict[str, str]]:
+    """The conditions of failed runs by their causes, and the values in them."""
+    filters, values = list[str](), dict[str, str]()
+    if wanted.cause is not None:
+        filters.append("e IN (:open, :dismissed)")
+        values[":open"] = table.mark_of(wanted.cause, dismissed=False)
+        values[":dismissed"] = table.mark_of(wanted.cause, dismissed=True)
+    if wanted.dismissed is not None:
+        is_dismissed = "begins_with(e, :mark)"
+        filters.append(is_dismissed if wanted.dismissed else f"attribute_exists(e) AND NOT {is_dismissed}")
+        values[":mark"] = table.DISMISSED
+    return filters, values
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:
     spec, shard = step.spec, table.shard_of(step)
     is_failed = step.is_dead_letter
     if not step.is_root and not is_failed:
-        return dict.fromkeys(("lp", "fp", "at", "w", "k", "d"))
+        return dict.fromkeys(("lp", "fp", "at", "w", "k", "d", "e"))
     is_inline = table.is_begun_inline(step)
     status = Status.SUCCEEDED if is_inline else step.status
     if step.owes and step.is_settled:
@@ -152,7 +152,14 @@ def _index_attributes(step: Step) -> dict[str, dict[str, Any] | None]:
         "w": {"S": spec.workflow_name},
         "k": {"S": spec.idempotency_key},
         "d": _number(due_at_ms),
+        "e": _mark(step),
     }
+
+
+def _mark(step: Step) -> dict[str, Any] | None:
+    if step.cause is None:
+        return None
+    return {"S": table.mark_of(step.cause.id, dismissed=step.dismissal is not None)}
 
 
 def _number(value: int | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ A write is billed by the size of the whole item with its names, so they have one
 | lp | roots | partition of the listing index: `<client>#<status>#<shard>` (see `is_begun_inline`) |
 | fp | dead letters | partition of the index of dead letters: `<client>#<shard>` |
 | at | roots, dead letters | sort key of both indexes: `<created_at_ms, 13 digits>#<step id>` |
+| e | failed roots | id of the cause, as `mark_of` has it |
 | w, k, d | roots, dead letters | workflow name, idempotency key, due_at_ms: what lists filter and show |
 | b | days of stored bytes | how many; pk `stored#<client>`, sk the day since the epoch in 8 digits |
 | b | notes of runs that end or are called | until when rows are kept; pk `ended#<client>`, sk as `at` |
@@ -61,17 +62,19 @@ FAILED_INDEX: Final = "failed"
 CLIENTS_PARTITION: Final = "clients"
 # An index partition takes 1000 writes a second, and an index that is throttled throttles its table.
 SHARDS: Final = 4
+# Before the id of a cause, in the index: the run was dismissed.
+DISMISSED: Final = "!"
 _TIME_MAX_MS: Final = 9_999_999_999_999
 
 
-def _index(name: str, partition: str) -> dict[str, Any]:
+def _index(name: str, partition: str, *shown: str) -> dict[str, Any]:
     return {
         "IndexName": name,
         "KeySchema": [
             {"AttributeName": partition, "KeyType": "HASH"},
             {"AttributeName": "at", "KeyType": "RANGE"},
         ],
-        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["w", "k", "d"]},
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": [*shown]},
     }
 
 
@@ -85,7 +88,10 @@ TABLE: Final[dict[str, Any]] = {
         {"AttributeName": "pk", "KeyType": "HASH"},
         {"AttributeName": "sk", "KeyType": "RANGE"},
     ],
-    "GlobalSecondaryIndexes": [_index(LIST_INDEX, "lp"), _index(FAILED_INDEX, "fp")],
+    "GlobalSecondaryIndexes": [
+        _index(LIST_INDEX, "lp", "w", "k", "d", "e"),
+        _index(FAILED_INDEX, "fp", "w", "k", "d"),
+    ],
 }
 TTL: Final = {"AttributeName": "ttl", "Enabled": True}
 
@@ -99,6 +105,11 @@ def key_of(step_id: str) -> dict[str, Any]:
 def list_partition(root: Step, status: Status) -> str:
     """The partition of the listing index for a root in this state."""
     return f"{root.spec.client_id}#{status.value}#{shard_of(root)}"
+
+
+def mark_of(cause_id: str, *, dismissed: bool) -> str:
+    """How a failed root is marked with its cause: filters tell dismissed ones apart."""
+    return f"{DISMISSED}{cause_id}" if dismissed else cause_id
 
 
 def list_partitions(client_id: str, status: str) -> list[str]:

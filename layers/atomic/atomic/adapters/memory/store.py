@@ -8,6 +8,7 @@ from typing import NamedTuple
 from atomic.adapters.memory.acts import MemoryAuditLog
 from atomic.adapters.memory.pointers import MemoryPointers
 from atomic.adapters.memory.schedules import MemorySchedules
+from atomic.application.cause_query import CausePage, CauseQuery, grouped
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep
 from atomic.application.round_robin import due_in_turns
@@ -113,6 +114,17 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
         """Ids of the dead letters that fit, newest first."""
         failed = (step for step in self._rows.values() if step.is_dead_letter)
         return [step.id for step in _page(query, failed)]
+
+    async def causes(self, query: CauseQuery) -> CausePage:
+        """The causes that most of the client's runs failed for."""
+        wanted = RunQuery(
+            client_id=query.client_id,
+            workflow_name=query.workflow_name,
+            dismissed=query.dismissed,
+            limit=len(self._rows),
+        )
+        failed = [(step, step.cause) for step in await self.list(wanted) if step.cause is not None]
+        return grouped(failed, query.limit)
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, clients in turns, the most overdue first."""

@@ -10,12 +10,12 @@ from typing import Any, Final, Literal
 import apsw
 
 from atomic.adapters.sqlite.queries import COLUMNS
-from atomic.adapters.sqlite.schema import IS_DEAD_LETTER
+from atomic.adapters.sqlite.schema import HAS_CAUSE, IS_DEAD_LETTER
 from atomic.adapters.sqlite.tags import HAS_MANY_RUNS, has_tag
 from atomic.application.run_query import RunQuery
 
 # Where a page of runs is read: through the runs, newest first, or through the few that a filter names.
-Through = Literal["runs", "keys", "tag"]
+Through = Literal["runs", "keys", "tag", "failed"]
 
 # Up to this many keys are looked up and sorted, instead of scanning from the newest run.
 KEYS_SORTED_MAX: Final = 50_000
@@ -43,13 +43,13 @@ def failed_ids(lists: apsw.Connection, query: RunQuery) -> list[str]:
 
 def _through(lists: apsw.Connection, query: RunQuery, values: dict[str, Any]) -> Through:
     if query.tags:
-        is_filtered = len(query.tags) > 1 or query.live_only or query.status or query.workflow_name
-        is_filtered = is_filtered or query.key_prefix or query.key_part
+        others = (len(query.tags) > 1, query.live_only, query.status, query.workflow_name)
+        is_filtered = any((*others, query.key_prefix, query.key_part, query.is_of_failed))
         if not (is_filtered and lists.execute(HAS_MANY_RUNS, values).fetchall()):
             return "tag"
     if (query.key_prefix or query.key_part) and not lists.execute(HAS_MANY_KEYS, values).fetchall():
         return "keys"
-    return "runs"
+    return "failed" if query.is_of_failed else "runs"
 
 
 def bindings(query: RunQuery) -> dict[str, Any]:
@@ -66,6 +66,7 @@ def bindings(query: RunQuery) -> dict[str, Any]:
         # The last of all characters: above every key with this prefix.
         "key_end": prefix + "\U0010ffff",
         "part": query.key_part or "",
+        "cause": query.cause,
         "from_ms": query.created_from_ms,
         "before_ms": before_ms,
         "before_id": before_id,
@@ -78,14 +79,22 @@ def run_list(query: RunQuery, through: Through) -> str:
     """The rows of a page of runs, from one index range, or from one for each status, merged.
 
     Through "keys", the runs with the wanted keys are looked up and sorted, which is right for few runs.
-    Through "tag", the runs with the first tag are read in their order. Otherwise runs are scanned. The last
-    two go from the newest on, until the page is full.
+    Through "tag", the runs with the first tag are read in their order; through "failed", the failed runs,
+    or those with a cause. Otherwise runs are scanned. The last three go from the newest on, until the page
+    is full.
     """
     if through == "keys":
-        conditions = _conditions(query, "client_id", "key", "part", "status", "workflow", "tags")
+        conditions = _conditions(
+            query, "client_id", "key", "part", "status", "workflow", "cause", "dismissed", "tags"
+        )
         page = _page("root_key", ["is_root = 1", *conditions])
     elif through == "tag":
         page = _tagged_page(query)
+    elif through == "failed":
+        index = "failed_runs" if query.cause is None else "causes"
+        conditions = _conditions(query, "client_id", "cause", "workflow", "key", "part", "tags")
+        wanted = (0, 1) if query.dismissed is None else (int(query.dismissed),)
+        page = " UNION ALL ".join(_page(index, [f"is_dismissed = {each}", *conditions]) for each in wanted)
     else:
         index = "root_workflow" if query.workflow_name is not None else "root_status"
         conditions = _conditions(query, "client_id", "workflow", "key", "part", "tags")
@@ -114,7 +123,8 @@ def _page(index: str, conditions: list[str]) -> str:
 def _tagged_page(query: RunQuery) -> str:
     own = ["owner = :client_id", "tag = :tag_0", *_bounds(query, "at_ms", "step_id")]
     others = [has_tag(number) for number in range(1, len(query.tags))]
-    where = " AND ".join([*own, *_filters(query, "status", "workflow", "key", "part"), *others])
+    filters = _filters(query, "status", "workflow", "key", "part", "cause", "dismissed")
+    where = " AND ".join([*own, *filters, *others])
     return (
         "SELECT steps.rowid AS row, at_ms AS created_at_ms, step_id AS id "
         f"FROM tags CROSS JOIN steps ON steps.id = tags.step_id WHERE {where}"
@@ -133,9 +143,17 @@ def _filters(query: RunQuery, *names: str) -> list[str]:
         "workflow": "workflow_name = :workflow" if query.workflow_name is not None else "",
         "key": "idempotency_key >= :key AND idempotency_key < :key_end" if query.key_prefix else "",
         "part": "instr(idempotency_key, :part) > 0" if query.key_part else "",
+        "cause": _cause(query),
+        "dismissed": "" if query.dismissed is None else f"is_dismissed = {int(query.dismissed)}",
         "tags": " AND ".join(map(has_tag, range(len(query.tags)))),
     }
     return [texts[name] for name in names if texts[name]]
+
+
+def _cause(query: RunQuery) -> str:
+    if not query.is_of_failed:
+        return ""
+    return HAS_CAUSE if query.cause is None else f"{HAS_CAUSE} AND cause = :cause"
 
 
 def _bounds(query: RunQuery, created_at: str, step_id: str) -> list[str]:

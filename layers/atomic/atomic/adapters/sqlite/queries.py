@@ -13,14 +13,14 @@ INSERT = """
 INSERT INTO steps (
     client_id, is_root, created_at_ms, parent, calls, workflow_name, idempotency_key, spec, payload,
     fixed_sum, status, version, due_at_ms, finished_at_ms, expires_at_ms, progress, response,
-    progress_sum, id
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    progress_sum, cause, is_dismissed, id
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 # If an identity starts again after its row expired, `created_at_ms` differs and the whole row is written.
 UPDATE_PROGRESS = """
 UPDATE steps
 SET status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
-    response = ?, progress_sum = ?
+    response = ?, progress_sum = ?, cause = ?, is_dismissed = ?
 WHERE id = ? AND version = ? AND created_at_ms = ?
 """
 UPDATE_ALL = """
@@ -28,7 +28,7 @@ UPDATE steps
 SET client_id = ?, is_root = ?, created_at_ms = ?, parent = ?, calls = ?, workflow_name = ?,
     idempotency_key = ?, spec = ?, payload = ?, fixed_sum = ?,
     status = ?, version = ?, due_at_ms = ?, finished_at_ms = ?, expires_at_ms = ?, progress = ?,
-    response = ?, progress_sum = ?
+    response = ?, progress_sum = ?, cause = ?, is_dismissed = ?
 WHERE id = ?
 """
 

@@ -16,6 +16,7 @@ from atomic.adapters.sqlite.tags import TAGS
 # A query uses a partial index only if it repeats the condition of the index literally.
 IS_LIVE: Final = "finished_at_ms IS NULL"
 IS_DEAD_LETTER: Final = "status = 'failed' AND calls = 1"
+HAS_CAUSE: Final = "cause IS NOT NULL"
 
 # The columns that queries use come first: later ones may be long and are then on other pages.
 _STEPS: Final = """
@@ -108,6 +109,14 @@ CREATE TABLE schedules (
 CREATE INDEX due_schedules ON schedules (due_at_ms) WHERE due_at_ms IS NOT NULL;
 """
 
+# Of roots that have failed: the id of the cause, and whether the run was dismissed.
+_CAUSES: Final = f"""
+ALTER TABLE steps ADD COLUMN cause TEXT;
+ALTER TABLE steps ADD COLUMN is_dismissed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX causes ON steps (client_id, is_dismissed, cause, created_at_ms, id) WHERE {HAS_CAUSE};
+CREATE INDEX failed_runs ON steps (client_id, is_dismissed, created_at_ms, id) WHERE {HAS_CAUSE};
+"""
+
 STEPS: Final = Schema(
     "steps",
     (
@@ -123,5 +132,6 @@ STEPS: Final = Schema(
         POINTERS,
         TAGS,
         ACTS,
+        _CAUSES,
     ),
 )

@@ -16,6 +16,7 @@ import orjson
 
 from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite.acts import SqliteAuditLog
+from atomic.adapters.sqlite.causes import cause_columns, causes
 from atomic.adapters.sqlite.counts import counts, live
 from atomic.adapters.sqlite.database import (
     close_database,
@@ -34,6 +35,7 @@ from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
 from atomic.adapters.sqlite.writer import Writer
+from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
 from atomic.application.run_query import ListPage, RunQuery, cursor_of
@@ -163,6 +165,10 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
         return await self._long(self._lists, lambda lists: failed_ids(lists, query))
+
+    async def causes(self, query: CauseQuery) -> CausePage:
+        """The causes that most of the client's runs failed for."""
+        return await self._long(self._lists, lambda lists: causes(lists, query, decode))
 
     async def due(self, before_ms: int, limit: int) -> Sequence[DueStep]:
         """Live steps that are due before the moment, clients in turns, the most overdue first."""
@@ -352,6 +358,7 @@ def mutable_columns(step: Step) -> tuple[Any, ...]:
         progress,
         response,
         _checksum(progress, response),
+        *cause_columns(step),
     )
 
 
