@@ -82,12 +82,14 @@ CLIENT = [
     "audit",
     "cancel",
     "cancel_step",
+    "causes",
     "client_id",
     "close",
     "codec",
     "complete",
     "connection",
     "dead_letters",
+    "dismiss",
     "due",
     "erase",
     "export",
@@ -110,6 +112,7 @@ CLIENT = [
     "start",
     "start_token",
     "step",
+    "undismiss",
     "wait",
 ]
 CONTEXT = [

@@ -164,7 +164,7 @@ class QueryContract(StoreSuite):
         assert timeout is not None
         filters: dict[str, tuple[Any, Callable[[Step], bool]]] = {
             "cause": (timeout.id, lambda step: step.cause is not None and step.cause.id == timeout.id),
-            "dismissed": (False, lambda step: step.needs_action),
+            "dismissed": (False, lambda step: step.cause is not None and step.dismissal is None),
             "status": (Status.FAILED, lambda step: True),
             "workflow_name": ("createUser", lambda step: step.spec.workflow_name == "createUser"),
             "key_prefix": ("k-1", lambda step: step.spec.idempotency_key.startswith("k-1")),

@@ -100,7 +100,6 @@ def test_the_cause_of_a_step_is_what_its_row_says() -> None:
 def test_a_failed_run_is_dismissed_and_taken_back() -> None:
     once = transition(DEAD, Dismissed("known"), 10_000)
     assert once.dismissal == Dismissal(at_ms=10_000, note="known")
-    assert (once.needs_action, DEAD.needs_action) == (False, True)
     assert effects_of(DEAD, once, 10_000) == NONE
     # A second one changes the note only.
     assert transition(once, Dismissed(), 20_000) is once

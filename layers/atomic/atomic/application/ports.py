@@ -166,12 +166,14 @@ class Counts:
 
     A store reads a bounded number of rows for it. Where a client has more, `counted_at_ms` tells since when
     the numbers of live steps and dead letters may have changed, and `has_all_runs` is False: `runs` then
-    holds the least numbers.
+    holds the least numbers. `needs_action`: failed runs that were not dismissed; the store may count among
+    the newest failed runs only.
     """
 
     live: dict[Status, int]
     runs: dict[Status, int]
     dead_letters: int
+    needs_action: int
     oldest_due_at_ms: int | None
     counted_at_ms: int | None = None
     has_all_runs: bool = True

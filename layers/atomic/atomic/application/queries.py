@@ -7,6 +7,7 @@ from typing import Final
 
 from atomic.application.batches import side_by_side
 from atomic.application.blobs import as_listed, as_shown, for_all, is_shown
+from atomic.application.cause_query import CausePage, CauseQuery, grouped
 from atomic.application.child_steps import response_bytes
 from atomic.application.engine import Engine
 from atomic.application.lineage import Lineage
@@ -15,6 +16,7 @@ from atomic.application.refusals import NotFound
 from atomic.application.run_query import Cursor, RunQuery, cursor_of
 from atomic.application.start import now_s, wait
 from atomic.application.wakeups import wake_if_overdue
+from atomic.domain.causes import Cause
 from atomic.domain.clients.client import Client
 from atomic.domain.failed_runs import cause_of, last_status
 from atomic.domain.leftovers import not_redrivable_reason
@@ -241,6 +243,20 @@ async def dead_letters(
     return [
         DeadLetter(step, not_redrivable_reason(step, await lineage.ancestors(step))) for step in failed
     ], after
+
+
+async def handled_causes(engine: Engine, query: CauseQuery) -> CausePage:
+    """The causes of the client's newest dead letters whose handlers went on without them."""
+    wanted = RunQuery(client_id=query.client_id, workflow_name=query.workflow_name, limit=READ_AT_ONCE)
+    found: list[tuple[Step, Cause]] = []
+    for _ in range(_COMPARED_MAX // READ_AT_ONCE):
+        letters, after = await dead_letters(engine, wanted)
+        handled = (letter.step for letter in letters if letter.not_redrivable_reason == "handled")
+        found += [(step, cause_of(step)) for step in handled]
+        if after is None:
+            return grouped(found, query.limit)
+        wanted = replace(wanted, after=after)
+    return grouped(found, query.limit, is_all=False)
 
 
 async def count(engine: Engine, client: Client, window_ms: int) -> Counts:

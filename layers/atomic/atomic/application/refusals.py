@@ -68,6 +68,14 @@ class RunEnded(Refusal):
         self.root = root
 
 
+class RunNotFailed(Refusal):
+    """The run has not failed, so there is nothing to dismiss. `root` is its root."""
+
+    def __init__(self, root: Step) -> None:
+        super().__init__(root.id)
+        self.root = root
+
+
 class RunGoesOn(Refusal):
     """The run has not ended, and is not started again beside itself. `root` is its root.
 

@@ -25,6 +25,10 @@ _OPTIONS: Final = {
         click.option("--until", type=moment, metavar="TIME", help=f"When it goes on by itself: {MOMENTS}."),
         click.option("--note", default="", help="Why, for people."),
     ),
+    "dismiss": (
+        click.option("--undo", is_flag=True, help="Take the dismissal back."),
+        click.option("--note", default="", help="Why, for people."),
+    ),
     "restart": (
         click.option("--key", help="The key of the new run (default: that of the run with a number)."),
         click.option("--payload", help="Another payload: JSON, @file, or - for standard input."),
@@ -102,8 +106,19 @@ def _restart(api: Api, run_id: str, *, payload: str | None, key: str | None) -> 
     api.show(new, f"{new.run_id} is {new.status}, key {new.idempotency_key}")
 
 
+def _dismiss(api: Api, run_id: str, *, note: str, undo: bool) -> None:
+    if undo and note:
+        raise click.UsageError("--note is for a dismissal: leave it out with --undo")
+    run = api.client.undismiss(run_id) if undo else api.client.dismiss(run_id, note=note)
+    api.show(run, f"{run.run_id} is {run.status}, and {'needs action' if undo else 'dismissed'}")
+
+
 # Actions on runs that have options.
-_OF_RUNS: Final[dict[str, Callable[..., None]]] = {"pause": _pause, "restart": _restart}
+_OF_RUNS: Final[dict[str, Callable[..., None]]] = {
+    "pause": _pause,
+    "dismiss": _dismiss,
+    "restart": _restart,
+}
 
 
 @click.command()
@@ -130,6 +145,7 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 
 @click.command("dead-letters")
 @click.option("--workflow", "workflow_name", help="Only those of this workflow.")
+@click.option("--cause", help="Only those with this cause, by its id in `atomic causes`.")
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list at most."
 )

@@ -28,6 +28,12 @@ _CHOOSE = (
         metavar="NAME:VALUE",
         help="Only runs with this tag; may be repeated for several.",
     ),
+    click.option("--cause", help="Only runs that failed for this cause, by its id in `atomic causes`."),
+    click.option(
+        "--dismissed/--needs-action",
+        default=None,
+        help="Only failed runs: those that were dismissed, or those that need action.",
+    ),
 )
 
 

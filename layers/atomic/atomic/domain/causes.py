@@ -6,7 +6,7 @@ text of the error without what differs from run to run.
 
 import hashlib
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Final
 
 from atomic.domain.outcomes import StepError
@@ -63,6 +63,10 @@ class Cause:
         """The sentence for people."""
         return with_excerpt(self.found, self.said)
 
+    def without_excerpt(self) -> "Cause":
+        """The cause without anything that the endpoint said."""
+        return replace(self, error_type="", said="")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dismissal:
@@ -72,9 +76,11 @@ class Dismissal:
     note: str = ""
 
 
-def is_cause_id(text: str) -> bool:
-    """Whether a text has the form of the id of a cause."""
-    return re.fullmatch("[0-9a-f]{16}", text) is not None
+def read_cause_id(text: str) -> str:
+    """The id of a cause. Raises ValueError for a text of another form."""
+    if not re.fullmatch("[0-9a-f]{16}", text):
+        raise ValueError
+    return text
 
 
 def found_of(error: StepError) -> str:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from atomic.domain import events
+from atomic.domain.calling_again import called_again
 from atomic.domain.graceful_cancel import attempt_ended
 from atomic.domain.outcomes import Outcome, StepError, timed_out
 from atomic.domain.resting import exhausted
 from atomic.domain.retry import RETRY_AFTER_MAX_MS, next_delay_ms
 from atomic.domain.steps import (
     Step,
-    called_again,
     changed,
     closed,
     deadline_is_over,

@@ -1,12 +1,15 @@
-"""Runs that failed: which of their steps is the cause, and the dismissal of a run."""
+"""What failed: because of which step a run did, and what operators do about it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from atomic.domain import events
 from atomic.domain.blobs import at_hand, is_at_hand
 from atomic.domain.causes import Cause, Dismissal, found_of, normalized
+from atomic.domain.event_steps import is_rejected
+from atomic.domain.interventions import redriven
 from atomic.domain.outlines import StepOutline
 from atomic.domain.steps import Step, changed
 from atomic.protocol import keys
@@ -74,12 +77,31 @@ def _ended_by(steps: Sequence[StepOutline], at_ms: int) -> list[StepOutline]:
     return [step for step in steps if (step.finished_at_ms or 0) <= at_ms]
 
 
-def dismissal_changed(step: Step, event: events.Dismissed | events.DismissalUndone, now_ms: int) -> Step:
-    """The root of a failed run, dismissed or not any more. A second dismissal changes the note only."""
-    before, after = step.dismissal, None
-    if step.cause is None:
+def after_failure(
+    step: Step, event: events.Redriven | events.Dismissed | events.DismissalUndone, now_ms: int
+) -> Step:
+    """The step after what operators do once it has failed. Any other step is not changed."""
+    if step.status is not Status.FAILED:
         return step
-    if isinstance(event, events.Dismissed):
-        since_ms = now_ms if before is None else before.at_ms
-        after = Dismissal(at_ms=since_ms, note=event.note or (before.note if before else ""))
-    return step if after == before else changed(step, dismissal=after)
+    match event:
+        case events.Redriven(generation):
+            may_be = step.generation == generation and not is_rejected(step)
+            return redriven(step, now_ms) if may_be else step
+        case events.Dismissed(note):
+            return _dismissed(step, note, now_ms)
+        case events.DismissalUndone():
+            return step if step.dismissal is None else changed(step, dismissal=None)
+
+
+def _dismissed(root: Step, note: str, now_ms: int) -> Step:
+    """The root of a failed run, dismissed. A second dismissal changes the note only.
+
+    A run that failed before causes were kept gets that of its root.
+    """
+    before = root.dismissal
+    if not root.is_root:
+        return root
+    if before is None:
+        dismissal = Dismissal(at_ms=now_ms, note=note)
+        return changed(root, cause=root.cause or cause_of(root), dismissal=dismissal)
+    return root if note in {"", before.note} else changed(root, dismissal=replace(before, note=note))

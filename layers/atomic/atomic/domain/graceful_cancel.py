@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.domain import events
+from atomic.domain.calling_again import called_again
 from atomic.domain.outcomes import BROKEN_OFF, CANCELLED, Outcome
-from atomic.domain.steps import Step, called_again, changed, closed, settled
+from atomic.domain.steps import Step, changed, closed, settled
 from atomic.protocol.enums import OutcomeKind, Status
 
 

@@ -245,11 +245,6 @@ class Step:
         return self.status is Status.FAILED and self.spec.kind == "http"
 
     @property
-    def needs_action(self) -> bool:
-        """Whether the run of this root failed, and nobody has dismissed it."""
-        return self.cause is not None and self.dismissal is None
-
-    @property
     def found_due_ms(self) -> int | None:
         """From when on stores find the row among those that are due: also one that owes something."""
         return earliest_ms(self.due_at_ms, *(owed.at_ms for owed in self.owes))
@@ -324,21 +319,6 @@ def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
 def changed(step: Step, **changes: Any) -> Step:
     """The step with these changes, and its version one higher."""
     return replace(step, version=step.version + 1, **changes)
-
-
-def called_again(step: Step, now_ms: int, **also: Any) -> Step:
-    """The step, to be called once more now, whatever it was waiting for."""
-    return changed(
-        step,
-        status=Status.PENDING,
-        due_at_ms=now_ms,
-        dated_at_ms=now_ms,
-        waiting_for=(),
-        wake=None,
-        failed_meanwhile=False,
-        rechecks=0,
-        **also,
-    )
 
 
 def settled(

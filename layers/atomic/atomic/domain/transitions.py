@@ -10,10 +10,10 @@ from typing import Final, Literal, assert_never
 from atomic.domain import event_steps, events
 from atomic.domain.answers import answer_overdue, answers_later
 from atomic.domain.endings import child_failed, deferred, ended, rechecked, told, wait_over, woken
-from atomic.domain.failed_runs import dismissal_changed
+from atomic.domain.failed_runs import after_failure
 from atomic.domain.graceful_cancel import cancel_requested
 from atomic.domain.holding_back import held_back
-from atomic.domain.interventions import cancelled, redriven, rescheduled
+from atomic.domain.interventions import cancelled, rescheduled
 from atomic.domain.links import begin_link, link_changed
 from atomic.domain.losses import CONSECUTIVE_LOST_MAX, LOST, not_repeated, owner_lost
 from atomic.domain.outcomes import NOTHING, StepError, StoredBody, sentence_of
@@ -156,11 +156,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return paid(step, owed)
         case events.Paused() | events.Resumed() | events.Rested() | events.Released():
             return pause_changed(step, event, now_ms)
-        case events.Dismissed() | events.DismissalUndone():
-            return dismissal_changed(step, event, now_ms)
-        case events.Redriven(generation):
-            may_be = step.status is Status.FAILED and not event_steps.is_rejected(step)
-            return redriven(step, now_ms) if may_be and step.generation == generation else step
+        case events.Redriven() | events.Dismissed() | events.DismissalUndone():
+            return after_failure(step, event, now_ms)
         case _:
             assert_never(event)
 

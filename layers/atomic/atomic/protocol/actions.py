@@ -1,9 +1,9 @@
 """What an operator does to a run or to one step: the routes, the commands and the dashboard's buttons.
 
 Each is a `POST` to `/{clientId}/runs/{runId}/NAME` or `/{clientId}/steps/{stepId}/NAME`, for a key with the
-scope `act`. The cancel, the pause and the restart of a run, and `due`, take a body, which may be left out.
-Each answers with the run or the step as it is then; a restart, with the new run. A repeated action changes
-nothing.
+scope `act`. The cancel, the pause, the restart and the dismissal of a run, and `due`, take a body, which
+may be left out. Each answers with the run or the step as it is then; a restart, with the new run. A
+repeated action changes nothing.
 """
 
 from dataclasses import dataclass
@@ -99,6 +99,17 @@ ACTIONS: Final = (
         ),
         done="resumed",
         paused=True,
+    ),
+    Action(
+        name="dismiss",
+        of="run",
+        summary="Dismiss a failed run: it needs no action any more",
+        effect=(
+            "It stays as it is, and is not counted among the runs that need action.",
+            "A redrive of the run clears it.",
+        ),
+        done="dismissed",
+        states=(Status.FAILED,),
     ),
     Action(
         name="cancel",

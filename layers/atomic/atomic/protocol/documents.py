@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
+from atomic.protocol.dismissals import CAUSE, DISMISSED, DismissalDocument, RunCauseDocument
 from atomic.protocol.enums import (
     FEATURES,
     EventWas,
@@ -95,6 +96,8 @@ class RunSummary(Document):
     )
     paused: PauseDocument | None = PAUSED
     rests: RestDocument | None = RESTS
+    cause: RunCauseDocument | None = CAUSE
+    dismissed: DismissalDocument | None = DISMISSED
     tags: dict[str, str] | None = TAGS
 
 
@@ -306,6 +309,9 @@ class Stats(Document):
     runs: dict[StatusName, int]
     live: dict[StatusName, int]
     dead_letters: int
+    needs_action: int = Field(
+        description="Failed runs that were not dismissed; on AWS, of the newest 4,000 failed runs."
+    )
     oldest_due_at: str | None
     counted_at: str | None = Field(description="When many live steps were counted (on AWS), else null.")
     has_all_runs: bool = Field(description="False if `runs` has the least numbers (many runs on AWS).")

@@ -76,6 +76,10 @@ OnCancel = Literal["cancel", "keep"]
 # of a step; the outcome of a run that it has started; a slot of flow control; the end of a timer.
 WaitsFor = Literal["event", "resume", "retry", "run", "slot", "timer"]
 
+# The failures of a list of causes: runs that need action; runs that were dismissed; steps that failed, and
+# whose handlers went on without them.
+CauseState = Literal["open", "dismissed", "handled"]
+
 # What a server can do that servers of the first version could not; `GET /health` lists it.
 Feature = Literal[
     "answer-later",
@@ -83,6 +87,7 @@ Feature = Literal[
     "audit",
     "callbacks",
     "cancel-step",
+    "causes",
     "child-runs",
     "continue-as",
     "erase",

@@ -49,6 +49,7 @@ RUN_CYCLE: Final = ProblemType("run-cycle", 409, "The run would wait for itself"
 NOT_REDRIVABLE: Final = ProblemType("not-redrivable", 409, "The step can no longer be redriven")
 RUN_ENDED: Final = ProblemType("run-ended", 409, "The run has ended")
 RUN_LIVE: Final = ProblemType("run-live", 409, "The run has not ended")
+NOT_FAILED: Final = ProblemType("not-failed", 409, "The run has not failed")
 NOT_RESCHEDULABLE: Final = ProblemType("not-reschedulable", 409, "The step waits for no moment")
 EVENT_ENDED: Final = ProblemType("event-ended", 410, "The event has ended otherwise")
 TOO_MANY_SCHEDULES: Final = ProblemType("too-many-schedules", 409, "Too many schedules")

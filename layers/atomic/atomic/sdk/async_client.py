@@ -16,6 +16,7 @@ from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfAsyncClient
+from atomic.sdk._wire.client_causes import CausesOfAsyncClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
 from atomic.sdk._wire.client_records import RecordsOfAsyncClient
 from atomic.sdk._wire.encodings import first_accepted
@@ -34,7 +35,7 @@ from atomic.sdk.schedules import AsyncSchedules
 Result = TypeVar("Result")
 
 
-class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClient):
+class AsyncClient(ActionsOfAsyncClient, CausesOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClient):
     """Starts and reads workflows, and acts on them, on asyncio. It needs `atomic-workflows[async]`.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
@@ -191,6 +192,9 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClien
         - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
           endpoint answered this status last.
         - `tag`: a tag that the runs have, as "name:value", or a list of tags that they all have.
+        - `cause`: only runs that failed for this cause, by its id (`causes`).
+        - `dismissed`: only failed runs: True for those that were dismissed, False for those that need
+          action.
         - `waits_for`: only live runs of which a live step waits for this: "event", "retry", "run" (one that
           it has started), "slot" (of flow control), "timer", or the run for a "resume".
 
@@ -212,6 +216,7 @@ class AsyncClient(ActionsOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClien
         - `key_contains`: idempotency keys with this text in them.
         - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
           endpoint answered this status last.
+        - `cause`: only those whose own error has this cause, by its id (`causes`).
 
         Returns dead letters, each with its step and last error.
 

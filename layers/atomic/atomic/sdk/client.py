@@ -17,6 +17,7 @@ from atomic.protocol.enums import StatusName
 from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfClient
+from atomic.sdk._wire.client_causes import CausesOfClient
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.client_records import RecordsOfClient
 from atomic.sdk._wire.encodings import first_accepted
@@ -48,7 +49,7 @@ _CONNECT_S: Final = 5.0
 _CONNECTIONS_KEPT: Final = 160
 
 
-class Client(ActionsOfClient, EventsOfClient, RecordsOfClient):
+class Client(ActionsOfClient, CausesOfClient, EventsOfClient, RecordsOfClient):
     """Starts and reads workflows, and acts on them. It blocks; threads may share it.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).
@@ -197,6 +198,9 @@ class Client(ActionsOfClient, EventsOfClient, RecordsOfClient):
         - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
           endpoint answered this status last.
         - `tag`: a tag that the runs have, as "name:value", or a list of tags that they all have.
+        - `cause`: only runs that failed for this cause, by its id (`causes`).
+        - `dismissed`: only failed runs: True for those that were dismissed, False for those that need
+          action.
         - `waits_for`: only live runs of which a live step waits for this: "event", "retry", "run" (one that
           it has started), "slot" (of flow control), "timer", or the run for a "resume".
 
@@ -218,6 +222,7 @@ class Client(ActionsOfClient, EventsOfClient, RecordsOfClient):
         - `key_contains`: idempotency keys with this text in them.
         - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
           endpoint answered this status last.
+        - `cause`: only those whose own error has this cause, by its id (`causes`).
 
         Returns dead letters, each with its step and last error.
 

@@ -13,6 +13,8 @@ from atomic.protocol.enums import Status
 
 # How many entries of each of the four partitions are read, some 300 bytes each.
 _READ_MAX: Final = 2_500
+# And of how many it is counted how many need action: the dashboard asks every few seconds.
+_COUNTED_MAX: Final = 1_000
 
 # A cause, and the sort keys of its runs.
 _Found = tuple[str, Sequence[str]]
@@ -38,6 +40,14 @@ async def causes(
         more=len(found) > query.limit,
         is_all=not any("LastEvaluatedKey" in page for page in pages),
     )
+
+
+async def needing_action(index: Index, client_id: str) -> int:
+    """How many of the newest 4,000 failed runs were not dismissed: four queries."""
+    wanted = Range(dismissed=False, page=_COUNTED_MAX)
+    partitions = table.list_partitions(client_id, Status.FAILED)
+    pages = await side_by_side(*(index.page(each, wanted, None, Select="COUNT") for each in partitions))
+    return sum(page["Count"] for page in pages)
 
 
 def _by_cause(index: Index, entries: Iterable[Item]) -> list[_Found]:

@@ -165,6 +165,7 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
             live=dict(Counter(step.status for step in live)),
             runs=dict(Counter(step.status for step in recent)),
             dead_letters=sum(step.is_dead_letter for step in steps),
+            needs_action=sum(step.cause is not None and step.dismissal is None for step in steps),
             oldest_due_at_ms=min((s.due_at_ms for s in live if s.due_at_ms is not None), default=None),
         )
 

@@ -35,11 +35,6 @@ CROSS JOIN steps ON steps.rowid = page.row
 """
 
 
-def cause_columns(step: Step) -> tuple[str | None, int]:
-    """The two columns of a row that only failed roots have."""
-    return (None, 0) if step.cause is None else (step.cause.id, int(step.dismissal is not None))
-
-
 def causes(
     lists: apsw.Connection, query: CauseQuery, decode: Callable[[tuple[Any, ...]], Step]
 ) -> CausePage:

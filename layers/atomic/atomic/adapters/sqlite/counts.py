@@ -26,5 +26,6 @@ def counts(lists: apsw.Connection, client_id: str, created_from_ms: int) -> Coun
         live={state: found for state, found in living.items() if found},
         runs={state: found for state, found in runs.items() if found},
         dead_letters=number(queries.COUNT_FAILED, client_id),
+        needs_action=number(queries.COUNT_NEEDS_ACTION, client_id),
         oldest_due_at_ms=number(queries.OLDEST_DUE, client_id) if any(living.values()) else None,
     )

@@ -5,7 +5,7 @@
 from typing import Final
 
 from atomic.adapters.sqlite.flow import FLOW_TABLES
-from atomic.adapters.sqlite.schema import IS_DEAD_LETTER, IS_LIVE
+from atomic.adapters.sqlite.schema import HAS_CAUSE, IS_DEAD_LETTER, IS_LIVE
 
 # What `decode` needs, in this order.
 COLUMNS = "steps.id, spec, payload, progress, response, fixed_sum, progress_sum"
@@ -101,6 +101,9 @@ WHERE is_root = 1 AND status = ? AND client_id = ? AND created_at_ms >= ?
 COUNT_FAILED: Final = (
     f"SELECT count(*) FROM steps INDEXED BY failed WHERE {IS_DEAD_LETTER} AND client_id = ?"
 )
+COUNT_NEEDS_ACTION: Final = f"""
+SELECT count(*) FROM steps INDEXED BY failed_runs WHERE {HAS_CAUSE} AND client_id = ? AND is_dismissed = 0
+"""
 OLDEST_DUE: Final = """
 SELECT due_at_ms FROM steps INDEXED BY due
 WHERE due_at_ms IS NOT NULL AND client_id = ? ORDER BY due_at_ms LIMIT 1

@@ -16,7 +16,7 @@ import orjson
 
 from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite.acts import SqliteAuditLog
-from atomic.adapters.sqlite.causes import cause_columns, causes
+from atomic.adapters.sqlite.causes import causes
 from atomic.adapters.sqlite.counts import counts, live
 from atomic.adapters.sqlite.database import (
     close_database,
@@ -358,7 +358,8 @@ def mutable_columns(step: Step) -> tuple[Any, ...]:
         progress,
         response,
         _checksum(progress, response),
-        *cause_columns(step),
+        None if step.cause is None else step.cause.id,
+        int(step.dismissal is not None),
     )
 
 

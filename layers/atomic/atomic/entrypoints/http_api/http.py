@@ -104,7 +104,7 @@ class Query:
 
     def flag(self, name: str) -> bool:
         """Whether a parameter is `true`; False by default."""
-        return self.take(name, _read_flag, "use true or false") or False
+        return self.take(name, read_flag, "use true or false") or False
 
     def refuse_rest(self) -> None:
         """Raise Problem 400 for parameters that were not taken."""
@@ -116,7 +116,8 @@ class Query:
         return f"{self._path}?{urlencode([*{**self._given, **changed}.items(), *self._repeated])}"
 
 
-def _read_flag(text: str) -> bool:
+def read_flag(text: str) -> bool:
+    """A flag of a query string. Raises ValueError."""
     if text not in {"true", "false"}:
         raise ValueError
     return text == "true"

@@ -15,6 +15,7 @@ from atomic.entrypoints.http_api.route import Operation, Route
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import (
     audit_documents,
+    cause_documents,
     client_documents,
     documents,
     flow,
@@ -111,7 +112,8 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
 
 
 def _model(name: str) -> type[BaseModel]:
-    places = (documents, audit_documents, client_documents, schedule_documents, flow, hook_documents)
+    of_resources = (audit_documents, cause_documents, client_documents, schedule_documents, hook_documents)
+    places = (documents, *of_resources, flow)
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found
 

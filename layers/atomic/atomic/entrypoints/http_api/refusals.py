@@ -18,6 +18,7 @@ from atomic.application.refusals import (
     RunExists,
     RunGoesOn,
     RunLive,
+    RunNotFailed,
     StepCancelled,
     TakesNoEvents,
     TooDeep,
@@ -51,6 +52,7 @@ Mapped = (
     | RunEnded
     | RunGoesOn
     | RunLive
+    | RunNotFailed
     | ChangedMeanwhile
     | TooManySchedules
     | Busy
@@ -101,6 +103,8 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return _run_ended(root)
         case RunGoesOn(root=root):
             return _run_goes_on(root)
+        case RunNotFailed(root=root):
+            return _run_not_failed(root)
         case RunLive(run_id=run_id, live=live):
             cure = f"Its live steps: {live}. Cancel the run, then erase it."
             return Problem(problems.RUN_LIVE, cure, {"runId": run_id})
@@ -137,6 +141,12 @@ def _run_goes_on(root: Step) -> Problem:
     detail = f"The run {run_id} is {root.status}. {cure}"
     members = {"runId": run_id, "stepStatus": root.status.value}
     return Problem(problems.RUN_LIVE, detail, members)
+
+
+def _run_not_failed(root: Step) -> Problem:
+    detail = f"The run is {root.status} and needs no action. Only a run that failed can be dismissed."
+    members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
+    return Problem(problems.NOT_FAILED, detail, members)
 
 
 def _not_reschedulable(step: Step) -> Problem:

@@ -9,6 +9,7 @@ from atomic.application.queries import Conditions
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many
 from atomic.application.run_query import RunQuery
+from atomic.domain.causes import read_cause_id
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import (
@@ -17,6 +18,7 @@ from atomic.entrypoints.http_api.http import (
     Query,
     link_header,
     read_cursor,
+    read_flag,
     read_moment,
     read_step_id,
     refuse_body,
@@ -52,6 +54,9 @@ _FILTER: Final = (
     in_query("createdAfter", "Created at or after.", type="string", format="date-time"),
     in_query("createdBefore", "Created before.", type="string", format="date-time"),
 )
+_CAUSE: Final = in_query(
+    "cause", "Only what failed for this cause, by its id in the list of causes.", type="string"
+)
 FILTER: Final = (
     in_query("status", "Only in this state.", type="string", enum=list(Status)),
     *_FILTER,
@@ -61,6 +66,12 @@ FILTER: Final = (
         type="array",
         items={"type": "string"},
         maxItems=TAGS_MAX,
+    ),
+    _CAUSE,
+    in_query(
+        "dismissed",
+        "Only failed runs: true for those that were dismissed, false for those that need action.",
+        type="boolean",
     ),
 )
 # They are compared with rows.
@@ -107,6 +118,8 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     waits_for = query.take("waitsFor", _read_wait, f"use one of {', '.join(_WAITS)}")
     if waits_for is not None and (status := wanted.status) is not None and status not in LIVE:
         raise problems.invalid("waitsFor", f"a run that is {status} waits for nothing; leave status out")
+    if waits_for is not None and wanted.is_of_failed:
+        raise problems.invalid("waitsFor", "a failed run waits for nothing; leave cause and dismissed out")
     conditions = replace(_conditions(query), waits_for=waits_for)
     roots, next_after = await queries.list_runs(api.engine, _page(query, wanted), conditions)
     progress = await queries.progress(api.engine, roots) if with_progress else None
@@ -176,7 +189,8 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
     Operation(
         id="listDeadLetters",
         summary="List the steps that failed, by creation, newest first",
-        query=(*_FILTER, *_CONDITIONS, *PAGE),
+        description="With `cause`, those whose own error has this cause.",
+        query=(*_FILTER, *_CONDITIONS, _CAUSE, *PAGE),
         answers=((200, "DeadLetterList", "A page of dead letters."),),
         refusals=(problems.INVALID_REQUEST,),
     ),
@@ -185,7 +199,7 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that failed, newest first."""
     query = Query(request)
-    conditions = _conditions(query)
+    conditions = replace(_conditions(query), cause=_cause(query))
     page = _page(query, _of_both_lists(query, client))
     letters, next_after = await queries.dead_letters(api.engine, page, conditions)
     link = query.link(cursor=write_cursor(*next_after)) if next_after else None
@@ -278,7 +292,20 @@ def filtered(query: Query, client: Client) -> RunQuery:
     """The filter of runs that `FILTER` describes. Raises Problem 400."""
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
     tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
-    return replace(_of_both_lists(query, client), status=status, tags=_distinct(tags))
+    wanted = replace(
+        _of_both_lists(query, client),
+        status=status,
+        tags=_distinct(tags),
+        cause=_cause(query),
+        dismissed=query.take("dismissed", read_flag, "use true or false"),
+    )
+    if wanted.is_of_failed and not wanted.statuses:
+        raise problems.invalid("status", "only failed runs have a cause or a dismissal; leave status out")
+    return wanted
+
+
+def _cause(query: Query) -> str | None:
+    return query.take("cause", read_cause_id, "use the id of a cause, as GET /{clientId}/causes has it")
 
 
 def _of_both_lists(query: Query, client: Client) -> RunQuery:

@@ -223,6 +223,7 @@ def stats_view(
         "runs": _by_name(counts.runs),
         "live": _by_name(counts.live),
         "deadLetters": counts.dead_letters,
+        "needsAction": counts.needs_action,
         "oldestDueAt": moment_view(counts.oldest_due_at_ms),
         "countedAt": moment_view(counts.counted_at_ms),
         "hasAllRuns": counts.has_all_runs,
@@ -288,6 +289,7 @@ def _summary(step: Step) -> dict[str, Any]:
         **_run_links(step),
         **cancels,
         **(_paused(step) if step.pause or step.rest else {}),
+        **(_failed(step) if step.cause else {}),
         **tags_view(spec),
     }
 
@@ -300,6 +302,16 @@ def _paused(step: Step) -> dict[str, Any]:
         shown["paused"] = {"since": since, "until": until, "note": pause.note, "by": pause.by or None}
     if rest is not None:
         shown["rests"] = {"since": to_rfc3339(rest.since_ms), "exhausted": rest.exhausted}
+    return shown
+
+
+def _failed(root: Step) -> dict[str, Any]:
+    """Why a run failed, and its dismissal, in its root."""
+    shown, cause, dismissal = dict[str, Any](), root.cause, root.dismissal
+    if cause is not None:
+        shown["cause"] = {"id": cause.id, "stepId": cause.step_id}
+    if dismissal is not None:
+        shown["dismissed"] = {"at": to_rfc3339(dismissal.at_ms), "note": dismissal.note}
     return shown
 
 

@@ -30,24 +30,28 @@ class RunFilter(TypedDict, total=False):
 
 
 class ExportFilter(RunFilter, total=False):
-    """The same, with a part of the key, and a tag as "name:value", or several tags."""
+    """The same, with a part of the key, and a tag as "name:value", or several tags; for failed runs."""
 
     key_contains: str
     tag: str | Sequence[str]
+    cause: str
+    dismissed: bool
 
 
 class ListFilter(RunFilter, total=False):
-    """The same, and what only lists take: a part of the key, the error, what the endpoint answered."""
+    """The same, and what only lists take: a part of the key, error, cause, answer of the endpoint."""
 
     key_contains: str
     error_kind: ErrorKindName
     response_status: int
+    cause: str
 
 
 class RunListFilter(ListFilter, total=False):
-    """The same, and a tag as "name:value", or several tags; and what live runs wait for."""
+    """The same, and a tag as "name:value", or several tags; what live runs wait for; for failed runs."""
 
     tag: str | Sequence[str]
+    dismissed: bool
     waits_for: WaitsFor
 
 
@@ -58,6 +62,8 @@ def filter_document(wanted: Mapping[str, Any], known: type = RunFilter) -> dict[
 
 
 def _text(value: object) -> str | list[str]:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [str(each) for each in value]
     return str(value)

@@ -150,6 +150,30 @@ export const ACTIONS = [
     "paused": true
   },
   {
+    "name": "dismiss",
+    "of": "run",
+    "summary": "Dismiss a failed run: it needs no action any more",
+    "effect": [
+      "It stays as it is, and is not counted among the runs that need action.",
+      "A redrive of the run clears it."
+    ],
+    "done": "dismissed",
+    "states": [
+      "failed"
+    ],
+    "roots": false,
+    "needsRun": false,
+    "kinds": [
+      "http",
+      "timer",
+      "event",
+      "value",
+      "run"
+    ],
+    "label": "",
+    "paused": null
+  },
+  {
     "name": "cancel",
     "of": "run",
     "summary": "Cancel a run and its live steps",
