@@ -6,7 +6,7 @@ from typing import Any
 
 from atomic.application.cause_query import CauseQuery
 from atomic.application.ports import StepStore
-from atomic.application.run_query import RunQuery, cursor_of
+from atomic.application.run_query import Counted, RunQuery, cursor_of
 from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.steps import Step
 from atomic.protocol.enums import LIVE, Status
@@ -249,6 +249,24 @@ class QueryContract(StoreSuite):
         assert (await store.causes(CauseQuery(client_id="acme", dismissed=True))).groups == []
 
     @on_store
+    async def test_runs_of_all_pages_are_counted(self, store: StepStore) -> None:
+        states, tags = (Status.FAILED, Status.PENDING, Status.SUCCEEDED), ("env:prod",)
+        roots = [
+            keyed(f"k{n}", at_ms=1_000 + n, status=states[n % 3], tags=tags[: n % 2]) for n in range(12)
+        ]
+        await put(store, *roots, a_child("mail", roots[0].spec), keyed("k1", client_id="other"))
+        for query, expected in (
+            (RunQuery(client_id="acme"), 12),
+            (RunQuery(client_id="acme", limit=1), 12),
+            (RunQuery(client_id="acme", live_only=True), 4),
+            (RunQuery(client_id="acme", live_only=True, status=Status.FAILED), 0),
+            (RunQuery(client_id="acme", tags=tags), 6),
+            (RunQuery(client_id="acme", tags=tags, status=Status.FAILED), 2),
+            (RunQuery(client_id="nobody"), 0),
+        ):
+            assert await store.count_runs(query, 1_000) == Counted(expected, is_all=True), query
+
+    @on_store
     async def test_only_live_runs_are_listed_if_these_are_wanted(self, store: StepStore) -> None:
         roots = [
             keyed(f"k-{n}", at_ms=1_000 + n, status=list(Status)[n % 7], tags=("a:b",)) for n in range(21)
@@ -343,3 +361,5 @@ async def _expect(
     assert expected, "a filter that finds nothing tests nothing"
     newest_first = sorted(expected, key=lambda step: (step.created_at_ms, step.id), reverse=True)
     assert await store.list(RunQuery(client_id="acme", **values)) == newest_first, values
+    counted = await store.count_runs(RunQuery(client_id="acme", limit=1, **values), 1_000)
+    assert counted == Counted(len(expected), is_all=True), values

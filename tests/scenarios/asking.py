@@ -89,6 +89,7 @@ def _body(method: str, target: str, url: str, step_id: str) -> bytes:
         "reject": {"detail": "no"},
         "backfill": {"from": "2025-01-01T00:00:00Z", "to": "2025-01-01T00:00:01Z"},
         "start-tokens": {"workflows": {"w": url}},
+        "bulk": {"do": "resume", "filter": {"keyPrefix": "none"}},
     }
     if target.count("/") == 2:
         bodies["redrive"] = {"filter": {"workflowName": "w"}}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
+from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine
 from atomic.application.ports import EndpointRequest, StoreUnavailable
 from atomic.domain.outcomes import EndpointResponse
@@ -105,6 +106,7 @@ class FaultyServer(ABC):
             store=self.rows,
             queue=queue,
             invoker=self,
+            own=do_bulk,
             notifier=MemoryNotifier(),
             clients=open_registry(),
             telemetry=SilentTelemetry(),

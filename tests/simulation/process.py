@@ -15,6 +15,7 @@ from atomic.adapters.aws.sqs import AGAIN_AFTER_S, DELAY_MAX_S, SCHEDULED_FROM_M
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SteadyClock
 from atomic.application.admission import Admission
+from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine, Settings
 from atomic.application.maintenance import Walk, sweep_client, sweep_schedules
 from atomic.application.ports import Clock, Notifier, StoreUnavailable, WakeupQueue
@@ -118,6 +119,7 @@ class Process:
             store=self._store,
             queue=queue,
             invoker=ProcessInvoker(self),
+            own=do_bulk,
             notifier=notifier,
             clients=registry_of(self.world.scenario),
             telemetry=SilentTelemetry(),

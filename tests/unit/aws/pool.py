@@ -16,6 +16,7 @@ from atomic.adapters.aws.scheduler import WakeupScheduler
 from atomic.adapters.aws.sqs import SqsWakeupQueue, StepQueue
 from atomic.adapters.aws.wakeups import parse_wakeup
 from atomic.adapters.memory.store import MemoryStepStore
+from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine, Settings
 from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.steps import Step
@@ -103,6 +104,7 @@ class Environment:
             store=pool.store,
             queue=pool.queue,
             invoker=pool.invoker,
+            own=do_bulk,
             notifier=PollingNotifier(self.tasks.is_busy),
             clients=open_registry(),
             telemetry=SilentTelemetry(),

@@ -14,6 +14,7 @@ import pytest
 from atomic.adapters.aws.telemetry import EmfTelemetry
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
+from atomic.application.bulk import do_bulk
 from atomic.application.child_runs import begin_run, continue_run
 from atomic.application.commit import commit
 from atomic.application.destinations import TRY_EVERY_MS
@@ -78,6 +79,7 @@ class Runtime:
             store=self.account.store(),
             queue=self.account.queue(clock),
             invoker=self.invoker,
+            own=do_bulk,
             notifier=MemoryNotifier(),
             clients=open_registry(),
             telemetry=SilentTelemetry(),

@@ -18,6 +18,7 @@ from atomic.adapters.aws.leases import LeaseItems
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
+from atomic.application.bulk import do_bulk
 from atomic.application.destinations import TRY_EVERY_MS, CountedRuns, Permit, destination_of
 from atomic.application.engine import Engine, Settings
 from atomic.application.ports import Destinations
@@ -67,6 +68,7 @@ class Fleet:
             store=self.store,
             queue=self.queue,
             invoker=self.invoker,
+            own=do_bulk,
             notifier=self.subscription,
             clients=open_registry(),
             telemetry=SilentTelemetry(),

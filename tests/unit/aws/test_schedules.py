@@ -9,6 +9,7 @@ from typing import Any
 from atomic.adapters.aws.wakeups import parse_wakeup
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.adapters.system import SystemClock
+from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine, Settings
 from atomic.application.firing import process_schedule
 from atomic.application.maintenance import Walk, sweep_schedules
@@ -33,6 +34,7 @@ class Runtime:
             store=self.store,
             queue=account.queue(clock),
             invoker=FunctionInvoker(),
+            own=do_bulk,
             notifier=MemoryNotifier(),
             clients=open_registry(),
             telemetry=SilentTelemetry(),

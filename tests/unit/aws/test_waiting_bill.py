@@ -22,6 +22,7 @@ from atomic.adapters.aws.wakeups import parse_wakeup
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier
 from atomic.application.answering import post_answer
+from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine, Settings
 from atomic.application.process_wakeup import process_wakeup
 from atomic.application.results import post_result
@@ -156,6 +157,7 @@ class Runtime:
             store=self.store,
             queue=queue,
             invoker=self.invoker,
+            own=do_bulk,
             notifier=MemoryNotifier(),
             clients=open_registry(),
             telemetry=SilentTelemetry(),

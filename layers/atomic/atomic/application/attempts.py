@@ -101,7 +101,6 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
 
     try:
         client = await engine.clients.get(step.spec.client_id)
-        may_call = client is not None and client.may_call(step.spec.url)
         if await is_step_called_off(engine, step):
             return None
         # Nearly no run is paused, so this costs each attempt no call.
@@ -114,12 +113,20 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
             step = await with_payload(engine.store, step)
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
-    if client is None or not may_call:
+    answer = await _answer_of(engine, step, client, is_wanted)
+    return None if is_refused else answer
+
+
+async def _answer_of(
+    engine: Engine, step: Step, client: Client | None, is_wanted: Callable[[], bool]
+) -> EndpointResponse:
+    """The answer of the endpoint: Atomic itself, or the URL of the step, if its client may call it."""
+    if step.spec.is_own:
+        return await engine.own(engine, step)
+    if client is None or not client.may_call(step.spec.url):
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
-    request = endpoint_request(engine, step, client, is_wanted=is_wanted)
-    answer = await engine.invoker.post(request)
-    return None if is_refused else answer
+    return await engine.invoker.post(endpoint_request(engine, step, client, is_wanted=is_wanted))
 
 
 async def _is_unwanted(engine: Engine, root: Step, caused_by: str) -> bool:

@@ -22,6 +22,7 @@ from atomic.application.ports import (
     Telemetry,
     WakeupQueue,
 )
+from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.pauses import Pause
 from atomic.domain.steps import Step
 from atomic.protocol import defaults, keys
@@ -213,6 +214,14 @@ class Spawn(Protocol):
         ...
 
 
+class OwnEndpoint(Protocol):
+    """The endpoint of steps that Atomic itself does."""
+
+    def __call__(self, engine: "Engine", step: Step, /) -> Awaitable[EndpointResponse]:
+        """Make an attempt of the step, and answer as an endpoint does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Numbers that a runtime may choose.
@@ -261,11 +270,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """One engine, wired for one runtime."""
+    """One engine, wired for one runtime. `own` answers the attempts of steps that Atomic itself does."""
 
     store: StepStore
     queue: WakeupQueue
     invoker: EndpointInvoker
+    own: OwnEndpoint
     notifier: Notifier
     clients: ClientRegistry
     telemetry: Telemetry

@@ -13,7 +13,7 @@ from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage
 from atomic.application.destinations import Permit
 from atomic.application.pointer_store import Pointers
-from atomic.application.run_query import ListPage, RunQuery
+from atomic.application.run_query import Counted, ListPage, RunQuery
 from atomic.application.schedule_store import Schedules
 from atomic.domain.blobs import Place as BlobPlace
 from atomic.domain.clients.client import Client
@@ -126,6 +126,10 @@ class StepStore(Blobs, Schedules, Pointers, AuditLog, Protocol):
 
     async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit the query, newest first (by `created_at_ms`, then id)."""
+        ...
+
+    async def count_runs(self, query: RunQuery, enough: int) -> Counted:
+        """How many runs all pages of `list` have, from the first on. The store may stop at `enough`."""
         ...
 
     async def failed(self, query: RunQuery) -> Sequence[str]:

@@ -75,6 +75,14 @@ class RunQuery:
         return is_of_cause and self.dismissed in {None, root.dismissal is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many there are; at least so many, unless these are all."""
+
+    number: int
+    is_all: bool
+
+
 class ListPage(list[Step]):
     """Root steps, newest first. `after` is the cursor of the next page; None when there is none.
 

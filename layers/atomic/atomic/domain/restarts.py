@@ -1,10 +1,19 @@
 """A restart: a run that has ended is started again, as another run."""
 
 from dataclasses import replace
+from typing import Final
 
-from atomic.domain.blobs import Text
+from atomic.domain.blobs import Text, at_hand
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
+
+# How canonical JSON of an encrypted value begins; see `docs/encryption.md`.
+_ENCRYPTED: Final = b'{"$enc":'
+
+
+def is_encrypted(payload: Text) -> bool:
+    """Whether only the run with this payload, which is at hand, can read it."""
+    return at_hand(payload).startswith(_ENCRYPTED)
 
 
 def restart_spec(

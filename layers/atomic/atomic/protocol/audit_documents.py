@@ -12,7 +12,9 @@ class ActDocument(Document):
     id: str
     at: str
     action: str = Field(description="The operation's id in this description, such as `cancelRun`.")
-    target: dict[str, str] = Field(description="The ids in the request's path, such as `runId`.")
+    target: dict[str, str] = Field(
+        description="The ids in the request's path, such as `runId`, and what the request has made or done."
+    )
     by: str | None = Field(description="The id of the key, or the ARN of the caller.")
     by_kind: ActorKind = Field(description="`anybody`: this server needs no keys.")
     source: str | None = Field(description="The address that the request came from.")

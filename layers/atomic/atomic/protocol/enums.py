@@ -85,6 +85,7 @@ Feature = Literal[
     "answer-later",
     "attempt-token",
     "audit",
+    "bulk",
     "callbacks",
     "cancel-step",
     "causes",
@@ -136,6 +137,19 @@ ACTOR_KINDS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 # Of hooks. What a client may be told of.
 HookEvent = Literal["run.succeeded", "run.failed", "run.cancelled", "run.paused", "step.failed"]
 HOOK_EVENTS: Final[tuple[HookEvent, ...]] = get_args(HookEvent)
+
+# What one bulk does to each run that fits its filter.
+BulkAction = Literal["cancel", "redrive", "pause", "resume", "due", "restart", "erase"]
+# In which states of a run each changes something.
+ACTS_ON: Final[dict[BulkAction, frozenset[Status]]] = {
+    "cancel": LIVE,
+    "redrive": frozenset({Status.FAILED}),
+    "pause": LIVE,
+    "resume": LIVE,
+    "due": LIVE,
+    "restart": SETTLED,
+    "erase": SETTLED,
+}
 
 # Of flow control. How long a slot lasts.
 FlowScope = Literal["attempt", "run"]

@@ -12,7 +12,8 @@ from atomic.adapters.memory.flow import MemoryFlowStore
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.memory.wakeups import MemoryNotifier, MemoryWakeupQueue
 from atomic.application.admission import Admission
-from atomic.application.engine import Engine, Settings
+from atomic.application.bulk import do_bulk
+from atomic.application.engine import Engine, OwnEndpoint, Settings
 from atomic.application.ports import ClientRegistry, Destinations, StepStore
 from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.clients.client import OpenRegistry
@@ -55,6 +56,7 @@ class LocalAtomic(Stories):
     - `seed`: of the random ids of attempts and of the jitter of retries (default 0).
     - `store`, `clients`, `settings`, `manage`, `destinations`: parts of the engine (default: those of a
       server in development, in memory).
+    - `own`: the endpoint of steps that Atomic itself does (default: that of a server).
     - `faults`: what goes wrong on purpose (default: nothing).
     - `always_replay`: whether every wait of a workflow ends at once, so that the workflow is called again
       after each of its calls. A workflow that then makes other calls than before fails the test with a
@@ -72,6 +74,7 @@ class LocalAtomic(Stories):
         destinations: Destinations | None = None,
         faults: Faults | None = None,
         always_replay: bool = False,
+        own: OwnEndpoint = do_bulk,
     ) -> None:
         clock = LoopClock()
         self._watch = Watch(differs=always_replay)
@@ -85,6 +88,7 @@ class LocalAtomic(Stories):
             store=store or MemoryStepStore(),
             queue=self._queue,
             invoker=self._invoker,
+            own=own,
             notifier=MemoryNotifier(),
             clients=clients or open_registry(),
             telemetry=self._watch.progress,

@@ -13,7 +13,7 @@ from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.rows import Item
 from atomic.application.batches import side_by_side
-from atomic.application.run_query import RunQuery
+from atomic.application.run_query import Counted, RunQuery
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -112,7 +112,7 @@ class Index:
             yield stream.entries.popleft()
             await stream.fill()
 
-    async def count(self, partitions: Sequence[str], wanted: Range, enough: int) -> "Counted":
+    async def count(self, partitions: Sequence[str], wanted: Range, enough: int) -> Counted:
         """How many entries the partitions have; each is counted to `enough`. Only numbers come back."""
         found = await side_by_side(*(self._count(partition, wanted, enough) for partition in partitions))
         return Counted(sum(each.number for each in found), all(each.is_all for each in found))
@@ -157,7 +157,7 @@ class Index:
             **options,
         )
 
-    async def _count(self, partition: str, wanted: Range, enough: int) -> "Counted":
+    async def _count(self, partition: str, wanted: Range, enough: int) -> Counted:
         found: Any = {}
         number = 0
         while number < enough and (not found or "LastEvaluatedKey" in found):
@@ -179,14 +179,6 @@ def _of_failed(wanted: Range) -> tuple[list[str], dict[str, str]]:
         filters.append(is_dismissed if wanted.dismissed else f"attribute_exists(e) AND NOT {is_dismissed}")
         values[":mark"] = table.DISMISSED
     return filters, values
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """How many entries were counted, and whether these are all."""
-
-    number: int
-    is_all: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from atomic.application.cause_query import CausePage, CauseQuery, grouped
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import CountedLive, Counts, DueStep
 from atomic.application.round_robin import due_in_turns
-from atomic.application.run_query import ListPage, RunQuery
+from atomic.application.run_query import Counted, ListPage, RunQuery
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Blob, Place, as_stored
 from atomic.domain.outlines import StepOutline, outline_of
@@ -106,9 +106,15 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
 
     async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit, newest first."""
-        roots = (step for step in self._rows.values() if step.is_root)
+        return ListPage.of(_page(query, self._runs(query)), query)
+
+    async def count_runs(self, query: RunQuery, enough: int) -> Counted:  # noqa: ARG002 - the port has it
+        """All runs that fit."""
+        return Counted(sum(map(query.fits, self._runs(query))), is_all=True)
+
+    def _runs(self, query: RunQuery) -> Iterable[Step]:
         wanted = query.statuses
-        return ListPage.of(_page(query, (step for step in roots if step.status in wanted)), query)
+        return (step for step in self._rows.values() if step.is_root and step.status in wanted)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the dead letters that fit, newest first."""

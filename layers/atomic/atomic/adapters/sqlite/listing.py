@@ -36,6 +36,15 @@ def run_rows(lists: apsw.Connection, query: RunQuery) -> list[tuple[Any, ...]]:
     return lists.execute(run_list(query, _through(lists, query, values)), values).fetchall()
 
 
+def count_runs(lists: apsw.Connection, query: RunQuery) -> int:
+    """How many runs all pages have."""
+    if not query.statuses:
+        return 0
+    values = bindings(query)
+    [(number,)] = lists.execute(run_count(query, _through(lists, query, values)), values)
+    return int(number)
+
+
 def failed_ids(lists: apsw.Connection, query: RunQuery) -> list[str]:
     """The ids of a page of dead letters."""
     return [step_id for (step_id,) in lists.execute(failed_list(query), bindings(query))]
@@ -83,29 +92,37 @@ def run_list(query: RunQuery, through: Through) -> str:
     or those with a cause. Otherwise runs are scanned. The last three go from the newest on, until the page
     is full.
     """
+    runs = _runs(query, through)
+    return f"""
+    SELECT {COLUMNS} FROM ({runs} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
+    CROSS JOIN steps ON steps.rowid = page.row
+    """
+
+
+def run_count(query: RunQuery, through: Through) -> str:
+    """How many runs all pages have."""
+    return f"SELECT count(*) FROM ({_runs(query, through)})"
+
+
+def _runs(query: RunQuery, through: Through) -> str:
     if through == "keys":
         conditions = _conditions(
             query, "client_id", "key", "part", "status", "workflow", "cause", "dismissed", "tags"
         )
-        page = _page("root_key", ["is_root = 1", *conditions])
-    elif through == "tag":
-        page = _tagged_page(query)
-    elif through == "failed":
+        return _page("root_key", ["is_root = 1", *conditions])
+    if through == "tag":
+        return _tagged_page(query)
+    if through == "failed":
         index = "failed_runs" if query.cause is None else "causes"
         conditions = _conditions(query, "client_id", "cause", "workflow", "key", "part", "tags")
         wanted = (0, 1) if query.dismissed is None else (int(query.dismissed),)
-        page = " UNION ALL ".join(_page(index, [f"is_dismissed = {each}", *conditions]) for each in wanted)
-    else:
-        index = "root_workflow" if query.workflow_name is not None else "root_status"
-        conditions = _conditions(query, "client_id", "workflow", "key", "part", "tags")
-        page = " UNION ALL ".join(
-            _page(index, ["is_root = 1", f"status = '{status.value}'", *conditions])
-            for status in query.statuses
-        )
-    return f"""
-    SELECT {COLUMNS} FROM ({page} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
-    CROSS JOIN steps ON steps.rowid = page.row
-    """
+        return " UNION ALL ".join(_page(index, [f"is_dismissed = {each}", *conditions]) for each in wanted)
+    index = "root_workflow" if query.workflow_name is not None else "root_status"
+    conditions = _conditions(query, "client_id", "workflow", "key", "part", "tags")
+    return " UNION ALL ".join(
+        _page(index, ["is_root = 1", f"status = '{status.value}'", *conditions])
+        for status in query.statuses
+    )
 
 
 def failed_list(query: RunQuery) -> str:

@@ -25,6 +25,7 @@ from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy
 from atomic.application.admission import Admission
 from atomic.application.backend import SharedCounts
+from atomic.application.bulk import do_bulk
 from atomic.application.calls_from import CallsFrom
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.destinations import CountedRuns
@@ -146,6 +147,7 @@ class AwsRuntime:
             store=self.store,
             queue=self.queue,
             invoker=self._reached,
+            own=do_bulk,
             notifier=self.processes.notifier,
             clients=registry,
             telemetry=LoggedTelemetry(self.metrics),

@@ -23,6 +23,7 @@ from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy, 
 from atomic.application.adaptive import Adaptive
 from atomic.application.admission import Admission
 from atomic.application.backend import Backend
+from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnavailable, Telemetry
 from atomic.domain.clients.client import OpenRegistry
@@ -124,6 +125,7 @@ class Server:
             store=backend.steps,
             queue=queue,
             invoker=invoker,
+            own=do_bulk,
             notifier=self._processes.notifier,
             clients=clients.registry,
             telemetry=LoggedTelemetry(telemetry),

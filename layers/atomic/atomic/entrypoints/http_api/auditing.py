@@ -32,13 +32,12 @@ async def note_act(
 ) -> None:
     """Add a row for an act of this caller, the process's act of this number. Never raises.
 
-    `ids` are the parts of the path. `response` is None when the request ended without one. Making a client
-    is in the log of the operator, which says which client it is.
+    `ids` are the parts of the path. `response` is None when the request ended without one.
     """
     named = dict(zip(route.names, ids, strict=True))
     client_id = named.pop("clientId", OPERATOR_ID)
-    if client_id == OPERATOR_ID and response is not None and "location" in response.headers:
-        named["clientId"] = response.headers["location"].removeprefix("/")
+    if response is not None:
+        named |= response.noted
     action = route.operation.id if route.operation else route.template
     kind, by = _actor(request, actor)
     act = Act(

@@ -3,6 +3,7 @@
 import logging
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from atomic.application.client_admin import ClientAdmin
@@ -341,7 +342,8 @@ async def post_client(api: Api, request: ApiRequest, operator: Client) -> ApiRes
     record, api_key, secret = await _manage(api, create)
     _log.info("client created", extra={"clientId": record.id, "keyId": record.keys[0].id})
     view = {**client_view(record), "apiKey": api_key, "signingSecret": secret}
-    return json_response(201, view, {**_SHOWN_ONCE, "location": f"/{record.id}"})
+    response = json_response(201, view, {**_SHOWN_ONCE, "location": f"/{record.id}"})
+    return replace(response, noted={"clientId": record.id})
 
 
 async def _manage(api: Api, work: Callable[[ClientAdmin], Done], *, field: str = "body") -> Done:

@@ -40,12 +40,16 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiResponse:
-    """`headers` holds everything but Content-Length. `of_handler`: a handler did this to its own step."""
+    """`headers` holds everything but Content-Length. `of_handler`: a handler did this to its own step.
+
+    `noted`: what the audit log has of it besides the names in the path.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     of_handler: bool = False
+    noted: Mapping[str, str] = field(default_factory=dict)
 
 
 class Query:

@@ -15,6 +15,7 @@ from atomic.entrypoints.http_api.route import Operation, Route
 from atomic.entrypoints.http_api.routes import ROUTES
 from atomic.protocol import (
     audit_documents,
+    bulk_documents,
     cause_documents,
     client_documents,
     documents,
@@ -112,8 +113,16 @@ def _responses(operation: Operation, refusals: tuple[problems.ProblemType, ...])
 
 
 def _model(name: str) -> type[BaseModel]:
-    of_resources = (audit_documents, cause_documents, client_documents, schedule_documents, hook_documents)
-    places = (documents, *of_resources, flow)
+    places = (
+        documents,
+        audit_documents,
+        bulk_documents,
+        cause_documents,
+        client_documents,
+        schedule_documents,
+        flow,
+        hook_documents,
+    )
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found
 

@@ -1,16 +1,15 @@
 """Restarts: a run that has ended is started again, as another run."""
 
 from dataclasses import replace
-from typing import Final
 
 from atomic.application import queries
 from atomic.application.blobs import with_payload
 from atomic.application.redaction import without_error_excerpt
 from atomic.application.refusals import PayloadMismatch, RunExists
 from atomic.application.restarting import check_ended, restart
-from atomic.domain.blobs import Text, at_hand
+from atomic.domain.blobs import Text
 from atomic.domain.clients.client import Client, has_scope
-from atomic.domain.restarts import restart_spec
+from atomic.domain.restarts import is_encrypted, restart_spec
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.actions import action_operation
 from atomic.entrypoints.http_api.api import Api, check_url, in_turn, rate_headers, reserve
@@ -26,9 +25,6 @@ from atomic.protocol.restarts import RestartRequest
 from atomic.protocol.strict_json import fingerprint
 
 routes = Routes()
-
-# How canonical JSON of an encrypted value begins; see `docs/encryption.md`.
-_ENCRYPTED: Final = b'{"$enc":'
 
 
 @routes.add(
@@ -94,7 +90,7 @@ async def _spec(
     payload: Text
     if given is None:
         payload = (await with_payload(api.engine.store, root)).spec.payload
-        if at_hand(payload).startswith(_ENCRYPTED):
+        if is_encrypted(payload):
             raise problems.invalid(
                 "payload",
                 "the payload of the run is encrypted, and can be read in that run alone; send it encrypted "

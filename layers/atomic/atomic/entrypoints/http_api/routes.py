@@ -6,6 +6,7 @@ from typing import Final
 from atomic.entrypoints.http_api import (
     actions,
     audit,
+    bulk,
     callbacks,
     causes,
     clients,
@@ -39,6 +40,7 @@ ROUTES: Final = (
     *hooks.routes,
     *actions.routes,
     *restarts.routes,
+    *bulk.routes,
     *clients.routes,
     *audit.routes,
     *meta.routes,

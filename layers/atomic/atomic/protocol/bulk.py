@@ -1,0 +1,76 @@
+"""The request to do the same to many runs."""
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from atomic.protocol.enums import ACTS_ON, LIVE, BulkAction, Status, StatusName, WaitsFor
+from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.requests import Key, Name
+from atomic.protocol.tags import TAGS_MAX, read_tag
+from atomic.protocol.wire import MomentIfGiven, WireModel, without_default
+
+_NOTE_MAX_CHARS: Final = 500
+_EFFECTS: Final = (
+    "`cancel`, `pause`, `resume` and `restart` as for one run; `redrive` as with a root; `due`: all of its "
+    "steps that wait for a moment; `erase` needs the scope `admin`."
+)
+
+
+def _tag(text: str) -> str:
+    try:
+        return read_tag(text)
+    except ValueError:
+        cure = "use name:value, such as customer:c-17, as the run was started"
+        raise PydanticCustomError("tag", cure) from None
+
+
+class BulkFilter(WireModel):
+    """Which runs: at least one condition; all that are given must hold, as in the list of runs."""
+
+    status: StatusName | None = None
+    workflow_name: Name | None = None
+    key_prefix: Key | None = None
+    key_contains: Key | None = None
+    tag: Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=TAGS_MAX)] = Field(
+        default_factory=list, description="Runs with all of these, each as `name:value`."
+    )
+    created_after: MomentIfGiven = Field(
+        default=None, json_schema_extra=without_default, description="Created at or after."
+    )
+    created_before: MomentIfGiven = Field(default=None, json_schema_extra=without_default)
+    error_kind: ErrorKind | None = None
+    response_status: Annotated[int, Field(ge=100, le=599)] | None = Field(
+        default=None, description="What the endpoint answered last."
+    )
+    waits_for: WaitsFor | None = Field(default=None, description="Live runs that wait for this.")
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> "BulkFilter":
+        if not self.model_dump(exclude_defaults=True):
+            raise PydanticCustomError("empty_filter", "give at least one condition")
+        return self
+
+
+class BulkRequest(WireModel):
+    """`POST /{clientId}/bulk`: what is done to each run that fits."""
+
+    do: BulkAction = Field(description=_EFFECTS)
+    filter: BulkFilter
+    dry_run: bool = Field(default=False, description="Nothing is done: only count the runs, and show some.")
+    note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
+        default="", description="For people: why. Of `pause`, it is the note of each pause."
+    )
+
+    @model_validator(mode="after")
+    def _can_change_something(self) -> "BulkRequest":
+        status, acts_on = self.filter.status, ACTS_ON[self.do]
+        if status is not None and status not in acts_on:
+            cure = "filter.status: {do} changes only runs that are {states}"
+            states = " or ".join(state.value for state in Status if state in acts_on)
+            raise PydanticCustomError("status", cure, {"do": self.do, "states": states})
+        if self.filter.waits_for is not None and not acts_on <= LIVE:
+            cure = "filter.waitsFor: {do} changes only runs that wait for nothing; leave it out"
+            raise PydanticCustomError("waits_for", cure, {"do": self.do})
+        return self
