@@ -67,8 +67,9 @@ def test_nobody_scans_or_takes_other_items_along(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ACCESS)
-def test_only_the_api_deletes_runs_and_objects(role: str) -> None:
-    may = role == "ApiRole"
+def test_only_who_erases_runs_deletes_rows_and_objects(role: str) -> None:
+    # The short invoker makes the attempts of bulks.
+    may = role in {"ApiRole", "InvokerRole"}
     assert (table.RUN in ACCESS[role].deletes) is may
     assert allows(role, Request("s3:DeleteObject", "arn:aws:s3:::atomic-payloads/64-days/x")) is may
 

@@ -742,7 +742,9 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     monkeypatch.setattr(admission, "_KNOWN_MS", 0)
     admin = stack.aws.admin()
     limits = Quota(starts_per_second=100, stored_bytes=1_000_000, live_steps=100)
-    stack.key, _ = admin.create("limited", base_urls=[stack.endpoint.url], quota=limits)
+    stack.key, _ = admin.create(
+        "limited", base_urls=[stack.endpoint.url], quota=limits, scopes=("start", "read", "act", "admin")
+    )
     stack.endpoint.answers = [(500, b"no"), (200, b'"now"'), (500, b"no")]
     first = stack.post(document(stack), "/limited", prefer="respond-async")
     # An attempt that may take long needs a lease.
@@ -816,6 +818,7 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     # At its own URL, the steps function may be asked to act, too.
     assert stack.steps(cancel, None)["statusCode"] == 200
     erase_and_audit(stack, operator_key, runs[0])
+    erase_many(stack)
     used = {role: used_by(asked) for role, asked in stack.asked.items()}
     assert used == {role: ACCESS[role] for role in used}
 
@@ -833,6 +836,26 @@ def erase_and_audit(stack: Stack, key: str, run_id: str) -> None:
         asked = gateway_event(method, path, "") | {"rawQueryString": query}
         asked["headers"] |= {"authorization": f"Bearer {by}"}
         assert stack.api(asked, None)["statusCode"] == 200
+
+
+def erase_many(stack: Stack) -> None:
+    """Erase runs by their tag, in a bulk."""
+    ended = stack.post(document(stack, "many", tags=TAGS), "/limited")
+    assert json.loads(ended["body"])["status"] == "succeeded"
+    asked = gateway_event(
+        "POST", "/limited/bulk", json.dumps({"do": "erase", "filter": {"tag": ["customer:c-17"]}})
+    )
+    asked["headers"] |= {"authorization": f"Bearer {stack.key}"}
+    begun = json.loads(stack.api(asked, None)["body"])
+    while (found := json.loads(stack.api(how_far(begun["runId"], stack.key), None)["body"]))["finishedAt"] is None:
+        stack.deliver()
+    assert (found["status"], found["done"], found["refused"]) == ("succeeded", 1, 0)
+
+
+def how_far(run_id: str, key: str) -> dict[str, Any]:
+    asked = gateway_event("GET", f"/limited/bulk/{run_id}", "")
+    asked["headers"] |= {"authorization": f"Bearer {key}"}
+    return asked
 
 
 def made_old(stack: Stack, run_id: str, **more: dict[str, str]) -> None:

@@ -21,14 +21,6 @@ Cursor = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class BulkLimits:
-    """The numbers of a bulk's run that a runtime chooses."""
-
-    attempt_timeout_ms: int
-    retention_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Tally:
     """What came of the runs so far. `runs`: how many fitted at the beginning, None before they are counted.
 
@@ -100,8 +92,10 @@ def workflow_of(action: BulkAction) -> str:
     return f"bulk/{action}"
 
 
-def bulk_spec(client_id: str, action: BulkAction, key: str, payload: bytes, limits: BulkLimits) -> StepSpec:
-    """The root of a bulk."""
+def bulk_spec(
+    client_id: str, action: BulkAction, key: str, payload: bytes, *, retention_ms: int
+) -> StepSpec:
+    """The root of a bulk. Its attempts are short ones, whatever is usual for others."""
     workflow_name = workflow_of(action)
     run_id = keys.run_id(client_id, workflow_name, key)
     return StepSpec(
@@ -113,8 +107,7 @@ def bulk_spec(client_id: str, action: BulkAction, key: str, payload: bytes, limi
         idempotency_key=key,
         payload=payload,
         fingerprint=fingerprint(payload),
-        attempt_timeout_ms=limits.attempt_timeout_ms,
-        retention_ms=limits.retention_ms,
+        retention_ms=retention_ms,
         trace_id=run_id.removeprefix("run_"),
     )
 

@@ -59,9 +59,12 @@ ACCESS: Final[Mapping[str, Access]] = {
         writes=frozenset({RUN, RATE, STORED, ENDED, FLOW, LINE, POINTER, TAG, ACTS}),
         indexes=frozenset({"list"}),
     ),
-    # Wake-ups of schedules come by the queue of short attempts.
+    # Wake-ups of schedules and of bulks come by the queue of short attempts. A bulk may erase runs.
     "InvokerRole": replace(
-        _INVOKER, reads=_INVOKER.reads | {SCHEDULE}, writes=_INVOKER.writes | {SCHEDULE}
+        _INVOKER,
+        reads=_INVOKER.reads | {SCHEDULE, TAG},
+        writes=_INVOKER.writes | {SCHEDULE},
+        deletes=_INVOKER.deletes | {RUN, TAG},
     ),
     "LongInvokerRole": _INVOKER,
     "MaintenanceRole": Access(

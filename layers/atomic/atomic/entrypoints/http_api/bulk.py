@@ -12,7 +12,7 @@ from atomic.application.redaction import without_error_excerpt
 from atomic.application.refusals import PayloadMismatch
 from atomic.application.start import start_root
 from atomic.domain.blobs import at_hand
-from atomic.domain.bulk import BulkLimits, bulk_spec
+from atomic.domain.bulk import bulk_spec
 from atomic.domain.clients.client import Client, has_scope
 from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step
@@ -65,9 +65,7 @@ async def post_bulk(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     if asked.dry_run:
         return replace(await _count(api, client, payload), noted={"do": asked.do, "dryRun": "true"})
     key = _key(request) or api.engine.entropy.token()
-    settings = api.engine.settings
-    limits = BulkLimits(settings.attempt_timeout_default_ms, settings.retention_ms)
-    spec = bulk_spec(client.id, asked.do, key, payload, limits)
+    spec = bulk_spec(client.id, asked.do, key, payload, retention_ms=api.engine.settings.retention_ms)
     check_admits(api, spec.run_id)
     root = (await start_root(api.engine, spec)).step
     if root.spec.fingerprint != spec.fingerprint or root.spec.identity != spec.identity:
