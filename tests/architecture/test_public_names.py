@@ -80,6 +80,7 @@ CLIENT = [
     "answer",
     "answer_failed",
     "audit",
+    "bulk",
     "cancel",
     "cancel_step",
     "causes",

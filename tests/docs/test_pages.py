@@ -12,6 +12,7 @@ from docs.pages import DOCS, blocks_of, play
 from docs.terminal import terminal
 
 PLAYED = (
+    "bulk.md",
     "cli.md",
     "encryption.md",
     "errors.md",

@@ -66,6 +66,7 @@ def test_both_registries_get_the_same_entries() -> None:
         ("atomic-workflows/flow", "FlowKeys"),
         ("atomic-workflows/runs", "Runs"),
         ("atomic-workflows/schedules", "Schedules"),
+        ("atomic-workflows/bulk", "Bulk"),
         ("atomic-workflows/hooks", "Hooks"),
         ("atomic-workflows/records", "Records"),
         ("atomic-workflows/encryption", "Encryption"),

@@ -174,6 +174,24 @@ async def scenario_a_bulk_has_a_filter_that_can_fit(runtime: Runtime) -> None:
         assert_problem(await runtime.get(f"/bulk/{run_id}"), 404, "not-found")
 
 
+async def scenario_a_bulk_finds_runs_by_their_time(runtime: Runtime) -> None:
+    url = runtime.endpoint("/lost", always(410))
+    [root_id] = await fail(runtime, url, "k-1")
+    created = (await runtime.get(f"/steps/{root_id}")).json["createdAt"]
+
+    for wanted, expected in (
+        ({"createdAfter": created}, 1),
+        ({"createdAfter": "2020-01-01T01:00:00+01:00", "createdBefore": "2999-01-01T00:00:00Z"}, 1),
+        ({"createdBefore": created}, 0),
+    ):
+        dry = await bulk(runtime, "redrive", filter=wanted, dryRun=True)
+        assert (dry.status, dry.json["runs"]) == (200, expected), wanted
+    before = {"workflowName": "w", "createdBefore": "2999-01-01T00:00:00Z"}
+    done = await ended(runtime, await bulk(runtime, "restart", filter=before))
+    assert done["filter"] == before | {"createdBefore": "2999-01-01T00:00:00.000Z"}
+    assert counts(done) == (1, 1, 0, 0)
+
+
 async def scenario_a_bulk_finds_runs_by_what_no_index_knows(runtime: Runtime) -> None:
     gone, broken = runtime.endpoint("/gone", always(410)), runtime.endpoint("/broken", always(503))
     await fail(runtime, gone, "k-1", "k-2")

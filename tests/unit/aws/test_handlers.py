@@ -847,7 +847,9 @@ def erase_many(stack: Stack) -> None:
     )
     asked["headers"] |= {"authorization": f"Bearer {stack.key}"}
     begun = json.loads(stack.api(asked, None)["body"])
-    while (found := json.loads(stack.api(how_far(begun["runId"], stack.key), None)["body"]))["finishedAt"] is None:
+    while (found := json.loads(stack.api(how_far(begun["runId"], stack.key), None)["body"]))[
+        "finishedAt"
+    ] is None:
         stack.deliver()
     assert (found["status"], found["done"], found["refused"]) == ("succeeded", 1, 0)
 

@@ -92,7 +92,7 @@ def _is_paused(engine: Engine, step: Step) -> bool:
 
 async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
     """Call the endpoint; None if its run was paused, or the run or the step cancelled, before the call."""
-    is_refused = False
+    is_refused, url = False, step.spec.url
 
     def is_wanted() -> bool:
         nonlocal is_refused
@@ -101,10 +101,10 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
 
     try:
         client = await engine.clients.get(step.spec.client_id)
-        if await is_step_called_off(engine, step):
-            return None
+        may_call = client is not None and (not url or client.may_call(url))
         # Nearly no run is paused, so this costs each attempt no call.
-        if step.spec.run_id in engine.runs.paused and _is_paused(engine, step):
+        is_paused = step.spec.run_id in engine.runs.paused and _is_paused(engine, step)
+        if is_paused or await is_step_called_off(engine, step):
             return None
         caused_by = step.spec.continued_from or step.spec.started_by
         if caused_by is not None and await _is_unwanted(engine, step, caused_by):
@@ -113,20 +113,14 @@ async def _call(engine: Engine, step: Step) -> EndpointResponse | None:
             step = await with_payload(engine.store, step)
     except StoreUnavailable:
         return EndpointResponse(not_made=NotMade(StepError(ErrorKind.STORE_UNAVAILABLE)))
-    answer = await _answer_of(engine, step, client, is_wanted)
-    return None if is_refused else answer
-
-
-async def _answer_of(
-    engine: Engine, step: Step, client: Client | None, is_wanted: Callable[[], bool]
-) -> EndpointResponse:
-    """The answer of the endpoint: Atomic itself, or the URL of the step, if its client may call it."""
-    if step.spec.is_own:
-        return await engine.own(engine, step)
-    if client is None or not client.may_call(step.spec.url):
+    if client is None or not may_call:
         return EndpointResponse(error=StepError(ErrorKind.CLIENT_MAY_NOT_CALL))
     engine.admission.meter.watch(client)
-    return await engine.invoker.post(endpoint_request(engine, step, client, is_wanted=is_wanted))
+    if url:
+        answer = await engine.invoker.post(endpoint_request(engine, step, client, is_wanted=is_wanted))
+    else:
+        answer = await engine.own(engine, step)
+    return None if is_refused else answer
 
 
 async def _is_unwanted(engine: Engine, root: Step, caused_by: str) -> bool:

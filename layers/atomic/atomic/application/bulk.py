@@ -72,7 +72,7 @@ class Job:
 
     @classmethod
     def of(cls, client_id: str, payload: bytes) -> "Job":
-        """The job of the payload of a bulk's root: a `BulkRequest`, checked before."""
+        """The job of the payload of a bulk's root: what of its `BulkRequest` was given."""
         asked: dict[str, Any] = orjson.loads(payload)
         action: BulkAction = asked["do"]
         acts_on, wanted = ACTS_ON[action], asked["filter"]

@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "answer": ("atomic.cli.answering", "answer"),
     "audit": ("atomic.cli.audit", "audit"),
     "backup": ("atomic.cli.backup", "backup"),
+    "bulk": ("atomic.cli.bulk", "bulk"),
     "causes": ("atomic.cli.causes", "causes"),
     "clients": ("atomic.cli.clients", "clients"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
+from atomic.protocol.enums import StatusName, WaitsFor
 from atomic.protocol.tags import tag_members
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,6 +54,30 @@ def moment_or_seconds(text: str) -> datetime | float:
     return moment(text)
 
 
+# They choose runs.
+RUNS: Final = (
+    click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status."),
+    click.option("--workflow", "workflow_name", help="Only runs of this workflow."),
+    click.option("--key-prefix", help="Only runs whose idempotency key has this prefix."),
+    click.option("--key-contains", help="Only runs with this text in their idempotency key."),
+    click.option(
+        "--tag",
+        multiple=True,
+        metavar="NAME:VALUE",
+        help="Only runs with this tag; may be repeated for several.",
+    ),
+    click.option("--cause", help="Only runs that failed for this cause, by its id in `atomic causes`."),
+    click.option(
+        "--dismissed/--needs-action",
+        default=None,
+        help="Only failed runs: those that were dismissed, or those that need action.",
+    ),
+)
+WAITS_FOR: Final = click.option(
+    "--waits-for",
+    type=click.Choice(get_args(WaitsFor)),
+    help="Only live runs of which a step waits for this.",
+)
 # They choose by the error.
 ERRORS: Final = (
     click.option("--error-kind", help="Only with this error, such as timed_out."),

@@ -4,37 +4,19 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any
 
 import click
 
 from atomic.cli.api import Api, calls_api, fail
-from atomic.cli.options import ERRORS, with_options
+from atomic.cli.options import ERRORS, RUNS, WAITS_FOR, with_options
 from atomic.cli.timeline import run_line, timeline
-from atomic.protocol.enums import StatusName, WaitsFor
+from atomic.protocol.enums import StatusName
 from atomic.sdk._wire.lists import ExportFilter, filter_document
 from atomic.sdk._wire.records import export_page, export_path
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
-_CHOOSE = (
-    click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status."),
-    click.option("--workflow", "workflow_name", help="Only runs of this workflow."),
-    click.option("--key-prefix", help="Only runs whose idempotency key has this prefix."),
-    click.option("--key-contains", help="Only runs with this text in their idempotency key."),
-    click.option(
-        "--tag",
-        multiple=True,
-        metavar="NAME:VALUE",
-        help="Only runs with this tag; may be repeated for several.",
-    ),
-    click.option("--cause", help="Only runs that failed for this cause, by its id in `atomic causes`."),
-    click.option(
-        "--dismissed/--needs-action",
-        default=None,
-        help="Only failed runs: those that were dismissed, or those that need action.",
-    ),
-)
 
 
 @click.group()
@@ -43,13 +25,8 @@ def runs() -> None:
 
 
 @runs.command("list")
-@with_options(*_CHOOSE)
-@click.option(
-    "--waits-for",
-    type=click.Choice(get_args(WaitsFor)),
-    help="Only live runs of which a step waits for this.",
-)
-@with_options(*ERRORS)
+@with_options(*RUNS)
+@with_options(WAITS_FOR, *ERRORS)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @calls_api
 def list_(api: Api, *, status: StatusName | None, limit: int, **wanted: Any) -> None:
@@ -88,7 +65,7 @@ def show(api: Api, run_id: str | None, *, watch: bool) -> None:
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, allow_dash=True), help="The file; - prints."
 )
-@with_options(*_CHOOSE)
+@with_options(*RUNS)
 @click.option("--created-after", help="Only runs created at or after this time: 2026-11-23T07:38:00Z.")
 @click.option("--created-before", help="Only runs created before this time.")
 @calls_api

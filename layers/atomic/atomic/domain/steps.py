@@ -33,23 +33,23 @@ _ROOT_END: Final = keys.step_id("", keys.ROOT)
 class StepSpec:
     """What was requested; it never changes. `payload` is canonical JSON, times are milliseconds.
 
-    `url`: empty if nothing outside of Atomic is called. `heartbeat_ms`: an event expires when no heartbeat
-    comes for so long. `fails_if_lost`: an attempt that was lost is not repeated, because it may have had
-    its effect. `capture`: the headers (lower case) that a callback of the event keeps, with the body as it
-    was sent. `reached_at`: the URL of this API when an event began; its callback URL, which is in
-    payloads, keeps it. `sent_key` is the `Idempotency-Key` for the endpoint, empty if it equals
-    `idempotency_key`. `child_name`, `child_key`: name and key of the run that a link starts
-    (`domain.links`); its `url`, `payload` and limits are those of the run's root. `detached`: the link
-    does not wait for the run, and has no outcome of it; that root has this too. `keeps_child`: the run
-    goes on when the link is cancelled. `started_by`: the link that created this root, or the first root of
-    a chain. `continued_from`: the root that this one goes on for. `depth`: how many links are above this
-    root, or above the root that this link starts. `start_at_ms`: when it starts, in place of `delay_ms`.
-    `start_by_ms`: it fails unless its first attempt has begun by then. `scheduled_at_ms`: the time of a
-    schedule that this root is the run of; `last_scheduled_at_ms`: that of the schedule's run before.
-    `flow`: the keys under which attempts need slots (`domain.flow`). `singleton`, `debounce`: the key that
-    this root shares with others (`domain.pointers`). `paused`: the run is paused from its start. `tags`:
-    of a run, and of a link for its run, as texts (`protocol.tags`). `hook`: the hook that this root tells
-    of an event. `restart_of`: the run that this root starts again.
+    `url`: of a step that calls, empty if Atomic itself is the endpoint (`domain.bulk`). `heartbeat_ms`: an
+    event expires when no heartbeat comes for so long. `fails_if_lost`: an attempt that was lost is not
+    repeated, because it may have had its effect. `capture`: the headers (lower case) that a callback of
+    the event keeps, with the body as it was sent. `reached_at`: the URL of this API when an event began;
+    its callback URL, which is in payloads, keeps it. `sent_key` is the `Idempotency-Key` for the endpoint,
+    empty if it equals `idempotency_key`. `child_name`, `child_key`: name and key of the run that a link
+    starts (`domain.links`); its `url`, `payload` and limits are those of the run's root. `detached`: the
+    link does not wait for the run, and has no outcome of it; that root has this too. `keeps_child`: the
+    run goes on when the link is cancelled. `started_by`: the link that created this root, or the first
+    root of a chain. `continued_from`: the root that this one goes on for. `depth`: how many links are
+    above this root, or above the root that this link starts. `start_at_ms`: when it starts, in place of
+    `delay_ms`. `start_by_ms`: it fails unless its first attempt has begun by then. `scheduled_at_ms`: the
+    time of a schedule that this root is the run of; `last_scheduled_at_ms`: that of the schedule's run
+    before. `flow`: the keys under which attempts need slots (`domain.flow`). `singleton`, `debounce`: the
+    key that this root shares with others (`domain.pointers`). `paused`: the run is paused from its start.
+    `tags`: of a run, and of a link for its run, as texts (`protocol.tags`). `hook`: the hook that this
+    root tells of an event. `restart_of`: the run that this root starts again.
     """
 
     client_id: str
@@ -96,11 +96,6 @@ class StepSpec:
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:
             object.__setattr__(self, "payload", text_of(self.payload))
-
-    @property
-    def is_own(self) -> bool:
-        """Whether Atomic itself is the endpoint (`domain.bulk`)."""
-        return self.kind == "http" and not self.url
 
     @property
     def child_root(self) -> str:

@@ -26,6 +26,7 @@ from atomic.sdk._wire.sessions import Sessions, require_aiohttp
 from atomic.sdk._wire.start_options import StartOptions, members_of_root
 from atomic.sdk._wire.transport import Flow, HttpRequest, HttpResponse, drive_async
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.client_bulk import AsyncClientBulk
 from atomic.sdk.client_hooks import AsyncClientHooks
 from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import AsyncFlowKeys
@@ -60,6 +61,11 @@ class AsyncClient(ActionsOfAsyncClient, CausesOfAsyncClient, EventsOfAsyncClient
     def _open(self) -> None:
         require_aiohttp()
         self._sessions = Sessions(self.connection)
+
+    @property
+    def bulk(self) -> AsyncClientBulk:
+        """Bulks: the same act on all runs that fit a filter."""
+        return AsyncClientBulk(self)
 
     @property
     def flow_keys(self) -> AsyncFlowKeys:

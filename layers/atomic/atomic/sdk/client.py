@@ -37,6 +37,7 @@ from atomic.sdk._wire.transport import (
     response_from,
 )
 from atomic.sdk._wire.values import jsonable
+from atomic.sdk.client_bulk import ClientBulk
 from atomic.sdk.client_hooks import ClientHooks
 from atomic.sdk.errors import AttemptOverError
 from atomic.sdk.flow_keys import FlowKeys
@@ -71,6 +72,11 @@ class Client(ActionsOfClient, CausesOfClient, EventsOfClient, RecordsOfClient):
 
     def _open(self) -> None:
         self._connections = _Connections(self.connection)
+
+    @property
+    def bulk(self) -> ClientBulk:
+        """Bulks: the same act on all runs that fit a filter."""
+        return ClientBulk(self)
 
     @property
     def flow_keys(self) -> FlowKeys:

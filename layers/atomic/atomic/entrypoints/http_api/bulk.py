@@ -22,12 +22,14 @@ from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_h
 from atomic.entrypoints.http_api.starts import check_admits, mismatch
 from atomic.entrypoints.http_api.views import json_response, moment_view, run_view
 from atomic.protocol import headers, keys, problems
-from atomic.protocol.bulk import BulkRequest
+from atomic.protocol.bulk import BulkFilter, BulkRequest
 from atomic.protocol.strict_json import canonical_json
+from atomic.protocol.wire import to_rfc3339
 
 routes = Routes()
 
 _SAMPLE_MAX: Final = 3
+_MOMENTS: Final = ("createdAfter", "createdBefore")
 
 
 @routes.add(
@@ -61,7 +63,7 @@ async def post_bulk(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     asked = await read(api, client, request, BulkRequest)
     if asked.do == "erase" and not has_scope(client.scopes, "admin"):
         raise problems.not_found()
-    payload = canonical_json(asked.model_dump(mode="json", by_alias=True, exclude_none=True))
+    payload = canonical_json({"do": asked.do, "filter": _filter(asked.filter), "note": asked.note})
     if asked.dry_run:
         return replace(await _count(api, client, payload), noted={"do": asked.do, "dryRun": "true"})
     key = _key(request) or api.engine.entropy.token()
@@ -89,7 +91,7 @@ async def get_bulk(api: Api, request: ApiRequest, client: Client, run_id: str) -
     """How far a bulk is."""
     Query(request).refuse_rest()
     root = await queries.get_root(api.engine, client, run_id)
-    if not root.spec.is_own:
+    if root.spec.url:
         raise problems.not_found()
     return await _shown(api, client, root, 200)
 
@@ -101,6 +103,12 @@ def _key(request: ApiRequest) -> str | None:
     if key is not None and not keys.is_idempotency_key(key):
         raise problems.invalid("Idempotency-Key", "use 1 to 255 visible ASCII characters, no spaces")
     return key
+
+
+def _filter(wanted: BulkFilter) -> dict[str, Any]:
+    """The conditions that were given, as on the wire."""
+    given: dict[str, Any] = wanted.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return given | {name: to_rfc3339(given[name]) for name in _MOMENTS if name in given}
 
 
 async def _count(api: Api, client: Client, payload: bytes) -> ApiResponse:
