@@ -5,7 +5,7 @@ import type { RunSummary, Status } from "./documents.ts";
 import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
 
 /** What is done to each run. `erase` needs a key with the scope `admin`. */
-export type BulkAction = "cancel" | "redrive" | "pause" | "resume" | "due" | "restart" | "erase";
+export type BulkAction = "cancel" | "redrive" | "dismiss" | "pause" | "resume" | "due" | "restart" | "erase";
 
 /** Which runs: at least one condition, and all that are given must hold. */
 export interface BulkFilter extends Omit<RunFilter, "limit" | "tag"> {
@@ -47,7 +47,7 @@ export interface BulkDocument {
 
 /** Options of a bulk. */
 export interface BulkOptions {
-  /** Why, for people; of `pause`, the note of each pause. */
+  /** Why, for people: the note of each pause or dismissal. */
   readonly note?: string;
   /** A second start with the same key finds the first one (default: each start begins one). */
   readonly key?: string;

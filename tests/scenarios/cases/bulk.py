@@ -72,6 +72,28 @@ async def scenario_failed_runs_that_fit_a_filter_are_redriven_together(runtime: 
     assert told(await log(runtime))[0] == ("startBulk", noted, 202)
 
 
+async def scenario_the_runs_of_one_cause_are_redriven_and_others_dismissed(runtime: Runtime) -> None:
+    gone, broken = runtime.endpoint("/gone", always(410)), runtime.endpoint("/broken", always(503))
+    of_gone, of_broken = await fail(runtime, gone, "k-1", "k-2"), await fail(runtime, broken, "k-3", "k-4")
+    causes = {cause["responseStatus"]: cause for cause in (await runtime.get("/causes")).json["causes"]}
+    assert {status: cause["count"] for status, cause in causes.items()} == {410: 2, 503: 2}
+    wanted = {"cause": causes[410]["id"], "dismissed": False}
+
+    redriven = await ended(runtime, await bulk(runtime, "redrive", filter=wanted))
+    dismissed = await ended(
+        runtime, await bulk(runtime, "dismiss", filter={"cause": causes[503]["id"]}, note="known")
+    )
+
+    assert (counts(redriven), counts(dismissed)) == ((2, 2, 0, 0), (2, 2, 0, 0))
+    for root_id in of_gone:
+        assert (await runtime.step_in(root_id, "failed"))["generation"] == 2
+    for root_id in of_broken:
+        step = (await runtime.get(f"/steps/{root_id}")).json
+        assert (step["generation"], step["dismissed"]["note"]) == (1, "known")
+    left = (await runtime.get("/causes")).json["causes"]
+    assert [(cause["responseStatus"], cause["count"]) for cause in left] == [(410, 2)]
+
+
 async def scenario_a_bulk_of_a_key_is_one_bulk(runtime: Runtime) -> None:
     url = runtime.endpoint("/lost", always(410))
     [root_id] = await fail(runtime, url, "k-1")
@@ -156,6 +178,8 @@ async def scenario_a_bulk_has_a_filter_that_can_fit(runtime: Runtime) -> None:
         ("redrive", {"status": "succeeded"}, "filter.status: redrive changes only runs that are failed"),
         ("cancel", {"status": "failed"}, "filter.status: cancel changes only runs that are pending or"),
         ("erase", {"waitsFor": "timer"}, "filter.waitsFor: erase changes only runs that wait for nothing"),
+        ("cancel", {"dismissed": False}, "filter: only failed runs have a cause"),
+        ("redrive", {"cause": "410"}, "filter.cause: use the id of a cause"),
         ("cancel", {"tag": ["env"]}, "filter.tag.0: use name:value"),
         ("cancel", {"createdAfter": "yesterday"}, "filter.createdAfter: use a time"),
         ("cancel", {"responseStatus": 42}, "filter.responseStatus"),

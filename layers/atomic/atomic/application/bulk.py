@@ -16,6 +16,7 @@ from atomic.application.batches import side_by_side
 from atomic.application.blobs import with_payload, with_response
 from atomic.application.cancel import cancel_run
 from atomic.application.commit import commit
+from atomic.application.dismissing import dismiss_run
 from atomic.application.engine import Engine, is_step_called_off
 from atomic.application.erasing import erase_run
 from atomic.application.making_due import make_due
@@ -87,6 +88,8 @@ class Job:
             created_from_ms=_moment(wanted.get("createdAfter")),
             created_before_ms=_moment(wanted.get("createdBefore")),
             tags=tuple(dict.fromkeys(wanted.get("tag", ()))),
+            cause=wanted.get("cause"),
+            dismissed=wanted.get("dismissed"),
         )
         kind = wanted.get("errorKind")
         conditions = Conditions(
@@ -245,6 +248,11 @@ async def _redrive(bulk: _Bulk, run: Step) -> bool:
     return (await redrive_step(bulk.engine, run)).generation > run.generation
 
 
+async def _dismiss(bulk: _Bulk, run: Step) -> bool:
+    await dismiss_run(bulk.engine, run, bulk.job.note)
+    return run.dismissal is None
+
+
 async def _pause(bulk: _Bulk, run: Step) -> bool:
     event = Paused(note=bulk.job.note)
     after = await pause_run(bulk.engine, commit, run.spec.run_id, event)
@@ -297,6 +305,7 @@ async def _erase(bulk: _Bulk, run: Step) -> bool:
 _ACTS: Final[dict[BulkAction, Callable[[_Bulk, Step], Awaitable[bool | str]]]] = {
     "cancel": _cancel,
     "redrive": _redrive,
+    "dismiss": _dismiss,
     "pause": _pause,
     "resume": _resume,
     "due": _due,

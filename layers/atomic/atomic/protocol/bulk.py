@@ -1,5 +1,6 @@
 """The request to do the same to many runs."""
 
+import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,9 +13,10 @@ from atomic.protocol.tags import TAGS_MAX, read_tag
 from atomic.protocol.wire import MomentIfGiven, WireModel, without_default
 
 _NOTE_MAX_CHARS: Final = 500
+_CAUSE: Final = re.compile("[0-9a-f]{16}")
 _EFFECTS: Final = (
-    "`cancel`, `pause`, `resume` and `restart` as for one run; `redrive` as with a root; `due`: all of its "
-    "steps that wait for a moment; `erase` needs the scope `admin`."
+    "`cancel`, `dismiss`, `pause`, `resume` and `restart` as for one run; `redrive` as with a root; `due`: "
+    "all of its steps that wait for a moment; `erase` needs the scope `admin`."
 )
 
 
@@ -24,6 +26,12 @@ def _tag(text: str) -> str:
     except ValueError:
         cure = "use name:value, such as customer:c-17, as the run was started"
         raise PydanticCustomError("tag", cure) from None
+
+
+def _cause(text: str) -> str:
+    if not _CAUSE.fullmatch(text):
+        raise PydanticCustomError("cause", "use the id of a cause, as GET /{clientId}/causes has it")
+    return text
 
 
 class BulkFilter(WireModel):
@@ -40,6 +48,12 @@ class BulkFilter(WireModel):
         default=None, json_schema_extra=without_default, description="Created at or after."
     )
     created_before: MomentIfGiven = Field(default=None, json_schema_extra=without_default)
+    cause: Annotated[str, AfterValidator(_cause)] | None = Field(
+        default=None, description="Runs that failed for this cause, by its id in the list of causes."
+    )
+    dismissed: bool | None = Field(
+        default=None, description="Failed runs: those that were dismissed, or those that need action."
+    )
     error_kind: ErrorKind | None = None
     response_status: Annotated[int, Field(ge=100, le=599)] | None = Field(
         default=None, description="What the endpoint answered last."
@@ -60,7 +74,7 @@ class BulkRequest(WireModel):
     filter: BulkFilter
     dry_run: bool = Field(default=False, description="Nothing is done: only count the runs, and show some.")
     note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
-        default="", description="For people: why. Of `pause`, it is the note of each pause."
+        default="", description="For people: why. It is the note of each pause or dismissal."
     )
 
     @model_validator(mode="after")
@@ -70,6 +84,10 @@ class BulkRequest(WireModel):
             cure = "filter.status: {do} changes only runs that are {states}"
             states = " or ".join(state.value for state in Status if state in acts_on)
             raise PydanticCustomError("status", cure, {"do": self.do, "states": states})
+        is_of_failed = self.filter.cause is not None or self.filter.dismissed is not None
+        if is_of_failed and (Status.FAILED not in acts_on or status not in {None, Status.FAILED}):
+            cure = "filter: only failed runs have a cause or a dismissal; leave both out"
+            raise PydanticCustomError("of_failed", cure)
         if self.filter.waits_for is not None and not acts_on <= LIVE:
             cure = "filter.waitsFor: {do} changes only runs that wait for nothing; leave it out"
             raise PydanticCustomError("waits_for", cure, {"do": self.do})

@@ -139,11 +139,12 @@ HookEvent = Literal["run.succeeded", "run.failed", "run.cancelled", "run.paused"
 HOOK_EVENTS: Final[tuple[HookEvent, ...]] = get_args(HookEvent)
 
 # What one bulk does to each run that fits its filter.
-BulkAction = Literal["cancel", "redrive", "pause", "resume", "due", "restart", "erase"]
+BulkAction = Literal["cancel", "redrive", "dismiss", "pause", "resume", "due", "restart", "erase"]
 # In which states of a run each changes something.
 ACTS_ON: Final[dict[BulkAction, frozenset[Status]]] = {
     "cancel": LIVE,
     "redrive": frozenset({Status.FAILED}),
+    "dismiss": frozenset({Status.FAILED}),
     "pause": LIVE,
     "resume": LIVE,
     "due": LIVE,

@@ -13,10 +13,12 @@ from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
 class ClientBulk:
     """The bulks of a `Client`.
 
-    What is done to each run (`do`): "cancel", "redrive", "pause", "resume", "due", "restart" or "erase",
-    which needs the scope `admin`. The filter needs at least one of these, and all must hold:
+    What is done to each run (`do`): "cancel", "redrive", "dismiss", "pause", "resume", "due", "restart"
+    or "erase", which needs the scope `admin`. The filter needs at least one of these, and all must hold:
 
     - `status`, `workflow_name`, `key_prefix`, `key_contains`, `error_kind`, `response_status`, `waits_for`
+    - `cause`: failed runs with the cause of this id; `dismissed`: those that were dismissed, or, if it is
+      False, that need action
     - `tag`: as "customer:c-17", or several tags
     - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z"
 
@@ -37,7 +39,7 @@ class ClientBulk:
     ) -> BulkDocument:
         """Begin a bulk. It goes on by itself, in a run of its own, and concerns runs as they are now.
 
-        - `note`: why, for people; of "pause", the note of each pause.
+        - `note`: why, for people; the note of each pause or dismissal.
         - `key`: a second start with the same key finds the first one (default: each start begins one).
 
         Returns the bulk; its `run_id` is that of the run, which can be paused and cancelled.

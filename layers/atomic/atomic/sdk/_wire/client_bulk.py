@@ -1,6 +1,6 @@
 """The flows of bulks: the same act on many runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
@@ -13,7 +13,11 @@ from atomic.sdk._wire.lists import RunListFilter, filter_document
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow, error_of, read
 
-_NUMBERS: Final = frozenset({"responseStatus"})
+# What `filter_document` makes texts of, as query strings need them.
+_READ: Final[dict[str, Callable[[str], object]]] = {
+    "responseStatus": int,
+    "dismissed": lambda text: text == "true",
+}
 
 
 class BulkFilter(RunListFilter, total=False):
@@ -60,4 +64,4 @@ def _filter(wanted: Mapping[str, Any]) -> dict[str, Any]:
     texts = filter_document(wanted, BulkFilter)
     if isinstance(texts.get("tag"), str):
         texts["tag"] = [texts["tag"]]
-    return {name: int(text) if name in _NUMBERS else text for name, text in texts.items()}
+    return {name: _READ[name](text) if name in _READ else text for name, text in texts.items()}
