@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,17 @@ def settled(client_id: str, runs: int, *, customers: int = 0) -> Iterator[Step]:
         if customers:
             spec = replace(spec, tags=(f"customer:c-{number % customers}", "env:prod"))
         step = begin(spec, keys.ROOT, at_ms, "nonce")
+        yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
+
+
+def failed(client_id: str, runs: int, url: str, statuses: Sequence[int]) -> Iterator[Step]:
+    """Failed runs of one step, one per millisecond up to now; the endpoint answered these in turn."""
+    now_ms = time.time_ns() // 1_000_000
+    for number in range(runs):
+        at_ms, status = now_ms - runs + number, statuses[number % len(statuses)]
+        error = StepError(ErrorKind.ENDPOINT_ANSWERED, str(status))
+        outcome = Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error)
+        step = begin(_spec(client_id, f"failed-{number}", url), keys.ROOT, at_ms, "nonce")
         yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
 
 
