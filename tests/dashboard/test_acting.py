@@ -48,6 +48,20 @@ def test_a_handled_dead_letter_cannot_be_redriven(page: Page, api: Api, endpoint
     expect(page.get_by_role("button", name="Redrive")).to_have_count(0)
 
 
+def test_a_failed_run_is_dismissed_once(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/gone", (410, 0)), "gone")
+    open_at(page, api, f"runs/{run['runId']}")
+
+    page.get_by_role("button", name="Dismiss run").click()
+    dialog = page.get_by_role("dialog", name="Dismiss this run?")
+    dialog.get_by_role("button", name="Dismiss run").click()
+
+    expect(page.get_by_role("status").filter(has_text="Dismissed: the run is failed now.")).to_be_visible()
+    expect(page.get_by_role("button", name="Dismiss run")).to_have_count(0)
+    expect(page.get_by_role("button", name="Redrive").first).to_be_visible()
+    assert api.get(f"/runs/{run['runId']}")["run"]["dismissed"]["note"] == ""
+
+
 def test_one_step_is_cancelled_and_its_run_goes_on(page: Page, api: Api, endpoints: Endpoints) -> None:
     run = api.start(endpoints.serve("/busy", (503, 0)), "busy", wait=False, retry={"count": 9})
     slow = endpoints.serve("/hangs", (503, 0))

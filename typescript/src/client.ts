@@ -119,6 +119,10 @@ export interface RunFilter {
   readonly errorKind?: string;
   /** What the endpoint answered last. */
   readonly responseStatus?: number;
+  /** Failed runs only: the id of their cause, as `Causes` of `atomic-workflows/causes` lists it. */
+  readonly cause?: string;
+  /** Failed runs only: those that were dismissed, or, if false, those that need action. */
+  readonly dismissed?: boolean;
   /** Live runs only: what one of their live steps waits for, or the run itself for a `resume`. */
   readonly waitsFor?: "event" | "resume" | "retry" | "run" | "slot" | "timer";
   /** How many runs to return at most (default 100). */

@@ -34,6 +34,10 @@ export interface RunSummary {
     readonly note: string;
     readonly by: string | null;
   };
+  /** Of the root of a failed run: the cause, which other runs may have, and the step because of which it failed. */
+  readonly cause?: { readonly id: string; readonly stepId: string };
+  /** Of the root of a failed run that was dismissed. */
+  readonly dismissed?: { readonly at: string; readonly note: string };
   /** Of a step that waits for a resume of its run. `exhausted`: its retries are used up. */
   readonly rests?: { readonly since: string; readonly exhausted: boolean };
   /** Of a root, or of a step of kind `run` for its run. */

@@ -20,6 +20,7 @@ EVENT_OF: Final = {
     "due": "DueNow",
     "pause": "Paused",
     "resume": "Resumed",
+    "dismiss": "Dismissed",
 }
 
 

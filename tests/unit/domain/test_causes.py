@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic.domain.causes import TEXT_MAX_CHARS, Cause, found_of, is_cause_id, normalized
+from atomic.domain.causes import TEXT_MAX_CHARS, Cause, found_of, normalized, read_cause_id
 from atomic.domain.outcomes import StepError
 from atomic.protocol.error_kinds import ErrorKind
 from unit.strategies import examples
@@ -107,7 +107,7 @@ def test_what_atomic_found_keeps_the_status(error: StepError, expected: str) -> 
 
 
 def test_an_id_tells_causes_apart_by_everything_but_the_step() -> None:
-    assert is_cause_id(CAUSE.id)
+    assert read_cause_id(CAUSE.id) == CAUSE.id
     assert replace(CAUSE, step_id="run_1-root").id == CAUSE.id
     others = [
         replace(CAUSE, workflow_name="bill"),
@@ -119,7 +119,12 @@ def test_an_id_tells_causes_apart_by_everything_but_the_step() -> None:
         replace(CAUSE, said="no account"),
     ]
     assert len({CAUSE.id, *(other.id for other in others)}) == 8
-    assert not any(map(is_cause_id, ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, CAUSE.id + "\n")))
+
+
+@pytest.mark.parametrize("text", ["", "0" * 15, "0" * 17, "G" * 16, "A" * 16, "0" * 16 + "\n"])
+def test_another_text_is_no_id_of_a_cause(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^$"):
+        read_cause_id(text)
 
 
 def test_the_text_of_a_cause_is_a_sentence() -> None:

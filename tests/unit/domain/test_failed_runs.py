@@ -95,6 +95,8 @@ def test_the_cause_of_a_step_is_what_its_row_says() -> None:
     assert (cause.error_kind, cause.error_type, cause.response_status) == (error.kind, "Declined", 402)
     assert cause.text == "the endpoint answered 402: order # has no funds"
     assert cause_of(child("pay", 1)).text == ""
+    unnamed = replace(child("", 1), spec=a_spec(parent=ROOT.id))
+    assert (cause_of(unnamed).step_name, cause_of(ROOT).step_name) == ("/steps", "")
 
 
 def test_a_failed_run_is_dismissed_and_taken_back() -> None:
@@ -119,3 +121,7 @@ def test_a_redrive_clears_both() -> None:
     dismissed = transition(DEAD, Dismissed("known"), 10_000)
     again = transition(dismissed, Redriven(1), 20_000)
     assert (again.status, again.cause, again.dismissal) == (Status.PENDING, None, None)
+
+
+def test_a_run_that_failed_before_causes_were_kept_gets_that_of_its_root() -> None:
+    assert transition(ROOT, Dismissed(), 10_000).cause == cause_of(ROOT)

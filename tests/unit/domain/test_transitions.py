@@ -224,7 +224,7 @@ Rested      =         ~         =         pending   =         =         =       
 Released    =         =         =         =         =         =         =         =         =         =
 Redriven    =         =         =         =         =         =         =         =         pending   =
 Paid        =         =         =         =         =         =         =         =         =         =
-Dismissed   =         =         =         =         =         =         =         =         =         =
+Dismissed   =         =         =         =         =         =         =         =         ~         =
 Undone      =         =         =         =         =         =         =         =         =         =
 """  # noqa: E501 - one column a state
 ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]

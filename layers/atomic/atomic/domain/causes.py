@@ -39,8 +39,8 @@ _SEVERAL: Final = re.compile(r"#(?:[-.,:;+/ ]{0,3}#)+")
 class Cause:
     """Why a step failed. `found` is what Atomic found, `said` what the endpoint said, both normalized.
 
-    `error_type` is the name that the endpoint gave its error. `step_id`: the step that failed; it is not
-    part of what is compared.
+    `step_name` is empty for a root, and the path of its URL for another step without a name. `error_type`
+    is the name that the endpoint gave its error. `step_id`: the step that failed, which is not compared.
     """
 
     step_id: str

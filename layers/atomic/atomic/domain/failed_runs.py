@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from atomic.domain import events
 from atomic.domain.blobs import at_hand, is_at_hand
@@ -24,7 +25,7 @@ def cause_of(step: Step) -> Cause:
     return Cause(
         step_id=step.id,
         workflow_name=spec.workflow_name,
-        step_name=spec.step_name,
+        step_name="" if step.is_root else spec.step_name or normalized(urlsplit(spec.url).path),
         error_kind=None if error is None else error.kind,
         error_type="" if error is None else error.raised,
         response_status=last_status(step),

@@ -20,7 +20,9 @@ class CauseDocument(Document):
 
     id: str = Field(description="For the filter `cause` of runs and dead letters.")
     workflow_name: str
-    step_name: str | None = Field(description="The step that failed; null for one without a name.")
+    step_name: str | None = Field(
+        description="The step that failed; the path of its URL if it has no name; null for a root."
+    )
     error_kind: ErrorKindName | None
     error_type: str | None
     response_status: int | None = Field(description="What its endpoint answered last.")

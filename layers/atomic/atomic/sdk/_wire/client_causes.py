@@ -24,7 +24,7 @@ class CausesOfClient(BaseClient, ABC):
         - `state`: "open" for runs that need action (default), "dismissed" for those that were dismissed.
           "handled" counts steps instead: those that failed while their workflows went on.
         - `workflow_name`: only this workflow name.
-        - `limit`: how many causes to return at most (default 50; at most 200).
+        - `limit`: how many causes to return at most (default 50; at most 100).
 
         Returns `causes`, each with its `id`, for the filter `cause` of `runs` and `dead_letters`, `text`,
         `count` and `samples`; `more`, if there are other causes; `is_all`, False where only the newest
@@ -74,7 +74,7 @@ class CausesOfAsyncClient(BaseClient, ABC):
         - `state`: "open" for runs that need action (default), "dismissed" for those that were dismissed.
           "handled" counts steps instead: those that failed while their workflows went on.
         - `workflow_name`: only this workflow name.
-        - `limit`: how many causes to return at most (default 50; at most 200).
+        - `limit`: how many causes to return at most (default 50; at most 100).
 
         Returns `causes`, each with its `id`, for the filter `cause` of `runs` and `dead_letters`, `text`,
         `count` and `samples`; `more`, if there are other causes; `is_all`, False where only the newest

@@ -13,6 +13,8 @@ const fits = ({ states, kinds }, step) =>
   kinds.includes(step.kind) && (states ? states.includes(step.status) : isLive(step));
 // Some actions are only of runs that are paused, or that are not.
 const fitsPause = ({ paused }, root) => paused === null || paused === isPaused(root);
+// What an action leaves in the run, such as its dismissal, has its word: there is no need of a second one.
+const isDone = ({ done }, root) => Boolean(root[done]);
 const labelOf = ({ name, of, roots, label }) =>
   label || (roots ? capital(name) : `${capital(name)} ${of}`);
 
@@ -21,7 +23,9 @@ export function RunActions({ run: { root, steps }, actions }) {
   const all = [root, ...steps];
   const fitting = ACTIONS.filter((action) =>
     action.of === "run"
-      ? (action.states ? [root] : all).some((step) => fits(action, step)) && fitsPause(action, root)
+      ? (action.states ? [root] : all).some((step) => fits(action, step)) &&
+        fitsPause(action, root) &&
+        !isDone(action, root)
       : action.roots && fits(action, root),
   );
   return fitting.map((action) => html`<${Act} ...${{ action, step: root, actions }} />`);
