@@ -76,13 +76,6 @@ class Dismissal:
     note: str = ""
 
 
-def read_cause_id(text: str) -> str:
-    """The id of a cause. Raises ValueError for a text of another form."""
-    if not re.fullmatch("[0-9a-f]{16}", text):
-        raise ValueError
-    return text
-
-
 def found_of(error: StepError) -> str:
     """What Atomic found, without what differs from run to run. A status stays."""
     detail = error.detail if len(error.detail) <= _STATUS_DIGITS else normalized(error.detail)

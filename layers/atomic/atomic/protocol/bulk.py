@@ -1,6 +1,5 @@
 """The request to do the same to many runs."""
 
-import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, model_validator
@@ -8,12 +7,12 @@ from pydantic_core import PydanticCustomError
 
 from atomic.protocol.enums import ACTS_ON, LIVE, BulkAction, Status, StatusName, WaitsFor
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.keys import is_cause_id
 from atomic.protocol.requests import Key, Name
 from atomic.protocol.tags import TAGS_MAX, read_tag
 from atomic.protocol.wire import MomentIfGiven, WireModel, without_default
 
 _NOTE_MAX_CHARS: Final = 500
-_CAUSE: Final = re.compile("[0-9a-f]{16}")
 _EFFECTS: Final = (
     "`cancel`, `dismiss`, `pause`, `resume` and `restart` as for one run; `redrive` as with a root; `due`: "
     "all of its steps that wait for a moment; `erase` needs the scope `admin`."
@@ -29,7 +28,7 @@ def _tag(text: str) -> str:
 
 
 def _cause(text: str) -> str:
-    if not _CAUSE.fullmatch(text):
+    if not is_cause_id(text):
         raise PydanticCustomError("cause", "use the id of a cause, as GET /{clientId}/causes has it")
     return text
 

@@ -22,6 +22,7 @@ _HASH: Final = "[0-9a-f]{32}"
 _RUN_ID: Final = re.compile(rf"run_{_HASH}")
 STEP_ID_CHARS: Final = len("run_") + 32 + len("-") + 32
 _STEP_ID: Final = re.compile(rf"(run_{_HASH})-({ROOT}|{_HASH})")
+_CAUSE_ID: Final = re.compile("[0-9a-f]{16}")
 # Above the positions of all steps of a run, and below those of its notes, which are no steps.
 AFTER_STEPS: Final = "s"
 _NOTE: Final = "x"
@@ -169,6 +170,11 @@ def is_run_id(text: str) -> bool:
 def is_step_id(text: str) -> bool:
     """Whether the text has the form of a step id."""
     return _STEP_ID.fullmatch(text) is not None
+
+
+def is_cause_id(text: str) -> bool:
+    """Whether the text has the form of the id of a cause."""
+    return _CAUSE_ID.fullmatch(text) is not None
 
 
 def is_idempotency_key(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from atomic.protocol.constants import PAGE_MAX
-from atomic.protocol.keys import is_step_id
+from atomic.protocol.keys import is_cause_id, is_step_id
 from atomic.protocol.problems import invalid
 from atomic.protocol.wire import from_rfc3339
 
@@ -137,6 +137,13 @@ def read_number(text: str) -> int:
 def read_step_id(text: str) -> str:
     """The id of a step as a query string has it; raises ValueError."""
     if not is_step_id(text):
+        raise ValueError
+    return text
+
+
+def read_cause_id(text: str) -> str:
+    """The id of a cause as a query string has it; raises ValueError."""
+    if not is_cause_id(text):
         raise ValueError
     return text
 

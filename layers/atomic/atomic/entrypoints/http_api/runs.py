@@ -9,7 +9,6 @@ from atomic.application.queries import Conditions
 from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many
 from atomic.application.run_query import RunQuery
-from atomic.domain.causes import read_cause_id
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import (
@@ -17,6 +16,7 @@ from atomic.entrypoints.http_api.http import (
     ApiResponse,
     Query,
     link_header,
+    read_cause_id,
     read_cursor,
     read_flag,
     read_moment,
