@@ -3,8 +3,8 @@
     python benchmarks/bulk.py --failed 100000 --handled 2000
 
 The rows are written through the store: runs that failed for one of three causes, and runs that succeeded
-although a step of theirs failed. The endpoint answers again. It prints how long the bulk takes, the memory
-of the server, and what became of the runs. It fails if a run of another cause was touched, or one of this
+although a step of theirs failed. The endpoint answers again. It prints how long the bulk takes, and the memory
+of the server. It fails if a run of another cause was touched, or one of this
 cause was left out or redriven twice.
 """
 
@@ -41,7 +41,7 @@ _WITHIN_S = 1_800
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of it. `redriven`: runs of the wanted cause by generation and state; `others` likewise."""
+    """The end of it. `redriven`: runs of the wanted cause by generation and state; `others` likewise."""
 
     took_s: float
     rss_mib: float
@@ -61,7 +61,7 @@ class Measured:
 
 
 def play(folder: Path, failed: int, handled: int) -> Measured:
-    """Write the rows, redrive one cause, kill the server in the middle, start it again; what came of it."""
+    """Write the rows, redrive one cause, kill the server in the middle, start it again; the end of all that."""
     ports = free_ports(2)
     app_url, base = f"http://127.0.0.1:{ports[1]}/step", f"http://127.0.0.1:{ports[0]}/{CLIENT}"
     rows.write(folder, chain(after_outage(app_url, failed), with_handled(handled)))

@@ -22,7 +22,7 @@ Cursor = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of the runs so far. `runs`: how many fitted at the beginning, None before they are counted.
+    """How many runs are done so far, and how. `runs`: how many fitted at the beginning, None before they are counted.
 
     `is_all`: whether these are all. `refusals`: ids of runs, each with the reason.
     """

@@ -31,7 +31,7 @@ from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import SCHEDULES_MAX
 from atomic.protocol.differences import first_difference
-from atomic.protocol.enums import NotRedrivable, Status
+from atomic.protocol.enums import Kind, NotRedrivable, Status
 from atomic.protocol.problems import Problem
 from atomic.protocol.strict_json import parse_json
 
@@ -115,18 +115,22 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
             return _not_reschedulable(step)
         case AttemptOver(step=step, attempt=attempt):
             return _attempt_over(step, attempt)
-        case NotAnOpenEvent(kind="event", status=Status() as status):
-            detail = f"The event step is {status} already; its outcome never changes."
-            return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"was": "done", "stepStatus": status.value})
-        case NotAnOpenEvent(kind="event"):
-            return Problem(problems.NOT_AN_OPEN_EVENT, "No handler has opened this event yet.")
-        case NotAnOpenEvent(kind=kind):
-            return Problem(problems.NOT_AN_OPEN_EVENT, f"The step is of kind {kind!r}, not 'event'.")
+        case NotAnOpenEvent(kind=kind, status=status):
+            return _not_an_open_event(kind, status)
         case TakesNoEvents(status=status):
             detail = f"The workflow is {status} and waits for no event any more."
             return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"workflowStatus": status.value})
         case _:
             assert_never(refusal)
+
+
+def _not_an_open_event(kind: Kind, status: Status | None) -> Problem:
+    if kind != "event":
+        return Problem(problems.NOT_AN_OPEN_EVENT, f"The step is of kind {kind!r}, not 'event'.")
+    if status is None:
+        return Problem(problems.NOT_AN_OPEN_EVENT, "No handler has opened this event yet.")
+    detail = f"The event step is {status} already; its outcome never changes."
+    return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"was": "done", "stepStatus": status.value})
 
 
 def _run_ended(root: Step) -> Problem:
