@@ -3,9 +3,9 @@
     python benchmarks/bulk.py --failed 100000 --handled 2000
 
 The rows are written through the store: runs that failed for one of three causes, and runs that succeeded
-although a step of theirs failed. The endpoint answers again. It prints how long the bulk takes, and the memory
-of the server. It fails if a run of another cause was touched, or one of this
-cause was left out or redriven twice.
+although a step of theirs failed. The endpoint answers again. It prints how long the bulk takes, and the
+memory of the server. It fails if a run of another cause was touched, or one of this cause was left out or
+redriven twice.
 """
 
 import argparse
@@ -26,15 +26,13 @@ import orjson
 
 import rows
 from atomic.adapters.sqlite.store import SqliteStepStore
-from atomic.domain.failed_runs import cause_of
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import Status
 from processes import atomic_server, free_ports, machine, python, rss_mib, running
 
 CLIENT = "bench"
-STATUSES = (410, 422, 501)
-WANTED = STATUSES[0]
+WANTED = rows.STATUSES[0]
 _LOOK_S = 0.2
 _WITHIN_S = 1_800
 
@@ -51,7 +49,7 @@ class Measured:
 
     def check(self, failed: int, handled: int) -> None:
         """Raise AssertionError unless exactly the runs of one cause were redriven, each once."""
-        of_cause = len(range(0, failed, len(STATUSES)))
+        of_cause = len(range(0, failed, len(rows.STATUSES)))
         assert self.redriven == {(2, "succeeded"): of_cause}, self.redriven
         expected = {(1, "failed"): failed - of_cause, (1, "succeeded"): handled}
         assert self.others == {each: number for each, number in expected.items() if number}, self.others
@@ -61,10 +59,10 @@ class Measured:
 
 
 def play(folder: Path, failed: int, handled: int) -> Measured:
-    """Write the rows, redrive one cause, kill the server in the middle, start it again; the end of all that."""
+    """Write the rows, redrive one cause, kill the server in the middle, and start it again."""
     ports = free_ports(2)
     app_url, base = f"http://127.0.0.1:{ports[1]}/step", f"http://127.0.0.1:{ports[0]}/{CLIENT}"
-    rows.write(folder, chain(after_outage(app_url, failed), with_handled(handled)))
+    rows.write(folder, chain(rows.failed(CLIENT, failed, app_url), with_handled(handled)))
     with running(python("bare.py", "app", ports[1], "http://127.0.0.1:9/"), ports[1]):
         with running(atomic_server(ports[0], folder), ports[0]) as server:
             causes = _ask(f"{base}/causes")["causes"]
@@ -93,13 +91,6 @@ def play(folder: Path, failed: int, handled: int) -> Measured:
     return Measured(took_s, most_mib, found, redriven, others)
 
 
-def after_outage(url: str, runs: int) -> Iterator[Step]:
-    """Runs that have failed, for one cause after the other."""
-    for number, step in enumerate(rows.failed(CLIENT, runs, url, STATUSES)):
-        assert step.response_status == STATUSES[number % len(STATUSES)]
-        yield replace(step, cause=cause_of(step))
-
-
 def with_handled(runs: int) -> Iterator[Step]:
     """Runs that have succeeded without a step that failed."""
     failures = rows.failed("handled", runs, "http://127.0.0.1:9/", (410,))
@@ -109,7 +100,7 @@ def with_handled(runs: int) -> Iterator[Step]:
         spec = replace(
             failed.spec, client_id=CLIENT, run_id=root.spec.run_id, parent=root.id, identity=position
         )
-        yield replace(failed, id=keys.step_id(root.spec.run_id, position), spec=spec)
+        yield replace(failed, cause=None, id=keys.step_id(root.spec.run_id, position), spec=spec)
 
 
 async def _ends(folder: Path) -> tuple[Counter[tuple[int, str]], Counter[tuple[int, str]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.domain.events import Ended
+from atomic.domain.failed_runs import cause_of
 from atomic.domain.flow import FlowEntry
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.retry import RetryPolicy
@@ -20,6 +21,7 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.strict_json import fingerprint
 
 _TOGETHER = 256
+STATUSES = (410, 422, 501)
 _DAY_MS = 86_400_000
 _PAYLOAD = b'{"padding":"' + b"x" * 900 + b'"}'
 
@@ -37,15 +39,21 @@ def settled(client_id: str, runs: int, *, customers: int = 0) -> Iterator[Step]:
         yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
 
 
-def failed(client_id: str, runs: int, url: str, statuses: Sequence[int]) -> Iterator[Step]:
-    """Failed runs of one step, one per millisecond up to now; the endpoint answered these in turn."""
+def failed(
+    client_id: str, runs: int, url: str = "http://127.0.0.1:9/", statuses: Sequence[int] = STATUSES
+) -> Iterator[Step]:
+    """Failed runs of one step, one per millisecond up to now; the endpoint answered these in turn.
+
+    Each status is a cause. What the endpoint said names another order each time.
+    """
     now_ms = time.time_ns() // 1_000_000
     for number in range(runs):
         at_ms, status = now_ms - runs + number, statuses[number % len(statuses)]
-        error = StepError(ErrorKind.ENDPOINT_ANSWERED, str(status))
+        error = StepError(ErrorKind.ENDPOINT_ANSWERED, str(status), f"order {number} is not taken")
         outcome = Outcome(kind=OutcomeKind.PERMANENT, status=status, error=error)
         step = begin(_spec(client_id, f"failed-{number}", url), keys.ROOT, at_ms, "nonce")
-        yield transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
+        step = transition(step, Ended(nonce="nonce", outcome=outcome, jitter=0.5), at_ms)
+        yield replace(step, cause=cause_of(step))
 
 
 def run_of(client_id: str, steps: int) -> Iterator[Step]:

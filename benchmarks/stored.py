@@ -1,9 +1,10 @@
 """Whether a long history has a cost: start, lists and new runs with 1,000 and 1,000,000 stored runs.
 
-Usage: python benchmarks/stored.py [--runs 1000,1000000]
+Usage: python benchmarks/stored.py [--runs 1000,1000000] [--failed 100000]
 
-The rows are written through the store (a million takes about two minutes and 3 GB of disk). "ready": from
-the start of the process to the first answer; "first run": to the answer of the first run.
+Beside the runs, so many failed ones are stored, in three causes. The rows are written through the store (a
+million takes about two minutes and 3 GB of disk). "ready": from the start of the process to the first
+answer; "first run": to the answer of the first run.
 """
 
 import argparse
@@ -39,6 +40,10 @@ LISTS = (
     "runs?limit=50&tag=customer:c-77&status=failed",
     "runs?limit=50&tag=env:prod",
     "runs?limit=50&tag=env:prod&status=failed",
+    "runs?limit=50&dismissed=false",
+    "runs?limit=50&cause={cause}",
+    "causes",
+    "causes?state=dismissed",
     "stats?window=86400000",
 )
 _TIMES = 20
@@ -49,13 +54,19 @@ def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", default="1000,1000000")
+    arguments.add_argument("--failed", type=int, default=100_000)
+    chosen = arguments.parse_args()
     print(machine())
-    for runs in map(int, arguments.parse_args().runs.split(",")):
+    for runs in map(int, chosen.runs.split(",")):
         with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
             began_s = time.perf_counter()
             rows.write(Path(folder), rows.settled("bench", runs, customers=_CUSTOMERS))
+            rows.write(Path(folder), rows.failed("bench", chosen.failed))
             size_mib = sum(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
-            print(f"{runs} stored runs ({size_mib:.0f} MiB, in {time.perf_counter() - began_s:.0f} s)")
+            print(
+                f"{runs} stored and {chosen.failed} failed runs ({size_mib:.0f} MiB, "
+                f"in {time.perf_counter() - began_s:.0f} s)"
+            )
             asyncio.run(_show(Path(folder)))
 
 
@@ -88,7 +99,9 @@ async def _show(data_dir: Path) -> None:
 
 async def _show_lists(base: str) -> None:
     async with aiohttp.ClientSession() as session:
-        for target in LISTS:
+        async with session.get(f"{base}/causes") as answer:
+            cause = (await answer.json())["causes"][0]["id"]
+        for target in (each.format(cause=cause) for each in LISTS):
             took_ms = []
             for _ in range(_TIMES):
                 began_s = time.perf_counter()

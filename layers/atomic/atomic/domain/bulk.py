@@ -22,9 +22,10 @@ Cursor = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many runs are done so far, and how. `runs`: how many fitted at the beginning, None before they are counted.
+    """How many runs are done so far.
 
-    `is_all`: whether these are all. `refusals`: ids of runs, each with the reason.
+    `runs`: how many fitted at the beginning, None before they are counted. `is_all`: whether these are
+    all. `refusals`: ids of runs, each with the reason.
     """
 
     runs: int | None = None

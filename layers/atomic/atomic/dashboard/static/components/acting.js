@@ -11,10 +11,9 @@ export const REDRIVE = ACTIONS.find(({ name }) => name === "redrive");
 
 const fits = ({ states, kinds }, step) =>
   kinds.includes(step.kind) && (states ? states.includes(step.status) : isLive(step));
-// Some actions are only of runs that are paused, or that are not.
-const fitsPause = ({ paused }, root) => paused === null || paused === isPaused(root);
-// What an action leaves in the run, such as its dismissal, has its word: there is no need of a second one.
-const isDone = ({ done }, root) => Boolean(root[done]);
+// Some actions are only of runs that are paused, or that are not. Of the others, a run that has a member for what was
+// done, such as its dismissal, needs no second one.
+const fitsRun = ({ paused, done }, root) => (paused === null ? !root[done] : paused === isPaused(root));
 const labelOf = ({ name, of, roots, label }) =>
   label || (roots ? capital(name) : `${capital(name)} ${of}`);
 
@@ -23,9 +22,7 @@ export function RunActions({ run: { root, steps }, actions }) {
   const all = [root, ...steps];
   const fitting = ACTIONS.filter((action) =>
     action.of === "run"
-      ? (action.states ? [root] : all).some((step) => fits(action, step)) &&
-        fitsPause(action, root) &&
-        !isDone(action, root)
+      ? (action.states ? [root] : all).some((step) => fits(action, step)) && fitsRun(action, root)
       : action.roots && fits(action, root),
   );
   return fitting.map((action) => html`<${Act} ...${{ action, step: root, actions }} />`);
