@@ -12,6 +12,7 @@ from atomic.application.adaptive import LOOK_AFTER_MS, Adaptive, SlowedOrigin
 from atomic.domain.adaptive import ALL_FAIL, FIRST_LIMIT, REST_MAX_S
 from atomic.domain.outcomes import EndpointResponse
 from atomic.testing import ApiReply, EndpointCall, EndpointReply, LocalAtomic, run
+from contract.builders import a_root, a_spec
 from contract.destinations_contract import long_step
 from scenarios.runtime import answer_ok
 from unit.test_prometheus import shown
@@ -364,6 +365,31 @@ def test_long_calls_of_an_origin_that_never_answered_begin_within_seconds() -> N
         assert max(begun) - began_s < 11
 
     on(body)
+
+
+def test_steps_that_begin_to_wait_when_their_origin_is_to_be_looked_at_at_once() -> None:
+    """A loop may give a handle without its time for what is to be done at once, as uvloop does."""
+
+    async def body() -> None:
+        loop, adaptive, resumed = asyncio.get_running_loop(), Adaptive(), list[str]()
+        call_at = loop.call_at
+
+        def as_uvloop_does(at_s: float, *work: Any, **context: Any) -> asyncio.Handle:
+            is_over = at_s <= loop.time()
+            return loop.call_soon(*work, **context) if is_over else call_at(at_s, *work, **context)
+
+        loop.call_at = as_uvloop_does  # type: ignore[assignment, method-assign]
+        steps = [a_root(a_spec(key=f"k-{number}")) for number in range(FIRST_LIMIT + 2)]
+        for step in steps[:FIRST_LIMIT]:
+            assert adaptive.enter(step.spec) is not None
+        await asyncio.sleep(10)
+        for step in steps[FIRST_LIMIT:]:
+            assert adaptive.enter(step.spec) is None
+            adaptive.wait(step, lambda _, key=step.spec.idempotency_key: resumed.append(key))
+        await asyncio.sleep(1)
+        assert resumed == [step.spec.idempotency_key for step in steps[FIRST_LIMIT:]]
+
+    run(body())
 
 
 @pytest.mark.parametrize("status", [429, 503])

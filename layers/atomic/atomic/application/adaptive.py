@@ -323,9 +323,10 @@ class Adaptive:
         else:
             return
         if origin.timer is not None:
-            if origin.timer.when() <= at_s:
+            if origin.timer_ends_s <= at_s:
                 return
             origin.timer.cancel()
+        origin.timer_ends_s = at_s
         origin.timer = asyncio.get_running_loop().call_at(at_s, self._timer, origin)
 
     def _timer(self, origin: Origin[UnderWay]) -> None:

@@ -76,7 +76,9 @@ class Origin(Generic[Attempt]):
     failing: set[str] = field(default_factory=set)
     # By URL: how many attempts are counted.
     counted: Counter[str] = field(default_factory=Counter)
-    timer: asyncio.TimerHandle | None = None
+    # When it ends is noted, since a loop may give a handle without it (uvloop, for a moment that is over).
+    timer: asyncio.Handle | None = None
+    timer_ends_s: float = 0.0
 
     @property
     def lines(self) -> tuple[WaitingLine[Attempt], WaitingLine[Attempt]]:
