@@ -15,12 +15,13 @@ import pytest
 from path_of_a_post import PACKAGE, Trace
 
 SCRIPT: Final = Path(__file__).parents[2] / "scripts" / "path_of_a_post.py"
-# Files and switches of file, by runtime and path.
+# Files and switches of file, by runtime and path. An attempt asks whether its workflow is paused
+# (docs/decisions/0195-a-paused-workflow-is-in-its-client.md).
 BOUNDS: Final = {
-    "memory": {"post": (22, 100), "retry": (27, 172)},
+    "memory": {"post": (22, 101), "retry": (27, 175)},
     # With `--dev`, one file more than without: it looks for the header `Atomic-Fault`. Two files learn what
     # destinations bear (docs/decisions/0173-adaptive-concurrency.md).
-    "embedded": {"post": (33, 172), "retry": (39, 306)},
+    "embedded": {"post": (33, 173), "retry": (39, 309)},
 }
 # The files that every path runs through, on each runtime.
 LANDMARKS: Final = ("entrypoints/http_api/api.py", "domain/transitions.py", "application/commit.py")

@@ -101,11 +101,14 @@ CLIENT = [
     "hooks",
     "patience_s",
     "pause",
+    "pause_workflow",
+    "paused_workflows",
     "redrive",
     "redrive_all",
     "reject",
     "restart",
     "resume",
+    "resume_workflow",
     "run_flow",
     "runs",
     "schedules",
@@ -115,6 +118,7 @@ CLIENT = [
     "step",
     "undismiss",
     "wait",
+    "workflow_state",
 ]
 CONTEXT = [
     "attempt",

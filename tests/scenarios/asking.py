@@ -32,8 +32,8 @@ def client_paths() -> Iterator[tuple[str, frozenset[str]]]:
             yield path, served | {"HEAD"} if "GET" in served else served
 
 
-# A schedule or a hook, and a key of flow control.
-NAMES = {"name": "digest", "key": "mail"}
+# A schedule or a hook, a key of flow control, and a workflow.
+NAMES = {"name": "digest", "key": "mail", "workflowName": "asked"}
 
 
 def operations(client: str, run_id: str, step_id: str, key_id: str = "x") -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ from simulation.due import Operators
 from simulation.memory import Memory
 from simulation.pausing import Pausers
 from simulation.scenario import EVENT_RESULT, LARGE, Node, RunPlan
+from simulation.workflow_pausing import WorkflowPausers
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -66,6 +67,7 @@ class Application:
         self._answers = Answers(world, self)
         self._operators = Operators(world, self)
         self._pausers = Pausers(world, self)
+        self._workflow_pausers = WorkflowPausers(world)
 
     # Endpoints
 
@@ -80,6 +82,7 @@ class Application:
         self._pausers.note(keys.run_of(step_id))
         self._note_late_step(step_id)
         plan, node = self._nodes[request.url]
+        self._workflow_pausers.note(plan.workflow)
         if not (node.stages or node.then):
             return self._leaf(plan, node, step_id, attempt, request.timeout_ms)
         is_told = "Atomic-Cancelled" in request.headers
@@ -247,6 +250,7 @@ class Application:
             if self._world.scenario.makes_due:
                 yield from self._operators.works(plan)
             yield from self._pausers.works(plan)
+            yield from self._workflow_pausers.works(plan)
             if plan.cancels_step:
                 yield self._step_canceller(plan)
             for node in plan.root.tree():

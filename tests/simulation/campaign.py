@@ -124,6 +124,17 @@ def _pausing(first: int, last: int) -> Tally:
     return _tally(one, range(first, last))
 
 
+def _pausing_workflows(first: int, last: int) -> Tally:
+    def one(tally: Tally, seed: int) -> None:
+        manner = {"pauses": seed % 3 == 0, "starts_runs": seed % 2 == 0}
+        played = play(seed, pauses_workflows=True, **manner)
+        tally.faults += played.happened
+        tally.sums += played.pauses
+        tally.sums["calls"] += played.calls
+
+    return _tally(one, range(first, last))
+
+
 def _hooking(first: int, last: int) -> Tally:
     def one(tally: Tally, seed: int) -> None:
         played = play(seed, hooks=True, pauses=seed % 3 == 0, starts_runs=seed % 2 == 0)
@@ -218,6 +229,7 @@ _WORKS: Final = {
     "seeds": _seeds,
     "adapting": _adapting,
     "pausing": _pausing,
+    "pausing-workflows": _pausing_workflows,
     "hooking": _hooking,
     "flow": _flow,
     "schedules": _schedules,

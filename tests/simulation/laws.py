@@ -10,7 +10,7 @@ from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation import answers, due, hooking, link_laws, overload, pausing, undoing
+from simulation import answers, due, hooking, link_laws, overload, pausing, undoing, workflow_pausing
 from simulation.observations import Write, lost_attempts, told
 from simulation.scenario import EVENT_RESULT
 from simulation.wait_laws import is_wait_for_several, over_at_s, waits
@@ -52,6 +52,7 @@ def broken(world: World) -> list[str]:
     lines += overload.laws(world)
     lines += pausing.laws(world)
     lines += hooking.laws(world)
+    workflow_pausing.count(world)
     lines += _attempts(world)
     if not world.faults.rough:
         lines += _prompt(world)
@@ -294,7 +295,8 @@ def _due_s(world: World, write: Write, due_at_ms: int) -> float:
     if step.attempt_log and step.attempt_log[-1].outcome is OutcomeKind.DEFERRED:
         # Refused posts lengthen the delay beyond the policy, up to a minute.
         return due_s
-    if world.scenario.adapts and overload.waits_for_permit(world, step):
+    may_be_put_off = world.scenario.adapts or world.scenario.pauses_workflows
+    if may_be_put_off and overload.waits_for_permit(world, step):
         # It is looked at now and then.
         return due_s
     if step.status is Status.RETRYING:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The widest runs have 60 steps of 6 to 12 s, and some calls take a minute until they time out. One by one,
 # this would take more than 500 s.
 STARVES_S: Final = 240.0
+KEPT_S: Final = 900.0
 
 
 class SmallServer:
@@ -84,6 +85,8 @@ def laws(world: "World") -> Iterator[str]:
 def _starved(world: "World") -> Iterator[str]:
     """No step is deferred again and again. One whose run was cancelled need not be called any more."""
     since_s: dict[str, float] = {}
+    # A step whose workflow was paused looks again within this time.
+    most_s = KEPT_S if world.scenario.pauses_workflows else STARVES_S
     for write in world.truth.history:
         before, step = write.before, write.step
         if is_put_off(write):
@@ -91,7 +94,7 @@ def _starved(world: "World") -> Iterator[str]:
         elif before is None or (step.status, step.attempt_count) != (before.status, before.attempt_count):
             began_s = since_s.pop(step.id, math.inf)
             is_wanted = step.status is not Status.CANCELLED
-            if is_wanted and write.at_s - max(began_s, world.faults.ends_s) > STARVES_S:
+            if is_wanted and write.at_s - max(began_s, world.faults.ends_s) > most_s:
                 yield f"{step.id} waited {write.at_s - began_s:.1f} s for a permit"
 
 

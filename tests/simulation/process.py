@@ -28,7 +28,6 @@ from atomic.runtime.polling import PollingNotifier
 from atomic.testing.local import SeededEntropy
 from atomic.testing.virtual_time import EPOCH_MS
 from atomic.testing.watching import SilentTelemetry
-from simulation.hooking import registry_of
 from simulation.network import (
     Crowds,
     EmbeddedWakeups,
@@ -40,6 +39,7 @@ from simulation.network import (
     usual_latency_s,
 )
 from simulation.pausing import ended_rests
+from simulation.workflow_pausing import clients_of
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -121,7 +121,7 @@ class Process:
             invoker=ProcessInvoker(self),
             own=do_bulk,
             notifier=notifier,
-            clients=registry_of(self.world.scenario),
+            clients=clients_of(self.world),
             telemetry=SilentTelemetry(),
             clock=self.clock,
             entropy=SeededEntropy(self.world.scenario.seed * 100 + number),

@@ -197,6 +197,7 @@ class Scenario:
     `makes_due`: steps have times by which they start, and operators make them due at others.
     `adapts`: the endpoints are on a small server, and its limit is learned (embedded runtime).
     `pauses`: operators pause runs, and some steps pause theirs without a retry left.
+    `pauses_workflows`: operators pause whole workflows.
     `hooks`: the client is told of everything that hooks may tell.
     `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
@@ -214,6 +215,7 @@ class Scenario:
     makes_due: bool = False
     adapts: bool = False
     pauses: bool = False
+    pauses_workflows: bool = False
     hooks: bool = False
     skew_ms: int = 0
     set_back_s: float | None = None

@@ -37,7 +37,8 @@ def play(seed: int, **manner: bool) -> Played:
     """Run one seed to its end.
 
     Raises LawBroken with the story. `manner`: what the scenario has besides, `crowded`, `remembers`,
-    `answers_later`, `at_most_once`, `starts_runs`, `makes_due`, `adapts`, `pauses` or `hooks`.
+    `answers_later`, `at_most_once`, `starts_runs`, `makes_due`, `adapts`, `pauses`,
+    `pauses_workflows` or `hooks`.
     """
     try:
         scenario = replace(scenario_of(seed), **manner)

@@ -24,6 +24,7 @@ MAKING_DUE: Final = 1_000
 ADAPTING: Final = 200
 PAUSING: Final = 1_000
 HOOKING: Final = 150
+PAUSING_WORKFLOWS: Final = 300
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
@@ -95,6 +96,15 @@ def test_nor_does_one_whose_runs_are_paused(first: int) -> None:
     assert pauses["made"] > SLICE
     assert pauses["rested"] > SLICE
     assert pauses["exhausted"] > 0
+
+
+def test_nor_does_one_whose_workflows_are_paused() -> None:
+    pauses: Counter[str] = Counter()
+    for seed in range(PAUSING_WORKFLOWS):
+        manner = {"pauses": seed % 3 == 0, "starts_runs": seed % 2 == 0}
+        pauses += play(seed, pauses_workflows=True, **manner).pauses
+    assert pauses["workflows"] > PAUSING_WORKFLOWS
+    assert pauses["kept"] > PAUSING_WORKFLOWS
 
 
 def test_nor_does_one_whose_runs_are_paused_at_a_small_server() -> None:

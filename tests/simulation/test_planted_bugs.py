@@ -14,6 +14,7 @@ from simulation.planted_in_due import PLANTED_IN_DUE
 from simulation.planted_in_hooks import PLANTED_IN_HOOKS
 from simulation.planted_in_links import PLANTED_IN_LINKS
 from simulation.planted_in_pauses import PLANTED_IN_PAUSES
+from simulation.planted_in_workflow_pauses import PLANTED_IN_WORKFLOW_PAUSES
 from simulation.planting import plant
 from simulation.simulate import play
 
@@ -61,6 +62,11 @@ def test_one_in_pauses_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -
     _find(planted, PLANTED_IN_PAUSES[planted], monkeypatch, pauses=True)
 
 
+@pytest.mark.parametrize("planted", PLANTED_IN_WORKFLOW_PAUSES)
+def test_one_in_pauses_of_workflows_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _find(planted, PLANTED_IN_WORKFLOW_PAUSES[planted], monkeypatch, pauses_workflows=True)
+
+
 @pytest.mark.parametrize("planted", PLANTED_IN_HOOKS)
 def test_one_in_hooks_is_found(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _find(planted, PLANTED_IN_HOOKS[planted], monkeypatch, hooks=True)
@@ -75,11 +81,12 @@ def test_the_page_lists_all_of_them() -> None:
     page = PAGE.read_text()
     listed = page[page.index("| bug | ") : page.index("## What it found")]
     planted = PLANTED | PLANTED_IN_MEMORY | PLANTED_IN_ANSWERS | PLANTED_IN_LOSSES | PLANTED_IN_LINKS
-    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE | PLANTED_IN_PAUSES | PLANTED_IN_HOOKS
+    planted |= PLANTED_IN_DUE | PLANTED_IN_ADAPTIVE | PLANTED_IN_PAUSES
+    planted |= PLANTED_IN_WORKFLOW_PAUSES | PLANTED_IN_HOOKS
     assert re.findall(r"^\| (.*) \| \d+ \|$", listed, re.MULTILINE) == list(planted)
     told = f"{len(PLANTED_IN_LINKS)} of them in child runs, {len(PLANTED_IN_DUE)} in start times, "
-    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits, {len(PLANTED_IN_PAUSES)} in pauses and "
-    told += f"{len(PLANTED_IN_HOOKS)} in hooks"
+    told += f"{len(PLANTED_IN_ADAPTIVE)} in adaptive limits, {len(PLANTED_IN_PAUSES)} in pauses of runs, "
+    told += f"{len(PLANTED_IN_WORKFLOW_PAUSES)} in those of workflows and {len(PLANTED_IN_HOOKS)} in hooks"
     assert f"{len(planted)} bugs, {told}" in page
 
 

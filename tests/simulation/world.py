@@ -10,6 +10,7 @@ from atomic.application.refusals import Refusal
 from atomic.protocol import keys
 from simulation.application import Application
 from simulation.faults import Faults
+from simulation.hooking import registry_of
 from simulation.network import Moment
 from simulation.observations import Observations, Truth
 from simulation.overload import SmallServer
@@ -33,6 +34,7 @@ class World:
         # Dice of their own, so that what handlers remember changes no other seed.
         self.memory_chance = random.Random(f"memory {scenario.seed}")
         self.truth = Truth()
+        self.clients = registry_of(scenario)
         self.observed = Observations()
         self.processes: list[Process] = []
         self.sqs = Sqs(self)

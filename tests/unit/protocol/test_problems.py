@@ -32,6 +32,7 @@ STATUSES = {
     "precondition-failed": 412,
     "too-many-schedules": 409,
     "too-many-hooks": 409,
+    "too-many-pauses": 409,
     "event-ended": 410,
     "storage-full": 507,
     "too-large": 413,

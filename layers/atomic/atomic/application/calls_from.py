@@ -40,7 +40,7 @@ class CallsFrom:
 
     def defer_until_ms(self, spec: StepSpec, /, now_ms: int) -> int | None:
         """When its run goes on, or when it looks again; None when its run goes on."""
-        look_ms = now_ms + (_LOOK_AFTER + _share(spec.run_id) * _LOOKS_WITHIN) // _MS
+        look_ms = now_ms + (_LOOK_AFTER + keys.share(spec.run_id) * _LOOKS_WITHIN) // _MS
         moment_ms = self._goes_on_ms(spec.run_id)
         if moment_ms is None:
             return look_ms
@@ -50,10 +50,5 @@ class CallsFrom:
         """Runs that go on until a time after the moment: 2^(10 x) - 1, where x is its part of `SLOWLY`."""
         if self._from_ms is None or self._clock() >= self._from_ms + SLOWLY // _MS:
             return self._from_ms
-        part = math.log2(1 + _share(run_id) * (2**_DOUBLINGS - 1)) / _DOUBLINGS
+        part = math.log2(1 + keys.share(run_id) * (2**_DOUBLINGS - 1)) / _DOUBLINGS
         return self._from_ms + math.ceil(part * SLOWLY / _MS)
-
-
-def _share(run_id: str) -> float:
-    """From 0 to 1, evenly over all runs, and always the same for a run."""
-    return int(keys.lot(run_id)[:13], 16) / 16**13

@@ -20,6 +20,7 @@ from atomic.domain.clients.records import (
 )
 from atomic.domain.clients.rules import check_base_urls, check_client, check_origins, check_redaction
 from atomic.domain.hooks import Hook, with_hook, without_hook
+from atomic.domain.workflow_pauses import WorkflowPause, with_pause, without_pause
 from atomic.protocol.signatures import encode_secret
 
 # Long enough to hand the new key or secret to every caller and every endpoint.
@@ -234,6 +235,22 @@ class ClientAdmin:
         """Delete a hook. Raises UnknownHook."""
         record = self.known(client_id)
         self._save(replace(record, hooks=without_hook(record.hooks, name)))
+
+    def workflow_pauses(self, client_id: str) -> tuple[WorkflowPause, ...]:
+        """The pauses of a client's workflows, by name. Some may be over."""
+        return self.known(client_id).workflow_pauses
+
+    def pause_workflow(self, client_id: str, pause: WorkflowPause) -> None:
+        """Pause a workflow, or change its pause. Raises TooManyWorkflowPauses."""
+        record = self.known(client_id)
+        self._save(replace(record, workflow_pauses=with_pause(record.workflow_pauses, pause)))
+
+    def resume_workflow(self, client_id: str, name: str) -> None:
+        """Let the runs of a workflow go on. One that is not paused is not changed."""
+        record = self.known(client_id)
+        pauses = without_pause(record.workflow_pauses, name)
+        if pauses != record.workflow_pauses:
+            self._save(replace(record, workflow_pauses=pauses))
 
     def _new_key(self, scopes: tuple[str, ...], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()

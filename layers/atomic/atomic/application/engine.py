@@ -24,7 +24,8 @@ from atomic.application.ports import (
 )
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.pauses import Pause
-from atomic.domain.steps import Step
+from atomic.domain.steps import Step, StepSpec
+from atomic.domain.workflow_pauses import WorkflowPause, pause_of
 from atomic.protocol import defaults, keys
 from atomic.protocol.enums import Status
 
@@ -316,3 +317,14 @@ async def is_called_off(engine: Engine, run_id: str) -> bool:
 async def is_step_called_off(engine: Engine, step: Step) -> bool:
     """Whether the step or its run was cancelled, so that nothing may be called for the step."""
     return await is_called_off(engine, step.spec.run_id) or engine.runs.is_known_called_off(step)
+
+
+async def workflow_pause(engine: Engine, spec: StepSpec) -> WorkflowPause | None:
+    """The pause of the workflow of a step that calls an endpoint, as the client is cached.
+
+    Raises StoreUnavailable. The attempt needs the client, too, so this read costs nothing.
+    """
+    client = await engine.clients.get(spec.client_id) if spec.kind == "http" else None
+    if client is None or not client.workflow_pauses:
+        return None
+    return pause_of(client.workflow_pauses, spec.workflow_name, engine.clock.now_ms())

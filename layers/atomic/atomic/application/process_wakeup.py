@@ -9,15 +9,17 @@ from atomic.application.commit import commit
 from atomic.application.debounce import give_way
 from atomic.application.deliveries import pay
 from atomic.application.destinations import Claim, Permit
-from atomic.application.engine import Engine
+from atomic.application.engine import Engine, workflow_pause
 from atomic.application.firing import process_schedule
 from atomic.application.flow import held_back, release_if_over
 from atomic.application.graceful_cancel import finish_cancel, go_on_cancelling
 from atomic.application.leftovers import is_over
 from atomic.application.pausing import is_to_rest, rest
+from atomic.application.ports import StoreUnavailable
 from atomic.application.rechecking import recheck
 from atomic.application.singletons import without_key
 from atomic.application.wakeups import wake_waiters_again
+from atomic.application.workflow_pausing import keep
 from atomic.domain.events import Claimed, NotAdmitted
 from atomic.domain.outcomes import is_step_cancelled
 from atomic.domain.steps import Step, lease_end_ms
@@ -118,6 +120,18 @@ async def _after_due(engine: Engine, step: Step, now_ms: int) -> Step | None:
         )
     if step.answer_by_ms is not None:
         return await end_unanswered(engine, step)
+    return await _begin_attempt(engine, step)
+
+
+async def _begin_attempt(engine: Engine, step: Step) -> Step:
+    """Make the attempt that is due, unless something holds it back; the row afterwards."""
+    try:
+        pause = await workflow_pause(engine, step.spec)
+    except StoreUnavailable:
+        # Whether its workflow is paused is not known.
+        return await _defer(engine, step)
+    if pause is not None:
+        return await keep(engine, step, pause)
     permit = await engine.admission.permit(step.spec)
     if permit is None:
         return await _defer(engine, step)
@@ -176,6 +190,9 @@ async def _resume(engine: Engine, step_id: str, due_at_ms: int, attempt: UnderWa
         if step is None or step.due_at_ms != due_at_ms or await is_over(engine, step):
             return
         if step.cancelling and await go_on_cancelling(engine, step, engine.clock.now_ms()):
+            return
+        if await workflow_pause(engine, step.spec) is not None:
+            # Its own wake-up comes at that time.
             return
         permit = await engine.admission.permit(step.spec, attempt)
         if permit is not None:

@@ -13,9 +13,9 @@ from atomic.application.attempts import run_attempt
 from atomic.application.blobs import stored_apart
 from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
-from atomic.application.engine import CachedRun, Engine, is_called_off
+from atomic.application.engine import CachedRun, Engine, is_called_off, workflow_pause
 from atomic.application.leftovers import end_if_left_over, resume
-from atomic.application.ports import Subscription
+from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.application.reentry import has_expired, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled, TooDeep
 from atomic.application.wakeups import ensure_wakeup
@@ -209,6 +209,12 @@ async def _permit(engine: Engine, spec: StepSpec, wait_ms: int | None) -> Permit
         engine.admission.posted(spec)
         return None
     if spec.flow or spec.paused or not engine.settings.is_inline(spec.attempt_timeout_ms, wait_ms):
+        return None
+    try:
+        if await workflow_pause(engine, spec) is not None:
+            return None
+    except StoreUnavailable:
+        # Whether its workflow is paused is not known.
         return None
     return await engine.admission.permit(spec)
 

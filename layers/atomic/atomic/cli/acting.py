@@ -11,7 +11,8 @@ from atomic.cli.options import ERRORS, MOMENTS, moment, with_options
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
-from atomic.sdk import DeadLetter
+from atomic.protocol.workflow_pauses import WorkflowState
+from atomic.sdk import Client, DeadLetter
 from atomic.sdk._wire.api import act_on_run, act_on_step
 
 _SAME: Final = "The ids of a run and of its root step mean the same."
@@ -24,11 +25,13 @@ _OPTIONS: Final = {
     "pause": (
         click.option("--until", type=moment, metavar="TIME", help=f"When it goes on by itself: {MOMENTS}."),
         click.option("--note", default="", help="Why, for people."),
+        click.option("--workflow", help="All runs of this workflow, in place of one run."),
     ),
     "dismiss": (
         click.option("--undo", is_flag=True, help="Take the dismissal back."),
         click.option("--note", default="", help="Why, for people."),
     ),
+    "resume": (click.option("--workflow", help="This workflow, in place of one run."),),
     "restart": (
         click.option("--key", help="The key of the new run (default: that of the run with a number)."),
         click.option("--payload", help="Another payload: JSON, @file, or - for standard input."),
@@ -47,11 +50,18 @@ def command_of(name: str) -> click.Command:
     says = [f"{action.summary}. {' '.join(action.effect)}" for action in own]
 
     @calls_api
-    def act(api: Api, given_id: str, **options: Any) -> None:
-        _act(api, name, given_id, **options)
+    def act(api: Api, given_id: str | None, *, workflow: str | None = None, **options: Any) -> None:
+        if (given_id is None) is (workflow is None):
+            raise click.UsageError("give the id of a run, or --workflow with the name of a workflow")
+        if workflow is not None:
+            found = _OF_WORKFLOWS[name](api.client, workflow, **options)
+            api.show(found, _line_of_workflow(found))
+        elif given_id is not None:
+            _act(api, name, given_id, **options)
 
     act = with_options(*_OPTIONS.get(name, ()))(act)
-    act = click.argument("given_id", metavar="_OR_".join(action.of for action in own).upper())(act)
+    metavar = "_OR_".join(action.of for action in own).upper()
+    act = click.argument("given_id", metavar=metavar, required=name not in _OF_WORKFLOWS)(act)
     return click.command(name, help="\n\n".join([*says, _SAME]))(act)
 
 
@@ -111,8 +121,27 @@ def _dismiss(api: Api, run_id: str, *, note: str, undo: bool) -> None:
         raise click.UsageError("--note is for a dismissal: leave it out with --undo")
     run = api.client.undismiss(run_id) if undo else api.client.dismiss(run_id, note=note)
     api.show(run, f"{run.run_id} is {run.status}, and {'needs action' if undo else 'dismissed'}")
+def _line_of_workflow(found: WorkflowState) -> str:
+    if found.paused is None:
+        return f"{found.workflow_name} is not paused"
+    ends = f" until {found.paused.until}" if found.paused.until else ""
+    note = f": {found.paused.note}" if found.paused.note else ""
+    return f"{found.workflow_name} is paused since {found.paused.since}{ends}{note}"
 
 
+@click.command("paused-workflows")
+@calls_api
+def paused_workflows(api: Api) -> None:
+    """List the workflows that are paused, by name."""
+    found = api.client.paused_workflows()
+    api.show(found, "\n".join(map(_line_of_workflow, found)) or "no workflow is paused")
+
+
+# Actions on whole workflows.
+_OF_WORKFLOWS: Final[dict[str, Callable[..., WorkflowState]]] = {
+    "pause": Client.pause_workflow,
+    "resume": Client.resume_workflow,
+}
 # Actions on runs that have options.
 _OF_RUNS: Final[dict[str, Callable[..., None]]] = {
     "pause": _pause,

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "flow": ("atomic.cli.flow", "flow"),
     "hooks": ("atomic.cli.hooks", "hooks"),
     "operator": ("atomic.cli.operator", "operator"),
+    "paused-workflows": ("atomic.cli.acting", "paused_workflows"),
     "redrive": ("atomic.cli.acting", "redrive"),
     "runs": ("atomic.cli.runs", "runs"),
     "schedules": ("atomic.cli.schedules", "schedules"),

@@ -110,6 +110,7 @@ Feature = Literal[
     "tags",
     "value",
     "wake",
+    "workflow-pause",
 ]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 

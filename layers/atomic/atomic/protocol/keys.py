@@ -104,6 +104,11 @@ def lot(step: str, *seed: str) -> str:
     return _digest(step, *seed)
 
 
+def share(run_id: str) -> float:
+    """From 0 to 1, evenly over all runs, and always the same for a run."""
+    return int(lot(run_id)[:13], 16) / 16**13
+
+
 def scoped_key(idempotency_key: str, identity: str) -> str:
     """A key for the endpoint that no other identity with this key sends: at most 217 characters."""
     return f"{idempotency_key[:_SENT_KEY_CHARS]}-{identity[-16:]}"

@@ -54,6 +54,7 @@ NOT_RESCHEDULABLE: Final = ProblemType("not-reschedulable", 409, "The step waits
 EVENT_ENDED: Final = ProblemType("event-ended", 410, "The event has ended otherwise")
 TOO_MANY_SCHEDULES: Final = ProblemType("too-many-schedules", 409, "Too many schedules")
 TOO_MANY_HOOKS: Final = ProblemType("too-many-hooks", 409, "Too many hooks")
+TOO_MANY_PAUSES: Final = ProblemType("too-many-pauses", 409, "Too many workflows are paused")
 CLIENT_CONFLICT: Final = ProblemType("client-conflict", 409, "Conflicts with the client's current state")
 TOO_LARGE: Final = ProblemType("too-large", 413, "Too large")
 MISDIRECTED: Final = ProblemType("misdirected", 421, "The server does not accept this host name")

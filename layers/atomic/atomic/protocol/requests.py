@@ -52,8 +52,13 @@ def _key(text: str) -> str:
     return text
 
 
+def is_name(text: str) -> bool:
+    """Whether a workflow may have this name."""
+    return 1 <= len(text) <= NAME_MAX_CHARS and not _CONTROL.search(text) and text.strip() == text
+
+
 def _name(text: str) -> str:
-    if _CONTROL.search(text) or text.strip() != text:
+    if not is_name(text):
         raise PydanticCustomError("name", "use no control characters and no space at the ends")
     return text
 

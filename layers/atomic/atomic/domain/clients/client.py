@@ -1,13 +1,14 @@
 """A client as the engine sees it, and what its key may do."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
 from atomic.domain.hooks import Hook, with_hook, without_hook
+from atomic.domain.workflow_pauses import WorkflowPause, with_pause, without_pause
 from atomic.protocol.enums import SCOPES, Scope
 from atomic.protocol.start_tokens import StartToken
 from atomic.protocol.urls import is_under
@@ -27,8 +28,8 @@ class Client:
     events have callback URLs. `origins`: pages of these may call the API for it. `key_id` is the key that
     opened it, `key_ids` are its valid keys, or None where no keys are stored. `token` is the start token
     that opened it in place of a key. `roles` are ARNs of IAM whose callers need no key; `key_id` is then
-    the role. `hooks`: where it is told of its runs. `has_old_hash`: its key is not hashed under the current
-    pepper.
+    the role. `hooks`: where it is told of its runs. `workflow_pauses`: the workflows that are paused; some
+    may be over. `has_old_hash`: its key is not hashed under the current pepper.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Client:
     origins: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    workflow_pauses: tuple[WorkflowPause, ...] = ()
     has_old_hash: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
     key_id: str = ""
@@ -72,12 +74,23 @@ def has_scope(scopes: Iterable[str], wanted: str) -> bool:
     return wanted in given or (wanted == "signal" and "act" in given)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSettings:
+    """What a client of a server without API keys has set itself."""
+
+    hooks: tuple[Hook, ...] = ()
+    workflow_pauses: tuple[WorkflowPause, ...] = ()
+
+
+_NOTHING_SET: Final = OwnSettings()
+
+
 class OpenRegistry:
     """The clients of a server without API keys: each id is a client that may call every URL.
 
     All of them have the same signing secrets and the same attempt key. Without a `callback_key`, no event
-    has a callback URL. `origins` are those of every client. It has their hooks, from `hooks` on, and passes
-    them to `keep` whenever they have changed.
+    has a callback URL. `origins` are those of every client. It has what they have set themselves, from
+    `own` on, and passes it to `keep` whenever it has changed.
     """
 
     def __init__(
@@ -87,15 +100,15 @@ class OpenRegistry:
         callback_key: bytes = b"",
         signing_secrets: tuple[bytes, ...] = (),
         origins: tuple[str, ...] = (),
-        hooks: Mapping[str, tuple[Hook, ...]] = MappingProxyType({}),
-        keep: Callable[[Mapping[str, tuple[Hook, ...]]], None] = lambda _hooks: None,
+        own: Mapping[str, OwnSettings] = MappingProxyType({}),
+        keep: Callable[[Mapping[str, OwnSettings]], None] = lambda _own: None,
     ) -> None:
         self.callback_keys = (callback_key,) if callback_key else ()
         attempt_keys = (attempt_key,) if attempt_key else ()
         made = partial(Client, attempt_keys=attempt_keys, signing_secrets=signing_secrets, origins=origins)
         # Each step asks for its client twice.
         self._client = lru_cache(maxsize=1024)(made)
-        self._hooks, self._keep = dict(hooks), keep
+        self._own, self._keep = dict(own), keep
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
         """The client that the path names, with or without a key."""
@@ -104,28 +117,50 @@ class OpenRegistry:
 
     async def get(self, client_id: str) -> Client | None:
         """The client."""
-        return self._client(id=client_id, hooks=self._hooks.get(client_id, ()))
+        own = self._of(client_id)
+        return self._client(id=client_id, hooks=own.hooks, workflow_pauses=own.workflow_pauses)
 
     def hooks(self, client_id: str) -> tuple[Hook, ...]:
         """The hooks of a client, by name."""
-        return self._hooks.get(client_id, ())
+        return self._of(client_id).hooks
 
     def put_hook(self, client_id: str, hook: Hook) -> bool:
         """Add a hook, or replace that of its name; whether it is new. Raises TooManyHooks."""
-        return self._change(client_id, with_hook(self.hooks(client_id), hook))
+        own = self._of(client_id)
+        hooks = with_hook(own.hooks, hook)
+        self._change(client_id, replace(own, hooks=hooks))
+        return len(hooks) > len(own.hooks)
 
     def delete_hook(self, client_id: str, name: str) -> None:
         """Delete a hook. Raises UnknownHook."""
-        self._change(client_id, without_hook(self.hooks(client_id), name))
+        own = self._of(client_id)
+        self._change(client_id, replace(own, hooks=without_hook(own.hooks, name)))
 
-    def forget_hooks(self) -> None:
-        """Delete the hooks of all clients."""
-        if self._hooks:
+    def workflow_pauses(self, client_id: str) -> tuple[WorkflowPause, ...]:
+        """The pauses of a client's workflows, by name. Some may be over."""
+        return self._of(client_id).workflow_pauses
+
+    def pause_workflow(self, client_id: str, pause: WorkflowPause) -> None:
+        """Pause a workflow, or change its pause. Raises TooManyWorkflowPauses."""
+        own = self._of(client_id)
+        self._change(client_id, replace(own, workflow_pauses=with_pause(own.workflow_pauses, pause)))
+
+    def resume_workflow(self, client_id: str, name: str) -> None:
+        """Let the runs of a workflow go on. One that is not paused is not changed."""
+        own = self._of(client_id)
+        pauses = without_pause(own.workflow_pauses, name)
+        self._change(client_id, replace(own, workflow_pauses=pauses))
+
+    def forget_settings(self) -> None:
+        """Forget what all clients have set."""
+        if self._own:
             self._keep({})
-            self._hooks.clear()
+            self._own.clear()
 
-    def _change(self, client_id: str, hooks: tuple[Hook, ...]) -> bool:
-        is_more = len(hooks) > len(self.hooks(client_id))
-        self._keep({**self._hooks, client_id: hooks})
-        self._hooks[client_id] = hooks
-        return is_more
+    def _of(self, client_id: str) -> OwnSettings:
+        return self._own.get(client_id, _NOTHING_SET)
+
+    def _change(self, client_id: str, own: OwnSettings) -> None:
+        if own != self._of(client_id):
+            self._keep({**self._own, client_id: own})
+            self._own[client_id] = own

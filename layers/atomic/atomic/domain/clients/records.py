@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from atomic.domain.clients.quota import Quota
 from atomic.domain.hooks import Hook, load_hooks
+from atomic.domain.workflow_pauses import WorkflowPause, load_workflow_pauses
 
 # These keys have a record as those of a client have. No client can have such an id.
 OPERATOR_ID: Final = "_operator"
@@ -70,6 +71,7 @@ class ClientRecord:
     origins: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    workflow_pauses: tuple[WorkflowPause, ...] = ()
     version: int = 0
 
     def to_json(self) -> str:
@@ -90,6 +92,7 @@ class ClientRecord:
         origins = tuple(members.pop("origins", ()))
         roles = tuple(members.pop("roles", ()))
         hooks = load_hooks(members.pop("hooks", ()))
+        workflow_pauses = load_workflow_pauses(members.pop("workflow_pauses", ()))
         return cls(
             id=client_id,
             version=version,
@@ -101,6 +104,7 @@ class ClientRecord:
             origins=origins,
             roles=roles,
             hooks=hooks,
+            workflow_pauses=workflow_pauses,
             **members,
         )
 

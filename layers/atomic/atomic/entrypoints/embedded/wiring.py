@@ -13,12 +13,12 @@ from secrets import randbelow, token_bytes
 from typing import Final
 
 from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
-from atomic.adapters.hook_file import keep_hook_file, load_hook_file
 from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.secret_files import DEV_SIGNING_SECRET, kept_secret
+from atomic.adapters.settings_file import keep_settings_file, load_settings_file
 from atomic.adapters.system import LoggedTelemetry, SystemClock, SystemEntropy, log_turn
 from atomic.application.adaptive import Adaptive
 from atomic.application.admission import Admission
@@ -48,7 +48,7 @@ _log = logging.getLogger("atomic.server")
 # How long attempts may end by themselves. Then waiting callers are answered, so that handlers can end, too.
 _GRACE_S: Final = 5.0
 # Of a server in development.
-HOOK_FILE: Final = "hooks.json"
+SETTINGS_FILE: Final = "client-settings.json"
 
 
 def _dev_registry(data_dir: Path, origins: tuple[str, ...]) -> OpenRegistry:
@@ -60,8 +60,8 @@ def _dev_registry(data_dir: Path, origins: tuple[str, ...]) -> OpenRegistry:
         callback_key=hmac.digest(secret, b"callbacks", "sha256"),
         signing_secrets=(secret,),
         origins=origins,
-        hooks=load_hook_file(data_dir / HOOK_FILE),
-        keep=partial(keep_hook_file, data_dir / HOOK_FILE),
+        own=load_settings_file(data_dir / SETTINGS_FILE),
+        keep=partial(keep_settings_file, data_dir / SETTINGS_FILE),
     )
 
 
@@ -81,11 +81,11 @@ class ServeRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Clients:
-    """The clients of a server; `manage` is None where no clients are stored, and `hooks` where some are."""
+    """The clients of a server; `manage` is None where no clients are stored, and `open` where some are."""
 
     registry: ClientRegistry
     manage: ManageClients | None = None
-    hooks: OpenRegistry | None = None
+    open: OpenRegistry | None = None
 
 
 class Server:
@@ -144,7 +144,7 @@ class Server:
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
         self.store = backend.steps
-        self._hooks = clients.hooks
+        self._open = clients.open
         self._drain_s = settings.drain_s
         self.api = self._open_api(clients)
         if faults is not None and not faults.is_idle:
@@ -156,7 +156,7 @@ class Server:
             engine=self.engine,
             admits=self.tasks.admits,
             manage=clients.manage,
-            hooks=clients.hooks,
+            own_settings=clients.open,
             features=FEATURES if self.time is None else (*FEATURES, "virtual-time"),
         )
 
@@ -168,8 +168,8 @@ class Server:
     async def clear(self) -> None:
         """Delete everything that is stored."""
         await self.store.clear()
-        if self._hooks is not None:
-            self._hooks.forget_hooks()
+        if self._open is not None:
+            self._open.forget_settings()
 
     async def recover(self) -> int:
         """Take over the steps that earlier processes left; their number. Raises ServeRefusedError."""
@@ -287,7 +287,7 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
     try:
         if settings.dev:
             every = _dev_registry(directory, settings.allow_origin)
-            return _Clients(registry=every, hooks=every)
+            return _Clients(registry=every, open=every)
         if settings.allow_origin:
             raise ServeRefusedError(
                 "--allow-origin needs --dev: without it, each client lists its own (atomic clients origins)"

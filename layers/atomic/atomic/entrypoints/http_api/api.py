@@ -17,7 +17,7 @@ from atomic.application.admission import Refused, Reservation
 from atomic.application.blobs import with_response
 from atomic.application.client_admin import ClientAdmin
 from atomic.application.engine import Engine
-from atomic.application.hook_store import HookStore
+from atomic.application.own_settings import OwnSettingsStore
 from atomic.application.ports import StoreUnavailable
 from atomic.application.redaction import all_redacted
 from atomic.application.refusals import NotFound
@@ -72,34 +72,42 @@ class Api:
     """The engine behind the API.
 
     `admits(run_id)` is False for new runs while a server shuts down. `estimated_usd` estimates the cost of
-    steps, on runtimes that are paid by use. `manage` is None where no clients are stored; `hooks` has those
-    of a server without API keys. `features` are what `GET /health` lists. `rehash_after_s`: when a key, by
-    its id, may be hashed under the current pepper again, in the loop's time. `act_numbers` number what
-    operators do.
+    steps, on runtimes that are paid by use. `manage` is None where no clients are stored; `own_settings`
+    has what clients of a server without API keys have set. `features` are what `GET /health` lists.
+    `rehash_after_s`: when a key, by its id, may be hashed under the current pepper again, in the loop's
+    time. `act_numbers` number what operators do.
     """
 
     engine: Engine
     admits: Callable[[str], bool] = lambda _run_id: True
     estimated_usd: Callable[[Sequence[Step]], float] | None = None
     manage: ManageClients | None = None
-    hooks: HookStore | None = None
+    own_settings: OwnSettingsStore | None = None
     features: Sequence[str] = FEATURES
     rehash_after_s: dict[str, float] = field(default_factory=dict)
     act_numbers: Iterator[int] = field(default_factory=count)
 
 
 class Table:
-    """The routes by their number of slashes. Fixed paths come first: `/health` is not a client."""
+    """The routes by their number of slashes. Fixed paths come first: `/health` is not a client.
+
+    The name of a workflow may have slashes, so its routes may fit any longer path as well.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes: dict[int, list[tuple[Route, re.Pattern[str]]]] = {}
+        self._of_workflows: list[tuple[Route, re.Pattern[str]]] = []
         for route in sorted(routes, key=lambda route: "{clientId}" in route.template):
             same = self._routes.setdefault(route.template.count("/"), [])
             same.append((route, route.pattern))
+            if "{workflowName}" in route.template:
+                self._of_workflows.append(same[-1])
+        for slashes, same in self._routes.items():
+            same += [each for each in self._of_workflows if each[0].template.count("/") < slashes]
 
     def of(self, path: str) -> Sequence[tuple[Route, re.Pattern[str]]]:
         """The routes that a path may fit, each with its pattern."""
-        return self._routes.get(path.count("/"), ())
+        return self._routes.get(path.count("/"), self._of_workflows)
 
 
 async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:

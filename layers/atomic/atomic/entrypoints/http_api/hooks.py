@@ -1,15 +1,13 @@
 """Hooks: put, read, list, delete."""
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from atomic.application.hook_store import HookStore
 from atomic.domain.clients.client import Client
-from atomic.domain.clients.records import ClientConflictError, UnknownClient
-from atomic.domain.hooks import HOOKS_MAX, Hook, TooManyHooks, UnknownHook
-from atomic.entrypoints.http_api.api import Api, check_url, keeps_no_clients, read
+from atomic.domain.hooks import Hook
+from atomic.entrypoints.http_api.api import Api, check_url, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
+from atomic.entrypoints.http_api.own_settings import own_settings
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
 from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import problems
@@ -20,7 +18,6 @@ _log = logging.getLogger("atomic.hooks")
 
 routes = Routes()
 
-Done = TypeVar("Done")
 _TO_CHANGE: Final = (problems.INVALID_REQUEST, problems.CLIENT_CONFLICT)
 
 
@@ -49,7 +46,7 @@ async def put_hook(api: Api, request: ApiRequest, client: Client, name: str) -> 
     check_url(api, client, asked.url, "url")
     events = tuple(event for event in HOOK_EVENTS if event in asked.on)
     hook = Hook(name=name, url=asked.url, on=events, workflow_name=asked.workflow_name)
-    is_new = await _do(api, lambda store: store.put_hook(client.id, hook))
+    is_new = await own_settings(api, lambda store: store.put_hook(client.id, hook))
     _log.info("hook put", extra={"clientId": client.id, "hook": name})
     return json_response(201 if is_new else 200, _view(hook))
 
@@ -68,7 +65,7 @@ async def put_hook(api: Api, request: ApiRequest, client: Client, name: str) -> 
 async def get_hooks(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """All hooks of the client."""
     Query(request).refuse_rest()
-    found = await _do(api, lambda store: store.hooks(client.id))
+    found = await own_settings(api, lambda store: store.hooks(client.id))
     return json_response(200, {"hooks": [_view(hook) for hook in found]})
 
 
@@ -86,7 +83,7 @@ async def get_hooks(api: Api, request: ApiRequest, client: Client) -> ApiRespons
 async def get_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """A hook."""
     Query(request).refuse_rest()
-    found = await _do(api, lambda store: store.hooks(client.id))
+    found = await own_settings(api, lambda store: store.hooks(client.id))
     hook = next((each for each in found if each.name == name), None)
     if hook is None:
         raise problems.not_found()
@@ -109,26 +106,9 @@ async def get_hook(api: Api, request: ApiRequest, client: Client, name: str) -> 
 async def delete_hook(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Delete a hook; deliveries that are under way go on."""
     refuse_body(request)
-    await _do(api, lambda store: store.delete_hook(client.id, name))
+    await own_settings(api, lambda store: store.delete_hook(client.id, name))
     _log.info("hook deleted", extra={"clientId": client.id, "hook": name})
     return json_response(200, {"deleted": name})
-
-
-async def _do(api: Api, work: Callable[[HookStore], Done]) -> Done:
-    """Do the work on the hooks of stored clients, or of a server without API keys. Raises Problem."""
-    try:
-        if api.manage is not None:
-            return await api.manage(work)
-        if api.hooks is None:
-            raise keeps_no_clients()
-        return work(api.hooks)
-    except (UnknownClient, UnknownHook):
-        raise problems.not_found() from None
-    except TooManyHooks:
-        detail = f"A client has {HOOKS_MAX} hooks at most. Delete one, or let one tell of more events."
-        raise problems.Problem(problems.TOO_MANY_HOOKS, detail) from None
-    except ClientConflictError as conflict:
-        raise problems.Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None
 
 
 def _view(hook: Hook) -> dict[str, Any]:

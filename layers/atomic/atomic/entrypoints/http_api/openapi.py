@@ -23,6 +23,7 @@ from atomic.protocol import (
     hook_documents,
     problems,
     schedule_documents,
+    workflow_pauses,
 )
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
@@ -86,6 +87,10 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
         "token": {"description": "The last part of a `callbackUrl`.", "schema": {"type": "string"}},
         "keyId": {"description": "The middle part of an API key.", "schema": {"type": "string"}},
         "key": {"description": "A key of flow control.", "schema": {"type": "string"}},
+        "workflowName": {
+            "description": "The name of a workflow, which may have slashes.",
+            "schema": {"type": "string"},
+        },
         "name": {"description": "The name of a schedule, or of a hook.", "schema": {"type": "string"}},
     }
     return [
@@ -122,6 +127,7 @@ def _model(name: str) -> type[BaseModel]:
         schedule_documents,
         flow,
         hook_documents,
+        workflow_pauses,
     )
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found

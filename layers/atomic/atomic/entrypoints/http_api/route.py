@@ -65,9 +65,13 @@ class Route:
     @property
     def pattern(self) -> re.Pattern[str]:
         """The pattern that the paths of this route match."""
-        segments = self.template.split("/")
+        # The name of a workflow may have slashes.
+        parts = {"{workflowName}": "(.+)"}
         return re.compile(
-            "/".join("([^/]+)" if part.startswith("{") else re.escape(part) for part in segments)
+            "/".join(
+                parts.get(part, "([^/]+)") if part.startswith("{") else re.escape(part)
+                for part in self.template.split("/")
+            )
         )
 
     @property

@@ -22,6 +22,7 @@ from atomic.entrypoints.http_api import (
     schedules,
     starts,
     steps,
+    workflow_pauses,
 )
 from atomic.entrypoints.http_api.api import Table, answer
 
@@ -41,6 +42,7 @@ ROUTES: Final = (
     *actions.routes,
     *restarts.routes,
     *bulk.routes,
+    *workflow_pauses.routes,
     *clients.routes,
     *audit.routes,
     *meta.routes,

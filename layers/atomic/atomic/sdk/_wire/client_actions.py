@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar, Unpack
 
 from atomic.protocol.documents import RunSummary, StepOutcome
+from atomic.protocol.workflow_pauses import WorkflowState
 from atomic.sdk._wire import api, pauses
 from atomic.sdk._wire.api import Key
 from atomic.sdk._wire.base_client import BaseClient
@@ -88,6 +89,51 @@ class ActionsOfClient(BaseClient, ABC):
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return self.run_flow(api.act_on_run(self.client_id, "resume", run_id, self.patience_s))
+
+    def pause_workflow(self, name: str, *, note: str = "", until: datetime | None = None) -> WorkflowState:
+        """Pause a workflow: none of its runs is called until it is resumed. Attempts under way end.
+
+        - `name`: the name of the workflow. It need not have runs.
+        - `note`: why, for people (default: none).
+        - `until`: when it goes on by itself, as a datetime with a time zone (default: when it is resumed).
+
+        Returns whether it is paused. The pause holds within two seconds on a server, and within a minute on
+        AWS. Starts are accepted and kept. Deadlines go on.
+
+        Raises `RefusedError` if 50 workflows are paused, or if another request changed the client at the
+        same moment; `InvalidRequestError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(
+            pauses.pause_workflow(self.client_id, name, self.patience_s, note=note, until=until)
+        )
+
+    def resume_workflow(self, name: str) -> WorkflowState:
+        """Let the runs of a paused workflow go on, one after the other: within 15 minutes at the latest.
+
+        - `name`: the name of the workflow.
+
+        Returns whether it is paused.
+
+        Raises `RefusedError` if another request changed the client at the same moment,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(pauses.resume_workflow(self.client_id, name, self.patience_s))
+
+    def workflow_state(self, name: str) -> WorkflowState:
+        """Read whether a workflow is paused.
+
+        - `name`: the name of the workflow.
+
+        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(pauses.workflow_state(self.client_id, name, self.patience_s))
+
+    def paused_workflows(self) -> list[WorkflowState]:
+        """All paused workflows, by name.
+
+        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(pauses.paused_workflows(self.client_id, self.patience_s))
 
     def restart(self, run_id: str, *, payload: Any = SAME, key: Key | None = None) -> RunSummary:
         """Start a run that has ended again, as another run. It stays as it is itself.
@@ -213,6 +259,53 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         Raises `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
         return await self.run_flow(api.act_on_run(self.client_id, "resume", run_id, self.patience_s))
+
+    async def pause_workflow(
+        self, name: str, *, note: str = "", until: datetime | None = None
+    ) -> WorkflowState:
+        """Pause a workflow: none of its runs is called until it is resumed. Attempts under way end.
+
+        - `name`: the name of the workflow. It need not have runs.
+        - `note`: why, for people (default: none).
+        - `until`: when it goes on by itself, as a datetime with a time zone (default: when it is resumed).
+
+        Returns whether it is paused. The pause holds within two seconds on a server, and within a minute on
+        AWS. Starts are accepted and kept. Deadlines go on.
+
+        Raises `RefusedError` if 50 workflows are paused, or if another request changed the client at the
+        same moment; `InvalidRequestError`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(
+            pauses.pause_workflow(self.client_id, name, self.patience_s, note=note, until=until)
+        )
+
+    async def resume_workflow(self, name: str) -> WorkflowState:
+        """Let the runs of a paused workflow go on, one after the other: within 15 minutes at the latest.
+
+        - `name`: the name of the workflow.
+
+        Returns whether it is paused.
+
+        Raises `RefusedError` if another request changed the client at the same moment,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(pauses.resume_workflow(self.client_id, name, self.patience_s))
+
+    async def workflow_state(self, name: str) -> WorkflowState:
+        """Read whether a workflow is paused.
+
+        - `name`: the name of the workflow.
+
+        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(pauses.workflow_state(self.client_id, name, self.patience_s))
+
+    async def paused_workflows(self) -> list[WorkflowState]:
+        """All paused workflows, by name.
+
+        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(pauses.paused_workflows(self.client_id, self.patience_s))
 
     async def restart(self, run_id: str, *, payload: Any = SAME, key: Key | None = None) -> RunSummary:
         """Start a run that has ended again, as another run. It stays as it is itself.

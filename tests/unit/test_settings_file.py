@@ -1,25 +1,40 @@
-"""The hooks of a server in development outlive it, and a reset deletes them."""
+"""What clients of a server in development have set outlives it, and a reset deletes it."""
 
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from atomic.adapters.hook_file import keep_hook_file, load_hook_file
+from atomic.adapters.settings_file import keep_settings_file, load_settings_file
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients.client import OpenRegistry
 from atomic.domain.hooks import Hook
+from atomic.domain.workflow_pauses import WorkflowPause
 from atomic.testing import run
 
 PAGER = Hook(name="pager", url="https://app.example/p", on=("run.failed",), workflow_name="billing")
 
 
 def registry(path: Path) -> OpenRegistry:
-    return OpenRegistry(attempt_key=b"a", hooks=load_hook_file(path), keep=partial(keep_hook_file, path))
+    return OpenRegistry(
+        attempt_key=b"a", own=load_settings_file(path), keep=partial(keep_settings_file, path)
+    )
+
+
+def test_the_next_server_has_the_pauses_of_workflows(tmp_path: Path) -> None:
+    path = tmp_path / "client-settings.json"
+    pause = WorkflowPause(workflow_name="import", since_ms=1, until_ms=2, note="why")
+    first = registry(path)
+    first.put_hook("me", PAGER)
+    first.pause_workflow("me", pause)
+    second = registry(path)
+    assert (second.workflow_pauses("me"), second.hooks("me")) == ((pause,), (PAGER,))
+    second.resume_workflow("me", "import")
+    assert registry(path).workflow_pauses("me") == ()
 
 
 def test_the_next_server_has_the_hooks(tmp_path: Path) -> None:
-    path = tmp_path / "hooks.json"
+    path = tmp_path / "client-settings.json"
     first = registry(path)
     assert first.put_hook("me", PAGER)
     assert not first.put_hook("me", PAGER)
@@ -34,23 +49,23 @@ def test_the_next_server_has_the_hooks(tmp_path: Path) -> None:
         assert (await second.get("me")) != client
         third = registry(path)
         assert (third.hooks("me"), len(third.hooks("other"))) == ((), 1)
-        third.forget_hooks()
+        third.forget_settings()
 
     run(body())
     assert registry(path).hooks("other") == ()
-    assert [each.name for each in tmp_path.iterdir()] == ["hooks.json"]
+    assert [each.name for each in tmp_path.iterdir()] == ["client-settings.json"]
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "hooks.json"
+    path = tmp_path / "client-settings.json"
     for text in ("{", "[]", '{"me":[{"name":"pager"}]}', '{"me":1}'):
         path.write_text(text)
         with pytest.raises(ValueError, match="is damaged"):
-            load_hook_file(path)
+            load_settings_file(path)
 
 
 def test_what_cannot_be_written_is_not_in_force(tmp_path: Path) -> None:
-    gone = registry(tmp_path / "missing" / "hooks.json")
+    gone = registry(tmp_path / "missing" / "client-settings.json")
     with pytest.raises(StoreUnavailable):
         gone.put_hook("me", PAGER)
     assert gone.hooks("me") == ()

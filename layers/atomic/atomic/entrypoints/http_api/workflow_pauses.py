@@ -1,0 +1,131 @@
+"""Pauses of workflows: pause, resume, read, list."""
+
+import logging
+from typing import Any, Final
+
+from atomic.domain.clients.client import Client
+from atomic.domain.workflow_pauses import WorkflowPause, in_force, pause_of
+from atomic.entrypoints.http_api.api import Api, read
+from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
+from atomic.entrypoints.http_api.own_settings import own_settings
+from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
+from atomic.entrypoints.http_api.start_times import within_a_year
+from atomic.entrypoints.http_api.views import json_response, moment_view
+from atomic.protocol import problems
+from atomic.protocol.constants import NAME_MAX_CHARS
+from atomic.protocol.requests import is_name
+from atomic.protocol.wire import to_rfc3339
+from atomic.protocol.workflow_pauses import WorkflowPauseRequest
+
+_log = logging.getLogger("atomic.workflows")
+
+routes = Routes()
+
+_STATE: Final = ((200, "WorkflowState", "The workflow as it stands now."),)
+
+
+# The names of workflows may have slashes, so these two come before the route that reads a workflow.
+@routes.add(
+    "POST",
+    "/{clientId}/workflows/{workflowName}/pause",
+    Operation(
+        id="pauseWorkflow",
+        summary="Pause a workflow: none of its runs is called until it is resumed",
+        description="On a server from two seconds on, on AWS from a minute on. Starts are accepted and "
+        "kept, attempts that are under way end, timers and events end, and deadlines go on. A second pause "
+        "changes only what it gives. The workflow need not have runs.",
+        request=WorkflowPauseRequest,
+        needs_body=False,
+        answers=_STATE,
+        refusals=(*OF_BODIES, problems.TOO_MANY_PAUSES, problems.CLIENT_CONFLICT),
+    ),
+    scope="act",
+    is_act=True,
+)
+async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
+    """Pause a workflow, until it is resumed or until a moment."""
+    asked = await read(api, client, request, WorkflowPauseRequest)
+    if not is_name(name):
+        cure = f"use at most {NAME_MAX_CHARS} characters, no control characters, and no space at the ends"
+        raise problems.invalid("workflowName", cure)
+    now_ms = api.engine.clock.now_ms()
+    if asked.until is not None:
+        within_a_year("until", asked.until, now_ms)
+    pause = WorkflowPause(workflow_name=name, since_ms=now_ms, until_ms=asked.until, note=asked.note)
+    if not pause.is_over(now_ms):
+        await own_settings(api, lambda store: store.pause_workflow(client.id, pause))
+        _log.info("workflow paused", extra={"clientId": client.id, "workflowName": name})
+    return await _state(api, client, name)
+
+
+@routes.add(
+    "POST",
+    "/{clientId}/workflows/{workflowName}/resume",
+    Operation(
+        id="resumeWorkflow",
+        summary="Let the runs of a paused workflow go on",
+        description="They go on one after the other: after as long as the workflow was paused, and half of "
+        "that again, at the latest; after 15 minutes if that was longer. A workflow that is not paused is "
+        "not changed.",
+        answers=_STATE,
+        refusals=(problems.INVALID_REQUEST, problems.CLIENT_CONFLICT),
+    ),
+    scope="act",
+    is_act=True,
+)
+async def post_resume(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
+    """Let the runs of a workflow go on."""
+    refuse_body(request)
+    await own_settings(api, lambda store: store.resume_workflow(client.id, name))
+    _log.info("workflow resumed", extra={"clientId": client.id, "workflowName": name})
+    return await _state(api, client, name)
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/workflows/{workflowName}",
+    Operation(
+        id="getWorkflow",
+        summary="Read whether a workflow is paused",
+        answers=_STATE,
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_workflow(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
+    """The pause of a workflow."""
+    Query(request).refuse_rest()
+    return await _state(api, client, name)
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/paused-workflows",
+    Operation(
+        id="listPausedWorkflows",
+        summary="List the paused workflows, by name",
+        answers=((200, "PausedWorkflowList", "All of them."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_paused_workflows(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
+    """All paused workflows of the client."""
+    Query(request).refuse_rest()
+    found = await own_settings(api, lambda store: store.workflow_pauses(client.id))
+    paused = in_force(found, api.engine.clock.now_ms())
+    return json_response(200, {"workflows": [_view(each.workflow_name, each) for each in paused]})
+
+
+async def _state(api: Api, client: Client, name: str) -> ApiResponse:
+    found = await own_settings(api, lambda store: store.workflow_pauses(client.id))
+    return json_response(200, _view(name, pause_of(found, name, api.engine.clock.now_ms())))
+
+
+def _view(name: str, pause: WorkflowPause | None) -> dict[str, Any]:
+    paused = pause and {
+        "since": to_rfc3339(pause.since_ms),
+        "until": moment_view(pause.until_ms),
+        "note": pause.note,
+    }
+    return {"workflowName": name, "paused": paused}

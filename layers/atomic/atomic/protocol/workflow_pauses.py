@@ -1,0 +1,38 @@
+"""The request to pause a workflow, and the answers about paused workflows."""
+
+from pydantic import Field
+
+from atomic.protocol.pauses import Note
+from atomic.protocol.wire import Document, MomentIfGiven, WireModel, without_default
+
+
+class WorkflowPauseRequest(WireModel):
+    """`POST /{clientId}/workflows/{workflowName}/pause`: why, and for how long. Both may be left out."""
+
+    note: Note = Field(default="", description="For people: why the workflow is paused.")
+    until: MomentIfGiven = Field(
+        default=None,
+        json_schema_extra=without_default,
+        description="The workflow goes on by itself at this time.",
+    )
+
+
+class WorkflowPauseDocument(Document):
+    """The pause of a workflow. None of its runs is called meanwhile."""
+
+    since: str
+    until: str | None = Field(description="When it ends by itself; null: when the workflow is resumed.")
+    note: str
+
+
+class WorkflowState(Document):
+    """A workflow of the client: whether its runs are called. It need not have runs."""
+
+    workflow_name: str
+    paused: WorkflowPauseDocument | None = Field(description="Null: it is not paused.")
+
+
+class PausedWorkflowList(Document):
+    """The paused workflows of a client, by name."""
+
+    workflows: list[WorkflowState]
