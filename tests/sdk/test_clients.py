@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
@@ -287,14 +287,14 @@ def test_lists_follow_their_pages_up_to_the_limit(variant: str) -> None:
         assert api.seen[1][1] == (
             "/me/runs?waitsFor=event&keyContains=k&errorKind=network&responseStatus=503&limit=100"
         )
-        with pytest.raises(InvalidRequestError, match="tag"):
-            call(variant, api, "dead_letters", tag="customer:c-17")
+        with pytest.raises(InvalidRequestError, match="waits_for"):
+            call(variant, api, "dead_letters", waits_for="event")
     letter = {**DONE, "responseStatus": 500, "notRedrivableReason": "handled"}
     page = {"deadLetters": [letter, letter], "next": "/me/dead-letters?cursor=c"}
     with fake_api((200, {}, page), (200, {}, page)) as api:
-        found = call(variant, api, "dead_letters", key_prefix="k", limit=3)
+        found = call(variant, api, "dead_letters", key_prefix="k", tag=["a:b", "c:d"], limit=3)
         assert [one.not_redrivable_reason for one in found] == ["handled"] * 3
-        assert api.seen[0][1] == "/me/dead-letters?keyPrefix=k&limit=3"
+        assert unquote(api.seen[0][1]) == "/me/dead-letters?keyPrefix=k&tag=a:b&tag=c:d&limit=3"
 
 
 def test_actions(variant: str) -> None:
@@ -307,6 +307,15 @@ def test_actions(variant: str) -> None:
         paths = [path for _, path, _, _ in api.seen]
         assert paths[:2] == [f"/me/runs/{STEP[:-5]}/cancel", f"/me/steps/{STEP}/redrive"]
         assert api.seen[3][3] == {"filter": {"workflowName": "w"}}
+
+
+def test_a_redrive_by_tags_goes_on_from_its_cursor(variant: str) -> None:
+    short = {"redriven": 0, "steps": [], "more": True, "next": "c"}
+    last = {"redriven": 1, "steps": [STEP], "more": False, "next": None}
+    with fake_api((200, {}, short), (200, {}, last)) as api:
+        assert call(variant, api, "redrive_all", tag="a:b") == [STEP]
+        wanted = {"filter": {"tag": ["a:b"]}}
+        assert [document for *_, document in api.seen] == [wanted, {**wanted, "cursor": "c"}]
 
 
 def test_a_start_token(variant: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.application.lineage import Lineage
-from atomic.application.redrive import redrive_many, redrive_step
+from atomic.application.redrive import redrive_many, redrive_step, redrive_tagged
 from atomic.application.run_query import RunQuery
 from atomic.domain.events import Cancelled
 from atomic.domain.leftovers import not_redrivable_reason
@@ -19,6 +19,30 @@ def filled(*rows: Step) -> MemoryStepStore:
     store = MemoryStepStore()
     store._rows = {row.id: row for row in rows}
     return store
+
+
+def test_a_redrive_by_tags_reads_a_bounded_number_and_goes_on() -> None:
+    others = [
+        a_root(a_spec(key=f"key-{number}"), at_ms=2_000 + number, status=Status.FAILED)
+        for number in range(600)
+    ]
+    tagged = replace(a_spec(key="tagged"), tags=("customer:c-17", "env:prod"))
+    root = a_root(tagged, at_ms=500, status=Status.FAILED)
+    below = a_child("below", tagged, at_ms=600, status=Status.FAILED)
+    engine = LocalAtomic(store=filled(root, below, *others)).engine
+    query, tags = RunQuery(client_id="acme", limit=1_000), ("customer:c-17",)
+
+    async def redrive() -> None:
+        none, after = await redrive_tagged(engine, query, tags)
+        assert (none, after) == ([], (2_100, others[100].id))
+        redriven, end = await redrive_tagged(engine, replace(query, after=after), tags)
+        assert (redriven[0], end) == (below.id, None)
+        row = await engine.store.get(root.id)
+        assert row is not None
+        # Its failed ancestor is redriven with it.
+        assert row.generation == 2
+
+    run(redrive())
 
 
 def test_skipped_dead_letters_do_not_hide_the_others() -> None:

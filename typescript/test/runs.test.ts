@@ -42,3 +42,18 @@ it("is refused for a run that has not ended", async () => {
   const held = await atomic.start(workflow(), 1, { key: "held", paused: true, timeout: 0 });
   await expect(runs.restart(held.runId)).rejects.toMatchObject({ code: "run-live" });
 });
+
+it("lists dead letters by the tags of their runs, and redrives them", async () => {
+  const lost = { workflowName: "lost", url: "http://127.0.0.1:9/" };
+  for (const customer of ["c-1", "c-2"]) {
+    const options = { key: customer, tags: { customer, env: "prod" }, retry: 0 };
+    await expect(atomic.start(lost, 1, options)).rejects.toMatchObject({ code: "step-failed" });
+  }
+  const letters = await runs.deadLetters({ tag: "customer:c-1" });
+  expect(letters).toMatchObject([{ idempotencyKey: "c-1", notRedrivableReason: null }]);
+  expect(await runs.deadLetters({ tag: ["customer:c-1", "env:test"] })).toEqual([]);
+  expect(await runs.deadLetters({ workflowName: "lost", limit: 1 })).toHaveLength(1);
+  expect(await runs.redriveAll({ tag: ["customer:c-1", "env:prod"] })).toEqual(letters.map(({ id }) => id));
+  expect(await runs.redriveAll({ workflowName: "lost", tag: "customer:c-3" })).toEqual([]);
+  await expect(runs.redriveAll({})).rejects.toMatchObject({ code: "invalid-request" });
+});

@@ -319,7 +319,7 @@ async def scenario_an_event_without_a_result_ends_with_its_deadline(runtime: Run
     assert (await runtime.get("/dead-letters")).json["deadLetters"] == []
     assert (await runtime.get("/stats")).json["deadLetters"] == 0
     bulk = await runtime.post("/redrive", {"filter": {"keyPrefix": "k"}})
-    assert bulk.json == {"redriven": 0, "steps": [], "more": False}
+    assert bulk.json == {"redriven": 0, "steps": [], "more": False, "next": None}
 
 
 async def scenario_an_open_event_takes_the_deadline_of_a_wait(runtime: Runtime) -> None:

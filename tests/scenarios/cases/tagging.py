@@ -6,8 +6,8 @@ from urllib.parse import quote
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.continuing import Rounds
 from scenarios.cases.reading import pages_of
-from scenarios.runtime import Runtime, always, answer_ok
-from scenarios.starts import assert_problem, document
+from scenarios.runtime import Runtime, always, answer_ok, failing_first
+from scenarios.starts import assert_problem, document, retries
 
 TAGS = {"customer": "c-17", "env": "prod: é 🙂"}
 
@@ -124,4 +124,56 @@ async def scenario_bad_tags_are_told_field_and_cure(runtime: Runtime) -> None:
         assert reply.json["errors"][0]["field"] == "tag"
     many = "&".join(f"tag=n{number}:v" for number in range(9))
     assert_problem(await runtime.get(f"/runs?{many}"), 400, "invalid-request")
-    assert_problem(await runtime.get("/dead-letters?tag=a:b"), 400, "invalid-request")
+
+
+async def scenario_dead_letters_are_found_and_redriven_by_the_tags_of_their_run(runtime: Runtime) -> None:
+    lost = runtime.endpoint("/lost", failing_first(4, 410))
+    posted: list[ApiReply] = []
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        # The tags of a link are those of the run that it starts, and not of its own.
+        own = document(lost, parent=call.json["stepId"], stepName="below", retry=retries(0))
+        posted.append(await runtime.start(own))
+        return EndpointReply(status=200 if posted[-1].status == 200 else 503)
+
+    root = runtime.endpoint("/root", workflow)
+    for number, customer in enumerate(("c-1", "c-2", "c-1")):
+        tags = {"customer": customer, "env": "prod"}
+        await runtime.start(document(lost, key=f"k-{number}", tags=tags, retry=retries(0)))
+    await runtime.start(document(root, key="above", tags={"customer": "c-1"}, retry=retries(0)))
+    await runtime.start(document(runtime.endpoint("/gone", always(410)), key="plain", retry=retries(0)))
+
+    async def letters(query: str) -> list[str]:
+        path = f"/{runtime.client}/dead-letters?{query}&limit=1"
+        pages = await pages_of(runtime, path, "deadLetters")
+        return sorted(
+            f"{each['idempotencyKey']}{each['stepName'] or ''}" for page in pages for each in page
+        )
+
+    assert await letters("tag=customer%3Ac-1") == ["above", "k-0", "k-1below", "k-2"]
+    assert await letters("tag=customer%3Ac-1&tag=env%3Aprod") == ["k-0", "k-2"]
+    assert await letters("tag=customer%3Ac-1&keyPrefix=above") == ["above"]
+    assert await letters("tag=customer%3Ac-1&errorKind=endpoint_answered&responseStatus=410") == [
+        "k-0",
+        "k-1below",
+        "k-2",
+    ]
+    assert await letters("tag=customer%3Ac-3") == []
+
+    tagged = {"filter": {"tag": ["customer:c-1", "env:prod"]}}
+    redriven = await runtime.post("/redrive", tagged)
+    assert (redriven.status, redriven.json["redriven"]) == (200, 2)
+    assert (redriven.json["more"], redriven.json["next"]) == (False, None)
+    for step_id in redriven.json["steps"]:
+        await runtime.step_in(step_id, "succeeded")
+    assert await letters("tag=customer%3Ac-1") == ["above", "k-1below"]
+    again = await runtime.post("/redrive", {**tagged, "cursor": "?"})
+    assert_problem(again, 400, "invalid-request")
+    assert again.json["detail"].startswith("cursor: ")
+    for bad in ("customer", ":", "a:"):
+        refused = await runtime.get(f"/dead-letters?tag={quote(bad)}")
+        assert_problem(refused, 400, "invalid-request")
+        assert "tag: " in refused.json["detail"]
+        refused = await runtime.post("/redrive", {"filter": {"tag": [bad]}})
+        assert_problem(refused, 400, "invalid-request")
+        assert "filter.tag.0: use name:value" in refused.json["detail"]

@@ -436,10 +436,10 @@ def test_a_bulk_redrive_has_a_condition(conditions: dict[str, Any]) -> None:
             {"filter": {"status": "failed"}},
             {
                 "filter.status": "unknown field; known are workflowName, keyPrefix, createdAfter, "
-                "createdBefore, failedBefore"
+                "createdBefore, failedBefore, tag"
             },
         ),
-        ({"all": True, "filter": {"keyPrefix": "k"}}, {"all": "unknown field; known are filter"}),
+        ({"all": True, "filter": {"keyPrefix": "k"}}, {"all": "unknown field; known are filter, cursor"}),
     ],
 )
 def test_a_bulk_redrive_without_a_condition_is_refused(body: Any, found: dict[str, str]) -> None:

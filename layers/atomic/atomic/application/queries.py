@@ -123,13 +123,14 @@ def weight(step: Step) -> int:
 class Conditions:
     """What no index knows: rows are read and compared. `waits_for`: of a run; the others: of a step.
 
-    `cause`: the id of the step's own cause.
+    `cause`: the id of the step's own cause.tags`: of the run of a dead letter. The list of runs has an index of them.
     """
 
     waits_for: WaitsFor | None = None
     error_kind: ErrorKind | None = None
     response_status: int | None = None
     cause: str | None = None
+    tags: tuple[str, ...] = ()
 
     def fit(self, step: Step) -> bool:
         """Whether a step fits, as far as its own row says."""
@@ -211,6 +212,16 @@ async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
     ]
 
 
+async def with_tags(engine: Engine, steps: Sequence[Step], tags: Sequence[str]) -> Sequence[Step]:
+    """Those whose run has all of these tags. Only the root of a run has them, so it is read, too."""
+    if not tags:
+        return steps
+    ids = list(dict.fromkeys(keys.root_of(step.spec.run_id) for step in steps))
+    roots = await side_by_side(*(engine.store.get(root_id) for root_id in ids))
+    fitting = {root.spec.run_id for root in roots if root is not None and {*tags} <= {*root.spec.tags}}
+    return [step for step in steps if step.spec.run_id in fitting]
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A step that failed, and the reason why it cannot be redriven, if there is one."""
@@ -232,7 +243,8 @@ async def dead_letters(
 
     async def choose(steps: Sequence[Step]) -> Sequence[Step]:
         # The index may lag behind the rows, so a step of it may have been redriven already.
-        return [step for step in steps if step.is_dead_letter and conditions.fit(step)]
+        fitting = [step for step in steps if step.is_dead_letter and conditions.fit(step)]
+        return await with_tags(engine, fitting, conditions.tags)
 
     if conditions == NO_CONDITIONS:
         steps, after = await read(query)

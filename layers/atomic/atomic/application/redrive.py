@@ -10,8 +10,9 @@ from atomic.application.commit import commit
 from atomic.application.engine import Engine
 from atomic.application.leftovers import resume
 from atomic.application.lineage import Lineage
+from atomic.application.queries import Conditions, dead_letters
 from atomic.application.refusals import Busy, NotRedrivableStep
-from atomic.application.run_query import RunQuery
+from atomic.application.run_query import Cursor, RunQuery
 from atomic.application.singletons import may_redrive
 from atomic.domain.events import Redriven
 from atomic.domain.leftovers import not_redrivable_reason
@@ -59,19 +60,43 @@ async def redrive_many(
     """
     redriven: list[str] = []
     async for step in _dead_letters(engine, query):
-        if failed_before_ms is not None and (step.finished_at_ms or 0) >= failed_before_ms:
-            continue
-        lineage = Lineage(engine.store)
-        ancestors = await lineage.ancestors(step)
-        if not_redrivable_reason(step, ancestors):
-            continue
-        with suppress(Busy):
-            await may_redrive(engine, ancestors[-1] if ancestors else step)
-            await _redrive(engine, lineage, step, ancestors)
+        if await _redrive_if_needed(engine, step, failed_before_ms):
             redriven.append(step.id)
         if len(redriven) == query.limit:
             return redriven, True
     return redriven, False
+
+
+async def redrive_tagged(
+    engine: Engine, query: RunQuery, tags: tuple[str, ...], *, failed_before_ms: int | None = None
+) -> tuple[list[str], Cursor | None]:
+    """The same for those whose runs have these tags: their ids, and where the next page begins.
+
+    A page is one of the list of dead letters, so it reads a bounded number of rows.
+    """
+    letters, after = await dead_letters(engine, query, Conditions(tags=tags))
+    redriven = [
+        letter.step.id
+        for letter in letters
+        if await _redrive_if_needed(engine, letter.step, failed_before_ms)
+    ]
+    return redriven, after
+
+
+async def _redrive_if_needed(engine: Engine, step: Step, failed_before_ms: int | None) -> bool:
+    """Redrive a dead letter, unless no handler needs it any more; whether it was redriven."""
+    if failed_before_ms is not None and (step.finished_at_ms or 0) >= failed_before_ms:
+        return False
+    lineage = Lineage(engine.store)
+    ancestors = await lineage.ancestors(step)
+    if not_redrivable_reason(step, ancestors):
+        return False
+    try:
+        await may_redrive(engine, ancestors[-1] if ancestors else step)
+        await _redrive(engine, lineage, step, ancestors)
+    except Busy:
+        return False
+    return True
 
 
 async def _dead_letters(engine: Engine, query: RunQuery) -> AsyncIterator[Step]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
-from atomic.cli.options import ERRORS, MOMENTS, moment, with_options
+from atomic.cli.options import ERRORS, MOMENTS, TAG, moment, with_options
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
@@ -156,13 +156,14 @@ _OF_RUNS: Final[dict[str, Callable[..., None]]] = {
 @click.option("--key-prefix", help="All whose idempotency key has this prefix.")
 @click.option("--created-after", help="All created at or after this time, such as 2026-11-23T07:38:00Z.")
 @click.option("--created-before", help="All created before this time.")
+@with_options(TAG)
 @calls_api
 def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
     """Redrive one dead letter, or all that match the filters: each gets a fresh budget of attempts.
 
     The id of a run means its root step.
     """
-    given: Any = {name: value for name, value in wanted.items() if value is not None}
+    given: Any = {name: value for name, value in wanted.items() if value not in {None, ()}}
     if (step_id is None) is not bool(given):
         raise click.UsageError("give the id of a step, or a filter such as --workflow")
     if step_id is not None:
@@ -178,7 +179,7 @@ def redrive(api: Api, step_id: str | None, **wanted: Any) -> None:
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list at most."
 )
-@with_options(*ERRORS)
+@with_options(TAG, *ERRORS)
 @calls_api
 def dead_letters(api: Api, *, limit: int, **wanted: Any) -> None:
     """List the steps that failed, the newest first."""

@@ -83,6 +83,12 @@ ERRORS: Final = (
     click.option("--error-kind", help="Only with this error, such as timed_out."),
     click.option("--response-status", type=int, help="Only those whose endpoint answered this last."),
 )
+TAG: Final = click.option(
+    "--tag",
+    multiple=True,
+    metavar="NAME:VALUE",
+    help="Only of runs with this tag; may be repeated for several.",
+)
 
 
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -345,11 +345,14 @@ class EventOutcome(Document):
 
 
 class RedriveResult(Document):
-    """The result of a bulk redrive; repeat it while `more` is true."""
+    """The result of a bulk redrive; repeat it while `more` is true, with `next` as the `cursor`."""
 
     redriven: int
     steps: list[str]
     more: bool
+    next: str | None = Field(
+        default=None, description="With tags: the `cursor` of the next request. Null: send the same again."
+    )
 
 
 class ProblemDocument(Document):

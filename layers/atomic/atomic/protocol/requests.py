@@ -23,7 +23,7 @@ from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.singles import Debounced, SingletonOptions
 from atomic.protocol.start_times import StartBy
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
-from atomic.protocol.tags import Tags
+from atomic.protocol.tags import TAGS_MAX, Tag, Tags
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import (
     Duration,
@@ -320,6 +320,9 @@ class RedriveFilter(WireModel):
     created_after: Annotated[str, Field(max_length=40)] | None = None
     created_before: Annotated[str, Field(max_length=40)] | None = None
     failed_before: Annotated[str, Field(max_length=40)] | None = None
+    tag: Annotated[list[Tag], Field(min_length=1, max_length=TAGS_MAX)] | None = Field(
+        default=None, description="Of the run, as `name:value`; all of them must hold."
+    )
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> "RedriveFilter":
@@ -332,6 +335,9 @@ class RedriveRequest(WireModel):
     """`POST /{clientId}/redrive`."""
 
     filter: RedriveFilter
+    cursor: Annotated[str, Field(max_length=NAME_MAX_CHARS)] | None = Field(
+        default=None, description="The `next` of the last answer."
+    )
 
 
 def read_message(model: type[Model], body: bytes, *, max_bytes: int = MESSAGE_MAX_BYTES) -> Model:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 TAGS_MAX: Final = 8
+TAG_FORM: Final = "use name:value, such as customer:c-17, as the run was started"
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _VALUE: Final = r"(?=\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,128}(?<=\S)"
 _IS_NAME: Final = re.compile(_NAME)
@@ -41,6 +42,24 @@ Tags = Annotated[
     ),
     AfterValidator(_tags),
 ]
+
+
+def read_tag(text: str) -> str:
+    """A tag of a filter, as it is; raises ValueError."""
+    if not _IS_TAG.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _tag(text: str) -> str:
+    try:
+        return read_tag(text)
+    except ValueError:
+        raise PydanticCustomError("tag", "{cure}", {"cure": TAG_FORM}) from None
+
+
+# One tag of a filter.
+Tag = Annotated[str, AfterValidator(_tag)]
 # In documents.
 TAGS: Final[Any] = Field(
     default=None,
@@ -56,10 +75,3 @@ def tag_texts(tags: Mapping[str, str]) -> tuple[str, ...]:
 def tag_members(texts: Iterable[str]) -> dict[str, str]:
     """The object of some texts."""
     return {name: value for name, _, value in (text.partition(":") for text in texts)}
-
-
-def read_tag(text: str) -> str:
-    """A tag of a filter, as it is; raises ValueError."""
-    if not _IS_TAG.fullmatch(text):
-        raise ValueError
-    return text

@@ -226,6 +226,7 @@ class Client(ActionsOfClient, CausesOfClient, EventsOfClient, RecordsOfClient):
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
         - `key_contains`: idempotency keys with this text in them.
+        - `tag`: only of runs with this tag, as "name:value", or with all of several tags.
         - `error_kind`: only with this error, such as "timed_out"; `response_status`: only those whose
           endpoint answered this status last.
         - `cause`: only those whose own error has this cause, by its id (`causes`).

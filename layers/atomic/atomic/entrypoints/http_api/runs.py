@@ -7,8 +7,8 @@ from atomic.application import queries
 from atomic.application.erasing import erase_run
 from atomic.application.queries import Conditions
 from atomic.application.redaction import all_redacted, without_error_excerpt
-from atomic.application.redrive import redrive_many
-from atomic.application.run_query import RunQuery
+from atomic.application.redrive import redrive_many, redrive_tagged
+from atomic.application.run_query import Cursor, RunQuery
 from atomic.domain.clients.client import Client
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import (
@@ -38,12 +38,13 @@ from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS
 from atomic.protocol.enums import LIVE, Status, WaitsFor
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.requests import RedriveRequest
-from atomic.protocol.tags import TAGS_MAX, read_tag
+from atomic.protocol.tags import TAG_FORM, TAGS_MAX, read_tag
 
 routes = Routes()
 
 _WAITS: Final = list(get_args(WaitsFor))
 
+_CURSOR_FORM: Final = "use the cursor of `next`, unchanged"
 _STEPS_DEFAULT: Final = 1000
 _WINDOW_DEFAULT_MS: Final = 5 * 60 * 1000
 _STATUS_MIN, _STATUS_MAX = 100, 599
@@ -57,16 +58,17 @@ _FILTER: Final = (
 _CAUSE: Final = in_query(
     "cause", "Only what failed for this cause, by its id in the list of causes.", type="string"
 )
+_TAG: Final = in_query(
+    "tag",
+    "Only with this tag of the run, as `name:value`; given several times, with all of them.",
+    type="array",
+    items={"type": "string"},
+    maxItems=TAGS_MAX,
+)
 FILTER: Final = (
     in_query("status", "Only in this state.", type="string", enum=list(Status)),
     *_FILTER,
-    in_query(
-        "tag",
-        "Only with this tag, as `name:value`; given several times, with all of them.",
-        type="array",
-        items={"type": "string"},
-        maxItems=TAGS_MAX,
-    ),
+    _TAG,
     _CAUSE,
     in_query(
         "dismissed",
@@ -190,7 +192,7 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
         id="listDeadLetters",
         summary="List the steps that failed, by creation, newest first",
         description="With `cause`, those whose own error has this cause.",
-        query=(*_FILTER, *_CONDITIONS, _CAUSE, *PAGE),
+        query=(*_FILTER, _TAG, *_CONDITIONS, _CAUSE, *PAGE),
         answers=((200, "DeadLetterList", "A page of dead letters."),),
         refusals=(problems.INVALID_REQUEST,),
     ),
@@ -198,8 +200,8 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
 )
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that failed, newest first."""
-    query = Query(request)
-    conditions = replace(_conditions(query), cause=_cause(query))
+    query = Query(request, repeated="tag")
+    conditions = replace(_conditions(query), cause=_causetags=_tags(query))
     page = _page(query, _of_both_lists(query, client))
     letters, next_after = await queries.dead_letters(api.engine, page, conditions)
     link = query.link(cursor=write_cursor(*next_after)) if next_after else None
@@ -222,18 +224,28 @@ async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> Api
 )
 async def post_redrive(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """Redrive the dead letters that fit a filter, the newest first."""
-    wanted = (await read(api, client, request, RedriveRequest)).filter
+    asked = await read(api, client, request, RedriveRequest)
+    wanted = asked.filter
     query = RunQuery(
         client_id=client.id,
         workflow_name=wanted.workflow_name,
         key_prefix=wanted.key_prefix,
         created_from_ms=read_moment("filter.createdAfter", wanted.created_after),
         created_before_ms=read_moment("filter.createdBefore", wanted.created_before),
+        after=_read_after(asked.cursor),
         limit=BULK_MAX,
     )
     before_ms = read_moment("filter.failedBefore", wanted.failed_before)
-    redriven, more = await redrive_many(api.engine, query, failed_before_ms=before_ms)
-    return json_response(200, {"redriven": len(redriven), "steps": redriven, "more": more})
+    after: Cursor | None = None
+    if wanted.tag is None:
+        redriven, more = await redrive_many(api.engine, query, failed_before_ms=before_ms)
+    else:
+        tags = tuple(wanted.tag)
+        redriven, after = await redrive_tagged(api.engine, query, tags, failed_before_ms=before_ms)
+        more = after is not None
+    next_cursor = write_cursor(*after) if after else None
+    shown = {"redriven": len(redriven), "steps": redriven, "more": more, "next": next_cursor}
+    return json_response(200, shown)
 
 
 @routes.add(
@@ -267,9 +279,16 @@ async def get_stats(api: Api, request: ApiRequest, client: Client) -> ApiRespons
     return json_response(200, stats_view(counts, window_ms, slowed, api.engine.admission.calls_per_s()))
 
 
-def _distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
+def _read_after(cursor: str | None) -> Cursor | None:
+    try:
+        return None if cursor is None else read_cursor(cursor)
+    except ValueError:
+        raise problems.invalid("cursor", _CURSOR_FORM) from None
+
+
+def _tags(query: Query) -> tuple[str, ...]:
     """The tags of a filter, each once. Raises Problem 400 for more than a run has."""
-    distinct = tuple(dict.fromkeys(tags))
+    distinct = tuple(dict.fromkeys(query.take_all(read_tag, TAG_FORM)))
     if len(distinct) > TAGS_MAX:
         raise problems.invalid("tag", f"use at most {TAGS_MAX}; a run has no more")
     return distinct
@@ -292,10 +311,10 @@ def filtered(query: Query, client: Client) -> RunQuery:
     """The filter of runs that `FILTER` describes. Raises Problem 400."""
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
     tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
-    wanted = replace(
+    wanted =return replace(
         _of_both_lists(query, client),
         status=status,
-        tags=_distinct(tags),
+        tags=_distinct tags=_tags(query),
         cause=_cause(query),
         dismissed=query.take("dismissed", read_flag, "use true or false"),
     )
@@ -321,7 +340,7 @@ def _of_both_lists(query: Query, client: Client) -> RunQuery:
 
 def _page(query: Query, wanted: RunQuery) -> RunQuery:
     """The filter, and which page of it; there must be no other parameter."""
-    after = query.take("cursor", read_cursor, "use the cursor of `next`, unchanged")
+    after = query.take("cursor", read_cursor, _CURSOR_FORM)
     wanted = replace(wanted, after=after, limit=query.page_limit())
     query.refuse_rest()
     return wanted

@@ -357,15 +357,20 @@ def start_token(
     return document_of(StartTokenDocument, (yield from exchange(request, patience_s)))
 
 
-def redrive_all(client_id: str, wanted: Mapping[str, str], patience_s: float) -> Flow[list[str]]:
+def redrive_all(client_id: str, wanted: Mapping[str, Any], patience_s: float) -> Flow[list[str]]:
     """Redrive every dead letter that matches a filter. Returns their ids."""
+    if isinstance(tag := wanted.get("tag"), str):
+        wanted = {**wanted, "tag": [tag]}
     redriven: list[str] = []
+    document: dict[str, Any] = {"filter": wanted}
     while True:
-        request = post_of(f"/{quote(client_id)}/redrive", {"filter": wanted})
+        request = post_of(f"/{quote(client_id)}/redrive", document)
         page = document_of(RedriveResult, (yield from exchange(request, patience_s)))
         redriven += page.steps
-        if not page.more or not page.steps:
+        if not page.more or not (page.steps or page.next):
             return redriven
+        if page.next is not None:
+            document = {"filter": wanted, "cursor": page.next}
 
 
 def post_of(

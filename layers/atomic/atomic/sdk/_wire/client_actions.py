@@ -9,7 +9,7 @@ from atomic.protocol.workflow_pauses import WorkflowState
 from atomic.sdk._wire import api, pauses
 from atomic.sdk._wire.api import Key
 from atomic.sdk._wire.base_client import BaseClient
-from atomic.sdk._wire.lists import RunFilter, filter_document
+from atomic.sdk._wire.lists import RedriveFilter, filter_document
 from atomic.sdk._wire.restarts import SAME
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk.retry import Seconds
@@ -166,19 +166,22 @@ class ActionsOfClient(BaseClient, ABC):
         """
         return self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
 
-    def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
+    def redrive_all(self, **wanted: Unpack[RedriveFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
 
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `tag`: only of runs with this tag, as "name:value", or with all of several tags.
 
         Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
 
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        return self.run_flow(api.redrive_all(self.client_id, filter_document(wanted), self.patience_s))
+        return self.run_flow(
+            api.redrive_all(self.client_id, filter_document(wanted, RedriveFilter), self.patience_s)
+        )
 
     @abstractmethod
     def run_flow(self, flow: Flow[T]) -> T: ...
@@ -338,19 +341,20 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         """
         return await self.run_flow(api.act_on_step(self.client_id, "redrive", step_id, self.patience_s))
 
-    async def redrive_all(self, **wanted: Unpack[RunFilter]) -> list[str]:
+    async def redrive_all(self, **wanted: Unpack[RedriveFilter]) -> list[str]:
         """Redrive every dead letter that fits. At least one filter is required.
 
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
+        - `tag`: only of runs with this tag, as "name:value", or with all of several tags.
 
         Returns the ids of the steps that were redriven; those that no handler needs any more are left out.
 
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = api.redrive_all(self.client_id, filter_document(wanted), self.patience_s)
+        flow = api.redrive_all(self.client_id, filter_document(wanted, RedriveFilter), self.patience_s)
         return await self.run_flow(flow)
 
     @abstractmethod

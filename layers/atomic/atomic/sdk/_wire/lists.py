@@ -29,19 +29,23 @@ class RunFilter(TypedDict, total=False):
     created_before: str
 
 
-class ExportFilter(RunFilter, total=False):
-    """The same, with a part of the key, and a tag as "name:value", or several tags; for failed runs."""
+class RedriveFilter(RunFilter, total=False):
+    """The same, and a tag of the run as "name:value", or several tags; for failed runs."""
 
-    key_contains: str
     tag: str | Sequence[str]
     cause: str
     dismissed: bool
 
 
-class ListFilter(RunFilter, total=False):
-    """The same, and what only lists take: a part of the key, error, cause, answer of the endpoint."""
+class ExportFilter(RedriveFilter, total=False):
+    """The same, with a part of the key, error, cause, answer of the endpoint."""key."""
 
     key_contains: str
+
+
+class ListFilter(ExportFilter, total=False):
+    """The same, and what only lists take: the error, what the endpoint answered."""
+
     error_kind: ErrorKindName
     response_status: int
     cause: str
