@@ -34,10 +34,11 @@ export interface ApiRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An answer; `document` is its JSON, `undefined` when it has none. */
+/** An answer; `document` is its JSON, `undefined` when its text is none. */
 export interface ApiAnswer {
   readonly status: number;
   readonly headers: Headers;
+  readonly text: string;
   readonly document: unknown;
 }
 
@@ -115,7 +116,7 @@ export class Connection {
       request.signal?.throwIfAborted();
       return new NoAnswerError(this.url, error);
     }
-    return { status: response.status, headers: response.headers, document: this.#documentIn(text) };
+    return { status: response.status, headers: response.headers, text, document: this.#documentIn(text) };
   }
 
   #documentIn(text: string): unknown {

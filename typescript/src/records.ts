@@ -1,6 +1,9 @@
-/** What is kept: the audit log of what operators did, and runs that are erased. */
+/** What is kept: the audit log of what operators did, and runs that are exported or erased. */
 
+import type { RunFilter } from "./client.ts";
+import type { StepDocument } from "./documents.ts";
 import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
+import { parseJson } from "./json.ts";
 
 /** What an operator did, or tried to do. */
 export interface Act {
@@ -32,16 +35,51 @@ export interface ActFilter {
   readonly limit?: number;
 }
 
+/** Which runs are exported. Times are RFC 3339. */
+export type ExportFilter = Pick<
+  RunFilter,
+  "status" | "workflowName" | "keyPrefix" | "keyContains" | "createdAfter" | "createdBefore"
+> & {
+  /** A tag that the runs have, as `name:value`, or several. */
+  readonly tag?: string | readonly string[];
+};
+
+const NEXT = /^<([^>]+)>; rel="next"$/;
+
 /**
- * The audit log of a client, and the end of its runs. Both take a key with the scope `admin`. Every method rejects with
- * an `AtomicError`, such as RefusedError for `not-found`.
+ * The audit log of a client, and its runs as they are exported and erased. `audit` and `erase` take a key with the
+ * scope `admin`. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`.
  */
 export class Records {
   readonly #connection: Connection;
+  readonly #parse: (json: string) => unknown;
 
   /** Options that are left out come from the environment, as those of `Atomic`. */
   constructor(options: ConnectionOptions = {}) {
     this.#connection = new Connection(options);
+    this.#parse = options.parse ?? parseJson;
+  }
+
+  /**
+   * Export runs with all of their steps, the newest run first, and the steps of one run after the other. They are read
+   * page by page, so any number of runs needs little memory. Payloads and responses above 256 KiB are null.
+   */
+  async *export({ tag = [], ...wanted }: ExportFilter = {}): AsyncGenerator<StepDocument, void, undefined> {
+    const query = new URLSearchParams(wanted as Record<string, string>);
+    for (const each of [tag].flat()) {
+      query.append("tag", each);
+    }
+    let path: string | undefined = `${this.#connection.path("export")}?${query}`;
+    while (path !== undefined) {
+      const answer = await this.#connection.exchange({ method: "GET", path });
+      if (answer.status !== 200) {
+        throw this.#connection.errorOf(answer);
+      }
+      for (const line of answer.text.split("\n").filter((each) => each !== "")) {
+        yield this.#parse(line) as StepDocument;
+      }
+      path = NEXT.exec(answer.headers.get("link") ?? "")?.[1];
+    }
   }
 
   /** What operators did, the newest first. Requests that were refused are among it. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
 import { Atomic, endpoints } from "../src/index.ts";
-import { Records } from "../src/records.ts";
+import { type ExportFilter, Records } from "../src/records.ts";
 import { type DevServer, startDevServer } from "../src/testing.ts";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -44,5 +44,42 @@ describe("records", () => {
     expect(await records.audit({ before: new Date(0) })).toEqual([]);
     expect(await records.audit({ by: "k1" })).toEqual([]);
     await expect(records.audit({ action: "cancel run" })).rejects.toMatchObject({ status: 400 });
+  });
+
+  it("exports runs, a step after the other", async () => {
+    const options = { url: server.url, clientId: "ts-exports" };
+    const [records, atomic] = [new Records(options), new Atomic(options)];
+    for (const customer of ["c-1", "c-2"]) {
+      await atomic.start(work.at(url), { customer }, { key: customer, tags: { customer, env: "test" } });
+    }
+    const exported = async (filter?: ExportFilter): Promise<unknown[]> => {
+      const found: unknown[] = [];
+      for await (const step of records.export(filter)) {
+        found.push([step.idempotencyKey, step.payload, step.response]);
+      }
+      return found;
+    };
+    const [first, second] = ["c-1", "c-2"].map((customer) => [customer, { customer }, "done"]);
+    expect(await exported()).toEqual([second, first]);
+    expect(await exported({ tag: ["customer:c-1", "env:test"], status: "succeeded" })).toEqual([first]);
+    expect(await exported({ keyPrefix: "none" })).toEqual([]);
+    await expect(exported({ createdAfter: "tomorrow" })).rejects.toThrow(/^createdAfter: /);
+  });
+
+  it("follows the pages of an export", async () => {
+    const lines = [`{"id":"a","payload":"\u2028"}\n{"id":"b"}\n`, `{"id":"c"}\n`, ""];
+    const asked: string[] = [];
+    const fetch = async (input: unknown): Promise<Response> => {
+      asked.push(String(input));
+      const link = asked.length < lines.length ? `</me/export?cursor=${asked.length}>; rel="next"` : "";
+      return new Response(lines[asked.length - 1], { headers: { link } });
+    };
+    const ids: string[] = [];
+    for await (const { id } of new Records({ url: "http://atomic.test", clientId: "me", fetch }).export()) {
+      ids.push(id);
+    }
+    expect(ids).toEqual(["a", "b", "c"]);
+    const base = "http://atomic.test/me/export";
+    expect(asked).toEqual([`${base}?`, `${base}?cursor=1`, `${base}?cursor=2`]);
   });
 });
