@@ -212,7 +212,7 @@ async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
     ]
 
 
-async def with_tags(engine: Engine, steps: Sequence[Step], tags: Sequence[str]) -> Sequence[Step]:
+async def _with_tags(engine: Engine, steps: Sequence[Step], tags: Sequence[str]) -> Sequence[Step]:
     """Those whose run has all of these tags. Only the root of a run has them, so it is read, too."""
     if not tags:
         return steps
@@ -244,7 +244,7 @@ async def dead_letters(
     async def choose(steps: Sequence[Step]) -> Sequence[Step]:
         # The index may lag behind the rows, so a step of it may have been redriven already.
         fitting = [step for step in steps if step.is_dead_letter and conditions.fit(step)]
-        return await with_tags(engine, fitting, conditions.tags)
+        return await _with_tags(engine, fitting, conditions.tags)
 
     if conditions == NO_CONDITIONS:
         steps, after = await read(query)

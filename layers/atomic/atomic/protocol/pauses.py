@@ -6,13 +6,15 @@ from pydantic import Field
 
 from atomic.protocol.wire import Document, MomentIfGiven, WireModel, without_default
 
-Note = Annotated[str, Field(max_length=500)]
+_NOTE_MAX_CHARS: Final = 500
 
 
 class RunPauseRequest(WireModel):
     """`POST /{clientId}/runs/{runId}/pause`: why, and for how long. Both may be left out."""
 
-    note: Note = Field(default="", description="For people: why the run is paused.")
+    note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
+        default="", description="For people: why the run is paused."
+    )
     until: MomentIfGiven = Field(
         default=None,
         json_schema_extra=without_default,

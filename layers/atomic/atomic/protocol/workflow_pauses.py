@@ -1,15 +1,21 @@
 """The request to pause a workflow, and the answers about paused workflows."""
 
+from typing import Annotated, Final
+
 from pydantic import Field
 
-from atomic.protocol.pauses import Note
 from atomic.protocol.wire import Document, MomentIfGiven, WireModel, without_default
+
+# The record of a client has the notes of all its pauses.
+_NOTE_MAX_CHARS: Final = 200
 
 
 class WorkflowPauseRequest(WireModel):
     """`POST /{clientId}/workflows/{workflowName}/pause`: why, and for how long. Both may be left out."""
 
-    note: Note = Field(default="", description="For people: why the workflow is paused.")
+    note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
+        default="", description="For people: why the workflow is paused."
+    )
     until: MomentIfGiven = Field(
         default=None,
         json_schema_extra=without_default,

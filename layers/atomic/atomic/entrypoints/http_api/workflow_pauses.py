@@ -64,9 +64,8 @@ async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -
     Operation(
         id="resumeWorkflow",
         summary="Let the runs of a paused workflow go on",
-        description="They go on one after the other: after as long as the workflow was paused, and half of "
-        "that again, at the latest; after 15 minutes if that was longer. A workflow that is not paused is "
-        "not changed.",
+        description="They go on one after the other, within 15 minutes at the latest, and sooner after a "
+        "short pause. A workflow that is not paused is not changed.",
         answers=_STATE,
         refusals=(problems.INVALID_REQUEST, problems.CLIENT_CONFLICT),
     ),
