@@ -123,7 +123,8 @@ def weight(step: Step) -> int:
 class Conditions:
     """What no index knows: rows are read and compared. `waits_for`: of a run; the others: of a step.
 
-    `cause`: the id of the step's own cause.tags`: of the run of a dead letter. The list of runs has an index of them.
+    `cause`: the id of the step's own cause. `tags`: of the run of a dead letter; the list of runs has an
+    index of them.
     """
 
     waits_for: WaitsFor | None = None

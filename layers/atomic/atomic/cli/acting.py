@@ -121,6 +121,8 @@ def _dismiss(api: Api, run_id: str, *, note: str, undo: bool) -> None:
         raise click.UsageError("--note is for a dismissal: leave it out with --undo")
     run = api.client.undismiss(run_id) if undo else api.client.dismiss(run_id, note=note)
     api.show(run, f"{run.run_id} is {run.status}, and {'needs action' if undo else 'dismissed'}")
+
+
 def _line_of_workflow(found: WorkflowState) -> str:
     if found.paused is None:
         return f"{found.workflow_name} is not paused"

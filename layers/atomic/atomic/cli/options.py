@@ -54,18 +54,19 @@ def moment_or_seconds(text: str) -> datetime | float:
     return moment(text)
 
 
+TAG: Final = click.option(
+    "--tag",
+    multiple=True,
+    metavar="NAME:VALUE",
+    help="Only of runs with this tag; may be repeated for several.",
+)
 # They choose runs.
 RUNS: Final = (
     click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status."),
     click.option("--workflow", "workflow_name", help="Only runs of this workflow."),
     click.option("--key-prefix", help="Only runs whose idempotency key has this prefix."),
     click.option("--key-contains", help="Only runs with this text in their idempotency key."),
-    click.option(
-        "--tag",
-        multiple=True,
-        metavar="NAME:VALUE",
-        help="Only runs with this tag; may be repeated for several.",
-    ),
+    TAG,
     click.option("--cause", help="Only runs that failed for this cause, by its id in `atomic causes`."),
     click.option(
         "--dismissed/--needs-action",
@@ -82,12 +83,6 @@ WAITS_FOR: Final = click.option(
 ERRORS: Final = (
     click.option("--error-kind", help="Only with this error, such as timed_out."),
     click.option("--response-status", type=int, help="Only those whose endpoint answered this last."),
-)
-TAG: Final = click.option(
-    "--tag",
-    multiple=True,
-    metavar="NAME:VALUE",
-    help="Only of runs with this tag; may be repeated for several.",
 )
 
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from atomic.cli.api import Api, calls_api, fail
-from atomic.cli.options import ERRORS, RUNS, WAITS_FORTAG, with_options
+from atomic.cli.options import ERRORS, RUNS, WAITS_FOR, with_options
 from atomic.cli.timeline import run_line, timeline
 from atomic.protocol.enums import StatusName
 from atomic.sdk._wire.lists import ExportFilter, filter_document
@@ -17,13 +17,6 @@ from atomic.sdk._wire.records import export_page, export_path
 
 _LOOK_S = 0.5
 _ENDS = {"succeeded": 0, "failed": 4, "cancelled": 5}
-_CHOOSE = (
-    click.option("--status", type=click.Choice(get_args(StatusName)), help="Only runs with this status."),
-    click.option("--workflow", "workflow_name", help="Only runs of this workflow."),
-    click.option("--key-prefix", help="Only runs whose idempotency key has this prefix."),
-    click.option("--key-contains", help="Only runs with this text in their idempotency key."),
-    TAG,
-)
 
 
 @click.group()

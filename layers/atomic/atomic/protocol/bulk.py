@@ -9,7 +9,7 @@ from atomic.protocol.enums import ACTS_ON, LIVE, BulkAction, Status, StatusName,
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.keys import is_cause_id
 from atomic.protocol.requests import Key, Name
-from atomic.protocol.tags import TAGS_MAX, read_tag
+from atomic.protocol.tags import TAGS_MAX, Tag
 from atomic.protocol.wire import MomentIfGiven, WireModel, without_default
 
 _NOTE_MAX_CHARS: Final = 500
@@ -17,14 +17,6 @@ _EFFECTS: Final = (
     "`cancel`, `dismiss`, `pause`, `resume` and `restart` as for one run; `redrive` as with a root; `due`: "
     "all of its steps that wait for a moment; `erase` needs the scope `admin`."
 )
-
-
-def _tag(text: str) -> str:
-    try:
-        return read_tag(text)
-    except ValueError:
-        cure = "use name:value, such as customer:c-17, as the run was started"
-        raise PydanticCustomError("tag", cure) from None
 
 
 def _cause(text: str) -> str:
@@ -40,7 +32,7 @@ class BulkFilter(WireModel):
     workflow_name: Name | None = None
     key_prefix: Key | None = None
     key_contains: Key | None = None
-    tag: Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=TAGS_MAX)] = Field(
+    tag: Annotated[list[Tag], Field(max_length=TAGS_MAX)] = Field(
         default_factory=list, description="Runs with all of these, each as `name:value`."
     )
     created_after: MomentIfGiven = Field(

@@ -99,8 +99,8 @@ class LocalAtomic(Stories):
             admission=Admission(destinations=destinations, server_flow=MemoryFlowStore()),
         )
         self.engine = engine if faults is None else with_faults(engine, faults)
-        own = self.engine.clients if isinstance(self.engine.clients, OpenRegistry) else None
-        self._api = Api(engine=self.engine, manage=manage, own_settings=own)
+        own_settings = self.engine.clients if isinstance(self.engine.clients, OpenRegistry) else None
+        self._api = Api(engine=self.engine, manage=manage, own_settings=own_settings)
 
     async def __aenter__(self) -> Self:
         self._driver = asyncio.create_task(self._drive())

@@ -201,7 +201,7 @@ async def delete_run(api: Api, request: ApiRequest, client: Client, run_id: str)
 async def get_dead_letters(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """A page of the client's steps that failed, newest first."""
     query = Query(request, repeated="tag")
-    conditions = replace(_conditions(query), cause=_causetags=_tags(query))
+    conditions = replace(_conditions(query), cause=_cause(query), tags=_tags(query))
     page = _page(query, _of_both_lists(query, client))
     letters, next_after = await queries.dead_letters(api.engine, page, conditions)
     link = query.link(cursor=write_cursor(*next_after)) if next_after else None
@@ -310,11 +310,10 @@ def _read_wait(text: str) -> WaitsFor:
 def filtered(query: Query, client: Client) -> RunQuery:
     """The filter of runs that `FILTER` describes. Raises Problem 400."""
     status = query.take("status", Status, f"use one of {', '.join(Status)}")
-    tags = query.take_all(read_tag, "use name:value, such as customer:c-17, as the run was started")
-    wanted =return replace(
+    wanted = replace(
         _of_both_lists(query, client),
         status=status,
-        tags=_distinct tags=_tags(query),
+        tags=_tags(query),
         cause=_cause(query),
         dismissed=query.take("dismissed", read_flag, "use true or false"),
     )

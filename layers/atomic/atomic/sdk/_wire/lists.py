@@ -30,31 +30,31 @@ class RunFilter(TypedDict, total=False):
 
 
 class RedriveFilter(RunFilter, total=False):
-    """The same, and a tag of the run as "name:value", or several tags; for failed runs."""
+    """The same, and a tag of the run as "name:value", or several tags."""
 
     tag: str | Sequence[str]
+
+
+class ExportFilter(RedriveFilter, total=False):
+    """The same, with a part of the key; for failed runs, their cause, and whether they were dismissed."""
+
+    key_contains: str
     cause: str
     dismissed: bool
 
 
-class ExportFilter(RedriveFilter, total=False):
-    """The same, with a part of the key, error, cause, answer of the endpoint."""key."""
+class ListFilter(RedriveFilter, total=False):
+    """The same, and what only lists take: a part of the key, error, cause, answer of the endpoint."""
 
     key_contains: str
-
-
-class ListFilter(ExportFilter, total=False):
-    """The same, and what only lists take: the error, what the endpoint answered."""
-
     error_kind: ErrorKindName
     response_status: int
     cause: str
 
 
 class RunListFilter(ListFilter, total=False):
-    """The same, and a tag as "name:value", or several tags; what live runs wait for; for failed runs."""
+    """The same; whether failed runs were dismissed; and what live runs wait for."""
 
-    tag: str | Sequence[str]
     dismissed: bool
     waits_for: WaitsFor
 
