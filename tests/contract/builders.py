@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.domain.causes import Cause, Dismissal
-from atomic.domain.hooks import Owed, Told
+from atomic.domain.hooks import Owed, RunHook, Told
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.pointers import Debounce, Singleton
 from atomic.domain.retry import RetryPolicy
@@ -120,6 +120,7 @@ def a_full_step() -> Step:
         debounce=Debounce("doc", 5, 6),
         tags=("customer:c-17", "env:prod: b"),
         hook="pager",
+        hooks=(RunHook("run.failed", "https://app.example/failed"),),
     )
     return Step(
         spec=spec,

@@ -102,7 +102,12 @@ export interface StartOptions extends StepOptions, RootOptions, WaitOptions {
   readonly key: string;
   /** It is paused from its start, and begins when it is resumed. */
   readonly paused?: boolean;
+  /** URLs that are called when this happens to the run, as those of `Hooks` of `atomic-workflows/hooks` are. */
+  readonly hooks?: RunHooks;
 }
+
+/** A URL for each event of a run that is to be told. */
+export type RunHooks = { readonly [Event in "run.succeeded" | "run.failed" | "run.cancelled" | "run.paused"]?: string };
 
 /** A filter for runs. Times are RFC 3339. */
 export interface RunFilter {

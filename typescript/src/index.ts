@@ -14,6 +14,7 @@ export {
   type EventOutcome,
   type RetryPolicy,
   type RunFilter,
+  type RunHooks,
   type StartOptions,
   type StepOptions,
   type WaitOptions,

@@ -1,7 +1,7 @@
 /** Schedules: workflows that Atomic starts by itself, at times that `cron`, `every` or `at` give. */
 
 import type { Call } from "./call.ts";
-import { type RetryPolicy, type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
+import { type RetryPolicy, type RunHooks, type StepOptions, stepMembers, type WorkflowReference } from "./client.ts";
 import type { CoreContext } from "./core_context.ts";
 import type { Status } from "./documents.ts";
 import { type Duration, milliseconds } from "./durations.ts";
@@ -196,6 +196,8 @@ export interface PutOptions extends Omit<StepOptions, "delay" | "startAt" | "sta
   readonly paused?: boolean;
   /** Of each run, as in a start. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Of each run, as in a start. */
+  readonly hooks?: RunHooks;
   /** Refuse a schedule that has another version than this, or that exists, for 0. */
   readonly version?: number;
   /** Only check it, and tell its next times. */
@@ -220,9 +222,15 @@ export class Schedules {
     times: Times,
     workflow: WorkflowReference<Input>,
     payload: Input,
-    { paused, version, dryRun = false, tags, ...options }: PutOptions = {},
+    { paused, version, dryRun = false, tags, hooks, ...options }: PutOptions = {},
   ): Promise<ScheduleDocument> {
-    const start = { workflowName: workflow.workflowName, stepInvokeUrl: workflow.url, tags, ...stepMembers(options) };
+    const start = {
+      workflowName: workflow.workflowName,
+      stepInvokeUrl: workflow.url,
+      tags,
+      hooks,
+      ...stepMembers(options),
+    };
     const given = JSON.stringify({ ...times.members, paused }).slice(0, -1);
     const body = `${given},"start":${JSON.stringify(start).slice(0, -1)},"payload":${writeJson(payload, "the payload")}}}`;
     const asked = version === 0 ? { "if-none-match": "*" } : version && { "if-match": `"${version}"` };

@@ -37,6 +37,14 @@ describe("hooks", () => {
     expect(told[0]).toMatchObject({ event: "run.failed", hook: "pager", workflowName: "fails", generation: 1 });
   });
 
+  it("of a start tell of its run", async () => {
+    const atomic = new Atomic({ url: server.url, clientId: "ts-hooks" });
+    const hooks = { "run.failed": tell.at(url).url };
+    const started = atomic.start(fails.at(url), null, { key: "own", retry: 0, hooks });
+    await expect(started).rejects.toThrow(StepFailedError);
+    await vi.waitFor(() => expect(told.map(({ hook }) => hook)).toContain("@start"), { timeout: 20_000 });
+  });
+
   it("are read, listed and deleted", async () => {
     await hooks.put("mail", url, ["run.succeeded", "step.failed"]);
     expect((await hooks.list()).map(({ name }) => name)).toEqual(["mail", "pager"]);

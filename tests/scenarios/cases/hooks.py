@@ -7,6 +7,7 @@ from typing import Any
 from atomic.protocol.enums import HOOK_EVENTS
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.child_runs import run_id_of
+from scenarios.cases.continuing import Rounds
 from scenarios.cases.start_times import ASYNC
 from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
@@ -140,6 +141,63 @@ async def scenario_a_hook_is_told_of_its_workflow_alone(runtime: Runtime) -> Non
     [only] = await told(runtime, url, 1)
     assert only["workflowName"] == "billing"
     await delete(runtime)
+
+
+async def scenario_a_start_has_hooks_of_its_own(runtime: Runtime) -> None:
+    url, other = runtime.endpoint("/told", answer_ok), runtime.endpoint("/other", answer_ok)
+    works, fails = runtime.endpoint("/works", answer_ok), runtime.endpoint("/fails", always(500))
+    hooks = {"run.succeeded": url, "run.failed": other}
+
+    done = await runtime.finish(document(works, key="own", hooks=hooks))
+    # The first start decides, and a repeated one may leave them out.
+    again = await runtime.start(document(works, key="own"))
+    assert (again.status, again.json["id"]) == (200, done.json["id"])
+    await runtime.finish(document(works, key="plain"))
+    [first] = await told(runtime, url, 1)
+    assert (first["hook"], first["event"], first["idempotencyKey"]) == ("@start", "run.succeeded", "own")
+    shown = (await runtime.get(f"/runs/{done.json['runId']}")).json["root"]
+    assert shown["hooks"] == hooks
+
+    await put(runtime, other, on=["run.failed"])
+    await runtime.finish(document(fails, key="both", hooks={"run.failed": other}, **ONCE))
+    both = await told(runtime, other, 2)
+    assert sorted(each["hook"] for each in both) == ["@start", "pager"]
+    assert len(runtime.calls(url)) == 1
+    await delete(runtime)
+
+
+async def scenario_a_run_that_goes_on_keeps_its_hooks(runtime: Runtime) -> None:
+    url = runtime.endpoint("/told", answer_ok)
+    rounds = Rounds(runtime)
+    await runtime.finish(document(rounds.url, payload=1, hooks={"run.succeeded": url}))
+    await rounds.last.entered.wait()
+    rounds.last.open()
+
+    [only] = await told(runtime, url, 1)
+    assert only["stepId"] == rounds.roots[-1]
+
+
+async def scenario_hooks_that_a_start_cannot_have_are_told_field_and_cure(runtime: Runtime) -> None:
+    url = runtime.endpoint("/told", answer_ok)
+    refused = [
+        await runtime.start(document(url, key="bad", hooks=hooks))
+        for hooks in ({"step.failed": url}, {"run.failed": "told"}, {"run.failed": None}, [url])
+    ]
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        step = document(url, parent=call.json["stepId"], hooks={"run.failed": url})
+        refused.append(await runtime.start(step))
+        link = {"kind": "run", "run": {"workflowName": "w", "idempotencyKey": "k"}}
+        refused.append(await runtime.start({**step, **link}))
+        return EndpointReply(json="done")
+
+    await runtime.finish(document(runtime.endpoint("/root", workflow), key="r"))
+    fields = ["hooks.step.failed", "hooks.run.failed", "hooks.run.failed", "hooks", "hooks", "hooks"]
+    assert len(refused) == len(fields)
+    for reply, field in zip(refused, fields, strict=True):
+        assert_problem(reply, 400, "invalid-request")
+        assert reply.json["errors"][0]["field"] == field
+    assert runtime.calls(url) == []
 
 
 async def scenario_hooks_are_put_read_listed_and_deleted(runtime: Runtime) -> None:

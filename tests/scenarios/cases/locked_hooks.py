@@ -20,6 +20,15 @@ async def scenario_a_hook_outside_the_base_urls_is_refused(runtime: Runtime) -> 
     assert listed.json == {"hooks": []}
 
 
+async def scenario_a_hook_of_a_start_outside_the_base_urls_is_refused(runtime: Runtime) -> None:
+    works = runtime.endpoint("/app/works", answer_ok)
+    wanted = document(works, hooks={"run.failed": "https://elsewhere.example/"})
+    refused = await start_as(runtime, "alpha", wanted)
+    assert_problem(refused, 403, "url-not-allowed")
+    assert "hooks.run.failed:" in refused.json["detail"]
+    assert runtime.calls(works) == []
+
+
 async def scenario_a_clients_hooks_are_told_of_its_runs_alone(runtime: Runtime) -> None:
     works, url = runtime.endpoint("/app/works", answer_ok), runtime.endpoint("/app/told", answer_ok)
     wanted = json.dumps({"url": url, "on": ["run.succeeded"], "workflowName": "hooked"}).encode()

@@ -67,6 +67,7 @@ async def scenario_a_token_starts_nothing_else(runtime: Runtime) -> None:
         "idempotencyKey": {"idempotencyKey": "user-3:a"},
         "kind": {"parent": root},
         "flow": {"flow": [{"key": "shared", "concurrency": 1000}]},
+        "hooks": {"hooks": {"run.failed": other}},
     }
     for field, changed in refused.items():
         reply = await ask(runtime, "POST", "/alpha", token, start(url, "user-2:b", **changed))

@@ -11,7 +11,8 @@ from atomic.adapters.aws import rows, table
 from atomic.application.engine import Settings
 from atomic.application.process_wakeup import process_wakeup
 from atomic.domain.events import Paid
-from atomic.domain.hooks import Hook
+from atomic.domain.hooks import Hook, RunHook
+from atomic.domain.records import bare_spec_record
 from atomic.domain.steps import Step
 from atomic.domain.transitions import transition
 from atomic.protocol import keys
@@ -38,16 +39,16 @@ def _runtime(account: Any, *, is_told: bool = True) -> Runtime:
     return runtime
 
 
-@pytest.mark.parametrize("is_told", [False, True])
-def test_an_end_that_is_told_costs_a_message_a_read_and_a_write_beside_the_delivery(
-    *, is_told: bool
-) -> None:
+@pytest.mark.parametrize("by", ["nobody", "client", "start"])
+def test_an_end_that_is_told_costs_a_message_a_read_and_a_write_beside_the_delivery(by: str) -> None:
     async def body() -> None:
         with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
-            runtime = _runtime(account, is_told=is_told)
+            is_told = by != "nobody"
+            runtime = _runtime(account, is_told=by == "client")
+            hooks = (RunHook("run.succeeded", HOOK.url),) if by == "start" else ()
             runtime.invoker.handlers[a_spec().url] = answer({"id": 7})
             recorder.calls.clear()
-            root = (await runtime.call(a_spec(attempt_timeout_ms=20_000))).step
+            root = (await runtime.call(a_spec(attempt_timeout_ms=20_000, hooks=hooks))).step
             await asyncio.gather(*runtime.tasks)
             of_a_run = Counter({"PutItem": 1, "UpdateItem": 1, "SendMessage": 1})
             assert Counter(recorder.operations) == of_a_run + Counter({"SendMessage": int(is_told)})
@@ -63,6 +64,12 @@ def test_an_end_that_is_told_costs_a_message_a_read_and_a_write_beside_the_deliv
             assert recorder.operations == ["GetItem"]
 
     asyncio.run(body())
+
+
+def test_a_run_without_hooks_stores_no_byte_for_them() -> None:
+    plain, told = a_spec(), a_spec(hooks=(RunHook("run.failed", HOOK.url),))
+    assert "hooks" not in bare_spec_record(plain)
+    assert bare_spec_record(told)["hooks"] == [["run.failed", HOOK.url]]
 
 
 def test_a_watchdog_passes_on_what_is_owed() -> None:

@@ -11,6 +11,7 @@ from atomic.domain.events import Cancelled, Paid, Paused, Redriven, Rested, Resu
 from atomic.domain.hooks import (
     HOOKS_MAX,
     Hook,
+    RunHook,
     Told,
     TooManyHooks,
     UnknownHook,
@@ -110,6 +111,18 @@ def test_a_hook_says_what_it_wants() -> None:
     [owed] = with_owed(before, after, hooks).owes
     assert owed.told == (Told("c", PAGER.url),)
     assert with_owed(before, after, hooks[:2]) is after
+
+
+def test_a_run_has_hooks_of_its_own() -> None:
+    own = (RunHook("run.succeeded", "https://app.example/done"), RunHook("run.paused", PAGER.url))
+    before = begun(hooks=own)
+    after = with_end(before, OutcomeKind.SUCCEEDED)
+    [owed] = with_owed(before, after, [PAGER]).owes
+    assert owed.told == (Told("@start", "https://app.example/done"), Told("pager", PAGER.url))
+    assert with_owed(before, with_end(before, OutcomeKind.PERMANENT, error=FAILS), []).owes == ()
+    told = delivery(after, owed, owed.told[0], LIMITS)
+    assert (told.workflow_name, told.hook, told.hooks) == ("hook/@start", "@start", ())
+    assert before.spec.below_root().hooks == ()
 
 
 def test_what_is_owed_is_found_as_due_until_it_is_paid() -> None:

@@ -15,7 +15,8 @@ from atomic.protocol.constants import DURATION_MAX_MS
 from atomic.protocol.enums import KINDS
 from atomic.protocol.event_requests import EventRequest
 from atomic.protocol.problems import Problem
-from atomic.protocol.requests import AnswerRequest, RedriveRequest, StartRequest, read_message
+from atomic.protocol.redrives import RedriveRequest
+from atomic.protocol.requests import AnswerRequest, StartRequest, read_message
 from atomic.protocol.wire import RetryOptions
 from atomic.sdk import Retry
 from unit.strategies import examples, json_values, meaning
@@ -290,7 +291,7 @@ def test_status_rules_are_kept_in_one_spelling(rules: str, normal: str) -> None:
 def test_an_unknown_field_is_told_the_known_ones() -> None:
     message = refusals({**BASE, "retires": 3})["retires"]
     assert message.startswith("unknown field; known are workflowName, kind, stepInvokeUrl, stepName,")
-    assert message.endswith("onCancel, detached, continues, flow, singleton, debounce, paused, tags")
+    assert message.endswith("onCancel, detached, continues, flow, singleton, debounce, paused, tags, hooks")
 
 
 def test_an_unknown_field_of_retry_is_told_those_of_retry() -> None:

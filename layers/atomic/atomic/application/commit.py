@@ -68,9 +68,9 @@ async def _commit(engine: Engine, step: Step, event: Event) -> Committed:
             return Committed(step, None)
         effects = effects_of(step, after, now_ms)
         try:
-            # Nearly no client has hooks, and calls between modules cost each run.
+            # Nearly no client and no run has hooks, and calls between modules cost each run.
             client = await engine.clients.get(step.spec.client_id) if effects.concerns_hooks else None
-            if client is not None and client.hooks:
+            if client is not None and (client.hooks or step.spec.hooks):
                 after, effects = await _owing(engine, client, (step, after), effects)
             if effects.dead_letter is not None and not has_told:
                 newer = await _newer_row(engine, step)
@@ -94,7 +94,7 @@ async def _commit(engine: Engine, step: Step, event: Event) -> Committed:
 async def _owing(
     engine: Engine, client: Client, change: tuple[Step, Step], effects: Effects
 ) -> tuple[Step, Effects]:
-    """The row to be written with what it owes to the client's hooks, and the effects of that change."""
+    """The row to be written with what it owes to hooks, and the effects of that change."""
     before, after = change
     owing = with_owed(before, after, client.hooks)
     if owing is after or await _is_of_hook(engine, after):

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from atomic.protocol.enums import StatusName, WaitsFor
+from atomic.protocol.enums import RUN_EVENTS, StatusName, WaitsFor
 from atomic.protocol.tags import tag_members
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -44,6 +44,16 @@ def tags_of(texts: Sequence[str]) -> dict[str, str]:
     members = tag_members(texts)
     if len(members) < len(texts):
         raise click.BadParameter("give each name once")
+    return members
+
+
+def hooks_of(texts: Sequence[str]) -> dict[str, str]:
+    """Hooks of a start that are given as EVENT=URL. Raises BadParameter."""
+    if wrong := [text for text in texts if "=" not in text]:
+        raise click.BadParameter(f"{wrong[0]!r}: use EVENT=URL, with one of {', '.join(RUN_EVENTS)}")
+    members = {event: url for event, _, url in (text.partition("=") for text in texts)}
+    if len(members) < len(texts):
+        raise click.BadParameter("give each event once")
     return members
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from atomic.cli.api import Api, calls_api, json_argument
-from atomic.cli.options import MOMENTS, moment, moment_or_seconds, tags_of
+from atomic.cli.options import MOMENTS, hooks_of, moment, moment_or_seconds, tags_of
 from atomic.cli.timeline import goes_on
 from atomic.protocol.enums import OnBusy
 from atomic.sdk import Debounce, NotFinishedError, Singleton, StepDocument, StepOutcome
@@ -47,6 +47,13 @@ _LOOK_S = 2.0
 @click.option(
     "--tag", "tags", multiple=True, metavar="NAME:VALUE", help="A tag of the run; may be repeated."
 )
+@click.option(
+    "--hook",
+    "hooks",
+    multiple=True,
+    metavar="EVENT=URL",
+    help="A URL to call when the run has ended or is paused, such as run.failed=URL; may be repeated.",
+)
 @click.option("--retry", type=click.IntRange(0, 1000), help="How many times to retry a failed attempt.")
 @calls_api
 def start(
@@ -62,6 +69,7 @@ def start(
     at: datetime | None,
     by: datetime | float | None,
     tags: tuple[str, ...],
+    hooks: tuple[str, ...],
     **shared: Any,
 ) -> None:
     """Start a workflow (or attach to it) and print its response."""
@@ -70,6 +78,7 @@ def start(
         raise click.UsageError("give --at or --delay, and not both")
     given = {"retry": retry, "delay": delay, "start_at": at, "start_by": by, **_shared_key(**shared)}
     given["tags"] = tags_of(tags) if tags else None
+    given["hooks"] = hooks_of(hooks) if hooks else None
     more: Any = {name: value for name, value in given.items() if value is not None}
     outcome: StepOutcome = api.client.start(workflow_name, endpoint_url, value, key=key, timeout=0, **more)
     other = outcome.attached_to

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from atomic.protocol.enums import HookEvent, Status
+from atomic.protocol.enums import HookEvent, RunEvent, Status
 from atomic.protocol.error_kinds import ErrorKind
 
+# The name of each hook that comes with a start. No hook of a client can have it.
+OF_START: Final = "@start"
 # Each end may owe a delivery to each of them, and the row of a client has all of them.
 HOOKS_MAX: Final = 10
 
@@ -31,6 +33,14 @@ class Hook:
     def wants(self, event: HookEvent, workflow_name: str) -> bool:
         """Whether it is told of such an event of such a workflow."""
         return event in self.on and self.workflow_name in {None, workflow_name}
+
+
+@dataclass(frozen=True, slots=True)
+class RunHook:
+    """Where an event of one run is told, as its start has asked."""
+
+    event: RunEvent
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,16 @@ def without_hook(hooks: Sequence[Hook], name: str) -> tuple[Hook, ...]:
 def load_hooks(records: Iterable[Mapping[str, Any]]) -> tuple[Hook, ...]:
     """The hooks of records, which have the members of a hook."""
     return tuple(Hook(**{**record, "on": tuple(record["on"])}) for record in records)
+
+
+def run_hook_records(hooks: Iterable[RunHook]) -> list[list[str]]:
+    """The hooks of a start, for a row."""
+    return [[hook.event, hook.url] for hook in hooks]
+
+
+def load_run_hooks(records: Iterable[Sequence[Any]]) -> tuple[RunHook, ...]:
+    """The hooks of a start, from the record of a row."""
+    return tuple(RunHook(*record) for record in records)
 
 
 def owed_record(owed: Owed) -> list[Any]:

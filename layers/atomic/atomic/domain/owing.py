@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from atomic.domain.hooks import Hook, Owed, Told
+from atomic.domain.hooks import OF_START, Hook, Owed, Told
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
 from atomic.protocol.enums import HookEvent, Status
@@ -33,12 +33,15 @@ class DeliveryLimits:
 
 
 def with_owed(before: Step, after: Step, hooks: Iterable[Hook]) -> Step:
-    """The row to be written, with what the change owes to these hooks."""
+    """The row to be written, with what the change owes to these hooks, and to those of the run itself."""
     event = event_of(before, after)
     if event is None:
         return after
     name = after.spec.workflow_name
-    told = tuple(Told(hook.name, hook.url) for hook in hooks if hook.wants(event, name))
+    told = (
+        *(Told(OF_START, hook.url) for hook in after.spec.hooks if hook.event == event),
+        *(Told(hook.name, hook.url) for hook in hooks if hook.wants(event, name)),
+    )
     if not told:
         return after
     owed = Owed(

@@ -18,7 +18,7 @@ from typing import Any, Final
 from atomic.domain.blobs import INLINE_MAX_BYTES, Blob, Text, name_record, named_text
 from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.flow import entry_records, load_entries
-from atomic.domain.hooks import load_owed, owed_record
+from atomic.domain.hooks import load_owed, load_run_hooks, owed_record, run_hook_records
 from atomic.domain.outcomes import StepError, StoredBody
 from atomic.domain.pauses import Pause, Rest
 from atomic.domain.pointers import Debounce, Singleton, debounce_record, singleton_record
@@ -77,7 +77,7 @@ _CHANGING: Final = _Members(
         *("pause", "rest", "owes", "cause", "dismissal"),
     ),
 )
-_OWN: Final = ("flow", "singleton", "debounce")
+_OWN: Final = ("flow", "singleton", "debounce", "hooks")
 _SPEC: Final = _Members(StepSpec, *_names_without(StepSpec, "payload", "retry", *_OWN))
 _RETRY: Final = _Members(RetryPolicy)
 _ATTEMPT: Final = _Members(Attempt, *_names_without(Attempt, "error"))
@@ -114,6 +114,8 @@ def bare_spec_record(spec: StepSpec) -> Record:
         record["singleton"] = singleton_record(spec.singleton)
     if spec.debounce is not None:
         record["debounce"] = debounce_record(spec.debounce)
+    if spec.hooks:
+        record["hooks"] = run_hook_records(spec.hooks)
     return record
 
 
@@ -210,6 +212,8 @@ def load_spec(record: Record, payload: Text) -> StepSpec:
         members = members | {"singleton": Singleton(*record["singleton"])}
     if "debounce" in record:
         members = members | {"debounce": Debounce(*record["debounce"])}
+    if "hooks" in record:
+        members = members | {"hooks": load_run_hooks(record["hooks"])}
     return StepSpec(payload=payload, retry=retry, **members)
 
 

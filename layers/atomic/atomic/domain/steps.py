@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
 from atomic.domain.causes import Cause, Dismissal
 from atomic.domain.flow import FlowEntry
-from atomic.domain.hooks import Owed
+from atomic.domain.hooks import Owed, RunHook
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
 from atomic.domain.pauses import Pause, Rest
 from atomic.domain.pointers import Debounce, Singleton
@@ -49,7 +49,7 @@ class StepSpec:
     before. `flow`: the keys under which attempts need slots (`domain.flow`). `singleton`, `debounce`: the
     key that this root shares with others (`domain.pointers`). `paused`: the run is paused from its start.
     `tags`: of a run, and of a link for its run, as texts (`protocol.tags`). `hook`: the hook that this
-    root tells of an event. `restart_of`: the run that this root starts again.
+    root tells. `hooks`: those of its run. `restart_of`: the run it starts again.
     """
 
     client_id: str
@@ -91,6 +91,7 @@ class StepSpec:
     paused: bool = False
     tags: tuple[str, ...] = ()
     hook: str = ""
+    hooks: tuple[RunHook, ...] = ()
     restart_of: str | None = None
 
     def __post_init__(self) -> None:
@@ -113,7 +114,8 @@ class StepSpec:
         identity = keys.identity(
             self.client_id, self.workflow_name, parent, called, self.step_name, self.idempotency_key
         )
-        return replace(self, parent=parent, identity=identity, singleton=None, debounce=None, tags=())
+        own: dict[str, Any] = {"singleton": None, "debounce": None, "tags": (), "hooks": ()}
+        return replace(self, parent=parent, identity=identity, **own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

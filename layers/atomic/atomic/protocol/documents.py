@@ -231,6 +231,7 @@ class StepDocument(StepOutcome):
     )
     singleton: SingletonDocument | None = Field(default=None, description="Only where it was given.")
     debounce: DebounceDocument | None = Field(default=None, description="Only where it was given.")
+    hooks: dict[str, str] | None = Field(default=None, description="Only where they were given.")
     trace_id: str
     build: str | None = _BUILD
     unused_results: int = _UNUSED_RESULTS

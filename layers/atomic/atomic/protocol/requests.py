@@ -17,13 +17,13 @@ from atomic.protocol.constants import (
     PAYLOAD_MAX_BYTES,
     URL_MAX_CHARS,
 )
-from atomic.protocol.enums import Kind, OnCancel, OnLost
+from atomic.protocol.enums import Kind, OnCancel, OnLost, RunEvent
 from atomic.protocol.flow import FlowEntries
 from atomic.protocol.problems import INVALID_REQUEST, Problem, invalid, too_long
 from atomic.protocol.singles import Debounced, SingletonOptions
 from atomic.protocol.start_times import StartBy
 from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
-from atomic.protocol.tags import TAGS_MAX, Tag, Tags
+from atomic.protocol.tags import Tags
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import (
     Duration,
@@ -92,6 +92,13 @@ def _header_name(text: str) -> str:
 Key = Annotated[str, Field(max_length=KEY_MAX_CHARS), AfterValidator(_key)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
+RunHooks = Annotated[
+    dict[RunEvent, Url],
+    Field(
+        description="Of a run: a URL for each of its events that is to be told, under a base URL of the "
+        "client. It is called as those of the client's hooks are."
+    ),
+]
 HeaderName = Annotated[str, Field(max_length=NAME_MAX_CHARS), AfterValidator(_header_name)]
 HeaderValue = Annotated[str, Field(max_length=_HEADER_MAX_CHARS)]
 StepId = Annotated[str, AfterValidator(_step_id)]
@@ -116,6 +123,7 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
     "debounce": (("http", "run"), "starts no run"),
     "paused": (("http",), "is no run"),
     "tags": (("http", "run"), "starts no run"),
+    "hooks": (("http",), "is no run"),
 }
 
 
@@ -213,6 +221,7 @@ class StartRequest(WireModel):
         default=False, description="Of a run: it is paused from its start, and begins when it is resumed."
     )
     tags: Tags = Field(default_factory=dict)
+    hooks: RunHooks = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "StartRequest":
@@ -280,6 +289,9 @@ class StartRequest(WireModel):
         if self.paused and self.parent is not None:
             cure = "paused: a run is paused, and not one of its steps; leave it out"
             raise PydanticCustomError("member_surplus", cure)
+        if self.hooks and self.parent is not None:
+            cure = "hooks: a run has them, and not one of its steps; leave them out"
+            raise PydanticCustomError("member_surplus", cure)
         if self.tags and self.parent is not None and self.kind == "http":
             cure = "tags: a step is no run; give them to the start of the run, or use kind run"
             raise PydanticCustomError("member_surplus", cure)
@@ -310,34 +322,6 @@ class AnswerRequest(WireModel):
         description="Such as `Atomic-No-Retry` and `Retry-After`; the content type is that of JSON.",
     )
     body: Any = None
-
-
-class RedriveFilter(WireModel):
-    """Which dead letters to redrive: at least one condition; all that are given must hold."""
-
-    workflow_name: Name | None = None
-    key_prefix: Key | None = None
-    created_after: Annotated[str, Field(max_length=40)] | None = None
-    created_before: Annotated[str, Field(max_length=40)] | None = None
-    failed_before: Annotated[str, Field(max_length=40)] | None = None
-    tag: Annotated[list[Tag], Field(min_length=1, max_length=TAGS_MAX)] | None = Field(
-        default=None, description="Of the run, as `name:value`; all of them must hold."
-    )
-
-    @model_validator(mode="after")
-    def _is_not_empty(self) -> "RedriveFilter":
-        if not self.model_dump(exclude_none=True):
-            raise PydanticCustomError("empty_filter", "give at least one condition")
-        return self
-
-
-class RedriveRequest(WireModel):
-    """`POST /{clientId}/redrive`."""
-
-    filter: RedriveFilter
-    cursor: Annotated[str, Field(max_length=NAME_MAX_CHARS)] | None = Field(
-        default=None, description="The `next` of the last answer."
-    )
 
 
 def read_message(model: type[Model], body: bytes, *, max_bytes: int = MESSAGE_MAX_BYTES) -> Model:
@@ -380,7 +364,9 @@ def _paths_of_messages(model: type[WireModel]) -> tuple[str, ...]:
 def _problem_of(error: ValidationError, model: type[WireModel]) -> Problem:
     errors = []
     for found in error.errors(include_url=False, include_input=False)[:_ERRORS_MAX]:
-        field = ".".join(str(part)[:NAME_MAX_CHARS] for part in found["loc"])
+        # The name of a member is marked so where the model says which names there are.
+        location = [part for part in found["loc"] if part != "[key]"]
+        field = ".".join(str(part)[:NAME_MAX_CHARS] for part in location)
         message = found["msg"]
         if not field:
             field, _, message = message.rpartition(": ")

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from atomic.protocol.constants import DURATION_MAX_MS, NAME_MAX_CHARS
 from atomic.protocol.enums import CatchUp, Dst, OnLost, Overlap
 from atomic.protocol.flow import FlowEntries
-from atomic.protocol.requests import Name, Url
+from atomic.protocol.requests import Name, RunHooks, Url
 from atomic.protocol.tags import Tags
 from atomic.protocol.wire import (
     Duration,
@@ -48,6 +48,7 @@ class ScheduledStart(WireModel):
     on_lost: OnLost = "repeat"
     flow: FlowEntries = Field(default_factory=list)
     tags: Tags = Field(default_factory=dict)
+    hooks: RunHooks = Field(default_factory=dict)
 
 
 class CatchUpOptions(WireModel):

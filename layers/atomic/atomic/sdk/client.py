@@ -128,6 +128,8 @@ class Client(ActionsOfClient, CausesOfClient, EventsOfClient, RecordsOfClient):
         - `paused`: whether it is paused from its start, and begins when it is resumed (default False).
         - `tags`: up to 8 names with values by which the run is found, such as {"customer": "c-17"}
           (default: none).
+        - `hooks`: events with URLs that are called then, such as {"run.failed": url}; the others are
+          "run.succeeded", "run.cancelled" and "run.paused" (default: none).
 
         Returns the outcome: `status`, `response`, `run_id`, `id` (that of the root step) and more. If the
         run went on by `ctx.continue_as`, this is the outcome of the last run; with a `timeout` of 0, it is

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Unpack
 
-from atomic.protocol.enums import CatchUp, Dst, Overlap
+from atomic.protocol.enums import CatchUp, Dst, Overlap, RunEvent
 from atomic.protocol.schedule_documents import Backfilled, ScheduleDocument, Triggered
 from atomic.sdk._wire import schedules as flows
 from atomic.sdk._wire.api import Key, StepOptions, check_options, start_document
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
+from atomic.sdk._wire.client_hooks import hooks_document
 from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.tags import tags_document
 from atomic.sdk._wire.values import jsonable
@@ -38,7 +39,7 @@ class _Times(ABC):
     - `until`: no run after this moment. `limit`: so many runs in all.
     - `pause_after_failures`: so many failed runs in a row pause the schedule.
     - `note`: a text for people.
-    - `tags`: of each run, as in `Client.start` (default: none).
+    - `tags`, `hooks`: of each run, as in `Client.start` (default: none).
 
     Durations are seconds or timedeltas.
     """
@@ -54,6 +55,7 @@ class _Times(ABC):
     pause_after_failures: int | None = None
     note: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    hooks: Mapping[RunEvent, str] = field(default_factory=dict)
 
     @abstractmethod
     def times(self) -> dict[str, Any]:
@@ -67,6 +69,8 @@ class _Times(ABC):
         del start["idempotencyKey"]
         if self.tags:
             start["tags"] = tags_document(self.tags)
+        if self.hooks:
+            start["hooks"] = hooks_document(self.hooks)
         given: dict[str, Any] = {
             **self.times(),
             "start": start,

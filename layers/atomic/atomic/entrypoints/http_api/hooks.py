@@ -1,17 +1,18 @@
-"""Hooks: put, read, list, delete."""
+"""Hooks: put, read, list, delete; and those of a start."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from atomic.domain.clients.client import Client
-from atomic.domain.hooks import Hook
+from atomic.domain.hooks import Hook, RunHook
 from atomic.entrypoints.http_api.api import Api, check_url, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
 from atomic.entrypoints.http_api.own_settings import own_settings
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
 from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import problems
-from atomic.protocol.enums import HOOK_EVENTS
+from atomic.protocol.enums import HOOK_EVENTS, RUN_EVENTS, RunEvent
 from atomic.protocol.hooks import HOOK_NAME_FORM, HookRequest, is_hook_name
 
 _log = logging.getLogger("atomic.hooks")
@@ -109,6 +110,13 @@ async def delete_hook(api: Api, request: ApiRequest, client: Client, name: str) 
     await own_settings(api, lambda store: store.delete_hook(client.id, name))
     _log.info("hook deleted", extra={"clientId": client.id, "hook": name})
     return json_response(200, {"deleted": name})
+
+
+def run_hooks(api: Api, client: Client, given: Mapping[RunEvent, str]) -> tuple[RunHook, ...]:
+    """The hooks of a start. Raises Problem for a URL that the client may not call."""
+    for event, url in given.items():
+        check_url(api, client, url, f"hooks.{event}")
+    return tuple(RunHook(event, given[event]) for event in RUN_EVENTS if event in given)
 
 
 def _view(hook: Hook) -> dict[str, Any]:

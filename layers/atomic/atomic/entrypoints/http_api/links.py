@@ -22,6 +22,7 @@ _LIMITS: Final = {
     "flow": "flow",
     "singleton": "singleton",
     "tags": "tags",
+    "hooks": "hooks",
 }
 # Where a link failed for a reason of its own: the problem, and the cure.
 _PROBLEMS: Final = {

@@ -37,7 +37,7 @@ from atomic.protocol import problems
 from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS
 from atomic.protocol.enums import LIVE, Status, WaitsFor
 from atomic.protocol.error_kinds import ErrorKind
-from atomic.protocol.requests import RedriveRequest
+from atomic.protocol.redrives import RedriveRequest
 from atomic.protocol.tags import TAG_FORM, TAGS_MAX, read_tag
 
 routes = Routes()

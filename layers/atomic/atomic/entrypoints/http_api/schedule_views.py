@@ -13,7 +13,13 @@ from atomic.domain.cadence import AnyOf, At, Cron, Every
 from atomic.domain.clients.client import Client
 from atomic.domain.schedules import Plan, Schedule, at_ms, slots_ms
 from atomic.domain.steps import Step, StepSpec
-from atomic.entrypoints.http_api.views import flow_view, moment_view, retry_view, tags_view
+from atomic.entrypoints.http_api.views import (
+    flow_view,
+    hooks_view,
+    moment_view,
+    retry_view,
+    tags_view,
+)
 from atomic.protocol.wire import to_rfc3339
 
 _MS: Final = timedelta(milliseconds=1)
@@ -84,6 +90,7 @@ def _start(spec: StepSpec, client: Client) -> dict[str, Any]:
         "onLost": "fail" if spec.fails_if_lost else "repeat",
         "flow": flow_view(spec),
         **tags_view(spec),
+        **hooks_view(spec),
     }
 
 

@@ -15,6 +15,13 @@ from atomic.protocol.start_tokens import StartToken, parse_start_token
 # The scope that a token has, and no key.
 TOKEN_SCOPE: Final = "start-token"  # noqa: S105 - the name of a scope
 
+# What no start by a token may have, and why.
+_REFUSED: Final = {
+    "flow": "a token sets no limits that others share; leave it out",
+    "tags": "a token gives none, since runs of others are found by them; leave them out",
+    "hooks": "a token has no other URLs called than that of its workflow; leave them out",
+}
+
 
 def token_keys(clients: ClientRegistry) -> list[bytes]:
     """The keys of the tokens of a server; new ones are made under the first. None where it has none."""
@@ -46,10 +53,8 @@ def within_token(token: StartToken, spec: StepSpec) -> StepSpec:
         cure = f"idempotencyKey: begin it with {token.key_prefix}"
     elif spec.singleton or spec.debounce:
         cure = "singleton, debounce: a token takes no key that others share; leave them out"
-    elif spec.flow:
-        cure = "flow: a token sets no limits that others share; leave it out"
-    elif spec.tags:
-        cure = "tags: a token gives none, since runs of others are found by them; leave them out"
+    elif (refused := next((name for name in _REFUSED if getattr(spec, name)), None)) is not None:
+        cure = f"{refused}: {_REFUSED[refused]}"
     else:
         return spec
     raise Problem(problems.BEYOND_TOKEN, f"{cure}.")

@@ -24,6 +24,7 @@ from atomic.entrypoints.http_api.api import (
     reserve,
 )
 from atomic.entrypoints.http_api.callbacks import callback_member
+from atomic.entrypoints.http_api.hooks import run_hooks
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.links import called_run, go_on, of_link, problem_of_link
 from atomic.entrypoints.http_api.refusals import payload_mismatch
@@ -324,6 +325,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         continued_from=message.continues,
         paused=message.paused,
         tags=tag_texts(message.tags) if message.tags else (),
+        hooks=run_hooks(api, client, message.hooks) if message.hooks else (),
         **({} if message.start_at is message.start_by is None else start_times(api, message)),
         **(asked_limits(api, message) if message.flow or message.singleton or message.debounce else {}),
         **({} if message.run is None else of_link(message, message.run)),

@@ -74,6 +74,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "waitingFor": list(step.waiting_for),
         **({"flow": flow_view(spec), "inLine": step.line if step.in_line else None} if spec.flow else {}),
         **sharing_view(spec),
+        **hooks_view(spec),
         "traceId": spec.trace_id,
         "build": last and last.build,
         "unusedResults": last.unused_results if last else 0,
@@ -118,6 +119,11 @@ def sharing_view(spec: StepSpec) -> dict[str, Any]:
     if (burst := spec.debounce) is not None:
         return {"debounce": {"key": burst.key, "quiet": burst.quiet_ms, "max": burst.max_ms}}
     return {}
+
+
+def hooks_view(spec: StepSpec) -> dict[str, Any]:
+    """The hooks that the start of a run has given, if there are any."""
+    return {"hooks": {hook.event: hook.url for hook in spec.hooks}} if spec.hooks else {}
 
 
 def tags_view(spec: StepSpec) -> dict[str, Any]:

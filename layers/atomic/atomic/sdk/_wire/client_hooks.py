@@ -1,6 +1,6 @@
 """The flows of a client's hooks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -9,8 +9,21 @@ from atomic.protocol.hook_documents import DeletedHook, HookDocument, HookList
 from atomic.sdk._wire.api import document_of, get_of, put_of
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow, HttpRequest, error_of, read
+from atomic.sdk.errors import InvalidRequestError
 
 _PUT: Final = frozenset({200, 201})
+
+
+def hooks_document(hooks: object) -> dict[str, str]:
+    """The hooks of a start. Raises InvalidRequestError for anything but a mapping of events to URLs."""
+    if not isinstance(hooks, Mapping) or not all(
+        isinstance(text, str) for pair in hooks.items() for text in pair
+    ):
+        raise InvalidRequestError(
+            'hooks: use events with URLs, such as {"run.failed": "https://app.example/failed"}, not '
+            f"{hooks!r}."
+        )
+    return dict(hooks)
 
 
 def put(
