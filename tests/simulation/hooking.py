@@ -1,12 +1,13 @@
-"""A client with a hook for everything, its endpoint, and the laws of what it is told."""
+"""A client with hooks for everything, runs with hooks of their own, their endpoint, and their laws."""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from atomic.domain.clients.client import OpenRegistry
-from atomic.domain.hooks import Hook
+from atomic.domain.hooks import OF_START, Hook, RunHook
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import HOOK_EVENTS, Status
@@ -21,11 +22,29 @@ if TYPE_CHECKING:
 # Two, so that a process may die between the deliveries of one end.
 ENDPOINT: Final = Node(name="told", takes_s=0.05)
 HOOKS: Final = tuple(Hook(name=name, url=ENDPOINT.url, on=HOOK_EVENTS) for name in ("mail", "pager"))
+RUN_HOOKS: Final = (RunHook("run.succeeded", ENDPOINT.url), RunHook("run.failed", ENDPOINT.url))
 _ENDS: Final = {
     Status.SUCCEEDED: "run.succeeded",
     Status.FAILED: "run.failed",
     Status.CANCELLED: "run.cancelled",
 }
+
+
+def with_run_hooks(scenario: Scenario) -> Scenario:
+    """The scenario, the first of whose runs has hooks of its own."""
+    first, *others = scenario.runs
+    return replace(scenario, runs=(replace(first, hooks=RUN_HOOKS), *others))
+
+
+def unswept(scenario: Scenario) -> frozenset[str]:
+    """The steps that no sweep of AWS finds when they owe something: SQS must keep their wake-ups."""
+    if not (scenario.hooks and scenario.on_aws):
+        return frozenset()
+    plans = [plan for run in scenario.runs for plan in run.plans()]
+    return frozenset(
+        plan.step_id(node) for plan in plans for node in plan.root.tree() if node.kind == "event"
+    )
+
 
 # The step, its generation, the event, and its time.
 Event = tuple[str, int, str, int]
@@ -53,20 +72,24 @@ def laws(world: "World") -> Iterator[str]:
 
 
 def _told_once(world: "World") -> Iterator[str]:
-    happened_s = {event: write.at_s for write in world.truth.history for event in _events(write)}
+    happened = {event: write for write in world.truth.history for event in _events(write)}
     # By the id of the delivery: a write that is sent twice is noted twice.
     told: defaultdict[tuple[str, Event], dict[str, float]] = defaultdict(dict)
     for write in world.truth.history:
         if write.before is None and write.step.spec.hook:
             told[write.step.spec.hook, _told(write.step)].setdefault(write.step.id, write.at_s)
-    for event, at_s in happened_s.items():
+    for event, write in happened.items():
         world.observed.hooks[event[2]] += 1
-        for hook in HOOKS:
-            deliveries = told.pop((hook.name, event), {})
+        own = [OF_START for hook in write.step.spec.hooks if hook.event == event[2]]
+        world.observed.hooks[OF_START] += len(own)
+        for hook in (*(each.name for each in HOOKS), *own):
+            deliveries = told.pop((hook, event), {})
             if len(deliveries) != 1:
-                yield f"{event} has {len(deliveries)} deliveries to {hook.name}"
+                yield f"{event} has {len(deliveries)} deliveries to {hook}"
             yield from (
-                f"{event} was told before its row" for began_s in deliveries.values() if began_s < at_s
+                f"{event} was told before its row"
+                for began_s in deliveries.values()
+                if began_s < write.at_s
             )
     yield from (f"{hook} was told of {event}, which never happened" for hook, event in told)
 
@@ -74,7 +97,11 @@ def _told_once(world: "World") -> Iterator[str]:
 def _events(write: Write) -> Iterator[Event]:
     """What of a write hooks are told."""
     step, before = write.step, write.before
-    if before is None or step.spec.hook:
+    if before is None:
+        if step.spec.kind == "event" and not step.is_settled:
+            yield step.id, step.generation, "event.opened", step.created_at_ms
+        return
+    if step.spec.hook:
         return
     if step.is_settled and not before.is_settled and step.continued_as is None:
         if step.is_root:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from atomic.domain.blobs import INLINE_MAX_BYTES
+from atomic.domain.hooks import RunHook
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import StepSpec
 from atomic.protocol import keys
@@ -102,6 +103,8 @@ class RunPlan:
     # How its handlers wait when they suspend, and whether they name their steps.
     wake: WakePolicy = "any"
     every_child: bool = False
+    # Where its end is told, beside the hooks of the client.
+    hooks: tuple[RunHook, ...] = ()
     # Its payloads and answers are stored apart from their rows.
     is_large: bool = False
     # Somebody cancels the step of this name, and not the run.
@@ -169,6 +172,7 @@ class RunPlan:
             attempt_timeout_ms=node.timeout_ms,
             retention_ms=_RETENTION_MS,
             trace_id="0" * 32,
+            hooks=self.hooks if node is self.root else (),
             **link,
         )
 
@@ -198,7 +202,7 @@ class Scenario:
     `adapts`: the endpoints are on a small server, and its limit is learned (embedded runtime).
     `pauses`: operators pause runs, and some steps pause theirs without a retry left.
     `pauses_workflows`: operators pause whole workflows.
-    `hooks`: the client is told of everything that hooks may tell.
+    `hooks`: the client is told of everything that hooks may tell, and runs have hooks of their own.
     `at_most_once`: steps without steps of their own fail when an attempt is lost.
     """
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from atomic.testing.virtual_time import NothingLeftError
 from simulation.due import with_start_times
+from simulation.hooking import with_run_hooks
 from simulation.interleave import LawBroken
 from simulation.laws import broken
 from simulation.loop import simulation_loop
@@ -48,6 +49,8 @@ def play(seed: int, **manner: bool) -> Played:
             scenario = replace(scenario, on_aws=False, processes=1)
         if scenario.pauses:
             scenario = with_pauses(scenario)
+        if scenario.hooks:
+            scenario = with_run_hooks(scenario)
         world = _LOOP.play(_play(with_runs(scenario) if scenario.starts_runs else scenario))
     except NothingLeftError as error:
         raise LawBroken(f"seed {seed}\n{error}") from None

@@ -10,7 +10,7 @@ from atomic.application.refusals import Refusal
 from atomic.protocol import keys
 from simulation.application import Application
 from simulation.faults import Faults
-from simulation.hooking import registry_of
+from simulation.hooking import registry_of, unswept
 from simulation.network import Moment
 from simulation.observations import Observations, Truth
 from simulation.overload import SmallServer
@@ -45,6 +45,7 @@ class World:
         self.quiet_s: float | None = None
         self.unfinished = 0
         self.points = 0
+        self._unswept = unswept(scenario)
         self._crashes = crashes
         self._started = 0
         self._loop = asyncio.get_running_loop()
@@ -114,8 +115,10 @@ class World:
     def may_lose(self, step_id: str) -> bool:
         """Whether a step's wake-up may be lost: a waiter sends it again; for other steps, SQS keeps it.
 
-        A settled row that owes something to hooks is swept.
+        A settled row that owes something to hooks is swept, except for that of an event.
         """
+        if step_id in self._unswept:
+            return False
         rows = self.truth.rows
         root, step = rows.get(keys.root_of(keys.run_of(step_id))), rows.get(step_id)
         owes = step is not None and step.is_settled and bool(step.owes)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from atomic.application.erasing import erase_run
+from atomic.application.leftovers import end_if_left_over
 from atomic.domain.clients.client import Client
 from atomic.domain.hooks import Hook
-from atomic.protocol.enums import HOOK_EVENTS, Status
+from atomic.protocol.enums import HOOK_EVENTS, HookEvent, Status
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.local import open_registry
 from contract.builders import a_child, a_root, a_spec, an_owed, settled
@@ -76,6 +77,46 @@ def test_what_an_erased_run_owes_is_told_first() -> None:
                     "run.succeeded",
                     "step.failed",
                 }
+
+    run(body())
+
+
+def test_an_event_of_a_delivery_is_not_told_and_one_that_is_erased_is_told_first() -> None:
+    told: list[str] = []
+
+    async def body() -> None:
+        clients = open_registry()
+        async with LocalAtomic(clients=clients) as atomic:
+
+            def event(call: EndpointCall, name: str) -> dict[str, Any]:
+                run = {"workflowName": "w", "idempotencyKey": "k", "parent": call.json["stepId"]}
+                return {**run, "kind": "event", "stepName": name, "timeout": 1}
+
+            async def opens(call: EndpointCall) -> EndpointReply:
+                await atomic.post("/me", event(call, "approval"))
+                # The run ends while its event may still owe the delivery.
+                return EndpointReply(json="done")
+
+            async def hook(call: EndpointCall) -> EndpointReply:
+                await atomic.post("/me", event(call, "below"))
+                told.append(call.json["payload"]["stepName"])
+                return EndpointReply(json="told")
+
+            on: tuple[HookEvent, ...] = ("event.opened",)
+            clients.put_hook("me", Hook(name="all", url=atomic.endpoint("/hook", hook), on=on))
+            run_id = (await atomic.post("/me", start(atomic.endpoint("/opens", opens), "k"))).json["runId"]
+            await asyncio.sleep(60)
+            [opened] = [row for row in await atomic.engine.store.outline(run_id) if row.kind == "event"]
+            row = await atomic.engine.store.get(opened.id)
+            assert row is not None
+            assert row.owes == ()
+            assert told == ["approval"]
+            # A process that ended before it started the deliveries leaves this.
+            owing = replace(row, owes=(an_owed("event.opened"),), version=row.version + 1)
+            assert await atomic.engine.store.replace(owing, row.version) is None
+            await end_if_left_over(atomic.engine, owing)
+            await erase_run(atomic.engine, Client(id="me"), run_id)
+            assert len((await atomic.get("/me/runs?workflowName=hook/pager")).json["runs"]) == 1
 
     run(body())
 

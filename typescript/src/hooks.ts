@@ -1,10 +1,11 @@
-/** Hooks: URLs that Atomic calls when runs end, or are paused, or steps fail. */
+/** Hooks: URLs that Atomic calls when something happens to runs. */
 
+import type { RunHooks } from "./client.ts";
 import type { Status } from "./documents.ts";
 import { Connection, type ConnectionOptions, documentOf, read } from "./http.ts";
 
-/** Of what a hook is told. `step.failed` is of steps below a root. */
-export type HookEvent = "run.succeeded" | "run.failed" | "run.cancelled" | "run.paused" | "step.failed";
+/** Of what a hook is told. `step.failed` is of steps below a root, `event.opened` of events that wait for their result. */
+export type HookEvent = keyof RunHooks | "step.failed" | "event.opened";
 
 /** A hook as it stands. */
 export interface HookDocument {
@@ -21,7 +22,7 @@ export interface HookMessage {
   readonly hook: string;
   readonly at: string;
   readonly runId: string;
-  /** The root, or the step that failed. */
+  /** The root, the step that failed, or the event that was opened. */
   readonly stepId: string;
   readonly workflowName: string;
   readonly stepName: string | null;
@@ -32,6 +33,10 @@ export interface HookMessage {
   readonly error: { readonly kind: string; readonly responseStatus: number | null } | null;
   /** The run in the API; null if the server does not know its own URL. */
   readonly url: string | null;
+  /** Of an event that was opened: when it expires unless its result or a heartbeat comes; null without a limit. */
+  readonly deadlineAt?: string | null;
+  /** Of an event that was opened: where its result is posted, with a key. */
+  readonly resultUrl?: string | null;
 }
 
 /** The hooks of a client, ten at most. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`. */

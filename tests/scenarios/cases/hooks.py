@@ -5,10 +5,13 @@ import re
 from typing import Any
 
 from atomic.protocol.enums import HOOK_EVENTS
+from atomic.protocol.wire import from_rfc3339
 from atomic.testing import ApiReply, EndpointCall, EndpointReply
 from scenarios.cases.child_runs import run_id_of
 from scenarios.cases.continuing import Rounds
+from scenarios.cases.events import addressed
 from scenarios.cases.start_times import ASYNC
+from scenarios.cases.suspension import event_document
 from scenarios.runtime import Runtime, always, answer_ok
 from scenarios.starts import assert_problem, document
 
@@ -140,6 +143,38 @@ async def scenario_a_hook_is_told_of_its_workflow_alone(runtime: Runtime) -> Non
 
     [only] = await told(runtime, url, 1)
     assert only["workflowName"] == "billing"
+    await delete(runtime)
+
+
+async def scenario_an_event_that_is_opened_is_told(runtime: Runtime) -> None:
+    url = runtime.endpoint("/told", answer_ok)
+    await put(runtime, url, on=["event.opened"])
+    await runtime.post("/events", addressed("early", result=1))
+    posted: list[ApiReply] = []
+
+    async def opens(call: EndpointCall) -> EndpointReply:
+        for name, members in (("early", {}), ("approval", {"deadline": 3_600_000}), ("approval", {})):
+            event = event_document(name, parent=call.json["stepId"], **members)
+            posted.append(await runtime.start(event, **ASYNC))
+        return EndpointReply(json="done")
+
+    root = await runtime.finish(document(runtime.endpoint("/opens", opens), key="k"))
+    # It is opened after all that is not told.
+    await runtime.start({**event_document("last"), "idempotencyKey": "z"}, **ASYNC)
+
+    first, second = sorted(await told(runtime, url, 2), key=lambda each: str(each["idempotencyKey"]))
+    assert [reply.status for reply in posted] == [200, 202, 202]
+    assert (first["stepName"], first["status"], first["runId"]) == (
+        "approval",
+        "pending",
+        root.json["runId"],
+    )
+    at_ms, deadline_ms = (from_rfc3339(first[name]) for name in ("at", "deadlineAt"))
+    assert deadline_ms - at_ms == 3_600_000
+    path = f"/{runtime.client}/steps/{posted[1].json['id']}/result"
+    assert first["resultUrl"] is None or first["resultUrl"].endswith(path)
+    assert (second["stepName"], second["deadlineAt"]) == ("last", None)
+    assert len(runtime.calls(url)) == 2
     await delete(runtime)
 
 

@@ -10,6 +10,7 @@ import pytest
 from atomic.adapters.aws import rows, table
 from atomic.application.engine import Settings
 from atomic.application.process_wakeup import process_wakeup
+from atomic.application.start import start
 from atomic.domain.events import Paid
 from atomic.domain.hooks import Hook, RunHook
 from atomic.domain.records import bare_spec_record
@@ -19,7 +20,7 @@ from atomic.protocol import keys
 from atomic.protocol.enums import HOOK_EVENTS, Status
 from atomic.testing.local import open_registry
 from contract.aws import TABLE_NAME, Recorder, aws
-from contract.builders import a_child, a_spec, an_owed
+from contract.builders import a_child, a_root, a_spec, an_owed
 from contract.store_suite import keyed
 from unit.aws.test_bill import Runtime, answer
 from unit.aws.test_handlers import Stack, stack
@@ -62,6 +63,31 @@ def test_an_end_that_is_told_costs_a_message_a_read_and_a_write_beside_the_deliv
             # The watchdog comes later, and finds nothing to do.
             await process_wakeup(runtime.engine, root.id)
             assert recorder.operations == ["GetItem"]
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_an_event_that_is_told_costs_two_messages_a_read_and_a_write_beside_the_delivery(
+    *, is_told: bool
+) -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = _runtime(account, is_told=is_told)
+            root = a_root()
+            await runtime.engine.store.create(root)
+            spec = a_spec(kind="event", step_name="approval", parent=root.id)
+            runtime.engine.runs.remember(root, runtime.engine.clock.now_ms())
+            recorder.calls.clear()
+            event = (await start(runtime.engine, spec, wait_ms=0)).step
+            # The first message goes ahead of the row, which no sweep finds.
+            sent = ["SendMessage", "PutItem", "SendMessage"] if is_told else ["PutItem"]
+            assert recorder.operations == sent
+            recorder.calls.clear()
+            await process_wakeup(runtime.engine, event.id)
+            delivery = Counter({"PutItem": 1, "SendMessage": 1}) if is_told else Counter[str]()
+            paid = delivery + Counter({"GetItem": 1, "UpdateItem": int(is_told)})
+            assert Counter(recorder.operations) == paid
 
     asyncio.run(body())
 

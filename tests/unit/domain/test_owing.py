@@ -19,13 +19,14 @@ from atomic.domain.hooks import (
     without_hook,
 )
 from atomic.domain.outcomes import Outcome, StepError
-from atomic.domain.owing import DeliveryLimits, delivery, event_of, with_owed
+from atomic.domain.owing import DeliveryLimits, delivery, event_of, opened, with_owed
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.steps import Step
 from atomic.domain.transitions import SendWakeup, begin, effects_of, transition, with_paying
 from atomic.protocol import keys
 from atomic.protocol.enums import HOOK_EVENTS, HookEvent, OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
+from atomic.protocol.wire import to_rfc3339
 from contract.builders import a_child, a_root, a_spec
 from unit.strategies import ended
 
@@ -123,6 +124,25 @@ def test_a_run_has_hooks_of_its_own() -> None:
     told = delivery(after, owed, owed.told[0], LIMITS)
     assert (told.workflow_name, told.hook, told.hooks) == ("hook/@start", "@start", ())
     assert before.spec.below_root().hooks == ()
+
+
+def test_an_event_that_is_opened_is_told_by_when_and_where_its_result_is_posted() -> None:
+    spec = a_spec(kind="event", step_name="approval", deadline_ms=9_000, heartbeat_ms=2_000)
+    event = begin(spec, "9" * 32, NOW, None)
+    row = opened(event, [PAGER, replace(PAGER, name="mail", on=("run.failed",))])
+    [owed] = row.owes
+    assert (owed.event, owed.told, row.version) == ("event.opened", (Told("pager", PAGER.url),), 1)
+    assert (row.found_due_ms, opened(event, [])) == (NOW, event)
+    message = json.loads(bytes(delivery(row, owed, owed.told[0], LIMITS).payload))
+    # The heartbeat is missed first.
+    assert message["deadlineAt"] == to_rfc3339(NOW + 2_000)
+    assert message["resultUrl"] == f"https://atomic.test/acme/steps/{event.id}/result"
+    assert (message["stepName"], message["status"]) == ("approval", "pending")
+    unknown = replace(LIMITS, public_url="")
+    message = json.loads(
+        bytes(delivery(row, replace(owed, deadline_at_ms=None), owed.told[0], unknown).payload)
+    )
+    assert (message["deadlineAt"], message["resultUrl"]) == (None, None)
 
 
 def test_what_is_owed_is_found_as_due_until_it_is_paid() -> None:

@@ -97,12 +97,12 @@ async def _owing(
     """The row to be written with what it owes to hooks, and the effects of that change."""
     before, after = change
     owing = with_owed(before, after, client.hooks)
-    if owing is after or await _is_of_hook(engine, after):
+    if owing is after or await is_of_hook(engine, after):
         return after, effects
     return owing, with_paying(effects, engine.clock.now_ms())
 
 
-async def _is_of_hook(engine: Engine, step: Step) -> bool:
+async def is_of_hook(engine: Engine, step: Step) -> bool:
     """Whether the step is in the run of a delivery, of which no hook is told."""
     if step.is_root:
         return bool(step.spec.hook)

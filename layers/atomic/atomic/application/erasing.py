@@ -43,10 +43,17 @@ async def erase_run(engine: Engine, client: Client, run_id: str) -> None:
 
 
 async def _paid(engine: Engine, root: Step, outline: Sequence[StepOutline]) -> bool:
-    """Start what the rows of the run still owe to hooks; whether there was any. Only ends are told."""
-    failed = [step.id for step in outline if step.status is Status.FAILED and step.id != root.id]
+    """Start what the rows of the run still owe to hooks; whether there was any.
+
+    Besides the end of the run, hooks are told of steps that failed, and of events.
+    """
+    told = [
+        step.id
+        for step in outline
+        if (step.status is Status.FAILED or step.kind == "event") and step.id != root.id
+    ]
     owing = [
-        row for row in (root, *[await engine.store.get(step_id) for step_id in failed]) if row and row.owes
+        row for row in (root, *[await engine.store.get(step_id) for step_id in told]) if row and row.owes
     ]
     for row in owing:
         await pay(engine, row)

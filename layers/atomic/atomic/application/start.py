@@ -15,6 +15,7 @@ from atomic.application.commit import commit
 from atomic.application.destinations import Claim, Permit
 from atomic.application.engine import CachedRun, Engine, is_called_off, workflow_pause
 from atomic.application.leftovers import end_if_left_over, resume
+from atomic.application.opening import owing
 from atomic.application.ports import StoreUnavailable, Subscription
 from atomic.application.reentry import has_expired, posted_before
 from atomic.application.refusals import NotFound, PayloadMismatch, RunCancelled, StepCancelled, TooDeep
@@ -355,13 +356,19 @@ def _with_own_depth(spec: StepSpec, cached: CachedRun | None) -> StepSpec:
     return replace(spec, depth=depth)
 
 
+async def _begun(engine: Engine, post: Post, position: str) -> Step:
+    """The row that is to be written."""
+    nonce = None if post.permit is None else engine.entropy.token()
+    step = begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
+    return await owing(engine, step) if post.spec.kind == "event" else step
+
+
 async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
     """Write the row and send its wake-up, unless the position is taken or the step needs no wake-up yet.
 
     An attempt begins when both are acknowledged. Without an attempt, the row is written first.
     """
-    nonce = None if post.permit is None else engine.entropy.token()
-    step = begin(post.spec, position, engine.clock.now_ms(), nonce, awaited=post.awaited)
+    step = await _begun(engine, post, position)
     if isinstance(post.spec.payload, Blob):
         # A read costs less than storing a text that is stored already.
         found = await engine.store.get(step.id)
@@ -382,4 +389,6 @@ async def _insert(engine: Engine, post: Post, position: str) -> Created | Found:
         return Found(existing)
     if beside is None and due_at_ms is not None:
         await engine.send_wakeup(step, due_at_ms)
+    if step.owes:
+        await engine.send_wakeup(step, engine.clock.now_ms())
     return Created(step)

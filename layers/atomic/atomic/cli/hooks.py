@@ -1,4 +1,4 @@
-"""`atomic hooks`: the URLs that are called when runs end, or are paused, or steps fail."""
+"""`atomic hooks`: the URLs that are called when something happens to runs."""
 
 import click
 
@@ -9,7 +9,7 @@ from atomic.protocol.hook_documents import HookDocument
 
 @click.group()
 def hooks() -> None:
-    """URLs that are called when runs end."""
+    """URLs that are called when something happens to runs."""
 
 
 @hooks.command("list")

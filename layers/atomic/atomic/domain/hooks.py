@@ -56,6 +56,7 @@ class Owed:
     """Something that has happened to a step, and the hooks whose deliveries may not be started yet.
 
     It has all that a delivery says of the event, since the row may go on before: a failed run is redriven.
+    `deadline_at_ms`: by when an event that was opened expires.
     """
 
     event: HookEvent
@@ -65,6 +66,7 @@ class Owed:
     told: tuple[Told, ...]
     error_kind: ErrorKind | None = None
     response_status: int | None = None
+    deadline_at_ms: int | None = None
 
 
 def with_hook(hooks: Iterable[Hook], hook: Hook) -> tuple[Hook, ...]:
@@ -102,12 +104,13 @@ def owed_record(owed: Owed) -> list[Any]:
     """What is owed, for a row."""
     kind = None if owed.error_kind is None else owed.error_kind.value
     head = [owed.event, owed.at_ms, owed.generation, owed.status.value]
-    return [*head, [[told.hook, told.url] for told in owed.told], kind, owed.response_status]
+    told = [[told.hook, told.url] for told in owed.told]
+    return [*head, told, kind, owed.response_status, owed.deadline_at_ms]
 
 
 def load_owed(record: Sequence[Any]) -> Owed:
     """What is owed, from the record of a row."""
-    event, at_ms, generation, status, told, kind, response_status = record
+    event, at_ms, generation, status, told, kind, response_status, deadline_at_ms = record
     return Owed(
         event=event,
         at_ms=at_ms,
@@ -116,4 +119,5 @@ def load_owed(record: Sequence[Any]) -> Owed:
         told=tuple(Told(*each) for each in told),
         error_kind=None if kind is None else ErrorKind(kind),
         response_status=response_status,
+        deadline_at_ms=deadline_at_ms,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from atomic.domain.hooks import OF_START, Hook, Owed, Told
-from atomic.domain.steps import Step, StepSpec
+from atomic.domain.steps import Step, StepSpec, earliest_ms
 from atomic.protocol import keys
 from atomic.protocol.enums import HookEvent, Status
 from atomic.protocol.strict_json import canonical_json, fingerprint
@@ -37,11 +37,7 @@ def with_owed(before: Step, after: Step, hooks: Iterable[Hook]) -> Step:
     event = event_of(before, after)
     if event is None:
         return after
-    name = after.spec.workflow_name
-    told = (
-        *(Told(OF_START, hook.url) for hook in after.spec.hooks if hook.event == event),
-        *(Told(hook.name, hook.url) for hook in hooks if hook.wants(event, name)),
-    )
+    told = _told(after, event, hooks)
     if not told:
         return after
     owed = Owed(
@@ -54,6 +50,30 @@ def with_owed(before: Step, after: Step, hooks: Iterable[Hook]) -> Step:
         response_status=None if after.error is None else after.response_status,
     )
     return replace(after, owes=(*after.owes, owed))
+
+
+def opened(event: Step, hooks: Iterable[Hook]) -> Step:
+    """The row of an event that is opened, to be written, with what it owes to these hooks."""
+    told = _told(event, "event.opened", hooks)
+    if not told:
+        return event
+    owed = Owed(
+        event="event.opened",
+        at_ms=event.created_at_ms,
+        generation=event.generation,
+        status=event.status,
+        told=told,
+        deadline_at_ms=earliest_ms(event.deadline_at_ms, event.heartbeat_by_ms),
+    )
+    return replace(event, owes=(owed,))
+
+
+def _told(step: Step, event: HookEvent, hooks: Iterable[Hook]) -> tuple[Told, ...]:
+    name = step.spec.workflow_name
+    return (
+        *(Told(OF_START, hook.url) for hook in step.spec.hooks if hook.event == event),
+        *(Told(hook.name, hook.url) for hook in hooks if hook.wants(event, name)),
+    )
 
 
 def event_of(before: Step, after: Step) -> HookEvent | None:
@@ -125,7 +145,15 @@ def _message(step: Step, owed: Owed, told: Told, public_url: str) -> dict[str, A
         "generation": owed.generation,
         "error": error,
         "url": f"{public_url}/{spec.client_id}/runs/{spec.run_id}" if public_url else None,
+        **(_to_be_answered(step, owed, public_url) if owed.event == "event.opened" else {}),
     }
+
+
+def _to_be_answered(event: Step, owed: Owed, public_url: str) -> dict[str, Any]:
+    """By when an event expires, and where its result is posted. That takes a key, unlike a callback URL."""
+    at = f"{public_url}/{event.spec.client_id}/steps/{event.id}/result" if public_url else None
+    deadline = None if owed.deadline_at_ms is None else to_rfc3339(owed.deadline_at_ms)
+    return {"deadlineAt": deadline, "resultUrl": at}
 
 
 def _at_ms(after: Step, event: HookEvent) -> int:

@@ -1,4 +1,4 @@
-"""Hooks of a client: URLs that Atomic calls when runs end, or are paused, or steps fail: `client.hooks`.
+"""Hooks of a client: URLs that Atomic calls when something happens to its runs: `client.hooks`.
 
 They are kept by the server. The `Hooks` of `Endpoints` are functions of an application, and something else.
 """
@@ -28,7 +28,8 @@ class ClientHooks:
         - `name`: letters, digits, `.`, `_` and `-`.
         - `url`: under a base URL of the client. It is called as a step is: signed, and retried.
         - `on`: of what it is told, one or several: "run.succeeded", "run.failed", "run.cancelled",
-          "run.paused", or "step.failed", which is of steps below a root.
+          "run.paused", "step.failed", which is of steps below a root, or "event.opened", which is of
+          events that wait for their result.
         - `workflow_name`: only of this workflow (default: of all).
 
         Returns the hook.
