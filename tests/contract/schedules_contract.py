@@ -9,6 +9,7 @@ import pytest
 from atomic.application.ports import DueStep, StepStore
 from atomic.application.server_store import ServerStore
 from atomic.domain.cadence import AnyOf, At, Cadence, Cron, Every
+from atomic.domain.hooks import Gap, Told
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.schedules import Plan, Schedule, at_moment
 from atomic.protocol.enums import Status
@@ -34,6 +35,19 @@ def a_schedule(name: str = "digest", *, client_id: str = "acme", **more: Any) ->
         "due_at_ms": 60_000,
     }
     return Schedule(client_id=client_id, name=name, **(members | more))
+
+
+def a_gap(**more: Any) -> Gap:
+    """Missed slots that a hook is to be told of."""
+    told = (Told("pager", "https://app.example/pager"),)
+    members: dict[str, Any] = {
+        "at_ms": 80_000,
+        "first_ms": 60_000,
+        "last_ms": 70_000,
+        "count": 1,
+        "told": told,
+    }
+    return Gap(**(members | more))
 
 
 def a_full_schedule(cadence: Cadence) -> Schedule:
@@ -69,6 +83,7 @@ def a_full_schedule(cadence: Cadence) -> Schedule:
         former_until_ms=14,
         next_wall_ms=15,
         tzdata="2026f",
+        owes=(a_gap(), a_gap(at_ms=90_000, count=2)),
         version=13,
     )
 
@@ -141,6 +156,16 @@ class ServerSchedulesContract(StoreSuite):
         assert [*await store.due(2_000, 10)] == []
         await store.replace_schedule(replace(early, version=2, due_at_ms=None), 1)
         assert (await store.due(10_000, 1))[0].id == step.id
+
+    @on_store
+    async def test_a_schedule_that_owes_something_is_due_even_when_it_is_paused(
+        self, store: ServerStore
+    ) -> None:
+        owing = a_schedule(due_at_ms=None, paused=True, owes=(a_gap(),))
+        await store.create_schedule(owing)
+        assert [*await store.due(90_000, 10)] == [DueStep(owing.id, "acme", 80_000)]
+        await store.replace_schedule(replace(owing, version=2, owes=()), 1)
+        assert [*await store.due(90_000, 10)] == []
 
     @on_store
     async def test_clear_deletes_schedules(self, store: ServerStore) -> None:

@@ -4,8 +4,11 @@ import type { RunHooks } from "./client.ts";
 import type { Status } from "./documents.ts";
 import { Connection, type ConnectionOptions, documentOf, read } from "./http.ts";
 
-/** Of what a hook is told. `step.failed` is of steps below a root, `event.opened` of events that wait for their result. */
-export type HookEvent = keyof RunHooks | "step.failed" | "event.opened";
+/**
+ * Of what a hook is told. `step.failed` is of steps below a root, `event.opened` of events that wait for their result,
+ * `schedule.missed` of times that passed without a run.
+ */
+export type HookEvent = HookMessage["event"] | ScheduleMessage["event"];
 
 /** A hook as it stands. */
 export interface HookDocument {
@@ -18,7 +21,7 @@ export interface HookDocument {
 
 /** The payload of a delivery: what the endpoint of a hook is told. It has no payload or result of the run. */
 export interface HookMessage {
-  readonly event: HookEvent;
+  readonly event: keyof RunHooks | "step.failed" | "event.opened";
   readonly hook: string;
   readonly at: string;
   readonly runId: string;
@@ -37,6 +40,22 @@ export interface HookMessage {
   readonly deadlineAt?: string | null;
   /** Of an event that was opened: where its result is posted, with a key. */
   readonly resultUrl?: string | null;
+}
+
+/** The payload of a delivery that tells of times that a schedule has missed. */
+export interface ScheduleMessage {
+  readonly event: "schedule.missed";
+  readonly hook: string;
+  readonly at: string;
+  readonly scheduleName: string;
+  readonly workflowName: string;
+  /** How many times it missed, at least. */
+  readonly missed: number;
+  /** The first of them, and the last. */
+  readonly from: string;
+  readonly to: string;
+  /** The schedule in the API; null if the server does not know its own URL. */
+  readonly url: string | null;
 }
 
 /** The hooks of a client, ten at most. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`. */

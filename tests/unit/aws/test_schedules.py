@@ -19,7 +19,7 @@ from atomic.testing.endpoints import FunctionInvoker
 from atomic.testing.local import SeededEntropy, open_registry
 from atomic.testing.watching import SilentTelemetry
 from contract.aws import Aws, Recorder, aws
-from contract.schedules_contract import a_schedule
+from contract.schedules_contract import a_gap, a_schedule
 
 HOUR_MS = 3_600_000
 
@@ -90,6 +90,22 @@ def test_maintenance_wakes_a_schedule_that_nobody_wakes() -> None:
             assert [parse_wakeup(body).step_id for body in account.received(account.queue_url)] == [
                 schedule.id
             ]
+
+    asyncio.run(body())
+
+
+def test_maintenance_wakes_a_schedule_that_owes_something() -> None:
+    async def body() -> None:
+        with aws() as account, Recorder(account.dynamodb, account.sqs) as recorder:
+            runtime = Runtime(account)
+            owing = a_schedule(due_at_ms=None, paused=True, owes=(a_gap(),))
+            await runtime.store.create_schedule(owing)
+            assert [due.id for due in await runtime.store.due_schedules("acme", 90_000)] == [owing.id]
+            recorder.calls.clear()
+            await process_schedule(runtime.engine, owing.id)
+            # The row is read, the delivery is written and gets its wake-up, the row says so.
+            assert sorted(recorder.operations) == ["GetItem", "PutItem", "PutItem", "SendMessage"]
+            assert await runtime.store.due_schedules("acme", 90_000) == []
 
     asyncio.run(body())
 

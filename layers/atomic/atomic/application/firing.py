@@ -10,9 +10,11 @@ from typing import Final
 from atomic.application.admission import Refused
 from atomic.application.cancel import cancel_run
 from atomic.application.commit import commit
+from atomic.application.deliveries import tell_missed
 from atomic.application.engine import Engine
 from atomic.application.start import Created, start_root
 from atomic.domain.events import WaiterAdded
+from atomic.domain.gaps import after_missed
 from atomic.domain.held_places import is_never_begun, never_begun
 from atomic.domain.retiming import from_wall, is_outdated, retimed
 from atomic.domain.schedules import (
@@ -63,14 +65,15 @@ async def process_schedule(engine: Engine, schedule_id: str, wakeup_at_ms: int |
             break
         schedule = await save(engine, schedule, after)
         is_own = schedule is after
-    if before is None or schedule is None or schedule.due_at_ms is None:
+    due_at_ms = None if schedule is None else schedule.found_due_ms
+    if before is None or schedule is None or due_at_ms is None:
         return
     # Who writes another due time sends the wake-up for it, and nobody else: otherwise a wake-up that came
     # twice would be two from then on. One for another time is left over; one that is delivered again (None)
     # may be that of a writer that ended before it sent the next.
-    is_moved = is_own and schedule.due_at_ms != before.due_at_ms
-    if is_moved or wakeup_at_ms in {None, schedule.due_at_ms}:
-        await engine.wake_schedule(schedule.id, schedule.due_at_ms)
+    is_moved = is_own and due_at_ms != before.found_due_ms
+    if is_moved or wakeup_at_ms in {None, due_at_ms}:
+        await engine.wake_schedule(schedule.id, due_at_ms)
 
 
 async def save(engine: Engine, before: Schedule, after: Schedule) -> Schedule | None:
@@ -121,12 +124,15 @@ async def last_root(engine: Engine, schedule: Schedule) -> Step | None:
 async def _next(engine: Engine, schedule: Schedule) -> Schedule | None:
     """The row after what is to be done next; None when there is nothing to do now."""
     now_ms = engine.clock.now_ms()
+    if schedule.owes:
+        return await tell_missed(engine, schedule)
     if is_outdated(schedule):
         return await _retimed(engine, schedule)
     due = what_is_due(schedule, now_ms)
     if isinstance(due, Missed):
         if not await _has_run(engine, schedule):
-            return moved(schedule, due.up_to_ms, missed=schedule.missed + due.count)
+            client = await engine.clients.get(schedule.client_id)
+            return after_missed(schedule, due, () if client is None else client.hooks, now_ms)
         due = Due(schedule.next_slot_ms or 0)
     if due is None and schedule.queued_ms is None:
         return None

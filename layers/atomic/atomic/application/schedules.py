@@ -6,6 +6,7 @@ from itertools import islice, takewhile
 from typing import Final
 
 from atomic.application.admission import Refused
+from atomic.application.deliveries import tell_missed
 from atomic.application.engine import Engine
 from atomic.application.firing import save, start_run
 from atomic.application.refusals import ChangedMeanwhile, NotFound, TooManySchedules
@@ -115,6 +116,9 @@ async def _wake(engine: Engine, schedule: Schedule) -> None:
 
 async def delete_schedule(engine: Engine, client: Client, name: str) -> None:
     """Delete the schedule; its runs go on. Raises NotFound."""
+    schedule = await engine.store.get_schedule(client.id, name)
+    if schedule is not None and schedule.owes:
+        await tell_missed(engine, schedule)
     if not await engine.store.delete_schedule(client.id, name):
         raise NotFound
 

@@ -69,6 +69,20 @@ class Owed:
     deadline_at_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Slots of a schedule without a run, and the hooks whose deliveries may not be started yet.
+
+    They lie from `first_ms` to `last_ms`, and were found at `at_ms`. `count` is their number, at least.
+    """
+
+    at_ms: int
+    first_ms: int
+    last_ms: int
+    count: int
+    told: tuple[Told, ...]
+
+
 def with_hook(hooks: Iterable[Hook], hook: Hook) -> tuple[Hook, ...]:
     """The hooks by their names, with this one in place of that of its name. Raises TooManyHooks."""
     others = [other for other in hooks if other.name != hook.name]
@@ -98,6 +112,19 @@ def run_hook_records(hooks: Iterable[RunHook]) -> list[list[str]]:
 def load_run_hooks(records: Iterable[Sequence[Any]]) -> tuple[RunHook, ...]:
     """The hooks of a start, from the record of a row."""
     return tuple(RunHook(*record) for record in records)
+
+
+def gap_record(gap: Gap) -> list[Any]:
+    """A gap, for the row of its schedule."""
+    told = [[told.hook, told.url] for told in gap.told]
+    return [gap.at_ms, gap.first_ms, gap.last_ms, gap.count, told]
+
+
+def load_gap(record: Sequence[Any]) -> Gap:
+    """A gap, from the record of a row."""
+    at_ms, first_ms, last_ms, count, told = record
+    told = tuple(Told(*each) for each in told)
+    return Gap(at_ms=at_ms, first_ms=first_ms, last_ms=last_ms, count=count, told=told)
 
 
 def owed_record(owed: Owed) -> list[Any]:

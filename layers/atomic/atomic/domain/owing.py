@@ -106,11 +106,20 @@ def paid(step: Step, owed: Iterable[Owed]) -> Step:
 
 def delivery(step: Step, owed: Owed, told: Told, limits: DeliveryLimits) -> StepSpec:
     """The root of the run that tells a hook."""
-    client_id, workflow_name = step.spec.client_id, f"hook/{told.hook}"
     # The time tells it from the end of an earlier run of the same key, which was erased or has expired.
     key = f"{step.id}:{owed.generation}:{owed.event}@{owed.at_ms}:{told.hook}"
+    return root_of_delivery(
+        step.spec.client_id, told, key, _message(step, owed, told, limits.public_url), limits
+    )
+
+
+def root_of_delivery(
+    client_id: str, told: Told, key: str, message: dict[str, Any], limits: DeliveryLimits
+) -> StepSpec:
+    """The root of the run that tells a hook this message."""
+    workflow_name = f"hook/{told.hook}"
     run_id = keys.run_id(client_id, workflow_name, key)
-    payload = canonical_json(_message(step, owed, told, limits.public_url))
+    payload = canonical_json(message)
     return StepSpec(
         client_id=client_id,
         run_id=run_id,

@@ -7,17 +7,20 @@ from typing import Any, Final
 
 from atomic.domain.blobs import at_hand
 from atomic.domain.cadence import AnyOf, At, Cadence, Cron, Every
+from atomic.domain.hooks import gap_record, load_gap
 from atomic.domain.records import Record, bare_spec_record, load_spec
 from atomic.domain.schedules import Plan, Schedule, at_moment, at_ms
 
 _MS: Final = timedelta(milliseconds=1)
 _PLAN: Final = frozenset(field.name for field in fields(Plan)) - {"cadence"}
 _SCHEDULE: Final = frozenset(field.name for field in fields(Schedule)) - {"plan", "start"}
+_TUPLES: Final = frozenset({"former_names", "owes"})
 
 
 def schedule_record(schedule: Schedule) -> tuple[Record, bytes]:
     """The record, and the payload. Members that are None are left out."""
     members = {name: getattr(schedule, name) for name in _SCHEDULE}
+    members["owes"] = [gap_record(gap) for gap in schedule.owes] or None
     plan = {name: getattr(schedule.plan, name) for name in _PLAN}
     record: Record = {
         **_given(members),
@@ -37,7 +40,8 @@ def load_schedule(record: Mapping[str, Any], payload: bytes) -> Schedule:
         ),
         start=load_spec(dict(record["start"]), payload),
         former_names=tuple(record.get("former_names", ())),
-        **{name: record[name] for name in (_SCHEDULE & record.keys()) - {"former_names"}},
+        owes=tuple(map(load_gap, record.get("owes", ()))),
+        **{name: record[name] for name in (_SCHEDULE & record.keys()) - _TUPLES},
     )
 
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from atomic.domain.cadence import Cadence, latest_slot, slots_between, spread_of, wall_of
-from atomic.domain.steps import StepSpec
+from atomic.domain.hooks import Gap
+from atomic.domain.steps import StepSpec, earliest_ms
 from atomic.domain.zones import TZDATA_VERSION
 from atomic.protocol import keys
 from atomic.protocol.enums import CatchUp, Overlap
@@ -63,6 +64,7 @@ class Schedule:
     `last_root`: the root that goes on for the last run, as far as it is known. `former_names`: until
     `former_until_ms`, the run of a slot may have been started under one of these names of the workflow.
     `next_wall_ms`: what the clock shows at the next slot, by the release `tzdata` of the time zones.
+    `owes`: what hooks are to be told (`domain.gaps`); until then the row is found as if it were due.
     """
 
     client_id: str
@@ -91,6 +93,12 @@ class Schedule:
     former_until_ms: int = 0
     next_wall_ms: int | None = None
     tzdata: str = ""
+    owes: tuple[Gap, ...] = ()
+
+    @property
+    def found_due_ms(self) -> int | None:
+        """From when on stores find the row among those that are due: also one that owes something."""
+        return earliest_ms(self.due_at_ms, *(gap.at_ms for gap in self.owes))
 
     @property
     def id(self) -> str:

@@ -138,7 +138,7 @@ ACTOR_KINDS: Final[tuple[ActorKind, ...]] = get_args(ActorKind)
 # Of hooks. What a start may ask to be told of its run, and what a client may be told of.
 RunEvent = Literal["run.succeeded", "run.failed", "run.cancelled", "run.paused"]
 RUN_EVENTS: Final[tuple[RunEvent, ...]] = get_args(RunEvent)
-HookEvent = Literal[RunEvent, "step.failed", "event.opened"]
+HookEvent = Literal[RunEvent, "step.failed", "event.opened", "schedule.missed"]
 HOOK_EVENTS: Final[tuple[HookEvent, ...]] = get_args(HookEvent)
 
 # What one bulk does to each run that fits its filter.

@@ -24,6 +24,6 @@ class HookRequest(WireModel):
     url: Url = Field(description="Under a base URL of the client. It is called as a step is, and retried.")
     on: Annotated[list[HookEvent], Field(min_length=1, max_length=len(HOOK_EVENTS))] = Field(
         description="Of what it is told. `step.failed` is of steps below a root, `event.opened` of events "
-        "whose result is not there yet."
+        "whose result is not there yet, `schedule.missed` of times that passed without a run."
     )
     workflow_name: Name | None = Field(default=None, description="Only of this workflow; null for all.")

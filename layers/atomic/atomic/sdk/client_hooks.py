@@ -28,8 +28,8 @@ class ClientHooks:
         - `name`: letters, digits, `.`, `_` and `-`.
         - `url`: under a base URL of the client. It is called as a step is: signed, and retried.
         - `on`: of what it is told, one or several: "run.succeeded", "run.failed", "run.cancelled",
-          "run.paused", "step.failed", which is of steps below a root, or "event.opened", which is of
-          events that wait for their result.
+          "run.paused", "step.failed", which is of steps below a root, "event.opened", which is of events
+          that wait for their result, or "schedule.missed", which is of times that passed without a run.
         - `workflow_name`: only of this workflow (default: of all).
 
         Returns the hook.

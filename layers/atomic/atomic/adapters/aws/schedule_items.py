@@ -148,8 +148,8 @@ def _encode(schedule: Schedule) -> Item:
         "s": {"S": orjson.dumps(record).decode()},
         "p": {"S": payload.decode()},
     }
-    if schedule.due_at_ms is not None:
-        item["d"] = {"N": str(schedule.due_at_ms)}
+    if (due_at_ms := schedule.found_due_ms) is not None:
+        item["d"] = {"N": str(due_at_ms)}
     return item
 
 

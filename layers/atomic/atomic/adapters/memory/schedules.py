@@ -46,7 +46,7 @@ class MemorySchedules:
 
     def _due_schedules(self, before_ms: int) -> list[DueStep]:
         return [
-            DueStep(schedule.id, schedule.client_id, schedule.due_at_ms)
+            DueStep(schedule.id, schedule.client_id, due_at_ms)
             for schedule in self._schedules.values()
-            if schedule.due_at_ms is not None and schedule.due_at_ms < before_ms
+            if (due_at_ms := schedule.found_due_ms) is not None and due_at_ms < before_ms
         ]

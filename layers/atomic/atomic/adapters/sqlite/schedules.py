@@ -94,7 +94,7 @@ def _columns(schedule: Schedule) -> tuple[Any, ...]:
     record, payload = schedule_record(schedule)
     return (
         schedule.version,
-        schedule.due_at_ms,
+        schedule.found_due_ms,
         orjson.dumps(record),
         payload,
         schedule.client_id,
