@@ -12,7 +12,7 @@ from simulation.network import ProcessStore
 from simulation.planted import Patch
 
 _key_of, _what_is_due, _paused = domain.key_of, domain.what_is_due, domain.paused
-_positioned = domain.positioned
+_positioned, _next, _tell_missed = domain.positioned, firing._next, firing.tell_missed
 _save, _create = firing.save, ProcessStore.create_schedule
 _process, _replace = firing.process_schedule, ProcessStore.replace_schedule
 
@@ -89,6 +89,17 @@ async def _create_as_1(store: ProcessStore, schedule: Schedule) -> Any:
     return await _create(store, replace(schedule, version=1))
 
 
+async def _tell_first(engine: Engine, schedule: Schedule) -> Schedule | None:
+    after = await _next(engine, schedule)
+    if after is not None and after.owes:
+        await _tell_missed(engine, after)
+    return after
+
+
+async def _forget(engine: Engine, schedule: Schedule) -> Schedule:
+    return replace(schedule, owes=(), version=schedule.version + 1)
+
+
 PLANTED_IN_SCHEDULES: Final[dict[str, list[Patch]]] = {
     "a schedule moves its row before it starts the run": [(firing, "_start", _move_first)],
     "the key of a run has no slot": [(firing, "key_of", _key_without_slot)],
@@ -116,4 +127,6 @@ PLANTED_IN_SCHEDULES: Final[dict[str, list[Patch]]] = {
         (firing, "_has_just_ended", _has_never_just_ended)
     ],
     "a slot that has a run is counted as missed": [(firing, "_has_run", _has_no_run)],
+    "missed slots are told before the row is written": [(firing, "_next", _tell_first)],
+    "what a schedule owes is forgotten": [(firing, "tell_missed", _forget)],
 }

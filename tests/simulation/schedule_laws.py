@@ -9,7 +9,7 @@ from atomic.domain.cadence import Every
 from atomic.domain.schedules import ON_TIME_MS, Schedule, at_ms
 from atomic.protocol import keys
 from atomic.testing.virtual_time import EPOCH_MS
-from simulation.scheduling import Fired, RowWrite, ScheduleWorld
+from simulation.scheduling import HOOK, Fired, RowWrite, ScheduleWorld
 
 # How long the operations of a decision may take, with the slowest store.
 _DECISION_S: Final = 50.0
@@ -28,6 +28,7 @@ def broken(world: ScheduleWorld) -> list[str]:
         *_late(world),
         *(line for write in truth.writes for line in _write(world, write)),
         *_counts(world),
+        *_gaps(world),
     ]
 
 
@@ -38,6 +39,33 @@ def slots(plan_of: Schedule, from_ms: int, before_ms: int) -> list[int]:
     period_ms, phase_ms = cadence.period // _MS, at_ms(cadence.anchor)
     first = from_ms + (phase_ms - from_ms) % period_ms
     return [slot for slot in range(first, before_ms, period_ms) if until_ms is None or slot <= until_ms]
+
+
+def _gaps(world: ScheduleWorld) -> Iterator[str]:
+    """Each gap that a row counts as missed is told once, and not before the row says so.
+
+    A row may be deleted by one process while the one that is about to tell of it dies.
+    """
+    told: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for step in world.truth.history:
+        if step.before is None and step.step.spec.hook:
+            told[step.step.spec.idempotency_key].setdefault(step.step.id, step.at_s)
+    deleted = [write for write in world.truth.writes if write.after is None]
+    for write in world.truth.writes:
+        before, after = write.before, write.after
+        if before is None or after is None or after.missed == before.missed:
+            continue
+        gap = after.owes[-1]
+        if (gap.first_ms, gap.count) != (before.next_slot_ms, after.missed - before.missed):
+            yield f"{write.id} missed {after.missed - before.missed} slots, and owes {gap}"
+        found = told.pop(f"{after.name}:{gap.first_ms}:schedule.missed@{gap.at_ms}:{HOOK.name}", {})
+        is_soon_deleted = any(
+            each.id == write.id and 0 <= each.at_s - write.at_s < _DECISION_S for each in deleted
+        )
+        if len(found) != 1 and not (is_soon_deleted and not found):
+            yield f"{gap} of {write.id} has {len(found)} deliveries"
+        yield from (f"{gap} was told before its row" for at_s in found.values() if at_s < write.at_s)
+    yield from (f"{key} was told, and no row owed it" for key in told)
 
 
 def _one_run(world: ScheduleWorld) -> Iterator[str]:

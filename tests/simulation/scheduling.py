@@ -14,11 +14,14 @@ from atomic.application.ports import EndpointRequest
 from atomic.application.refusals import NotFound
 from atomic.domain import schedules as domain
 from atomic.domain.cadence import Every
+from atomic.domain.clients.client import OpenRegistry
+from atomic.domain.hooks import Hook
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.schedules import Plan, Schedule
 from atomic.domain.steps import Step
 from atomic.protocol import keys
 from atomic.protocol.enums import CATCH_UPS, OVERLAPS
+from atomic.testing.local import open_registry
 from atomic.testing.virtual_time import EPOCH_MS
 from simulation.application import Application
 from simulation.faults import Faults
@@ -31,6 +34,7 @@ _GOES_ON_S: Final = 20.0
 _DECIDED_WITHIN_S: Final = 900.0
 _QUICK_S: Final = 30.0
 _WORKFLOW: Final = "digest"
+HOOK: Final = Hook(name="desk", url="https://app.test/desk", on=("schedule.missed",))
 _TAKES_S: Final = (0.0, 0.0, 0.05, 0.8, 3.5)
 
 
@@ -132,6 +136,11 @@ class ScheduleWorld(World):
         self.truth = ScheduleTruth()
         self.scripts = tuple(_scripts(random.Random(f"schedules {scenario.seed}"), faults.ends_s))
         self.application = Operators(self)
+
+    def registry(self) -> OpenRegistry:
+        registry = open_registry()
+        registry.put_hook(CLIENT, HOOK)
+        return registry
 
     def may_lose(self, step_id: str) -> bool:
         return keys.is_schedule_id(step_id) or super().may_lose(step_id)

@@ -10,6 +10,7 @@ from simulation.interleave import LawBroken
 from simulation.planted_in_schedules import PLANTED_IN_SCHEDULES
 from simulation.planting import plant
 from simulation.play_schedules import play_schedules
+from simulation.scheduling import HOOK
 
 SEEDS = int(os.environ.get("SCHEDULE_SEEDS", "500"))
 FOUND_WITHIN = 1_000
@@ -23,12 +24,14 @@ _OTHERS = {"endpoint fails", "endpoint waits", "retry after", "forbids retry", "
 
 def test_each_slot_has_one_run() -> None:
     happened: Counter[str] = Counter()
-    runs = 0
+    runs = gaps = 0
     for seed in range(SEEDS):
         world = play_schedules(seed)
         happened += world.faults.happened
         runs += len(world.truth.fired)
+        gaps += sum(row.spec.hook == HOOK.name for row in world.truth.rows.values())
     assert runs > SEEDS
+    assert gaps > SEEDS / 50
     assert happened.keys() >= RATES.keys() - _OTHERS
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from atomic.application.ports import StoreUnavailable
 from atomic.application.refusals import Refusal
+from atomic.domain.clients.client import OpenRegistry
 from atomic.protocol import keys
 from simulation.application import Application
 from simulation.faults import Faults
@@ -34,7 +35,7 @@ class World:
         # Dice of their own, so that what handlers remember changes no other seed.
         self.memory_chance = random.Random(f"memory {scenario.seed}")
         self.truth = Truth()
-        self.clients = registry_of(scenario)
+        self.clients = self.registry()
         self.observed = Observations()
         self.processes: list[Process] = []
         self.sqs = Sqs(self)
@@ -111,6 +112,10 @@ class World:
         if self.faults.strike("crash", self._loop.time()):
             return _MOMENTS[int(self.chance.random() * 3)]
         return ""
+
+    def registry(self) -> OpenRegistry:
+        """The clients that all processes read."""
+        return registry_of(self.scenario)
 
     def may_lose(self, step_id: str) -> bool:
         """Whether a step's wake-up may be lost: a waiter sends it again; for other steps, SQS keeps it.
