@@ -41,6 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "a boundary": {"PermissionsBoundary": "arn:aws:iam::1:policy/boundary"},
     "signed callers": {"IamRoutes": "true"},
     "functions": {"LambdaTargets": "arn:aws:lambda:r:1:function:shop"},
+    "a bus": {"EventBusName": "ops"},
     "a key": {"KmsKeyArn": "arn:aws:kms:r:1:key/k"},
     "mails": {"AlarmEmail": "ops@example.com"},
     "an emulator": {"LocalEndpoint": "http://127.0.0.1:4566"},

@@ -218,6 +218,9 @@ async def scenario_hooks_that_a_start_cannot_have_are_told_field_and_cure(runtim
         await runtime.start(document(url, key="bad", hooks=hooks))
         for hooks in ({"step.failed": url}, {"run.failed": "told"}, {"run.failed": None}, [url])
     ]
+    bus = await runtime.start(document("eventbridge:ops", key="bus"))
+    assert_problem(bus, 400, "invalid-request")
+    assert "stepInvokeUrl: only hooks may name an event bus" in bus.json["detail"]
 
     async def workflow(call: EndpointCall) -> EndpointReply:
         step = document(url, parent=call.json["stepId"], hooks={"run.failed": url})
@@ -260,6 +263,9 @@ async def scenario_what_no_hook_can_be_is_told_field_and_cure(runtime: Runtime) 
         ({"on": []}, "on"),
         ({"on": ["run.ended"]}, "on.0"),
         ({"url": "told"}, "url"),
+        ({"url": "eventbridge:"}, "url"),
+        # No server of these scenarios has a bus.
+        ({"url": "eventbridge:ops"}, "url"),
         ({"workflowName": ""}, "workflowName"),
         ({"events": ["run.failed"]}, "events"),
     ):

@@ -108,6 +108,22 @@ def test_functions_under_a_base(base: str, url: str) -> None:
     assert is_under(url, [base])
 
 
+def test_an_event_bus_is_under_itself_alone() -> None:
+    assert parse_url("eventbridge:ops.eu-1") == ("eventbridge", "ops.eu-1", 0, "/", False)
+    assert is_under("eventbridge:ops", ["https://app.example", "eventbridge:ops"])
+    for base in ("eventbridge:op", "eventbridge:ops-2", "lambda:ops", "https://ops"):
+        assert not is_under("eventbridge:ops", [base])
+    for wrong in (
+        "eventbridge:",
+        "eventbridge:a/b",
+        "eventbridge:a b",
+        "eventbridge:a*",
+        "eventbridge://a",
+    ):
+        with pytest.raises(ValueError, match=r"event bus|ASCII"):
+            parse_url(wrong)
+
+
 @pytest.mark.parametrize(
     ("base", "url"),
     [

@@ -234,7 +234,8 @@ class Settings:
     process that the caller occupies.
     `public_url` is where endpoints reach this API, without a slash at the end; empty when not known.
     `steps_url` is where handlers post their steps, if it is not there.
-    `lambda_targets`: steps may call Lambda functions. `concurrency_max`: how many slots a key of flow
+    `lambda_targets`: steps may call Lambda functions. `event_bus`: the event bus of EventBridge that hooks
+    may name; empty for none. `concurrency_max`: how many slots a key of flow
     control may have, if the store keeps fewer than a start may ask for. `audit_ms`: how long a row of the
     audit log is kept, whatever becomes of runs.
     """
@@ -249,6 +250,7 @@ class Settings:
     public_url: str = ""
     steps_url: str = ""
     lambda_targets: bool = False
+    event_bus: str = ""
     concurrency_max: int | None = None
 
     @property

@@ -39,6 +39,11 @@ _LAMBDA_BASE: Final = re.compile(
     r"[0-9A-Za-z_-]{0,64}\*))(?P<target>[/?].*)?"
 )
 
+# The beginning of the URLs of event buses of EventBridge. Only hooks may have them.
+BUS: Final = "eventbridge:"
+_BUS: Final = re.compile(r"eventbridge:(?P<bus>[0-9A-Za-z._-]{1,256})")
+A_BUS: Final = "use eventbridge:NAME, with the name of an event bus"
+
 FUNCTION: Final = "use lambda:NAME/path or lambda:ARN/path; a version or an alias follows after a colon"
 ABSOLUTE: Final = "use an absolute URL, as in https://app.example/steps/mail"
 ASCII: Final = "use an ASCII URL with a valid host and port"
@@ -47,6 +52,8 @@ PLAIN: Final = "leave out the user name and the fragment"
 
 class Url(NamedTuple):
     """A URL taken apart. Of a `lambda:` URL, `host` is the name or ARN of the function, and `port` is 0.
+
+    Of an `eventbridge:` URL, `host` is the name of the bus, and `port` is 0.
 
     `host` is in lower case, an IPv6 literal in its canonical form and without brackets. `target` is path
     and query as they were given, and begins with "/".
@@ -78,6 +85,8 @@ def parse_url(text: str) -> Url:
         raise ValueError(ASCII if text else ABSOLUTE)
     if is_function(text):
         return _function(_LAMBDA, text)
+    if is_bus(text):
+        return _bus(text)
     authority = re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]
     if text.partition("://")[0].lower() not in _DEFAULT_PORTS or authority.partition(":")[0] == "":
         raise ValueError(ABSOLUTE)
@@ -116,6 +125,11 @@ def is_function(url: str) -> bool:
     return url.startswith(LAMBDA)
 
 
+def is_bus(url: str) -> bool:
+    """Whether the URL is meant as that of an event bus."""
+    return url.startswith(BUS)
+
+
 def parse_base_url(text: str) -> Url:
     """Take a base URL apart; a function may end with a star. Raises ValueError with the cure."""
     return _function(_LAMBDA_BASE, text) if is_function(text) else parse_url(text)
@@ -128,6 +142,13 @@ def _function(pattern: re.Pattern[str], text: str) -> Url:
     named = match["function"] or match["any"]
     target = match["target"] or "/"
     return Url("lambda", named, 0, target if target.startswith("/") else f"/{target}", is_literal=False)
+
+
+def _bus(text: str) -> Url:
+    match = _BUS.fullmatch(text)
+    if match is None:
+        raise ValueError(A_BUS)
+    return Url("eventbridge", match["bus"], 0, "/", is_literal=False)
 
 
 def is_under(url: str, base_urls: Iterable[str]) -> bool:

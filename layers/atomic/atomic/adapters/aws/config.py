@@ -55,6 +55,12 @@ def scheduler_client(**options: Any) -> "EventBridgeSchedulerClient":
     )
 
 
+@cache
+def events_client(**options: Any) -> Any:
+    """The client for EventBridge, made once, when a hook first needs it. It has no type stubs here."""
+    return _session().create_client("events", config=CONFIG, **options)
+
+
 class _Files(JSONFileLoader):
     """Reads models by orjson: the table of endpoints alone is 1.2 MB of JSON, read in each cold start."""
 
@@ -73,7 +79,7 @@ class _Models(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
         """The services that Atomic uses."""
-        return ["dynamodb", "s3", "scheduler", "sqs"]
+        return ["dynamodb", "events", "s3", "scheduler", "sqs"]
 
 
 @cache

@@ -75,7 +75,7 @@ def _checked_origin(origin: str) -> str:
     except ValueError:
         parts = None
     # The path of an origin is empty, and that of a parsed URL is not.
-    if parts is None or parts.scheme == "lambda" or parts.target != "/" or origin.endswith("/"):
+    if parts is None or parts.port == 0 or parts.target != "/" or origin.endswith("/"):
         raise ValueError(
             f"the origin {origin!r} cannot be used: give scheme, host and port of the pages, with no path, "
             "as in https://shop.example or http://localhost:5173"

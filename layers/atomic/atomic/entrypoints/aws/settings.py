@@ -75,6 +75,7 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     public_url: str = Field("", description="where endpoints reach the API")
     steps_url: str = Field("", description="where handlers post their steps, if not at the API")
     lambda_targets: bool = Field(False, description="steps may call Lambda functions")
+    event_bus: str = Field("", description="the event bus of EventBridge that hooks may name")
     allow_private: bool = Field(description="steps may call private networks")
     allow_network: tuple[str, ...] = Field((), description="private networks that steps may call")
     retention_days: int = Field(
@@ -121,5 +122,6 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
             public_url=self.public_url,
             steps_url=self.steps_url,
             lambda_targets=self.lambda_targets,
+            event_bus=self.event_bus,
             concurrency_max=CONCURRENCY_MAX,
         )

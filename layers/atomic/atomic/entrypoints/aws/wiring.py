@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from atomic.adapters.aws import config
 from atomic.adapters.aws.blob_items import BlobItems
+from atomic.adapters.aws.buses import BusInvoker
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.client_store import DynamoClientRegistry, DynamoClientStore
 from atomic.adapters.aws.destinations import Bounds, SharedDestinations
@@ -64,6 +65,8 @@ class AwsRuntime:
         )
         self._invokers = [self._invoker]
         self._reached = self._with_functions(environ) if settings.lambda_targets else self._invoker
+        if settings.event_bus:
+            self._reached = BusInvoker(self._reached, self.calls, config.events_client)
         self.clients = (config.dynamodb_client(), config.sqs_client(), config.scheduler_client())
         self.tasks = Tasks()
         self.metrics = EmfTelemetry(namespace=settings.namespace, service=settings.service)

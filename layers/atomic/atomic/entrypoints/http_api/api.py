@@ -44,7 +44,7 @@ from atomic.protocol.problems import (
 )
 from atomic.protocol.requests import Model, read_message
 from atomic.protocol.start_tokens import is_start_token
-from atomic.protocol.urls import LAMBDA
+from atomic.protocol.urls import LAMBDA, is_bus
 
 _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
@@ -319,6 +319,13 @@ def check_url(api: Api, client: Client, url: str, where: str) -> None:
         raise problems.invalid(
             where, "this server calls no Lambda functions (atomic serve --lambda-targets; LambdaTargets)"
         )
+    if is_bus(url):
+        raise problems.invalid(where, "only hooks may name an event bus; name an endpoint")
+    check_base(client, url, where)
+
+
+def check_base(client: Client, url: str, where: str) -> None:
+    """Raise Problem 403 for a URL that is not under a base URL of the client; `where` names the member."""
     if not client.may_call(url):
         raise Problem(
             problems.URL_NOT_ALLOWED,

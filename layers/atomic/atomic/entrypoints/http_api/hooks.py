@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from atomic.domain.clients.client import Client
 from atomic.domain.hooks import Hook, RunHook
-from atomic.entrypoints.http_api.api import Api, check_url, read
+from atomic.entrypoints.http_api.api import Api, check_base, check_url, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
 from atomic.entrypoints.http_api.own_settings import own_settings
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
@@ -14,6 +14,7 @@ from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import problems
 from atomic.protocol.enums import HOOK_EVENTS, RUN_EVENTS, RunEvent
 from atomic.protocol.hooks import HOOK_NAME_FORM, HookRequest, is_hook_name
+from atomic.protocol.urls import is_bus, parse_url
 
 _log = logging.getLogger("atomic.hooks")
 
@@ -44,7 +45,7 @@ async def put_hook(api: Api, request: ApiRequest, client: Client, name: str) -> 
     if not is_hook_name(name):
         raise problems.invalid("name", f"use {HOOK_NAME_FORM}")
     asked = await read(api, client, request, HookRequest)
-    check_url(api, client, asked.url, "url")
+    _check_target(api, client, asked.url, "url")
     events = tuple(event for event in HOOK_EVENTS if event in asked.on)
     hook = Hook(name=name, url=asked.url, on=events, workflow_name=asked.workflow_name)
     is_new = await own_settings(api, lambda store: store.put_hook(client.id, hook))
@@ -115,8 +116,20 @@ async def delete_hook(api: Api, request: ApiRequest, client: Client, name: str) 
 def run_hooks(api: Api, client: Client, given: Mapping[RunEvent, str]) -> tuple[RunHook, ...]:
     """The hooks of a start. Raises Problem for a URL that the client may not call."""
     for event, url in given.items():
-        check_url(api, client, url, f"hooks.{event}")
+        _check_target(api, client, url, f"hooks.{event}")
     return tuple(RunHook(event, given[event]) for event in RUN_EVENTS if event in given)
+
+
+def _check_target(api: Api, client: Client, url: str, where: str) -> None:
+    """Raise Problem 400 or 403 for a URL that a hook of the client may not have."""
+    if not is_bus(url):
+        check_url(api, client, url, where)
+        return
+    bus = api.engine.settings.event_bus
+    if parse_url(url).host != bus:
+        ours = f"use eventbridge:{bus}" if bus else "it is an option of a stack on AWS (EventBusName)"
+        raise problems.invalid(where, f"this server puts nothing on this event bus; {ours}")
+    check_base(client, url, where)
 
 
 def _view(hook: Hook) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from atomic.protocol.problems import Problem
 from atomic.protocol.requests import StartRequest, read_message
 from atomic.protocol.strict_json import JsonTooLong, canonical_json, fingerprint
 from atomic.protocol.tags import tag_texts
-from atomic.protocol.urls import LAMBDA
+from atomic.protocol.urls import BUS, LAMBDA
 from atomic.protocol.wire import RetryOptions, to_rfc3339
 
 routes = Routes()
@@ -284,7 +284,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
     key = _idempotency_key(request, message)
     url, step_name = message.step_invoke_url or "", message.step_name or ""
     # Nearly all URLs are allowed, and calls between modules cost each start.
-    if url and (url.startswith(LAMBDA) or not client.may_call(url)):
+    if url and (url.startswith((LAMBDA, BUS)) or not client.may_call(url)):
         check_url(api, client, url, "stepInvokeUrl")
     payload = payload_text(message.payload)
     run_id = keys.run_id(client.id, message.workflow_name, key)
