@@ -45,13 +45,15 @@ def test_filters_are_in_the_address_and_survive_a_reload(
 def test_runs_are_filtered_by_a_tag(page: Page, api: Api, endpoints: Endpoints) -> None:
     ok = endpoints.serve("/ok", (200, 1))
     for number in range(3):
-        api.start(ok, f"k-{number}", tags={"customer": f"c-{number % 2}"})
+        told = {"hooks": {"run.failed": ok}} if number == 1 else {}
+        api.start(ok, f"k-{number}", tags={"customer": f"c-{number % 2}"}, **told)
     open_at(page, api, "runs")
     expect(page.locator("tbody tr")).to_have_count(3)
     page.get_by_label("Tag").fill("customer:c-1")
     expect(page.locator("tbody tr")).to_have_count(1)
     assert page.url.endswith("/runs?tag=customer%3Ac-1")
     page.locator("tbody .row-link").click()
+    expect(page.get_by_text("run.failed")).to_have_attribute("title", ok)
     page.get_by_role("link", name="customer:c-1").click()
     expect(page.locator("tbody tr")).to_have_count(1)
     assert page.url.endswith("/runs?tag=customer%3Ac-1")

@@ -102,8 +102,14 @@ function Facts({ run: { root, steps, costUsd }, client, now }) {
       <${Fact} name="Attempts">${count(attempts)}<//>
       <${Fact} name="Cost"><${Cost} usd=${costUsd} /><//>
       ${root.tags && html`<${Fact} name="Tags"><${Tags} tags=${root.tags} client=${client} /><//>`}
+      ${root.hooks && html`<${Fact} name="Hooks"><${Hooks} hooks=${root.hooks} /><//>`}
     </dl>
   `;
+}
+
+function Hooks({ hooks }) {
+  const told = Object.entries(hooks);
+  return told.map(([event, url], number) => html`${number > 0 && ", "}<span title=${url}>${event}</span>`);
 }
 
 function Tags({ tags, client }) {
