@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import patch
 
+from atomic.adapters.aws.buses import BusInvoker
+from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.config import events_client
 from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES, LambdaInvoker
 from atomic.adapters.functions.signing import lambda_invoker
 from atomic.adapters.http.addresses import is_public_or_private
@@ -84,6 +87,22 @@ class TestFunctionInvoker(InvokerContract):
             return url
 
         yield InvokerRuntime(invoker, serve, "https://nowhere.test/")
+
+
+class TestBusInvoker(InvokerContract):
+    """For all other URLs it is the invoker that it is around; `unit/aws/test_event_bus` has buses."""
+
+    @asynccontextmanager
+    async def runtime(self) -> AsyncIterator[InvokerRuntime]:
+        endpoints, calls = FunctionInvoker(), AwsCalls(1)
+
+        def serve(handler: EndpointHandler) -> str:
+            url = f"https://app.test/{len(endpoints.handlers)}"
+            endpoints.handlers[url] = handler
+            return url
+
+        yield InvokerRuntime(BusInvoker(endpoints, calls, events_client), serve, "https://nowhere.test/")
+        calls.close()
 
 
 class TestFaultyInvoker(InvokerContract):

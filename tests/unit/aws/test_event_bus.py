@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import pytest
@@ -104,22 +105,23 @@ def test_a_client_without_the_bus_as_a_base_url_may_not_name_it(stack: Stack) ->
 
 
 class Bus:
-    """A bus that answers this."""
+    """A bus that answers this; with `answers`, when that is set."""
 
-    def __init__(self, answer: Mapping[str, Any] | Exception) -> None:
-        self.answer = answer
+    def __init__(self, answer: Mapping[str, Any] | Exception, answers: Event | None = None) -> None:
+        self.answer, self.answers = answer, answers
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803
+        if self.answers is not None:
+            assert self.answers.wait(20)
         assert [entry["EventBusName"] for entry in Entries] == ["ops"]
         if isinstance(self.answer, Exception):
             raise self.answer
         return {"Entries": [self.answer]}
 
 
-DENIED = ClientError(
-    {"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 400}},
-    "PutEvents",
-)
+def refusal(code: str) -> ClientError:
+    """The whole request is refused."""
+    return ClientError({"Error": {"Code": code}}, "PutEvents")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,8 @@ DENIED = ClientError(
         ({"EventId": "e-1"}, 200, {"eventId": "e-1"}),
         ({"ErrorCode": "ThrottlingException"}, 503, {"message": "ThrottlingException"}),
         ({"ErrorCode": "NotAuthorizedForDetailType"}, 400, {"message": "NotAuthorizedForDetailType"}),
-        (DENIED, 400, {"message": "AccessDeniedException"}),
+        (refusal("AccessDeniedException"), 400, {"message": "AccessDeniedException"}),
+        (refusal("ThrottlingException"), 503, {"message": "ThrottlingException"}),
     ],
 )
 def test_what_the_bus_answers(answer: Any, status: int, said: dict[str, str]) -> None:
@@ -142,14 +145,23 @@ def test_a_bus_that_cannot_be_reached_is_tried_again() -> None:
     assert (answered.error.kind, answered.error.detail) == (ErrorKind.NETWORK, "ConnectTimeoutError")
 
 
-def post(answer: Mapping[str, Any] | Exception) -> EndpointResponse:
+def test_an_attempt_ends_within_its_time_whatever_the_bus_does() -> None:
+    answers = Event()
+    answered = post({"EventId": "late"}, answers)
+    assert answered.error is not None
+    assert (answered.error.kind, answered.error.detail) == (ErrorKind.TIMED_OUT, "100")
+
+
+def post(answer: Mapping[str, Any] | Exception, answers: Event | None = None) -> EndpointResponse:
     calls, body = AwsCalls(1), b'{"payload":{"event":"run.failed"}}'
-    invoker = BusInvoker(FunctionInvoker(), calls, lambda: Bus(answer))
-    url = "eventbridge:ops"
-    request = EndpointRequest(client_id="acme", url=url, headers={}, body=body, timeout_ms=1_000)
+    invoker = BusInvoker(FunctionInvoker(), calls, lambda: Bus(answer, answers))
+    url, timeout_ms = "eventbridge:ops", 60_000 if answers is None else 100
+    request = EndpointRequest(client_id="acme", url=url, headers={}, body=body, timeout_ms=timeout_ms)
     try:
         return asyncio.run(invoker.post(request))
     finally:
+        if answers is not None:
+            answers.set()
         calls.close()
 
 

@@ -9,7 +9,7 @@ from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
 # Far longer than the write and the wake-ups take.
-_LOOK_AFTER_MS: Final = 10_000
+LOOK_AFTER_MS: Final = 10_000
 
 
 async def wake_if_overdue(engine: Engine, step: Step) -> None:
@@ -54,7 +54,7 @@ async def ensure_waiters_are_told(engine: Engine, step: Step, *, succeeds: bool)
     that nothing waits for needs none; the handler of any other one is told of its end.
     """
     if not step.is_settled and (step.waiters or step.watches or not succeeds):
-        await engine.send_wakeup(step, engine.clock.now_ms() + _LOOK_AFTER_MS)
+        await engine.send_wakeup(step, engine.clock.now_ms() + LOOK_AFTER_MS)
 
 
 async def wake_waiters_again(engine: Engine, settled: Step) -> None:

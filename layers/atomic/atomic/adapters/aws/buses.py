@@ -3,6 +3,7 @@
 Its answers are those of an endpoint, so a refused event is retried, and a dead letter in the end.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -18,8 +19,11 @@ from atomic.protocol.urls import is_bus, parse_url
 
 SOURCE: Final = "atomic"
 _JSON: Final = {headers.CONTENT_TYPE: "application/json"}
-# What EventBridge says of an entry that may be put again (API reference of PutEvents).
-_TRANSIENT: Final = frozenset({"InternalException", "InternalFailure", "ThrottlingException"})
+# What EventBridge says of an entry, or of a request, that may be put again (API reference of PutEvents, and
+# its common errors).
+_TRANSIENT: Final = frozenset(
+    {"InternalException", "InternalFailure", "ServiceUnavailable", "ThrottlingException"}
+)
 
 
 class EventsClient(Protocol):
@@ -41,23 +45,27 @@ class BusInvoker:
         self._events = events
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
-        """Make one attempt."""
+        """Make one attempt. Always ends within the request's total time."""
         if not is_bus(request.url):
             return await self._endpoints.post(request)
-        return await self._calls.start(self._put, request)
+        try:
+            async with asyncio.timeout(request.timeout_ms / 1000):
+                return await self._calls.start(self._put, request)
+        except TimeoutError:
+            return EndpointResponse(error=StepError(ErrorKind.TIMED_OUT, str(request.timeout_ms)))
 
     def _put(self, request: EndpointRequest) -> EndpointResponse:
         try:
             answer = self._events().put_events(Entries=[entry_of(request)])
         except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            return _answer(status, {"message": error.response["Error"]["Code"]})
+            # A throttled request has the status 400, too.
+            return _refused(error.response["Error"]["Code"])
         except BotoCoreError as error:
             return EndpointResponse(error=StepError(ErrorKind.NETWORK, type(error).__name__))
         [put] = answer["Entries"]
         if "EventId" in put:
             return _answer(200, {"eventId": put["EventId"]})
-        return _answer(503 if put["ErrorCode"] in _TRANSIENT else 400, {"message": put["ErrorCode"]})
+        return _refused(put["ErrorCode"])
 
 
 def entry_of(request: EndpointRequest) -> dict[str, str]:
@@ -68,6 +76,10 @@ def entry_of(request: EndpointRequest) -> dict[str, str]:
         "DetailType": orjson.loads(request.body)["payload"]["event"],
         "Detail": request.body.decode(),
     }
+
+
+def _refused(code: str) -> EndpointResponse:
+    return _answer(503 if code in _TRANSIENT else 400, {"message": code})
 
 
 def _answer(status: int, document: Mapping[str, str]) -> EndpointResponse:
