@@ -89,6 +89,7 @@ CLIENT = [
     "codec",
     "complete",
     "connection",
+    "counters",
     "dead_letters",
     "dismiss",
     "due",
@@ -119,6 +120,7 @@ CLIENT = [
     "undismiss",
     "wait",
     "workflow_state",
+    "workflows",
 ]
 CONTEXT = [
     "attempt",

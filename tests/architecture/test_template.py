@@ -322,7 +322,7 @@ def test_every_asynchronous_edge_has_a_dead_letter_queue() -> None:
                 assert target_of(event["Properties"]["DeadLetterConfig"]["Arn"]) in QUEUES
                 assert target_of(function["DeadLetterQueue"]["TargetArn"]) in QUEUES
                 assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300
-    assert sources == 6
+    assert sources == 7
 
 
 def test_every_schedule_of_maintenance_says_what_it_is_for() -> None:
@@ -332,6 +332,7 @@ def test_every_schedule_of_maintenance_says_what_it_is_for() -> None:
         ("sweep", "rate(5 minutes)"),
         # The store keeps expired rows for two more days, so a single failed run does no harm.
         ("purge", "rate(1 day)"),
+        ("count", "rate(30 minutes)"),
     }
     assert rows.GRACE_S >= 2 * 24 * 3600
 

@@ -140,6 +140,7 @@ def a_full_step() -> Step:
         answer_by_ms=8_000,
         attempt_count=2,
         retries_used=1,
+        retries_before=2,
         consecutive_lost=4,
         dated_at_ms=6_000,
         rechecks=5,

@@ -2,6 +2,7 @@
 
 from contract.acts_contract import ActsContract, ServerActsContract
 from contract.blob_contract import ServerBlobContract
+from contract.counters_contract import ServerCountersContract
 from contract.erase_contract import EraseContract
 from contract.pointers_contract import PointersContract, ServerPointersContract
 from contract.schedules_contract import SchedulesContract, ServerSchedulesContract
@@ -19,6 +20,7 @@ class ServerContracts(
     ServerPointersContract,
     ActsContract,
     ServerActsContract,
+    ServerCountersContract,
     EraseContract,
 ):
     """The contracts of a store in one process, which a server walks through."""

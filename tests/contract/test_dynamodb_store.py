@@ -9,10 +9,13 @@ from typing import Any, ClassVar
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from atomic.adapters.aws.counter_items import Plan
+from atomic.adapters.aws.counting import HourCounts, begin_count
 from atomic.adapters.aws.dynamodb import DynamoStepStore
 from atomic.adapters.system import SystemClock
 from atomic.application.ports import StepStore, StoreUnavailable
 from atomic.application.run_query import RunQuery
+from atomic.domain.counters import HOUR_MS, KEPT_MS
 from atomic.domain.outcomes import Outcome
 from atomic.domain.steps import Step
 from atomic.domain.transitions import begin
@@ -22,6 +25,7 @@ from contract.acts_contract import ActsContract
 from contract.aws import BUCKET, TABLE_NAME, Aws, aws, client
 from contract.blob_contract import BlobContract
 from contract.builders import a_spec
+from contract.counters_contract import T0_MS, CountersContract
 from contract.erase_contract import EraseContract, a_run
 from contract.pointers_contract import PointersContract
 from contract.schedules_contract import SchedulesContract
@@ -31,7 +35,13 @@ from unit.strategies import ended
 
 
 class TestDynamoStepStore(
-    StoreContract, BlobContract, SchedulesContract, PointersContract, ActsContract, EraseContract
+    StoreContract,
+    BlobContract,
+    SchedulesContract,
+    PointersContract,
+    ActsContract,
+    EraseContract,
+    CountersContract,
 ):
     without: ClassVar = {"purge": "DynamoDB deletes expired items by itself (time to live)"}
 
@@ -39,6 +49,15 @@ class TestDynamoStepStore(
     async def store(self, directory: Path) -> AsyncIterator[StepStore]:
         with aws() as account:
             yield account.store()
+
+    async def count(self, store: StepStore) -> None:
+        """As maintenance counts hours that it has never counted."""
+        assert isinstance(store, DynamoStepStore)
+        plan, now_ms = Plan(next_ms=T0_MS - HOUR_MS), T0_MS + 9 * HOUR_MS
+        walk = begin_count("acme", plan, now_ms, KEPT_MS)
+        hours = HourCounts(store._calls, store._roots, store._items, store._counters)
+        await hours.count(walk, plan, now_ms, lambda: True)
+        assert walk.is_over
 
 
 INDEXED = ("lp", "fp", "at", "w", "k", "d")

@@ -4,6 +4,7 @@
 explains how to name a stack on AWS, which calls the endpoints of this machine by a public URL.
 """
 
+import asyncio
 import io
 import json
 import os
@@ -86,11 +87,11 @@ class AwsStack:
         """An SQS client with the operator's credentials."""
         return config.sqs_client()
 
-    def invoke_maintenance(self) -> str:
-        """Ask for a round of sweeps now; return the number of clients, whose messages follow."""
+    def invoke_maintenance(self, work: str = "sweep") -> str:
+        """Ask for a round of maintenance now; return the number of clients, whose messages follow."""
         functions = botocore.session.get_session().create_client("lambda")
         answer = functions.invoke(
-            FunctionName=self.outputs["MaintenanceFunctionName"], Payload=b'{"work":"sweep"}'
+            FunctionName=self.outputs["MaintenanceFunctionName"], Payload=json.dumps({"work": work})
         )
         return str(answer["Payload"].read().decode())
 
@@ -135,7 +136,10 @@ class AwsStack:
                     lower.pop("apigw-requestid", None)
                     return ApiReply(status=answer.status, headers=lower, body=await answer.read())
 
-            yield Runtime(client=client, send=send, serve=endpoints.serve, keys=keys, pace=20)
+            async def count() -> None:
+                await asyncio.to_thread(self.invoke_maintenance, "count")
+
+            yield Runtime(client=client, send=send, serve=endpoints.serve, keys=keys, pace=20, count=count)
 
 
 class LockedClients:

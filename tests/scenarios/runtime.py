@@ -43,13 +43,17 @@ async def _a_moment() -> None:
     await asyncio.sleep(0.01)
 
 
+async def _at_once() -> None:
+    """Counters are always up to date."""
+
+
 class Runtime:
     """The runtime of one scenario. `keys` holds API keys by client id; it is empty if no key is required.
 
     `pace` is the factor by which this runtime is slower than the one in memory. A scenario in which one
     thing happens during another takes its durations from `ms`. `pause` waits before something is asked
-    again. `now_s` is the server's time in seconds; `is_virtual`: it moves by itself when nothing is to be
-    done, so that hours cost nothing.
+    again. `count` brings counters up to date, where they are counted later. `now_s` is the server's time in
+    seconds; `is_virtual`: it moves by itself when nothing is to be done, so that hours cost nothing.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Runtime:
         keys: Mapping[str, str] | None = None,
         pace: int = 1,
         pause: Callable[[], Awaitable[None]] = _a_moment,
+        count: Callable[[], Awaitable[None]] = _at_once,
         now_s: Callable[[], float] | None = None,
         is_virtual: bool = False,
     ) -> None:
@@ -69,6 +74,7 @@ class Runtime:
         self.seen: list[Seen] = []
         self._pace = pace
         self._pause = pause
+        self.count = count
         self.now_s = now_s or asyncio.get_running_loop().time
         self.is_virtual = is_virtual
         self._send = send

@@ -69,6 +69,7 @@ def test_both_registries_get_the_same_entries() -> None:
         ("atomic-workflows/bulk", "Bulk"),
         ("atomic-workflows/hooks", "Hooks"),
         ("atomic-workflows/pauses", "WorkflowPauses"),
+        ("atomic-workflows/counters", "Counters"),
         ("atomic-workflows/records", "Records"),
         ("atomic-workflows/encryption", "Encryption"),
         ("atomic-workflows/testing", "startDevServer"),

@@ -2,7 +2,10 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
+from atomic.adapters.prometheus.telemetry import OTHERS, WORKFLOWS_MAX, PrometheusTelemetry
+from atomic.protocol.enums import Status
+from contract.builders import a_child, settled
+from contract.store_suite import keyed
 from unit.strategies import NOW, PERMANENT, RETRYABLE, SUCCEEDED, ended, running
 
 
@@ -54,3 +57,37 @@ def test_a_bucket_holds_what_took_as_long_or_less() -> None:
     assert found["atomic_schedule_lag_seconds_bucket +Inf"] == 6
     assert found["atomic_schedule_lag_seconds_count"] == 6
     assert found["atomic_schedule_lag_seconds_sum"] == 90_002.012
+
+
+def test_runs_are_counted_by_workflow() -> None:
+    telemetry = PrometheusTelemetry()
+    root = keyed("k", workflow_name="order")
+    child = a_child("mail", root.spec)
+    for step in (root, child):
+        telemetry.started(step)
+    retrying = ended(running(workflow_name="order"), RETRYABLE, NOW + 1)
+    telemetry.attempt_ended(retrying, retrying.attempt_log[-1])
+    telemetry.settled(settled(child, 2_000))
+    telemetry.settled(settled(root, 3_500))
+    telemetry.settled(settled(keyed("b", workflow_name="report"), 2_000, Status.FAILED))
+    found = shown(telemetry)
+    by_name = {name: value for name, value in found.items() if name.startswith("atomic_workflow")}
+    assert {name: value for name, value in by_name.items() if value} == {
+        "atomic_workflow_runs_started_total order": 1,
+        "atomic_workflow_runs_ended_total succeeded order": 1,
+        "atomic_workflow_retries_total order": 1,
+        "atomic_workflow_succeeded_seconds_total order": 2.5,
+        "atomic_workflow_runs_ended_total failed report": 1,
+    }
+    assert len(by_name) == 2 * 6
+
+
+def test_the_series_of_workflows_are_bounded() -> None:
+    telemetry = PrometheusTelemetry()
+    for number in range(WORKFLOWS_MAX + 3):
+        telemetry.started(keyed("k", workflow_name=f"w-{number}"))
+    telemetry.started(keyed("k", workflow_name="w-0"))
+    found = shown(telemetry)
+    assert found["atomic_workflow_runs_started_total w-0"] == 2
+    assert found[f"atomic_workflow_runs_started_total {OTHERS}"] == 3
+    assert f"atomic_workflow_runs_started_total w-{WORKFLOWS_MAX}" not in found

@@ -1,4 +1,4 @@
-"""kill -9 while rows are written: acknowledged rows are kept."""
+"""kill -9 while rows are written: acknowledged rows are kept, and the counters equal the rows."""
 
 import asyncio
 import subprocess
@@ -9,6 +9,8 @@ import pytest
 
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.application.counter_store import CounterQuery
+from atomic.domain.counters import HOUR_MS
 from atomic.protocol.enums import Status
 
 _ACKNOWLEDGED = 400
@@ -56,8 +58,13 @@ async def _all_there(directory: Path, ids: list[str]) -> None:
     with DataDirLock(directory):
         store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)
         rows = [await store.get(step_id) for step_id in ids]
+        found = {status: await store.with_status(status, after="", limit=1_000_000) for status in Status}
+        query = CounterQuery(client_id="acme", from_ms=0, before_ms=HOUR_MS)
+        [counter] = (await store.counters(query)).counters
         await store.close()
     assert [row and row.status for row in rows] == [Status.SUCCEEDED] * len(ids)
+    assert counter.tally.started == sum(map(len, found.values()))
+    assert counter.tally.succeeded == len(found[Status.SUCCEEDED])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ PREFIXES = (
     table.LINE,
     table.POINTER,
     table.ACTS,
+    table.HOURS,
 )
 ACTIONS = {
     *READS, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem",

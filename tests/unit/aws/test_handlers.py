@@ -803,7 +803,7 @@ def test_the_functions_together_use_all_that_their_roles_allow(
     stack.invoker.runtime.run(commit(engine, root, Claimed("n")))
     step = document(stack, "step", parent=root.id, delay=60_000, timeout=1)
     assert stack.post(step, "/limited/steps")["statusCode"] == 504
-    for work in ("sweep", "purge"):
+    for work in ("sweep", "purge", "count"):
         stack.maintain(work)
     stack.post(document(stack, "last"), "/limited")
     stack.invoker.runtime.run(engine.store.counted_live("limited"))
@@ -827,11 +827,12 @@ TAGS = {"customer": "c-17"}
 
 
 def erase_and_audit(stack: Stack, key: str, run_id: str) -> None:
-    """Find a run by its tag, erase it, and read who did."""
+    """Find a run by its tag, erase it, and read who did, and what was counted."""
     for method, path, query, by in (
         ("GET", "/limited/runs", "tag=customer:c-17", stack.key),
         ("DELETE", f"/limited/runs/{run_id}", "", key),
         ("GET", "/limited/audit", "", key),
+        ("GET", "/limited/counters", "", stack.key),
     ):
         asked = gateway_event(method, path, "") | {"rawQueryString": query}
         asked["headers"] |= {"authorization": f"Bearer {by}"}

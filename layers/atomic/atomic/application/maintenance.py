@@ -33,7 +33,8 @@ class Walk:
     """A walk over the rows of one client.
 
     `left`: the parts that are not finished, and where each goes on. `seen`: how many rows were read, by
-    state. `last_began_ms`: when the walk before this one began; 0 when there was none.
+    state. `last_began_ms`: when the walk before this one began; 0 when there was none. `sums`: numbers by
+    part and name, of a walk that adds up.
     """
 
     client_id: str
@@ -42,6 +43,7 @@ class Walk:
     left: dict[str, str]
     seen: dict[str, int] = field(default_factory=dict)
     oldest_due_at_ms: int | None = None
+    sums: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from atomic.application.audit_log import AuditLog
 from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage
+from atomic.application.counter_store import Counters
 from atomic.application.destinations import Permit
 from atomic.application.pointer_store import Pointers
 from atomic.application.run_query import Counted, ListPage, RunQuery
@@ -66,7 +67,7 @@ class Blobs(Protocol):
         ...
 
 
-class StepStore(Blobs, Schedules, Pointers, AuditLog, Protocol):
+class StepStore(Blobs, Schedules, Pointers, AuditLog, Counters, Protocol):
     """The rows: the truth about every step. Large texts are apart (`Blobs`), and rows have their names.
 
     Every method may raise StoreUnavailable. A row that `create` or `replace` acknowledged survives the

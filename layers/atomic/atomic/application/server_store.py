@@ -60,6 +60,6 @@ class ServerStore(StepStore, LiveSteps, Protocol):
         """Delete expired rows whose run has no live or unexpired root; how many were deleted.
 
         A root created after a row expired belongs to a later run, and does not keep the row. Rows of the
-        audit log whose time is over are deleted as well, and not counted.
+        audit log and counters whose time is over are deleted as well, and not counted.
         """
         ...

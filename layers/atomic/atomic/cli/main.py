@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "bulk": ("atomic.cli.bulk", "bulk"),
     "causes": ("atomic.cli.causes", "causes"),
     "clients": ("atomic.cli.clients", "clients"),
+    "counters": ("atomic.cli.counters", "counters"),
     "dead-letters": ("atomic.cli.acting", "dead_letters"),
     "demo": ("atomic.cli.demo", "demo"),
     "dev": ("atomic.cli.dev", "dev"),
@@ -36,6 +37,7 @@ _COMMANDS: Final = {
     "serve": ("atomic.cli.serving", "serve"),
     "start-token": ("atomic.cli.start_tokens", "command"),
     "start": ("atomic.cli.starting", "start"),
+    "workflows": ("atomic.cli.counters", "workflows"),
 }
 
 

@@ -61,6 +61,7 @@ def redriven(step: Step, now_ms: int) -> Step:
         deadline_at_ms=deadline_at_ms,
         heartbeat_by_ms=heartbeat_by_ms,
         retries_used=0,
+        retries_before=step.retries_before + step.retries_used,
         consecutive_lost=0,
         # Links of other runs are redriven with a root, and wait for it again.
         waiters=tuple(waiter for waiter in step.waiters if keys.run_of(waiter) != step.spec.run_id),

@@ -124,6 +124,7 @@ def released(step: Step, now_ms: int) -> Step:
             "status": Status.PENDING,
             "generation": step.generation + 1,
             "retries_used": 0,
+            "retries_before": step.retries_before + step.retries_used,
             "consecutive_lost": 0,
             "error": None,
             "response_status": None,

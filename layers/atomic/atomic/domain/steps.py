@@ -153,15 +153,15 @@ class Step:
     `due_at_ms` is when a live step must be processed next: its start, its retry, the end of its lease, or
     its next recheck. None means that only an outside event can change it. `dated_at_ms`: when that was set,
     if not at the end of the last attempt: clocks differ. `made_due_ms`: the last moment at which an
-    operator has made it due. `given_deadline_ms` and `given_heartbeat_ms` were set by a waiter, for an
-    event that was opened without them. `heartbeat_by_ms`: when an open event expires unless a heartbeat
-    comes. A heartbeat leaves `due_at_ms` as it is, and needs no wake-up.
-    `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by this time.
-    `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits for the
-    first attempt, so no wake-up was sent. It is sent before anybody is told that the step is unfinished.
-    `waiters` are the steps to wake when this one settles. `watches` are of steps that wait for several
-    steps. `wake`: how this step itself waits for several steps; None means any of them. `woken`: a step
-    that this one may be waiting for has settled since the running attempt began. `told` is the first
+    operator has made it due. `retries_before`: those of earlier generations. `given_deadline_ms` and
+    `given_heartbeat_ms` were set by a waiter, for an event that was opened without them. `heartbeat_by_ms`:
+    when an open event expires unless a heartbeat comes. A heartbeat leaves `due_at_ms` as it is, and needs
+    no wake-up. `answer_by_ms`: the running attempt has no process any more. Its answer is to be posted by
+    this time. `awaited`: the first post of this step asked to wait for it. `has_no_wakeup`: this post waits
+    for the first attempt, so no wake-up was sent. It is sent before anybody is told that the step is
+    unfinished. `waiters` are the steps to wake when this one settles. `watches` are of steps that wait for
+    several steps. `wake`: how this step itself waits for several steps; None means any of them. `woken`: a
+    step that this one may be waiting for has settled since the running attempt began. `told` is the first
     unfinished step that the running attempt was told of. `failed_meanwhile`: a step that this one may be
     waiting for has failed since the last attempt began. `continued_as`: the root that goes on in place of
     this one; of a link, the last such root of its run. `early`: the result came before a handler asked for
@@ -192,6 +192,7 @@ class Step:
     answer_by_ms: int | None = None
     attempt_count: int = 0
     retries_used: int = 0
+    retries_before: int = 0
     consecutive_lost: int = 0
     dated_at_ms: int | None = None
     made_due_ms: int | None = None

@@ -91,6 +91,7 @@ Feature = Literal[
     "causes",
     "child-runs",
     "continue-as",
+    "counters",
     "erase",
     "error-type",
     "events",

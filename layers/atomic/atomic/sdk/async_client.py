@@ -17,6 +17,7 @@ from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfAsyncClient
 from atomic.sdk._wire.client_causes import CausesOfAsyncClient
+from atomic.sdk._wire.client_counters import CountersOfAsyncClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
 from atomic.sdk._wire.client_records import RecordsOfAsyncClient
 from atomic.sdk._wire.encodings import first_accepted
@@ -36,7 +37,13 @@ from atomic.sdk.schedules import AsyncSchedules
 Result = TypeVar("Result")
 
 
-class AsyncClient(ActionsOfAsyncClient, CausesOfAsyncClient, EventsOfAsyncClient, RecordsOfAsyncClient):
+class AsyncClient(
+    ActionsOfAsyncClient,
+    CausesOfAsyncClient,
+    CountersOfAsyncClient,
+    EventsOfAsyncClient,
+    RecordsOfAsyncClient,
+):
     """Starts and reads workflows, and acts on them, on asyncio. It needs `atomic-workflows[async]`.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).

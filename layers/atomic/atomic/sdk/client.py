@@ -18,6 +18,7 @@ from atomic.sdk._wire import answers, api, lists
 from atomic.sdk._wire.api import Key, check_options, start_document
 from atomic.sdk._wire.client_actions import ActionsOfClient
 from atomic.sdk._wire.client_causes import CausesOfClient
+from atomic.sdk._wire.client_counters import CountersOfClient
 from atomic.sdk._wire.client_events import EventsOfClient
 from atomic.sdk._wire.client_records import RecordsOfClient
 from atomic.sdk._wire.encodings import first_accepted
@@ -50,7 +51,7 @@ _CONNECT_S: Final = 5.0
 _CONNECTIONS_KEPT: Final = 160
 
 
-class Client(ActionsOfClient, CausesOfClient, EventsOfClient, RecordsOfClient):
+class Client(ActionsOfClient, CausesOfClient, CountersOfClient, EventsOfClient, RecordsOfClient):
     """Starts and reads workflows, and acts on them. It blocks; threads may share it.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).

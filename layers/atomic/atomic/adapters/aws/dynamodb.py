@@ -10,6 +10,7 @@ from atomic.adapters.aws.blob_items import BlobItems
 from atomic.adapters.aws.calls import AwsCalls
 from atomic.adapters.aws.causes import causes, needing_action
 from atomic.adapters.aws.client_counts import ClientCounts, CountItems
+from atomic.adapters.aws.counter_items import CounterItems, DynamoCounters
 from atomic.adapters.aws.erased_runs import ErasedRuns
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.keeping import Keeping
@@ -42,7 +43,7 @@ _ROWS_AT_ONCE: Final = 100
 _ROWS_MAX: Final = 500
 
 
-class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
+class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog, DynamoCounters):
     """Implements `ports.StepStore` on a table as `adapters.aws.table` describes it.
 
     A step that succeeds at once is two writes and no read. Only root steps and dead letters are in an
@@ -70,6 +71,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog):
         self._schedules = ScheduleItems(client, table_name)
         self._pointers = PointerItems(client, table_name)
         self._acts = ActItems(client, table_name)
+        self._counters = CounterItems(client, table_name)
         self._ended = EndedRuns(client, table_name)
         self._counts = CountItems(calls, client, table_name)
         self._roots = Index.of_roots(calls, client, table_name)

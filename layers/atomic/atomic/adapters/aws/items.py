@@ -12,6 +12,7 @@ from atomic.adapters.aws.rows import Item
 from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.child_steps import ChildPage, first_page
 from atomic.application.ports import StoreUnavailable
+from atomic.domain.counters import Tally
 from atomic.domain.outlines import StepOutline
 from atomic.domain.steps import Step
 from atomic.protocol import keys
@@ -122,6 +123,14 @@ class StepItems:
         """The state of every step of the run, strongly consistent."""
         found = self._query_run(run_id, None, ProjectionExpression="pk, sk, s, g")
         return [rows.decode_outline(item) for item in found]
+
+    def tally(self, run_id: str, created_ms: int) -> Tally | None:
+        """What counters have of the run that began at this moment; None when it is gone.
+
+        It costs half as much as a consistent read. A run that has ended long ago does not change.
+        """
+        found = self._query_run(run_id, None, ProjectionExpression="pk, sk, c, s, g", ConsistentRead=False)
+        return rows.tally_of(found, created_ms)
 
     def children(self, parent_id: str, after: str, limit: int) -> list[StepOutline]:
         """A page of the step's children, strongly consistent."""

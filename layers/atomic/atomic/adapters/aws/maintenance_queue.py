@@ -16,7 +16,7 @@ from atomic.application.ports import StoreUnavailable
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-Work = Literal["sweep", "purge"]
+Work = Literal["sweep", "purge", "count"]
 
 # What SendMessageBatch takes (API reference).
 _BATCH_MAX: Final = 10

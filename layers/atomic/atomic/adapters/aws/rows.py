@@ -1,11 +1,13 @@
 """Steps as items of the table."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.packing import pack_record, pack_text, unpack_record, unpack_text
 from atomic.domain.blobs import Blob, Text, row_text
+from atomic.domain.counters import Tally, tally_of_run
 from atomic.domain.outlines import StepOutline
 from atomic.domain.records import load_step, load_watches, progress_record, spec_record
 from atomic.domain.steps import Step
@@ -88,6 +90,23 @@ def decode_outline(item: Item) -> StepOutline:
         load_watches(progress.get("watches", ())),
         progress.get("in_line", False),
     )
+
+
+def tally_of(items: Iterable[Item], created_ms: int) -> Tally | None:
+    """What counters have of a run, from its items without payloads and responses.
+
+    None when they have no root that began at this moment.
+    """
+    root: Item | None = None
+    retries = 0
+    for item in items:
+        progress = unpack_record(item["g"]["B"])
+        retries += progress.get("retries_used", 0) + progress.get("retries_before", 0)
+        if item["sk"]["S"] == keys.ROOT and int(item["c"]["N"]) == created_ms:
+            root = progress
+    if root is None:
+        return None
+    return tally_of_run(Status(root["status"]), created_ms, root.get("finished_at_ms"), retries)
 
 
 def is_at_rest(item: Item) -> bool:

@@ -25,9 +25,10 @@ A write is billed by the size of the whole item with its names, so they have one
 | s, p, d | schedules | record, payload, due_at_ms; pk `schedule#<client>`, sk the name |
 | n, t, o, x, xt, u, e, m | counts | see `client_counts`; pk `count#<client>`, sk `count` |
 | v, r, s, l, u, n, o, m, b, f | flow control | see `flow_items`; pk `flow#…` and `line#…` |
+| j, c | hours of counters | numbers by workflow, when counted; see `counter_items` |
 | j, h, y, d | pointers | run id, whether it is held, first_ms, due_ms; see `pointer_items` for pk |
 | o, tk | roots of runs being erased | client, keys of the items of its tags; see `erased_runs` |
-| ttl | settled steps, open events, days, leases, rates, keys, pointers, tags, acts | expiry in epoch s |
+| ttl | settled steps, open events, days, leases, rates, keys, pointers, tags, acts … | expiry in epoch s |
 
 A note of a run is an item like a step, with a sort key above those of all steps; large texts are above
 both, and no query reads them. Texts above 64 KiB, deflated, are in the bucket (`blob_items`). Clients have
@@ -56,6 +57,7 @@ LINE: Final = "line#"
 POINTER: Final = "pointer#"
 TAG: Final = "tag#"
 ACTS: Final = "audit#"
+HOURS: Final = "hours#"
 
 LIST_INDEX: Final = "list"
 FAILED_INDEX: Final = "failed"

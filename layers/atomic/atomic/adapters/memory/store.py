@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from atomic.adapters.memory.acts import MemoryAuditLog
+from atomic.adapters.memory.counters import MemoryCounters
 from atomic.adapters.memory.pointers import MemoryPointers
 from atomic.adapters.memory.schedules import MemorySchedules
 from atomic.application.cause_query import CausePage, CauseQuery, grouped
@@ -37,7 +38,7 @@ class _Blob(NamedTuple):
     until_ms: int
 
 
-class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
+class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog, MemoryCounters):
     """Implements `ports.ServerStore`. Rows live as long as the object.
 
     Queries scan every row.
@@ -47,6 +48,7 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
         MemorySchedules.__init__(self)
         MemoryPointers.__init__(self)
         MemoryAuditLog.__init__(self)
+        MemoryCounters.__init__(self)
         self._rows: dict[str, Step] = {}
         self._stored: dict[tuple[str, int], int] = {}
         self._blobs: dict[tuple[str, str], _Blob] = {}
@@ -68,6 +70,8 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
             raise LookupError(step.id)
         if existing.version != expected_version:
             return existing
+        if existing.created_at_ms != step.created_at_ms:
+            self._keep_counts([existing])
         self._rows[step.id] = _row(step)
         return None
 
@@ -98,8 +102,10 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
         row = self._rows.get(keys.root_of(run_id))
         if row is None or root is None or (row.spec.client_id, row.version) != (client_id, root.version):
             return False
-        for step_id in [each for each in self._rows if keys.run_of(each) == run_id]:
-            del self._rows[step_id]
+        steps = [step for step in self._rows.values() if step.spec.run_id == run_id]
+        self._keep_counts(steps)
+        for step in steps:
+            del self._rows[step.id]
         for step_id, digest in [each for each in self._blobs if keys.run_of(each[0]) == run_id]:
             del self._blobs[step_id, digest]
         return True
@@ -192,20 +198,23 @@ class MemoryStepStore(MemorySchedules, MemoryPointers, MemoryAuditLog):
 
     async def purge(self, now_ms: int, limit: int) -> int:
         """Delete expired rows whose root is gone or expired as well, or is that of the next run."""
-        forgotten = [step.id for step in self._rows.values() if self._is_forgotten(step, now_ms)][:limit]
-        for step_id in forgotten:
-            del self._rows[step_id]
+        forgotten = [step for step in self._rows.values() if self._is_forgotten(step, now_ms)][:limit]
+        self._keep_counts(forgotten)
+        for step in forgotten:
+            del self._rows[step.id]
         for (step_id, digest), blob in list(self._blobs.items()):
             if blob.until_ms <= now_ms and step_id not in self._rows:
                 del self._blobs[step_id, digest]
         self._purge_pointers(now_ms)
         self._purge_acts(now_ms)
+        self._purge_counters(now_ms)
         return len(forgotten)
 
     async def clear(self) -> None:
         """Delete everything."""
         for kept in (self._rows, self._blobs, self._stored, self._schedules, self._pointers, self._acts):
             kept.clear()
+        MemoryCounters.__init__(self)
 
     async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
         """Keep a large text."""

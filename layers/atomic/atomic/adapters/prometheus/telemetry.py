@@ -1,12 +1,12 @@
 """Counters and histograms of one process, in the Prometheus text format. No client is a label.
 
-They are plain numbers on the event loop: a step changes seven of them, and the metrics of the library take
+They are plain numbers on the event loop: a step changes ten of them, and the metrics of the library take
 a lock for each. The library only formats them for a scrape.
 """
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
@@ -23,9 +23,12 @@ from prometheus_client.utils import floatToGoString
 from atomic.application.adaptive import Adaptive
 from atomic.application.call_rate import CallRate
 from atomic.domain.steps import Attempt, Step
-from atomic.protocol.enums import OutcomeKind, Status
+from atomic.protocol.enums import SETTLED, OutcomeKind, Status
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+# So many workflows have series of their own, in the order of their first runs. Each has six.
+WORKFLOWS_MAX: Final = 100
+OTHERS: Final = "(other)"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
 
 
@@ -49,6 +52,17 @@ class _Durations:
         )
 
 
+class _Workflow:
+    """What is counted of the runs of a workflow, by its name alone."""
+
+    __slots__ = ("ended", "retries", "started", "succeeded_s")
+
+    def __init__(self) -> None:
+        self.started = self.retries = 0
+        self.ended = dict.fromkeys(sorted(SETTLED), 0)
+        self.succeeded_s = 0.0
+
+
 class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
@@ -58,15 +72,17 @@ class PrometheusTelemetry(Collector):
         self._call_rate = call_rate
         self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
+        self._workflows: dict[str, _Workflow] = {}
         self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
         self._run_s = _Durations("atomic_run_seconds", "From creation to outcome, whole runs.")
         self._lag_s = _Durations("atomic_schedule_lag_seconds", "Due steps picked up late by.")
 
     def started(self, step: Step) -> None:
         """A step was created."""
-        del step
         self._starts += 1
         self._live += 1
+        if step.spec.parent is None:
+            self._workflow(step).started += 1
 
     def attempt_ended(self, step: Step, attempt: Attempt) -> None:
         """An attempt is over."""
@@ -74,15 +90,24 @@ class PrometheusTelemetry(Collector):
             self._attempts[attempt.outcome] += 1
         if step.status is Status.RETRYING:
             self._retries += 1
+            self._workflow(step).retries += 1
 
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
         self._live -= 1
         if step.is_dead_letter:
             self._dead += 1
-        if step.finished_at_ms is not None:
-            durations = self._run_s if step.is_root else self._step_s
-            durations.observe(max(0, step.finished_at_ms - step.created_at_ms) / 1000)
+        if step.finished_at_ms is None:
+            return
+        lasted_s = max(0, step.finished_at_ms - step.created_at_ms) / 1000
+        if step.spec.parent is not None:
+            self._step_s.observe(lasted_s)
+            return
+        self._run_s.observe(lasted_s)
+        workflow = self._workflow(step)
+        workflow.ended[step.status] += 1
+        if step.status is Status.SUCCEEDED:
+            workflow.succeeded_s += lasted_s
 
     def reopened(self, step: Step) -> None:
         """A settled step is live again."""
@@ -101,6 +126,12 @@ class PrometheusTelemetry(Collector):
     def found_live(self, steps: int) -> None:
         """This many steps were live at the start."""
         self._live = steps
+
+    def _workflow(self, step: Step) -> _Workflow:
+        name = step.spec.workflow_name
+        if name not in self._workflows and len(self._workflows) >= WORKFLOWS_MAX:
+            name = OTHERS
+        return self._workflows.setdefault(name, _Workflow())
 
     def exposition(self) -> bytes:
         """The response to a scrape."""
@@ -133,6 +164,33 @@ class PrometheusTelemetry(Collector):
             yield from _of_destinations(self._adaptive)
         for durations in (self._step_s, self._run_s, self._lag_s):
             yield durations.family()
+        yield from _of_workflows(self._workflows)
+
+
+def _of_workflows(workflows: Mapping[str, _Workflow]) -> Iterator[Metric]:
+    started = CounterMetricFamily(
+        "atomic_workflow_runs_started", "Runs started, by workflow.", labels=["workflow"]
+    )
+    ended = CounterMetricFamily(
+        "atomic_workflow_runs_ended",
+        "Runs that ended, by workflow and outcome; again after each redrive.",
+        labels=["workflow", "outcome"],
+    )
+    retries = CounterMetricFamily(
+        "atomic_workflow_retries", "Retries of all steps, by workflow.", labels=["workflow"]
+    )
+    seconds = CounterMetricFamily(
+        "atomic_workflow_succeeded_seconds",
+        "From creation to outcome, the sum of the runs that succeeded, by workflow.",
+        labels=["workflow"],
+    )
+    for name, workflow in workflows.items():
+        started.add_metric([name], workflow.started)
+        retries.add_metric([name], workflow.retries)
+        seconds.add_metric([name], workflow.succeeded_s)
+        for status, number in workflow.ended.items():
+            ended.add_metric([name, status], number)
+    yield from (started, ended, retries, seconds)
 
 
 def _of_destinations(adaptive: Adaptive) -> Iterator[Metric]:

@@ -138,7 +138,17 @@ SELECT rowid FROM blobs INDEXED BY spent WHERE {_IS_SPENT} ORDER BY until_ms LIM
 """
 CLEAR: Final = tuple(
     f"DELETE FROM {table}"
-    for table in ("steps", "blobs", "stored", "schedules", "pointers", "tags", "acts", *FLOW_TABLES)
+    for table in (
+        "steps",
+        "blobs",
+        "stored",
+        "schedules",
+        "pointers",
+        "tags",
+        "acts",
+        "counters",
+        *FLOW_TABLES,
+    )
 )
 DELETE_SPENT: Final = f"DELETE FROM blobs WHERE rowid = :row AND {_IS_SPENT}"
 ADD_STORED: Final = (

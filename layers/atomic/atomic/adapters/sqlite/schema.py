@@ -8,6 +8,7 @@ partial ones of live, failed and expiring rows.
 from typing import Final
 
 from atomic.adapters.sqlite.acts import ACTS
+from atomic.adapters.sqlite.counters import COUNTERS
 from atomic.adapters.sqlite.database import Schema
 from atomic.adapters.sqlite.flow import FLOW
 from atomic.adapters.sqlite.pointers import POINTERS
@@ -133,5 +134,6 @@ STEPS: Final = Schema(
         TAGS,
         ACTS,
         _CAUSES,
+        COUNTERS,
     ),
 )

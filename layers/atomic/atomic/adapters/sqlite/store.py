@@ -6,6 +6,7 @@ written once, one for those that every write sets. Rows of earlier versions have
 
 import asyncio
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any, Final, Self, TypeVar
 import apsw
 import orjson
 
-from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite import counters, queries
 from atomic.adapters.sqlite.acts import SqliteAuditLog
 from atomic.adapters.sqlite.causes import causes
+from atomic.adapters.sqlite.counters import SqliteCounters
 from atomic.adapters.sqlite.counts import counts, live
 from atomic.adapters.sqlite.database import (
     close_database,
@@ -24,6 +26,7 @@ from atomic.adapters.sqlite.database import (
     open_database,
     open_reader,
 )
+from atomic.adapters.sqlite.deletes import SqliteDeletes
 from atomic.adapters.sqlite.due import due
 from atomic.adapters.sqlite.flow import SqliteFlowStore
 from atomic.adapters.sqlite.listing import count_runs, failed_ids, run_rows
@@ -33,7 +36,7 @@ from atomic.adapters.sqlite.pointers import SqlitePointers
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.schedules import SqliteSchedules
 from atomic.adapters.sqlite.schema import STEPS
-from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, TagRow, tag_rows
+from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, tag_rows
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage, first_page
@@ -41,6 +44,7 @@ from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavaila
 from atomic.application.run_query import Counted, ListPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
+from atomic.domain.counters import BOUNDS_MS, HOUR_MS, OTHER
 from atomic.domain.outlines import StepOutline
 from atomic.domain.records import Record, load_step, progress_record, spec_record
 from atomic.domain.steps import Step
@@ -49,15 +53,13 @@ from atomic.protocol.enums import LIVE, Status
 
 T = TypeVar("T")
 _Rows = list[tuple[Any, ...]]
-# Deleting an old row takes up to 150 us of the loop; other writes run in between.
-_PURGE_SLICE: Final = 20
 # An outline of more rows, at 10 us each, takes long and goes to a thread.
 _OUTLINE_MAX: Final = 200
 # A text whose bytes have changed may not be valid UTF-8.
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
+class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCounters, SqliteDeletes):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -104,7 +106,7 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
     async def create(self, step: Step) -> Step | None:
         """Insert the step unless its id is taken."""
         row = (*immutable_columns(step), *mutable_columns(step), step.id)
-        return await self._writer.submit(self._create, row, tag_rows(step) if step.spec.tags else ())
+        return await self._writer.submit(self._create, step, row)
 
     async def get(self, step_id: str) -> Step | None:
         """The newest durable row."""
@@ -214,27 +216,6 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         """Delete all of a run, if its root is still this row: in one transaction."""
         return root is not None and await self._writer.submit(self._erase, client_id, run_id, root.version)
 
-    async def purge(self, now_ms: int, limit: int) -> int:
-        """Delete expired rows whose root is gone, has also expired, or belongs to a later run.
-
-        Then the large texts whose time is over and whose step has no row.
-        """
-        rows = await self._long_rows(self._timers, queries.FORGOTTEN, {"now_ms": now_ms, "limit": limit})
-        ids = [step_id for (step_id,) in rows]
-        deleted = 0
-        for start in range(0, len(ids), _PURGE_SLICE):
-            deleted += await self._writer.submit(self._delete, ids[start : start + _PURGE_SLICE], now_ms)
-        spent = await self._long_rows(self._timers, queries.SPENT_BLOBS, {"now_ms": now_ms, "limit": limit})
-        for (row,) in spent:
-            await self._writer.submit(self._delete_blob, row, now_ms)
-        await self._writer.submit(self._purge_pointers, now_ms)
-        await self._writer.submit(self._purge_acts, now_ms)
-        return deleted
-
-    async def clear(self) -> None:
-        """Delete everything."""
-        await self._writer.submit(self._clear)
-
     async def put_blob(self, step_id: str, digest: str, text: bytes, until_ms: int) -> Place:
         """Store a large text."""
         await self._writer.submit(self._put_blob, (step_id, digest, until_ms, text))
@@ -255,20 +236,31 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
         total: int = self._execute(queries.SUM_STORED, (client_id,)).get
         return total
 
-    def _create(self, row: tuple[Any, ...], tags: Sequence[TagRow]) -> Step | None:
+    def _create(self, step: Step, row: tuple[Any, ...]) -> Step | None:
         self._execute(queries.INSERT, row)
         if not self._connection.changes():
-            return self._existing(row[-1])
-        self._insert_tags(tags)
+            return self._existing(step.id)
+        self._begun(step)
         return None
 
-    def _insert_tags(self, tags: Sequence[TagRow]) -> None:
-        for tag in tags:
-            self._execute(INSERT_TAG, tag)
+    def _begun(self, step: Step) -> None:
+        spec = step.spec
+        if spec.parent is not None:
+            return
+        at_ms = step.created_at_ms
+        if not self._count(counters.STARTED, at_ms, step):
+            key = (at_ms, spec.client_id, at_ms - at_ms % HOUR_MS, spec.workflow_name)
+            self._execute(counters.FIRST, key)
+        if spec.tags:
+            for tag in tag_rows(step):
+                self._execute(INSERT_TAG, tag)
 
     def _replace(self, step: Step, expected: int, changing: tuple[Any, ...]) -> Step | None:
+        before = self._counted(step)
         self._execute(queries.UPDATE_PROGRESS, (*changing, step.id, expected, step.created_at_ms))
         if self._connection.changes():
+            for status, retries in before:
+                self._count_change(status, retries, step)
             return None
         existing = self._existing(step.id)
         if existing is None:
@@ -277,37 +269,49 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog):
             return existing
         self._execute(queries.UPDATE_ALL, (*immutable_columns(step), *changing, step.id))
         self._execute(DELETE_TAGS, (step.id,))
-        self._insert_tags(tag_rows(step))
+        self._begun(step)
         return None
 
-    def _delete(self, ids: Sequence[str], now_ms: int) -> int:
-        deleted = 0
-        for step_id in ids:
-            self._execute(queries.DELETE_FORGOTTEN, {"id": step_id, "now_ms": now_ms})
+    def _counted(self, step: Step) -> _Rows:
+        """The status and the retries that a step was counted with; nothing of one that does not count."""
+        if step.status is Status.RETRYING:
+            return self._execute(counters.RETRIES, (step.id,)).fetchall()
+        return [] if step.spec.parent is not None else self._execute(counters.STATUS, (step.id,)).fetchall()
+
+    def _count_change(self, status: str, retries: int, step: Step) -> None:
+        """Count a step that was written; before, it had this status and these retries."""
+        if (
+            step.status is Status.RETRYING
+            and (used := step.retries_before + step.retries_used - retries) > 0
+        ):
+            self._execute(counters.RETRIED, (used, step.id))
+        if step.spec.parent is not None or step.status == status:
+            return
+        if status == Status.FAILED:
+            # It was redriven.
+            self._count(counters.ENDED[Status.FAILED], -1, step)
+        if step.status is Status.SUCCEEDED:
+            lasted_ms = max(0, (step.finished_at_ms or 0) - step.created_at_ms)
+            self._count(counters.SUCCEEDED[bisect_left(BOUNDS_MS, lasted_ms)], lasted_ms, step)
+        elif step.status in counters.ENDED:
+            self._count(counters.ENDED[step.status], 1, step)
+
+    def _count(self, sql: str, value: int, root: Step) -> bool:
+        """Add to the counter of a run; False when there is none.
+
+        If its name has no counter of its own, the run is counted with others. It was so at its start as
+        well, since the names of an hour only become more.
+        """
+        spec, at_ms = root.spec, root.created_at_ms
+        hour_ms = at_ms - at_ms % HOUR_MS
+        for name in (spec.workflow_name, OTHER):
+            self._execute(sql, (value, spec.client_id, hour_ms, name))
             if self._connection.changes():
-                deleted += 1
-                self._execute(DELETE_TAGS, (step_id,))
-        return deleted
-
-    def _erase(self, client_id: str, run_id: str, version: int) -> bool:
-        root_id = keys.root_of(run_id)
-        if not self._execute(queries.IS_ROOT_OF, (root_id, client_id, version)).fetchall():
-            return False
-        self._execute(DELETE_TAGS, (root_id,))
-        for sql in queries.ERASE:
-            self._execute(sql, keys.run_range(run_id))
-        self._writer.empty_log()
-        return True
-
-    def _clear(self) -> None:
-        for sql in queries.CLEAR:
-            self._execute(sql)
+                return True
+        return False
 
     def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:
         self._execute(queries.PUT_BLOB, values)
-
-    def _delete_blob(self, row: int, now_ms: int) -> None:
-        self._execute(queries.DELETE_SPENT, {"row": row, "now_ms": now_ms})
 
     def _existing(self, step_id: str) -> Step | None:
         rows = self._execute(queries.GET, (step_id,)).fetchall()

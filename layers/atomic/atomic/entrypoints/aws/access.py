@@ -14,6 +14,7 @@ from atomic.adapters.aws.table import (
     COUNT,
     ENDED,
     FLOW,
+    HOURS,
     KEY,
     LEASE,
     LINE,
@@ -48,7 +49,7 @@ _INVOKER: Final = Access(
 # By the name of the function's role in template.yaml.
 ACCESS: Final[Mapping[str, Access]] = {
     "ApiRole": Access(
-        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
+        reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS, HOURS}),
         # Runs are erased.
         deletes=frozenset({LINE, RUN, TAG}),
         writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
@@ -68,8 +69,8 @@ ACCESS: Final[Mapping[str, Access]] = {
     ),
     "LongInvokerRole": _INVOKER,
     "MaintenanceRole": Access(
-        reads=frozenset({RUN, COUNT, ENDED, SCHEDULE, FLOW, LINE}),
-        writes=frozenset({RUN, COUNT, FLOW, LINE, TAG}),
+        reads=frozenset({RUN, COUNT, ENDED, SCHEDULE, FLOW, LINE, HOURS}),
+        writes=frozenset({RUN, COUNT, FLOW, LINE, TAG, HOURS}),
         indexes=frozenset({"list", "failed"}),
     ),
 }

@@ -14,10 +14,14 @@ from typing import Any, Final
 
 from atomic.adapters.aws.client_counts import ClientCounts, CountItems
 from atomic.adapters.aws.client_store import DynamoClientStore
+from atomic.adapters.aws.counter_items import CounterItems
+from atomic.adapters.aws.counting import HourCounts, begin_count
+from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index
 from atomic.adapters.aws.live_roots import DynamoLiveRoots
 from atomic.adapters.aws.long_runs import EndedRuns, LongRuns
 from atomic.adapters.aws.maintenance_queue import Errand, MaintenanceQueue, Work
+from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.maintenance import FLOW_PART, Walk, live_of, sweep_client, sweep_schedules
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol.enums import LIVE, Status
@@ -36,8 +40,9 @@ _DEAD_LETTERS_EVERY_MS: Final = 3_600_000
 class MaintenanceFunction:
     """The Lambda handler.
 
-    `work` of the schedule's event says what to do: `sweep` often, `purge` daily. Messages of SQS say it in
-    their bodies; those that failed are reported, so that SQS delivers only them again.
+    `work` of the schedule's event says what to do: `sweep` often, `count` twice an hour, `purge` daily.
+    Messages of SQS say it in their bodies; those that failed are reported, so that SQS delivers only them
+    again.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -52,7 +57,14 @@ class MaintenanceFunction:
         )
         self._long_runs = LongRuns(calls, self._roots, EndedRuns(dynamodb, table_name), runtime.store.keep)
         self._retention_ms = runtime.engine.settings.retention_ms
-        self._works = {"sweep": self._sweep, "purge": self._purge}
+        self._counters = CounterItems(dynamodb, table_name)
+        self._hours = HourCounts(
+            calls,
+            Index.of_roots(calls, dynamodb, table_name),
+            StepItems(dynamodb, table_name, TagItems(dynamodb, table_name)),
+            self._counters,
+        )
+        self._works = {"sweep": self._sweep, "purge": self._purge, "count": self._count}
 
     def __call__(self, event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
         """Do what the event asks for."""
@@ -149,6 +161,28 @@ class MaintenanceFunction:
             await self._counts.save_extended(client_id, walk.began_ms, shortest_ms)
         else:
             await self._queue.send([replace(errand, walk=walk)])
+
+    async def _count(self, errand: Errand, client_id: str, may_go_on: Callable[[], bool]) -> None:
+        """Count the client's runs by hour and workflow."""
+        calls, now_ms = self.runtime.calls, self._now_ms()
+        plan = await calls.start(self._counters.load_plan, client_id)
+        walk = errand.walk
+        if walk is None:
+            if plan.began_ms >= errand.asked_at_ms or plan.busy_until_ms > now_ms:
+                return
+            walk = begin_count(client_id, plan, now_ms, await self._shortest_retention_ms(client_id))
+        elif walk.began_ms != plan.began_ms:
+            # Another walk was begun later.
+            return
+        await self._hours.count(walk, plan, now_ms, may_go_on)
+        plan.busy_until_ms = 0 if walk.is_over else now_ms + _BUSY_MS
+        await calls.start(self._counters.save_plan, client_id, plan)
+        if not walk.is_over:
+            await self._queue.send([replace(errand, walk=walk)])
+
+    async def _shortest_retention_ms(self, client_id: str) -> int:
+        counts = await self._counts.load(client_id)
+        return min(self._retention_ms, counts.retention_min_ms or self._retention_ms)
 
     def _now_ms(self) -> int:
         return self.runtime.engine.clock.now_ms()

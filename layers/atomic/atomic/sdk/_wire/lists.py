@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from atomic.protocol.audit_documents import ActList
 from atomic.protocol.constants import PAGE_MAX
+from atomic.protocol.counter_documents import CounterList, WorkflowList
 from atomic.protocol.documents import DeadLetter, DeadLetterList, ErrorKindName, RunList, RunSummary
 from atomic.protocol.enums import WaitsFor
 from atomic.protocol.flow import FlowKeyList
@@ -16,7 +17,16 @@ from atomic.sdk._wire.api import check_options, document_of, get_of
 from atomic.sdk._wire.repeats import exchange
 from atomic.sdk._wire.transport import Flow
 
-Page = TypeVar("Page", RunList, DeadLetterList, ScheduleList, FlowKeyList, ActList)
+Page = TypeVar(
+    "Page",
+    RunList,
+    DeadLetterList,
+    ScheduleList,
+    FlowKeyList,
+    ActList,
+    CounterList,
+    WorkflowList,
+)
 Item = TypeVar("Item")
 
 
@@ -118,9 +128,10 @@ def list_all(
     model: type[Page],
     items: Callable[[Page], list[Item]],
     patience_s: float,
+    query: Mapping[str, str] | None = None,
 ) -> Flow[list[Item]]:
-    """All items of a list, `what` in the path, in the order of the server."""
-    path = _first_page(client_id, what, {}, PAGE_MAX)
+    """All items of a list, `what` in the path, that match the filter, in the order of the server."""
+    path = _first_page(client_id, what, query or {}, PAGE_MAX)
     return (yield from _pages(path, model, items, None, patience_s))
 
 

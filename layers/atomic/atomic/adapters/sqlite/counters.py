@@ -1,0 +1,153 @@
+"""The table of counters, in the file of the steps. They are counted within the write of a row.
+
+So they are exact, whenever the process ends: a transaction has both or none. Triggers were measured: they
+cost each step twice the time of its write. So only roots, and steps that are retried, are looked at.
+"""
+
+# ruff: noqa: S608 - what is put into the SQL are names and numbers of this package; values are bound
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final
+
+import apsw
+
+from atomic.adapters.sqlite.reader import Reader
+from atomic.adapters.sqlite.writer import Writer
+from atomic.application.counter_store import CounterPage, CounterQuery
+from atomic.domain.counters import (
+    BOUNDS_MS,
+    HOUR_MS,
+    KEPT_MS,
+    NAMES_MAX,
+    OTHER,
+    Counter,
+    Tally,
+    WorkflowCount,
+)
+from atomic.protocol.enums import Status
+
+_DURATIONS: Final = tuple(f"d{number}" for number in range(len(BOUNDS_MS) + 1))
+_SUMS: Final = ("started", "succeeded", "failed", "cancelled", "retries", "duration_ms_sum", *_DURATIONS)
+COUNTERS: Final = f"""
+CREATE TABLE counters (
+    client_id TEXT NOT NULL,
+    hour_ms INTEGER NOT NULL,
+    workflow_name TEXT NOT NULL,
+    last_started_ms INTEGER NOT NULL,
+    {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in _SUMS)},
+    PRIMARY KEY (client_id, hour_ms, workflow_name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX old_counters ON counters (hour_ms);
+"""
+_ADD: Final = "UPDATE counters SET {} WHERE client_id = ?2 AND hour_ms = ?3 AND workflow_name = ?4"
+# Statements of `SqliteStepStore`, with a value, and with client, hour and name of a root. It is a
+# run that starts, and its time; the first one of its name in the hour; one that has succeeded, by the bound
+# up to which it has lasted; one that has ended otherwise.
+STARTED: Final = _ADD.format("started = started + 1, last_started_ms = max(last_started_ms, ?1)")
+FIRST: Final = f"""
+INSERT INTO counters (last_started_ms, client_id, hour_ms, started, workflow_name)
+VALUES (?1, ?2, ?3, 1, CASE WHEN (
+    SELECT count(*) FROM counters WHERE client_id = ?2 AND hour_ms = ?3 AND workflow_name != '{OTHER}'
+) < {NAMES_MAX} THEN ?4 ELSE '{OTHER}' END)
+"""
+SUCCEEDED: Final = tuple(
+    _ADD.format(f"succeeded = succeeded + 1, duration_ms_sum = duration_ms_sum + ?1, {each} = {each} + 1")
+    for each in _DURATIONS
+)
+ENDED: Final = {
+    status: _ADD.format(f"{status} = {status} + ?1") for status in (Status.FAILED, Status.CANCELLED)
+}
+# What a step was counted with, by its id. A damaged record counts as empty.
+STATUS: Final = "SELECT status, 0 FROM steps WHERE id = ?"
+RETRIES: Final = """
+SELECT status, CASE WHEN json_valid(CAST(progress AS TEXT)) THEN
+    coalesce(CAST(progress AS TEXT) ->> '$.retries_used', 0)
+    + coalesce(CAST(progress AS TEXT) ->> '$.retries_before', 0) ELSE 0 END
+FROM steps WHERE id = ?
+"""
+# More retries of a step, with its id.
+RETRIED: Final = f"""
+UPDATE counters SET retries = retries + ?1 WHERE (client_id, hour_ms, workflow_name) = (
+    SELECT own.client_id, own.hour_ms, own.workflow_name FROM steps AS root JOIN counters AS own
+    ON own.client_id = root.client_id AND own.hour_ms = root.created_at_ms - root.created_at_ms % {HOUR_MS}
+        AND own.workflow_name IN (root.workflow_name, '{OTHER}')
+    WHERE root.id = substr(?2, 1, instr(?2, '-')) || 'root' ORDER BY own.workflow_name DESC LIMIT 1
+)
+"""
+_PAGE: Final = f"""
+SELECT hour_ms, workflow_name, last_started_ms, {", ".join(_SUMS)} FROM counters
+WHERE client_id = :client_id AND hour_ms >= :from_ms AND hour_ms < :before_ms
+    AND (:workflow_name IS NULL OR workflow_name = :workflow_name)
+    AND (hour_ms < :after_hour_ms OR (hour_ms = :after_hour_ms AND workflow_name > :after_name))
+ORDER BY hour_ms DESC, workflow_name LIMIT :limit
+"""
+_WORKFLOWS: Final = f"""
+SELECT workflow_name, max(last_started_ms), {", ".join(f"sum({name})" for name in _SUMS)},
+    max(iif(hour_ms >= :recent_from_ms, last_started_ms, 0)),
+    {", ".join(f"sum(iif(hour_ms >= :recent_from_ms, {name}, 0))" for name in _SUMS)}
+FROM counters
+WHERE client_id = :client_id AND hour_ms >= :from_ms AND (:after IS NULL OR workflow_name > :after)
+GROUP BY workflow_name ORDER BY workflow_name LIMIT :limit
+"""
+_PURGE: Final = "DELETE FROM counters WHERE hour_ms <= ?"
+
+
+class SqliteCounters(ABC):
+    """Implements `ports.Counters`, within `SqliteStepStore`."""
+
+    _writer: Writer
+    _connection: apsw.Connection
+    _lists: Reader
+
+    @abstractmethod
+    async def _long_rows(self, reader: Reader, sql: str, values: Any) -> list[tuple[Any, ...]]: ...
+
+    async def counters(self, query: CounterQuery) -> CounterPage:
+        """A page of counters."""
+        after_hour_ms, after_name = query.after or (query.before_ms, "")
+        values = {
+            "client_id": query.client_id,
+            "from_ms": query.from_ms,
+            "before_ms": query.before_ms,
+            "workflow_name": query.workflow_name,
+            "after_hour_ms": after_hour_ms,
+            "after_name": after_name,
+            # One more shows whether there are more.
+            "limit": query.limit + 1,
+        }
+        rows = await self._long_rows(self._lists, _PAGE, values)
+        return CounterPage.of([Counter(row[0], row[1], _tally(row[2:])) for row in rows], query.limit)
+
+    async def workflows(
+        self, client_id: str, *, from_ms: int, recent_from_ms: int, after: str | None, limit: int
+    ) -> Sequence[WorkflowCount]:
+        """The workflows of these hours."""
+        values = {
+            "client_id": client_id,
+            "from_ms": from_ms,
+            "recent_from_ms": recent_from_ms,
+            "after": after,
+            "limit": limit,
+        }
+        rows = await self._long_rows(self._lists, _WORKFLOWS, values)
+        width = 1 + len(_SUMS)
+        return [WorkflowCount(name, _tally(row[:width]), _tally(row[width:])) for name, *row in rows]
+
+    def _purge_counters(self, now_ms: int) -> None:
+        self._connection.execute(_PURGE, (now_ms - KEPT_MS,))
+
+
+def _tally(row: Sequence[int]) -> Tally:
+    """The tally of `last_started_ms` and the columns `_SUMS`."""
+    last_started_ms, started, succeeded, failed, cancelled, retries, duration_ms_sum, *durations = row
+    return Tally(
+        started=started,
+        succeeded=succeeded,
+        failed=failed,
+        cancelled=cancelled,
+        retries=retries,
+        duration_ms_sum=duration_ms_sum,
+        last_started_ms=last_started_ms,
+        durations=tuple(durations),
+    )

@@ -1,0 +1,64 @@
+"""`atomic workflows` and `atomic counters`: what became of the runs of each workflow."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import click
+
+from atomic.cli.api import Api, calls_api
+from atomic.cli.options import MOMENTS, moment
+from atomic.protocol.counter_documents import CounterDocument, WorkflowDocument
+
+_NUMBERS: Final = ("started", "succeeded", "failed", "cancelled", "live", "retries")
+_OTHERS: Final = "(other workflows)"
+
+
+@click.command()
+@calls_api
+def workflows(api: Api) -> None:
+    """List workflows by name, with the runs that were started in this hour and the 23 before."""
+    found = api.client.workflows()
+    rows = [
+        [each.workflow_name or _OTHERS, *_numbers(each), each.last_start_at or "never"] for each in found
+    ]
+    api.show(found, _table(["workflow", *_HEAD, "last start"], rows) if rows else "no workflows")
+
+
+@click.command()
+@click.option(
+    "--from",
+    "since",
+    type=moment,
+    metavar="TIME",
+    help=f"Hours from then on: {MOMENTS}. Default: a day ago.",
+)
+@click.option("--to", "before", type=moment, metavar="TIME", help="Only hours that began before then.")
+@click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
+@calls_api
+def counters(
+    api: Api, *, since: datetime | None, before: datetime | None, workflow_name: str | None
+) -> None:
+    """Count runs by workflow and by the hour (UTC) of their start, the newest hour first."""
+    found = api.client.counters(since=since, before=before, workflow_name=workflow_name)
+    rows = [[each.hour[:16], each.workflow_name or _OTHERS, *_numbers(each)] for each in found]
+    api.show(found, _table(["hour (UTC)", "workflow", *_HEAD], rows) if rows else "no runs")
+
+
+_HEAD: Final = (*_NUMBERS, "p50 ms", "p95 ms")
+
+
+def _numbers(counts: WorkflowDocument | CounterDocument) -> list[str]:
+    durations = (counts.duration_ms_p50, counts.duration_ms_p95)
+    return [
+        *(str(getattr(counts, name)) for name in _NUMBERS),
+        *("–" if ms is None else str(ms) for ms in durations),
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    )

@@ -1,0 +1,77 @@
+"""What the clients and the command line say of workflows and their runs."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from answering import Answering
+from atomic import AsyncClient, Client, InvalidRequestError
+from atomic.cli.main import main as main_command
+
+
+@pytest.fixture(autouse=True)
+def here(atomic_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_URL", atomic_url)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    endpoint = Answering(lambda _path, _call: (200, b'"done"'))
+    yield f"{endpoint.url}/work"
+    endpoint.close()
+
+
+def test_both_clients_count_runs(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "counted")
+    day = timedelta(days=1)
+    with Client() as client:
+        assert client.workflows() == client.counters() == []
+        client.start("order", url, key="now")
+        client.start("order", url, key="later", delay=3600, timeout=0)
+        client.start("report", url, key="now")
+        found = client.workflows()
+        assert [(each.workflow_name, each.started, each.succeeded, each.live) for each in found] == [
+            ("order", 2, 1, 1),
+            ("report", 1, 1, 0),
+        ]
+        assert all(each.duration_ms_p50 is not None and each.last_start_at for each in found)
+        counters = client.counters(since=datetime.now(UTC) - day)
+        assert sum(each.started for each in counters) == 3
+        assert all(each.counted_at is None for each in counters)
+        # The runs may have been started in two hours.
+        reports = client.counters(workflow_name="report")
+        assert [each.started for each in reports] == [1]
+        assert client.counters(since=datetime.now(UTC) - 2 * day, before=datetime.now(UTC) - day) == []
+        with pytest.raises(InvalidRequestError, match="since: use a datetime with a time zone"):
+            client.counters(since=datetime(2026, 1, 1))  # noqa: DTZ001 - this is what is refused
+        with pytest.raises(InvalidRequestError, match="to: "):
+            client.counters(before=datetime.now(UTC) - 3 * day)
+
+    async def main() -> None:
+        async with AsyncClient() as client:
+            assert await client.workflows() == found
+            assert await client.counters() == counters
+
+    asyncio.run(main())
+
+
+def test_runs_are_counted_on_the_command_line(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "counted-cli")
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(main_command, arguments).output
+
+    assert (run("workflows"), run("counters")) == ("no workflows\n", "no runs\n")
+    with Client() as client:
+        client.start("order", url, key="k")
+    head, line = run("workflows").splitlines()
+    assert head.split()[:3] == ["workflow", "started", "succeeded"]
+    assert line.split()[:3] == ["order", "1", "1"]
+    head, line = run("counters", "--from", "2020-01-01T00:00:00Z", "--workflow", "order").splitlines()
+    assert head.startswith("hour (UTC)")
+    assert line.split()[1:4] == ["order", "1", "1"]
+    assert json.loads(run("counters", "--json"))[0]["workflowName"] == "order"
