@@ -38,7 +38,7 @@ OF_NETWORK_INTERFACES = (
     "AssignPrivateIpAddresses", "CreateNetworkInterface", "DeleteNetworkInterface",
     "DescribeNetworkInterfaces", "DescribeSubnets", "UnassignPrivateIpAddresses",
 )  # fmt: skip
-OF_MAINTENANCE = {"ATOMIC_MAINTENANCE_QUEUE_URL"}
+OF_MAINTENANCE = {"ATOMIC_MAINTENANCE_QUEUE_URL", "ATOMIC_WORKFLOW_METRICS"}
 # The steps function calls endpoints as well, and learns its own URL from its events.
 OF_CALLERS = {"ATOMIC_STEPS_URL"}
 # Actions that AWS cannot restrict to resources.
@@ -516,6 +516,7 @@ def test_every_variable_is_declared_and_read() -> None:
         ("ATOMIC_AUDIT_DAYS", "AuditDays"),
         ("ATOMIC_WAIT_MAX_MS", "WaitMaxMs"),
         ("ATOMIC_INVOKERS_MAX", "MaximumConcurrency"),
+        ("ATOMIC_WORKFLOW_METRICS", "WorkflowMetrics"),
     ],
 )
 def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: str) -> None:
@@ -523,7 +524,7 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
     for value in (allowed_values["MinValue"], allowed_values["Default"], allowed_values["MaxValue"]):
         given = dict.fromkeys(VARIABLES, "x" * 32) | {
             "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_AUDIT_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000",
-            "ATOMIC_INVOKERS_MAX": "1",
+            "ATOMIC_INVOKERS_MAX": "1", "ATOMIC_WORKFLOW_METRICS": "0",
             "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
             "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": "", "ATOMIC_LAMBDA_TARGETS": "false",
             "ATOMIC_CALLS_FROM": "", variable: str(value),

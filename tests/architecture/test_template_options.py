@@ -241,7 +241,7 @@ def test_private_networks_are_those_of_the_list_and_none_by_default() -> None:
     told = in_vpc().variables["ATOMIC_ALLOW_NETWORK"]
     given = dict.fromkeys((each.variable for each in LambdaSettings.settings()), "x" * 32) | {
         "ATOMIC_RETENTION_DAYS": "1", "ATOMIC_AUDIT_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1000",
-        "ATOMIC_INVOKERS_MAX": "1",
+        "ATOMIC_INVOKERS_MAX": "1", "ATOMIC_WORKFLOW_METRICS": "0",
         "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
         "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": told, "ATOMIC_LAMBDA_TARGETS": "false",
         "ATOMIC_CALLS_FROM": "",

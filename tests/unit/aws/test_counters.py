@@ -1,5 +1,6 @@
 """Counters on AWS: what maintenance counts and looks at again, and what that reads and writes."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from atomic.adapters.aws import counting
-from atomic.adapters.aws.counter_items import CounterItems, Plan
+from atomic.adapters.aws.counter_items import CounterItems, Plan, numbers_of, tally_of_numbers
 from atomic.adapters.aws.maintenance_queue import Errand
 from atomic.application.counter_store import CounterQuery
+from atomic.application.maintenance import Walk
 from atomic.domain.counters import HOUR_MS, KEPT_MS, OTHER, Tally
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Step
@@ -157,6 +159,24 @@ def test_names_are_bounded(stack: Stack, at: list[int], monkeypatch: pytest.Monk
     assert (len(started), started[OTHER], sum(started.values())) == (3, 4, 8)
 
 
+def test_a_message_has_room_for_the_longest_names(stack: Stack, at: list[int]) -> None:
+    names = [chr(0x1F600 + n) * 255 for n in range(10)]
+    add(stack, *(keyed(f"k-{n}", at_ms=HOUR, workflow_name=name) for n, name in enumerate(names)))
+    stack.maintain("count")
+    found = {name: each.started for (_, name), each in tallies(stack).items()}
+    # Each takes 12 characters of JSON a sign.
+    assert len(found) == 1 + 24_000 // (2 + 12 * 255)
+    assert sum(found.values()) == len(names)
+    many = 10**6
+    numbers = numbers_of(replace(tally_of_numbers([many] * 24), last_started_ms=HOUR))
+    full = Walk(
+        client_id="acme", began_ms=HOUR, last_began_ms=0, left=dict.fromkeys("abcd", "27|" + 60 * "x")
+    )
+    full.sums = {part: {f"{n:0118d}": numbers for n in range(200)} for part in "abcd"}
+    body = Errand(work="count", asked_at_ms=HOUR, client_id="acme", walk=full).encode()
+    assert len(body) < 256 * 1024
+
+
 def test_a_run_counts_in_the_hour_of_its_row(stack: Stack, at: list[int]) -> None:
     """An entry of the index that is older than the row, and a run that is gone, count nothing."""
     root = keyed("k", at_ms=HOUR)
@@ -169,6 +189,44 @@ def test_a_run_counts_in_the_hour_of_its_row(stack: Stack, at: list[int]) -> Non
     )
     stack.maintain("count")
     assert tallies(stack) == {}
+
+
+def metrics(printed: str) -> list[dict[str, object]]:
+    """The lines with metrics of a workflow."""
+    lines = [json.loads(line) for line in printed.splitlines() if "CloudWatchMetrics" in line]
+    return [
+        {name: value for name, value in line.items() if name not in {"_aws", "service"}}
+        for line in lines
+        if line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service", "client", "workflow"]]
+    ]
+
+
+def test_metrics_have_what_was_counted_since(
+    stack: Stack, at: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    roots = [keyed(f"k-{n}", at_ms=HOUR, workflow_name=name) for n, name in enumerate("aaéb")]
+    add(stack, *roots)
+    stack.maintain("count")
+    # By default, there are none: each has a price.
+    assert metrics(capsys.readouterr().out) == []
+    stack.maintenance._hours._told_max = 2
+    write(stack, settled(roots[0], HOUR + 5, Status.FAILED), 1)
+    at[0] = HOUR + 65 * MINUTE
+    stack.maintain("count")
+    assert metrics(capsys.readouterr().out) == [{"client": "acme", "workflow": "a", "RunsFailed": 1}]
+    write(stack, settled(roots[2], HOUR + 5), 1)
+    write(stack, settled(roots[1], HOUR + 5), 1)
+    at[0] = HOUR + 135 * MINUTE
+    stack.maintain("count")
+    # Those that had most starts.
+    assert metrics(capsys.readouterr().out) == [{"client": "acme", "workflow": "a", "RunsSucceeded": 1}]
+    stack.maintenance._hours._told_max = 9
+    add(stack, keyed("new", at_ms=HOUR + 2 * HOUR_MS, workflow_name="é" * 300))
+    at[0] += MINUTE
+    stack.maintain("count")
+    assert metrics(capsys.readouterr().out) == [
+        {"client": "acme", "workflow": (r"\xe9" * 300)[:1024], "RunsStarted": 1}
+    ]
 
 
 def test_a_run_costs_what_the_page_says(stack: Stack, at: list[int]) -> None:

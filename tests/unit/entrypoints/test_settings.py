@@ -178,6 +178,7 @@ def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], mess
     given |= {"ATOMIC_RETENTION_DAYS": "1", "ATOMIC_WAIT_MAX_MS": "1", "ATOMIC_INVOKER": "long"}
     given |= {
         "ATOMIC_AUDIT_DAYS": "1",
+        "ATOMIC_WORKFLOW_METRICS": "0",
         "ATOMIC_PUBLIC_URL": "",
         "ATOMIC_STEPS_URL": "",
         "ATOMIC_INVOKERS_MAX": "5",

@@ -69,11 +69,14 @@ class CounterItems:
         """All counters of the hours from a moment on."""
         return [*self._newest_first(client_id, from_ms, None)]
 
+    def hour(self, client_id: str, hour_ms: int) -> dict[str, Tally]:
+        """The counters of an hour, as they were counted last."""
+        item = self._get(client_id, age(hour_ms))
+        return {each.workflow_name: each.tally for each in _counters(item)} if item else {}
+
     def load_plan(self, client_id: str) -> Plan:
         """The plan, strongly consistent; a new one when there is none."""
-        key = _key(client_id, _PLAN)
-        found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        item: Any = found.get("Item")
+        item = self._get(client_id, _PLAN)
         if item is None:
             return Plan()
         known = json.loads(unpack_text(item["j"]))
@@ -83,6 +86,12 @@ class CounterItems:
     def save_plan(self, client_id: str, plan: Plan) -> None:
         """Write the plan."""
         self._put(client_id, _PLAN, json.dumps(asdict(plan)), plan.began_ms, plan.began_ms)
+
+    def _get(self, client_id: str, sk: str) -> Item | None:
+        key = _key(client_id, sk)
+        found: Any = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        item: Item | None = found.get("Item")
+        return item
 
     def _put(self, client_id: str, sk: str, text: str, at_ms: int, kept_from_ms: int) -> None:
         item = {

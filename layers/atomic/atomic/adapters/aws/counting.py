@@ -5,7 +5,8 @@ its age has doubled since and the number of its live or failed roots has changed
 or so, and a redrive is seen as well.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 from atomic.adapters.aws import table
@@ -24,18 +25,39 @@ _PAGE: Final = 100
 # An index lags by less, and clocks of functions differ by less: all runs of an hour are then found.
 _LAG_MS: Final = 2 * 60_000
 _ALL: Final = 1_000_000_000
+# How long the names of an hour may be together. What was counted of four hours goes on by a message, of
+# which SQS takes 256 KiB.
+_NAMES_MAX_CHARS: Final = 24_000
 # While an hour has such roots, its counters may change.
 _WATCHED: Final = {"live": LIVE, "failed": frozenset({Status.FAILED})}
 
 
-class HourCounts:
-    """Counts the hours of one client after the other."""
+# Tells of the runs of a client's workflow that were not counted before.
+Tell = Callable[[str, str, Mapping[str, int]], None]
 
-    def __init__(self, calls: AwsCalls, roots: Index, steps: StepItems, items: CounterItems) -> None:
+
+class HourCounts:
+    """Counts the hours of one client after the other.
+
+    `tell` is called for the `told_max` workflows of an hour that had most starts.
+    """
+
+    def __init__(
+        self,
+        calls: AwsCalls,
+        roots: Index,
+        steps: StepItems,
+        items: CounterItems,
+        *,
+        tell: Tell | None = None,
+        told_max: int = 0,
+    ) -> None:
         self._calls = calls
         self._roots = roots
         self._steps = steps
         self._items = items
+        self._tell = tell
+        self._told_max = told_max
 
     async def count(self, walk: Walk, plan: Plan, now_ms: int, may_go_on: Callable[[], bool]) -> None:
         """Walk on. A part is an hour. Hours that are finished are written, and their plan is changed."""
@@ -83,7 +105,7 @@ class HourCounts:
         for entry, tally in zip(entries, tallies, strict=True):
             if tally is not None:
                 name = entry["w"]["S"]
-                name = name if name in sums or len(sums.keys() - {OTHER}) < NAMES_MAX else OTHER
+                name = name if name in sums or _is_named(name, sums.keys() - {OTHER}) else OTHER
                 sums[name] = numbers_of(total([tally_of_numbers(sums.get(name, ())), tally]))
         for what, states in _WATCHED.items():
             if state in states:
@@ -101,13 +123,31 @@ class HourCounts:
     async def _finish(self, walk: Walk, plan: Plan, hour_ms: int, now_ms: int) -> None:
         tallies = {name: tally_of_numbers(flat) for name, flat in walk.sums.pop(str(hour_ms)).items()}
         if tallies:
-            await self._calls.start(self._items.put, walk.client_id, hour_ms, tallies, now_ms)
+            await self._write(walk.client_id, hour_ms, tallies, now_ms)
         live, failed = (walk.seen.pop(f"{what} {hour_ms}", 0) for what in _WATCHED)
         may_change = live or failed or any(tally.live for tally in tallies.values())
         if may_change or not _is_over(hour_ms, walk.began_ms):
             plan.open[hour_ms] = Look(walk.began_ms, live, failed)
         else:
             plan.open.pop(hour_ms, None)
+
+    async def _write(self, client_id: str, hour_ms: int, tallies: dict[str, Tally], now_ms: int) -> None:
+        tell = self._tell if self._told_max else None
+        before = {} if tell is None else await self._calls.start(self._items.hour, client_id, hour_ms)
+        await self._calls.start(self._items.put, client_id, hour_ms, tallies, now_ms)
+        if tell is not None:
+            for name in sorted(tallies, key=lambda name: (-tallies[name].started, name))[: self._told_max]:
+                tell(client_id, name, _newly(before.get(name, Tally()), tallies[name]))
+
+
+def _newly(before: Tally, after: Tally) -> dict[str, int]:
+    """What was counted since, by the names of metrics. A run that was redriven may have failed before."""
+    return {
+        "RunsStarted": after.started - before.started,
+        "RunsSucceeded": after.succeeded - before.succeeded,
+        "RunsFailed": after.failed - before.failed,
+        "RunRetries": after.retries - before.retries,
+    }
 
 
 def begin_count(client_id: str, plan: Plan, now_ms: int, kept_ms: int) -> Walk:
@@ -130,6 +170,12 @@ def begin_count(client_id: str, plan: Plan, now_ms: int, kept_ms: int) -> Walk:
         last_began_ms=last_began_ms,
         left={str(hour_ms): "" for hour_ms in due},
     )
+
+
+def _is_named(name: str, others: Set[str]) -> bool:
+    """Whether another name has a counter of its own in an hour with these names."""
+    chars = sum(len(json.dumps(each)) for each in (name, *others))
+    return len(others) < NAMES_MAX and chars <= _NAMES_MAX_CHARS
 
 
 def _is_due(hour_ms: int, looked_ms: int, now_ms: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from atomic.domain.steps import Attempt, Step
@@ -9,7 +10,9 @@ from atomic.protocol.enums import OutcomeKind, Status
 
 # The values of a metric in one line (User Guide, "Embedded metric format").
 _VALUES_MAX: Final = 100
-# A custom metric costs $0.30 a month, so no client and no workflow is a dimension (CloudWatch pricing).
+_DIMENSION_MAX_CHARS: Final = 1024
+# A custom metric costs $0.30 a month, so no client and no workflow is a dimension (CloudWatch pricing),
+# unless an operator asks for `workflow_counted`.
 _OUTCOMES: Final = {kind: "Attempts" + kind.value.title().replace("_", "") for kind in OutcomeKind}
 
 
@@ -65,20 +68,32 @@ class EmfTelemetry:
         self._add("LiveRoots", live_roots)
         self._add("SweepSeconds", lasted_s)
 
+    def workflow_counted(self, client_id: str, workflow_name: str, newly: Mapping[str, int]) -> None:
+        """Maintenance has counted more runs of a workflow. Each of these metrics has a price of its own."""
+        # CloudWatch takes ASCII, and no empty text.
+        name = workflow_name.encode("ascii", "backslashreplace").decode() or "(other)"
+        values = {metric: [float(number)] for metric, number in newly.items() if number > 0}
+        self._write(values, client=client_id, workflow=name[:_DIMENSION_MAX_CHARS])
+
     def flush(self) -> None:
-        """Write what was collected since the last time, if anything, in as few bytes as CloudWatch takes.
+        """Write what was collected since the last time."""
+        values, self._values = self._values, {}
+        self._write(values)
+
+    def _write(self, values: Mapping[str, list[float]], **dimensions: str) -> None:
+        """Write these values, if there are any, in as few bytes as CloudWatch takes.
 
         The form is that of the User Guide, "Embedded metric format". The units are in the names.
         """
-        values, self._values = self._values, {}
         if not values:
             return
+        dimensions = {"service": self._service, **dimensions}
         metrics = [{"Name": name} for name in values]
-        one = {"Namespace": self._namespace, "Dimensions": [["service"]], "Metrics": metrics}
+        one = {"Namespace": self._namespace, "Dimensions": [[*dimensions]], "Metrics": metrics}
         line: dict[str, object] = {
             "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [one]}
         }
-        line |= {"service": self._service}
+        line |= dimensions
         line |= {name: each[0] if len(each) == 1 else each for name, each in values.items()}
         print(json.dumps(line, separators=(",", ":")), flush=True)
 

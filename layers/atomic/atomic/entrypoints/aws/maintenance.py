@@ -63,6 +63,8 @@ class MaintenanceFunction:
             Index.of_roots(calls, dynamodb, table_name),
             StepItems(dynamodb, table_name, TagItems(dynamodb, table_name)),
             self._counters,
+            tell=runtime.metrics.workflow_counted,
+            told_max=runtime.settings.workflow_metrics,
         )
         self._works = {"sweep": self._sweep, "purge": self._purge, "count": self._count}
 

@@ -87,6 +87,9 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
     calls_from: str = Field("", description="paused, or the time from which calls are made")
     maintenance_queue_url: str = Field("", description="the queue of maintenance's own messages")
+    workflow_metrics: int = Field(
+        0, ge=0, le=100, description="of how many workflows of a client and an hour there are metrics"
+    )
     namespace: str = Field(
         validation_alias="POWERTOOLS_METRICS_NAMESPACE", description="the namespace of metrics"
     )
