@@ -33,8 +33,8 @@ class Walk:
     """A walk over the rows of one client.
 
     `left`: the parts that are not finished, and where each goes on. `seen`: how many rows were read, by
-    state. `last_began_ms`: when the walk before this one began; 0 when there was none. `sums`: numbers by
-    part and name, of a walk that adds up.
+    state, or by what a walk counts. `last_began_ms`: when the walk before this one began; 0 when there was
+    none. `sums`: numbers by part and name, of a walk that adds up.
     """
 
     client_id: str

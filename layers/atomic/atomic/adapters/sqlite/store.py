@@ -244,14 +244,11 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCou
         return None
 
     def _begun(self, step: Step) -> None:
-        spec = step.spec
-        if spec.parent is not None:
+        if step.spec.parent is not None:
             return
-        at_ms = step.created_at_ms
-        if not self._count(counters.STARTED, at_ms, step):
-            key = (at_ms, spec.client_id, at_ms - at_ms % HOUR_MS, spec.workflow_name)
-            self._execute(counters.FIRST, key)
-        if spec.tags:
+        if not self._count(counters.STARTED, step.created_at_ms, step):
+            self._execute(counters.FIRST, (step.created_at_ms, *_counter_of(step)))
+        if step.spec.tags:
             for tag in tag_rows(step):
                 self._execute(INSERT_TAG, tag)
 
@@ -302,10 +299,9 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCou
         If its name has no counter of its own, the run is counted with others. It was so at its start as
         well, since the names of an hour only become more.
         """
-        spec, at_ms = root.spec, root.created_at_ms
-        hour_ms = at_ms - at_ms % HOUR_MS
-        for name in (spec.workflow_name, OTHER):
-            self._execute(sql, (value, spec.client_id, hour_ms, name))
+        client_id, hour_ms, own = _counter_of(root)
+        for name in (own, OTHER):
+            self._execute(sql, (value, client_id, hour_ms, name))
             if self._connection.changes():
                 return True
         return False
@@ -331,6 +327,11 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCou
 
     async def _long_rows(self, reader: Reader, sql: str, values: Any) -> _Rows:
         return await self._long(reader, lambda connection: connection.execute(sql, values).fetchall())
+
+
+def _counter_of(root: Step) -> tuple[str, int, str]:
+    at_ms = root.created_at_ms
+    return root.spec.client_id, at_ms - at_ms % HOUR_MS, root.spec.workflow_name
 
 
 def immutable_columns(step: Step) -> tuple[Any, ...]:
