@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from atomic.adapters.aws import counting
-from atomic.adapters.aws.counter_items import CounterItems, Plan, numbers_of, tally_of_numbers
+from atomic.adapters.aws.counter_items import CounterItems, Plan
 from atomic.adapters.aws.maintenance_queue import Errand
 from atomic.application.counter_store import CounterQuery
 from atomic.application.maintenance import Walk
-from atomic.domain.counters import HOUR_MS, KEPT_MS, OTHER, Tally
+from atomic.domain.counters import HOUR_MS, KEPT_MS, OTHER, Tally, numbers_of, tally_of_numbers
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Step
 from atomic.entrypoints.aws import maintenance

@@ -6,7 +6,7 @@ have names of workflows and numbers, nothing else of a run. They stay when the r
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Final
@@ -125,17 +125,34 @@ def tally_of_run(status: Status, created_at_ms: int, finished_at_ms: int | None,
     )
 
 
-_NUMBERS: Final = tuple(
-    field.name for field in fields(Tally) if field.name not in {"last_started_ms", "durations"}
-)
+LAST_START: Final = "last_started_ms"
+# The members of a tally before the durations.
+NUMBERS: Final = tuple(field.name for field in fields(Tally) if field.name != "durations")
+
+
+def numbers_of(tally: Tally) -> list[int]:
+    """A tally as numbers, the durations last and without the zeros at their end."""
+    flat = [*(getattr(tally, name) for name in NUMBERS), *tally.durations]
+    while flat and not flat[-1]:
+        del flat[-1]
+    return flat
+
+
+def tally_of_numbers(flat: Sequence[int]) -> Tally:
+    """The tally of these numbers."""
+    width = len(NUMBERS)
+    durations = [*flat[width:], *(0 for _ in range(len(BOUNDS_MS) + 1 - len(flat[width:])))]
+    return Tally(**dict(zip(NUMBERS, flat, strict=False)), durations=tuple(durations))
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """The sum of tallies."""
     found = [Tally(), *tallies]
     return Tally(
-        **{name: sum(getattr(each, name) for each in found) for name in _NUMBERS},
-        last_started_ms=max(each.last_started_ms for each in found),
+        **{
+            name: (max if name == LAST_START else sum)(getattr(each, name) for each in found)
+            for name in NUMBERS
+        },
         durations=tuple(map(sum, zip(*(each.durations for each in found), strict=True))),
     )
 

@@ -6,7 +6,7 @@ it will look at again.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,14 +15,21 @@ from atomic.adapters.aws.packing import pack_text, unpack_text
 from atomic.adapters.aws.rows import GRACE_S, Item
 from atomic.adapters.aws.table import HOURS, age, created_of
 from atomic.application.counter_store import CounterPage, CounterQuery
-from atomic.domain.counters import BOUNDS_MS, KEPT_MS, Counter, Tally, WorkflowCount, workflow_counts
+from atomic.domain.counters import (
+    KEPT_MS,
+    Counter,
+    Tally,
+    WorkflowCount,
+    numbers_of,
+    tally_of_numbers,
+    workflow_counts,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # Above every hour.
 _PLAN: Final = "plan"
-_DURATIONS: Final = len(BOUNDS_MS) + 1
 
 
 class Look(NamedTuple):
@@ -141,34 +148,6 @@ class DynamoCounters:
         found = await self._calls.start(self._counters.since, client_id, from_ms)
         counts = workflow_counts(found, recent_from_ms)
         return [each for each in counts if after is None or each.name > after][:limit]
-
-
-def numbers_of(tally: Tally) -> list[int]:
-    """A tally as numbers, the durations last and without the zeros at their end."""
-    *numbers, durations = astuple(tally)
-    flat = [*numbers, *durations]
-    while flat and not flat[-1]:
-        del flat[-1]
-    return flat
-
-
-def tally_of_numbers(flat: Sequence[int]) -> Tally:
-    """The tally of these numbers."""
-    width = len(astuple(Tally())) - 1
-    started, succeeded, failed, cancelled, retries, duration_ms_sum, last_started_ms, *durations = [
-        *flat,
-        *(width + _DURATIONS - len(flat)) * [0],
-    ]
-    return Tally(
-        started=started,
-        succeeded=succeeded,
-        failed=failed,
-        cancelled=cancelled,
-        retries=retries,
-        duration_ms_sum=duration_ms_sum,
-        last_started_ms=last_started_ms,
-        durations=tuple(durations),
-    )
 
 
 def _counters(item: Any) -> list[Counter]:

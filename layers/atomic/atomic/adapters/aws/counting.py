@@ -11,13 +11,23 @@ from typing import Any, Final
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
-from atomic.adapters.aws.counter_items import CounterItems, Look, Plan, numbers_of, tally_of_numbers
+from atomic.adapters.aws.counter_items import CounterItems, Look, Plan
 from atomic.adapters.aws.items import StepItems
 from atomic.adapters.aws.listing import Index, Range
 from atomic.adapters.aws.rows import Item
 from atomic.application.batches import side_by_side
 from atomic.application.maintenance import Walk
-from atomic.domain.counters import HOUR_MS, KEPT_MS, NAMES_MAX, OTHER, Tally, hour_of, total
+from atomic.domain.counters import (
+    HOUR_MS,
+    KEPT_MS,
+    NAMES_MAX,
+    OTHER,
+    Tally,
+    hour_of,
+    numbers_of,
+    tally_of_numbers,
+    total,
+)
 from atomic.protocol.enums import LIVE, Status
 
 # Runs of one page, which are read at the same time.

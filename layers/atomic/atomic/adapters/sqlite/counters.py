@@ -19,23 +19,25 @@ from atomic.domain.counters import (
     BOUNDS_MS,
     HOUR_MS,
     KEPT_MS,
+    LAST_START,
     NAMES_MAX,
+    NUMBERS,
     OTHER,
     Counter,
-    Tally,
     WorkflowCount,
+    tally_of_numbers,
 )
 from atomic.protocol.enums import Status
 
 _DURATIONS: Final = tuple(f"d{number}" for number in range(len(BOUNDS_MS) + 1))
-_SUMS: Final = ("started", "succeeded", "failed", "cancelled", "retries", "duration_ms_sum", *_DURATIONS)
+# In the order of `tally_of_numbers`.
+_COLUMNS: Final = (*NUMBERS, *_DURATIONS)
 COUNTERS: Final = f"""
 CREATE TABLE counters (
     client_id TEXT NOT NULL,
     hour_ms INTEGER NOT NULL,
     workflow_name TEXT NOT NULL,
-    last_started_ms INTEGER NOT NULL,
-    {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in _SUMS)},
+    {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in _COLUMNS)},
     PRIMARY KEY (client_id, hour_ms, workflow_name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX old_counters ON counters (hour_ms);
@@ -76,16 +78,21 @@ UPDATE counters SET retries = retries + ?1 WHERE (client_id, hour_ms, workflow_n
 )
 """
 _PAGE: Final = f"""
-SELECT hour_ms, workflow_name, last_started_ms, {", ".join(_SUMS)} FROM counters
+SELECT hour_ms, workflow_name, {", ".join(_COLUMNS)} FROM counters
 WHERE client_id = :client_id AND hour_ms >= :from_ms AND hour_ms < :before_ms
     AND (:workflow_name IS NULL OR workflow_name = :workflow_name)
     AND (hour_ms < :after_hour_ms OR (hour_ms = :after_hour_ms AND workflow_name > :after_name))
 ORDER BY hour_ms DESC, workflow_name LIMIT :limit
 """
+
+
+def _totals(of: str) -> str:
+    """The columns of a workflow, each of them `of` it."""
+    return ", ".join(f"{'max' if name == LAST_START else 'sum'}({of.format(name)})" for name in _COLUMNS)
+
+
 _WORKFLOWS: Final = f"""
-SELECT workflow_name, max(last_started_ms), {", ".join(f"sum({name})" for name in _SUMS)},
-    max(iif(hour_ms >= :recent_from_ms, last_started_ms, 0)),
-    {", ".join(f"sum(iif(hour_ms >= :recent_from_ms, {name}, 0))" for name in _SUMS)}
+SELECT workflow_name, {_totals("{}")}, {_totals("iif(hour_ms >= :recent_from_ms, {}, 0)")}
 FROM counters
 WHERE client_id = :client_id AND hour_ms >= :from_ms AND (:after IS NULL OR workflow_name > :after)
 GROUP BY workflow_name ORDER BY workflow_name LIMIT :limit
@@ -117,7 +124,8 @@ class SqliteCounters(ABC):
             "limit": query.limit + 1,
         }
         rows = await self._long_rows(self._lists, _PAGE, values)
-        return CounterPage.of([Counter(row[0], row[1], _tally(row[2:])) for row in rows], query.limit)
+        found = [Counter(hour_ms, name, tally_of_numbers(row)) for hour_ms, name, *row in rows]
+        return CounterPage.of(found, query.limit)
 
     async def workflows(
         self, client_id: str, *, from_ms: int, recent_from_ms: int, after: str | None, limit: int
@@ -131,23 +139,11 @@ class SqliteCounters(ABC):
             "limit": limit,
         }
         rows = await self._long_rows(self._lists, _WORKFLOWS, values)
-        width = 1 + len(_SUMS)
-        return [WorkflowCount(name, _tally(row[:width]), _tally(row[width:])) for name, *row in rows]
+        width = len(_COLUMNS)
+        return [
+            WorkflowCount(name, tally_of_numbers(row[:width]), tally_of_numbers(row[width:]))
+            for name, *row in rows
+        ]
 
     def _purge_counters(self, now_ms: int) -> None:
         self._connection.execute(_PURGE, (now_ms - KEPT_MS,))
-
-
-def _tally(row: Sequence[int]) -> Tally:
-    """The tally of `last_started_ms` and the columns `_SUMS`."""
-    last_started_ms, started, succeeded, failed, cancelled, retries, duration_ms_sum, *durations = row
-    return Tally(
-        started=started,
-        succeeded=succeeded,
-        failed=failed,
-        cancelled=cancelled,
-        retries=retries,
-        duration_ms_sum=duration_ms_sum,
-        last_started_ms=last_started_ms,
-        durations=tuple(durations),
-    )
