@@ -99,12 +99,8 @@ def problem_of(refusal: Mapped) -> Problem:  # noqa: C901 - one arm a refusal
         case IsRoot(run_id=run_id):
             detail = f"The step is a workflow: cancel its run (POST …/runs/{run_id}/cancel)."
             return Problem(problems.IS_ROOT, detail, {"runId": run_id})
-        case RunEnded(root=root):
-            return _run_ended(root)
-        case RunGoesOn(root=root):
-            return _run_goes_on(root)
-        case RunNotFailed(root=root):
-            return _run_not_failed(root)
+        case RunEnded() | RunGoesOn() | RunNotFailed():
+            return _of_state(refusal)
         case RunLive(run_id=run_id, live=live):
             cure = f"Its live steps: {live}. Cancel the run, then erase it."
             return Problem(problems.RUN_LIVE, cure, {"runId": run_id})
@@ -133,24 +129,22 @@ def _not_an_open_event(kind: Kind, status: Status | None) -> Problem:
     return Problem(problems.NOT_AN_OPEN_EVENT, detail, {"was": "done", "stepStatus": status.value})
 
 
-def _run_ended(root: Step) -> Problem:
-    detail = f"The run is {root.status}, so nothing of it is left to be paused."
-    members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
-    return Problem(problems.RUN_ENDED, detail, members)
-
-
-def _run_goes_on(root: Step) -> Problem:
-    run_id = root.spec.run_id
-    cure = f"Cancel it first (POST …/runs/{run_id}/cancel), or wait until it has ended."
-    detail = f"The run {run_id} is {root.status}. {cure}"
-    members = {"runId": run_id, "stepStatus": root.status.value}
-    return Problem(problems.RUN_LIVE, detail, members)
-
-
-def _run_not_failed(root: Step) -> Problem:
-    detail = f"The run is {root.status} and needs no action. Only a run that failed can be dismissed."
-    members = {"runId": root.spec.run_id, "stepStatus": root.status.value}
-    return Problem(problems.NOT_FAILED, detail, members)
+def _of_state(refusal: RunEnded | RunGoesOn | RunNotFailed) -> Problem:
+    """The problem of what a run in its state does not take."""
+    root, run_id = refusal.root, refusal.root.spec.run_id
+    match refusal:
+        case RunEnded():
+            kind, detail = (
+                problems.RUN_ENDED,
+                f"The run is {root.status}, so nothing of it is left to be paused.",
+            )
+        case RunGoesOn():
+            cure = f"Cancel it first (POST …/runs/{run_id}/cancel), or wait until it has ended."
+            kind, detail = problems.RUN_LIVE, f"The run {run_id} is {root.status}. {cure}"
+        case RunNotFailed():
+            cure = "Only a run that failed can be dismissed."
+            kind, detail = problems.NOT_FAILED, f"The run is {root.status} and needs no action. {cure}"
+    return Problem(kind, detail, {"runId": run_id, "stepStatus": root.status.value})
 
 
 def _not_reschedulable(step: Step) -> Problem:

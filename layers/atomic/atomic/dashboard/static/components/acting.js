@@ -11,8 +11,8 @@ export const REDRIVE = ACTIONS.find(({ name }) => name === "redrive");
 
 const fits = ({ states, kinds }, step) =>
   kinds.includes(step.kind) && (states ? states.includes(step.status) : isLive(step));
-// Some actions are only of runs that are paused, or that are not. Of the others, a run that has a member for what was
-// done, such as its dismissal, needs no second one.
+// Some actions are only of runs that are paused, or that are not. Others are not done twice, if the run
+// has a member for what was done, such as its dismissal.
 const fitsRun = ({ paused, done }, root) => (paused === null ? !root[done] : paused === isPaused(root));
 const labelOf = ({ name, of, roots, label }) =>
   label || (roots ? capital(name) : `${capital(name)} ${of}`);
