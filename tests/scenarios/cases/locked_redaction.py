@@ -185,3 +185,25 @@ async def scenario_what_comes_to_a_callback_url_is_hidden_as_well(runtime: Runti
     rejecting = await start_as(runtime, CLIENT, {**event, "idempotencyKey": "told", "timeout": 1})
     refused = await send(runtime, path_of(rejecting) + "/reject", card.encode(), "image/png")
     assert_problem(refused, 400, "invalid-request")
+
+
+async def scenario_a_cause_has_nothing_that_the_endpoint_said(runtime: Runtime) -> None:
+    async def refuse(call: EndpointCall) -> EndpointReply:
+        detail = f"no account of {call.payload}"
+        return EndpointReply(
+            status=410, headers={"Atomic-Error-Type": "NoAccount"}, json={"detail": detail}
+        )
+
+    url = runtime.endpoint("/app/no-account", refuse)
+    for key, payload in (("account-1", "Ada"), ("account-2", "Grace")):
+        await start_as(runtime, CLIENT, document(url, key=key, workflowName="accounts", payload=payload))
+
+    listed, text = await read(runtime, "/causes?workflowName=accounts")
+
+    # What was said tells them apart, and is not shown.
+    assert [(cause["count"], cause["text"]) for cause in listed["causes"]] == [
+        (1, "the endpoint answered 410"),
+        (1, "the endpoint answered 410"),
+    ]
+    assert {cause["errorType"] for cause in listed["causes"]} == {None}
+    assert not any(secret in text for secret in ("Ada", "Grace", "NoAccount"))
