@@ -7,6 +7,7 @@ from typing import Final
 
 from atomic.domain.outcomes import timed_out
 from atomic.domain.steps import LEASE_MARGIN_MS, Attempt, Step
+from atomic.protocol import keys
 from atomic.protocol.enums import OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.testing.virtual_time import EPOCH_MS
@@ -39,6 +40,7 @@ def broken(world: World) -> list[str]:
     for step in world.truth.rows.values():
         lines += _calls(world, step)
         lines += _paid(world, step)
+        lines += _cause(world, step)
         if step.spec.fails_if_lost:
             lines += _not_repeated(world, step)
         if step.is_settled:
@@ -82,6 +84,14 @@ def _letters(world: World) -> Iterator[str]:
     for step_id, number in Counter(step_id for step_id, _ in times).items():
         if world.observed.letters[step_id] < number:
             yield f"{step_id} failed {number} times, with {world.observed.letters[step_id]} dead letters"
+
+
+def _cause(world: World, step: Step) -> Iterator[str]:
+    """The root of a failed run has the cause, which is a step of its run. No other row has one."""
+    if (step.cause is not None) is not (step.is_root and step.status is Status.FAILED):
+        yield f"{step.id} is {step.status} with the cause {step.cause}"
+    elif step.cause is not None and keys.run_of(step.cause.step_id) != step.spec.run_id:
+        yield f"{step.id} failed because of {step.cause.step_id}, which is not of its run"
 
 
 def _may_be_forgotten(world: World, step: Step) -> bool:
