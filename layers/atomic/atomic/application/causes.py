@@ -18,10 +18,10 @@ async def with_cause(engine: Engine, failed: Step) -> Step:
     """
     if not failed.is_root:
         return failed
-    cause = failed
+    step = failed
     with suppress(StoreUnavailable):
-        cause = await _failed_step(engine, failed)
-    return replace(failed, cause=cause_of(cause))
+        step = await _failed_step(engine, failed)
+    return replace(failed, cause=cause_of(step))
 
 
 async def _failed_step(engine: Engine, root: Step) -> Step:

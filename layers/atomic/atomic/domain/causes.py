@@ -21,13 +21,14 @@ _READ_MAX_CHARS: Final = 1_000
 # A status has three digits. Longer details are numbers of milliseconds, moments, ids.
 _STATUS_DIGITS: Final = 3
 _SIGN: Final = "#"
-# Each alternative is bounded or takes one character after the other, so a text is read in linear time.
+# Each alternative is bounded, or begins with a word and takes one character after the other, so a text is
+# read in linear time.
 _VALUES: Final = re.compile(
     r"(?<!\w)(?:'[^']{1,200}'|\"[^\"]{1,200}\"|`[^`]{1,200}`|“[^”]{1,200}”|«[^»]{1,200}»)(?!\w)"
     r"|(?<![\w.+-])[\w.+-]+@[\w.-]+"
     r"|(?<![^\W_])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![^\W_])"
     r"|(?<![^\W_])[0-9a-fA-F]{8,}(?![^\W_])"
-    r"|[^\W\d_]*\d[^\W_]*"
+    r"|(?<![^\W_])[^\W\d_]*\d[^\W_]*"
 )
 _DATES: Final = re.compile(
     r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b[ ,]{0,3}(?=#)"
