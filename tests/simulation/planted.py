@@ -40,6 +40,7 @@ from atomic.domain.events import (
     WaiterAdded,
     Woken,
 )
+from atomic.domain.interventions import redriven
 from atomic.domain.outcomes import NotMade, Outcome, StepError
 from atomic.domain.retry import RetryPolicy
 from atomic.domain.retry import next_delay_ms as _next_delay_ms
@@ -277,7 +278,7 @@ def _claim_at_a_retry(step: Step, nonce: str, until_ms: int | None, now_ms: int)
 
 def _redrive_regardless(step: Step, event: Event, now_ms: int) -> Step:
     if isinstance(event, Redriven):
-        return transitions.redriven(step, now_ms)
+        return redriven(step, now_ms)
     return _transition(step, event, now_ms)
 
 
