@@ -19,7 +19,7 @@ from atomic.adapters.sqlite import counters, queries
 from atomic.adapters.sqlite.acts import SqliteAuditLog
 from atomic.adapters.sqlite.causes import causes
 from atomic.adapters.sqlite.counters import SqliteCounters
-from atomic.adapters.sqlite.counts import counts, live
+from atomic.adapters.sqlite.counts import SqliteCounts
 from atomic.adapters.sqlite.database import (
     close_database,
     is_checked_at_start,
@@ -29,7 +29,7 @@ from atomic.adapters.sqlite.database import (
 from atomic.adapters.sqlite.deletes import SqliteDeletes
 from atomic.adapters.sqlite.due import due
 from atomic.adapters.sqlite.flow import SqliteFlowStore
-from atomic.adapters.sqlite.listing import count_runs, failed_ids, run_rows
+from atomic.adapters.sqlite.listing import failed_ids, run_rows
 from atomic.adapters.sqlite.outlines import outlines
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.pointers import SqlitePointers
@@ -40,8 +40,8 @@ from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, tag_rows
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import CountedLive, Counts, DueStep, StoreUnavailable
-from atomic.application.run_query import Counted, ListPage, RunQuery, cursor_of
+from atomic.application.ports import DueStep, StoreUnavailable
+from atomic.application.run_query import ListPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.counters import BOUNDS_MS, HOUR_MS, OTHER
@@ -59,7 +59,9 @@ _OUTLINE_MAX: Final = 200
 _UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
 
 
-class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCounters, SqliteDeletes):
+class SqliteStepStore(
+    SqliteCounts, SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCounters, SqliteDeletes
+):
     """Implements `ports.ServerStore`. To be used on the event loop that opened it.
 
     Writes go to the one writer. Single rows are read on the loop's thread, since that takes microseconds;
@@ -164,10 +166,6 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCou
         rows = await self._long(self._lists, lambda lists: run_rows(lists, query))
         return ListPage.of(sorted(map(decode, rows), key=cursor_of, reverse=True), query)
 
-    async def count_runs(self, query: RunQuery, enough: int) -> Counted:  # noqa: ARG002 - the port has it
-        """All runs that fit, from an index: 1,000,000 of one status in a fraction of a second."""
-        return Counted(await self._long(self._lists, lambda lists: count_runs(lists, query)), is_all=True)
-
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
         return await self._long(self._lists, lambda lists: failed_ids(lists, query))
@@ -194,23 +192,6 @@ class SqliteStepStore(SqliteSchedules, SqlitePointers, SqliteAuditLog, SqliteCou
             LiveStep(step_id, bool(calls), last_recorded_ms, root and Status(root))
             for step_id, calls, last_recorded_ms, root in rows
         ]
-
-    async def count(self, client_id: str, created_from_ms: int) -> Counts:
-        """How many of the client's steps are in which state; states without any are left out."""
-        return await self._long(self._lists, lambda lists: counts(lists, client_id, created_from_ms))
-
-    async def counted_live(self, client_id: str) -> CountedLive | None:  # noqa: ARG002 - the port has it
-        """None: it counts at once."""
-        return None
-
-    async def count_live_of(self, client_id: str, enough: int) -> int:  # noqa: ARG002 - the port has it
-        """The number of the client's live steps."""
-        return await self._long(self._lists, lambda lists: sum(live(lists, client_id).values()))
-
-    async def count_live(self) -> int:
-        """The number of live steps of all clients."""
-        [(live,)] = await self._long_rows(self._timers, queries.COUNT_ALL_LIVE, ())
-        return int(live)
 
     async def erase(self, client_id: str, run_id: str, root: Step | None) -> bool:
         """Delete all of a run, if its root is still this row: in one transaction."""

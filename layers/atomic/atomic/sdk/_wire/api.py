@@ -15,7 +15,6 @@ from atomic.protocol.client_documents import StartTokenDocument
 from atomic.protocol.defaults import ROOT_WAIT_MS
 from atomic.protocol.documents import (
     ProbeResult,
-    RedriveResult,
     RunDocument,
     RunSummary,
     StepDocument,
@@ -355,22 +354,6 @@ def start_token(
         document["expiresIn"] = milliseconds("expires_in", expires_in)
     request = post_of(f"/{quote(client_id)}/start-tokens", document)
     return document_of(StartTokenDocument, (yield from exchange(request, patience_s)))
-
-
-def redrive_all(client_id: str, wanted: Mapping[str, Any], patience_s: float) -> Flow[list[str]]:
-    """Redrive every dead letter that matches a filter. Returns their ids."""
-    if isinstance(tag := wanted.get("tag"), str):
-        wanted = {**wanted, "tag": [tag]}
-    redriven: list[str] = []
-    document: dict[str, Any] = {"filter": wanted}
-    while True:
-        request = post_of(f"/{quote(client_id)}/redrive", document)
-        page = document_of(RedriveResult, (yield from exchange(request, patience_s)))
-        redriven += page.steps
-        if not page.more or not (page.steps or page.next):
-            return redriven
-        if page.next is not None:
-            document = {"filter": wanted, "cursor": page.next}
 
 
 def post_of(

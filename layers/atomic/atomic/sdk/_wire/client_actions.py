@@ -10,6 +10,7 @@ from atomic.sdk._wire import api, pauses
 from atomic.sdk._wire.api import Key
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.lists import RedriveFilter, filter_document
+from atomic.sdk._wire.redrives import redrive_all
 from atomic.sdk._wire.restarts import SAME
 from atomic.sdk._wire.transport import Flow
 from atomic.sdk.retry import Seconds
@@ -180,7 +181,7 @@ class ActionsOfClient(BaseClient, ABC):
         `UnavailableError`.
         """
         return self.run_flow(
-            api.redrive_all(self.client_id, filter_document(wanted, RedriveFilter), self.patience_s)
+            redrive_all(self.client_id, filter_document(wanted, RedriveFilter), self.patience_s)
         )
 
     @abstractmethod
@@ -354,7 +355,7 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         Raises `InvalidRequestError` for a wrong filter or none, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        flow = api.redrive_all(self.client_id, filter_document(wanted, RedriveFilter), self.patience_s)
+        flow = redrive_all(self.client_id, filter_document(wanted, RedriveFilter), self.patience_s)
         return await self.run_flow(flow)
 
     @abstractmethod
