@@ -28,6 +28,8 @@ class RecordsOfClient(BaseClient, ABC):
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it; `key_contains`: with this text in them.
         - `tag`: only runs with this tag, as "customer:c-17", or with each of a list.
+        - `cause`: only runs that failed for the cause of this id.
+        - `dismissed`: only failed runs that were dismissed or, if it is False, that need action.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Yields the steps, those of one run after the other. They are read page by page, so that any number
@@ -98,6 +100,8 @@ class RecordsOfAsyncClient(BaseClient, ABC):
         - `workflow_name`: only this workflow name.
         - `key_prefix`: idempotency keys that begin with it; `key_contains`: with this text in them.
         - `tag`: only runs with this tag, as "customer:c-17", or with each of a list.
+        - `cause`: only runs that failed for the cause of this id.
+        - `dismissed`: only failed runs that were dismissed or, if it is False, that need action.
         - `created_after`, `created_before`: RFC 3339 times, as in "2026-11-23T07:38:00Z".
 
         Yields the steps, those of one run after the other. They are read page by page, so that any number
