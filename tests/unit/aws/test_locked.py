@@ -22,8 +22,9 @@ EXCLUDED = dict.fromkeys(
         "attempts_carry_the_standard_webhooks_headers",
         "a_base_url_that_is_taken_away_is_called_no_more",
         "a_clients_hooks_are_told_of_its_runs_alone",
+        "a_pause_holds_for_the_workflows_of_its_client_alone",
     ),
-    "the invoker makes retries and tells hooks, and it does not run here",
+    "the invoker makes retries, tells hooks and keeps what is paused, and it does not run here",
 )
 
 
