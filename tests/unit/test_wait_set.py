@@ -50,7 +50,9 @@ class Counting(MemoryStepStore):
         raise AssertionError("nobody reads a run to wait for steps")
 
     async def outline(self, run_id: str) -> Sequence[StepOutline]:
-        raise AssertionError("nobody reads a run to wait for steps")
+        # Nobody reads a run to wait for steps. One that fails is read for its cause.
+        self.count["runs"] += 1
+        return await super().outline(run_id)
 
     async def replace(self, step: Step, expected_version: int) -> Step | None:
         before = self._rows[step.id]
@@ -145,7 +147,7 @@ def test_a_handler_of_many_steps_is_called_twice(order: str, wake: str, named: i
     assert root.status is Status.SUCCEEDED
     assert root.retries_used == 0
     assert store.count["watches"] <= LOOKS_MAX
-    assert store.count["waiters"] == 0
+    assert (store.count["waiters"], store.count["runs"]) == (0, 0)
     # It suspends, is looked at, woken, claimed, and ends; no write of it for any look of a step.
     assert store.count["writes of the root"] <= 6
     # Once more if names are turned into `*`.
