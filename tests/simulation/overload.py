@@ -83,7 +83,11 @@ def laws(world: "World") -> Iterator[str]:
 
 
 def _starved(world: "World") -> Iterator[str]:
-    """No step is deferred again and again. One whose run was cancelled need not be called any more."""
+    """No step is deferred again and again, unless nobody needs it any more.
+
+    So it is where it or its run was cancelled, or its run has failed: a sweep on AWS goes through the steps
+    of live roots alone, so one whose wake-up was lost is found by its next wake-up (seed 997).
+    """
     since_s: dict[str, float] = {}
     # A step whose workflow was paused looks again within this time.
     most_s = KEPT_S if world.scenario.pauses_workflows else STARVES_S
@@ -93,9 +97,14 @@ def _starved(world: "World") -> Iterator[str]:
             since_s.setdefault(step.id, write.at_s)
         elif before is None or (step.status, step.attempt_count) != (before.status, before.attempt_count):
             began_s = since_s.pop(step.id, math.inf)
-            is_wanted = step.status is not Status.CANCELLED
+            is_wanted = step.status is not Status.CANCELLED and not _has_failed(world, step)
             if is_wanted and write.at_s - max(began_s, world.faults.ends_s) > most_s:
                 yield f"{step.id} waited {write.at_s - began_s:.1f} s for a permit"
+
+
+def _has_failed(world: "World", step: Step) -> bool:
+    root = world.truth.rows.get(keys.root_of(step.spec.run_id))
+    return root is not None and root.status is Status.FAILED and not step.is_root
 
 
 def is_put_off(write: Write) -> bool:
