@@ -144,7 +144,7 @@ class QueryContract(StoreSuite):
         await put(store, *roots, a_child("a%b"))
         for part in ("a%", "%b", "a%b1", "a_", "A", "*", "[b", "~", "X", "'", "a", "none"):
             more: dict[str, Any]
-            for more in ({}, {"live_only": True}, {"status": Status.FAILED}, {"key_prefix": "xa"}):
+            for more in ({}, {"among": LIVE}, {"status": Status.FAILED}, {"key_prefix": "xa"}):
                 query = RunQuery(client_id="acme", key_part=part, **more)
                 expected = [root for root in reversed(roots) if root.status in query.statuses]
                 assert await store.list(query) == [root for root in expected if query.fits(root)], query
@@ -181,7 +181,7 @@ class QueryContract(StoreSuite):
         for query in (
             RunQuery(client_id="acme", cause="0" * 16),
             RunQuery(client_id="acme", cause=timeout.id, status=Status.SUCCEEDED),
-            RunQuery(client_id="acme", dismissed=False, live_only=True),
+            RunQuery(client_id="acme", dismissed=False, among=LIVE),
         ):
             assert await store.list(query) == [], query
         query, seen = RunQuery(client_id="acme", cause=timeout.id, limit=3), list[Step]()
@@ -258,8 +258,8 @@ class QueryContract(StoreSuite):
         for query, expected in (
             (RunQuery(client_id="acme"), 12),
             (RunQuery(client_id="acme", limit=1), 12),
-            (RunQuery(client_id="acme", live_only=True), 4),
-            (RunQuery(client_id="acme", live_only=True, status=Status.FAILED), 0),
+            (RunQuery(client_id="acme", among=LIVE), 4),
+            (RunQuery(client_id="acme", among=LIVE, status=Status.FAILED), 0),
             (RunQuery(client_id="acme", tags=tags), 6),
             (RunQuery(client_id="acme", tags=tags, status=Status.FAILED), 2),
             (RunQuery(client_id="nobody"), 0),
@@ -273,7 +273,7 @@ class QueryContract(StoreSuite):
         ]
         await put(store, *roots)
         live = [root for root in reversed(roots) if root.status in LIVE]
-        query = RunQuery(client_id="acme", live_only=True)
+        query = RunQuery(client_id="acme", among=LIVE)
         more: dict[str, Any]
         for more in ({}, {"tags": ("a:b",)}, {"workflow_name": "createUser"}, {"key_prefix": "k"}):
             assert await store.list(replace(query, **more)) == live, more

@@ -171,6 +171,35 @@ async def has_succeeded(runtime: Runtime, key: str) -> bool:
     return key in await keys_of(runtime, "status=succeeded&workflowName=w")
 
 
+async def scenario_a_bulk_leaves_alone_what_it_skips_and_other_bulks(runtime: Runtime) -> None:
+    url = runtime.endpoint("/lost", always(410))
+    [known, other] = await fail(runtime, url, "k-1", "k-2")
+    later = (await runtime.start(document(url, key="k-3", delay=DAY_MS), **ASYNC)).json["id"]
+    await runtime.post(f"/runs/{known.removesuffix('-root')}/dismiss", {"note": "known"})
+    wanted = {"createdAfter": "2020-01-01T00:00:00Z"}
+
+    dismissed = await ended(runtime, await bulk(runtime, "dismiss", filter=wanted, note="bulk"))
+    # Somebody posts below the bulk; that is no page.
+    below = {"parent": f"{dismissed['runId']}-root", "kind": "value", "stepName": "x", "payload": 1}
+    posted = await runtime.post("/steps", {"workflowName": "w", "idempotencyKey": "v", **below})
+    again = await runtime.post(f"/runs/{dismissed['runId']}/restart", {"payload": {"do": "erase"}})
+    dry = await bulk(runtime, "erase", filter=wanted, dryRun=True)
+    restarted = await ended(runtime, await bulk(runtime, "restart", filter=wanted))
+
+    assert counts(dismissed) == (2, 1, 1, 0)
+    notes = [(await runtime.get(f"/steps/{each}")).json["dismissed"]["note"] for each in (known, other)]
+    assert notes == ["known", "bulk"]
+    assert posted.status == 200
+    assert counts((await runtime.get(f"/bulk/{dismissed['runId']}")).json) == (2, 1, 1, 0)
+    assert_problem(again, 400, "invalid-request")
+    assert "a bulk is not restarted" in again.json["detail"]
+    # Two failed runs and the bulk: the one that is live does not count.
+    assert dry.json["runs"] == 3
+    assert counts(restarted) == (3, 2, 0, 1)
+    assert [refusal["reason"] for refusal in restarted["refusals"]] == ["is-bulk"]
+    assert (await runtime.get(f"/steps/{later}")).json["status"] == "pending"
+
+
 async def scenario_a_bulk_has_a_filter_that_can_fit(runtime: Runtime) -> None:
     for do, wanted, named in (
         ("redrive", {}, "give at least one condition"),
@@ -179,6 +208,7 @@ async def scenario_a_bulk_has_a_filter_that_can_fit(runtime: Runtime) -> None:
         ("cancel", {"status": "failed"}, "filter.status: cancel changes only runs that are pending or"),
         ("erase", {"waitsFor": "timer"}, "filter.waitsFor: erase changes only runs that wait for nothing"),
         ("cancel", {"dismissed": False}, "filter: only failed runs have a cause"),
+        ("redrive", {"errorKind": "gone"}, "filter.errorKind: use one of "),
         ("redrive", {"cause": "410"}, "filter.cause: use the id of a cause"),
         ("cancel", {"tag": ["env"]}, "filter.tag.0: use name:value"),
         ("cancel", {"createdAfter": "yesterday"}, "filter.createdAfter: use a time"),

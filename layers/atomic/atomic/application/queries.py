@@ -24,7 +24,7 @@ from atomic.domain.outcomes import sentence_of
 from atomic.domain.steps import Step
 from atomic.domain.waits import waits_for
 from atomic.protocol import keys
-from atomic.protocol.enums import NotRedrivable, Status, WaitsFor
+from atomic.protocol.enums import LIVE, NotRedrivable, Status, WaitsFor
 from atomic.protocol.error_kinds import ErrorKind
 
 # Lambda answers with 6 MB at most, and writes the document as a JSON string: each quotation mark takes two
@@ -173,7 +173,9 @@ async def list_runs(
 
     if conditions == NO_CONDITIONS:
         return await read(query)
-    return await _compared(read, choose, replace(query, live_only=conditions.waits_for is not None))
+    if conditions.waits_for is not None:
+        query = replace(query, among=query.among & LIVE)
+    return await _compared(read, choose, query)
 
 
 async def _compared(read: _Read, choose: _Choose, query: RunQuery) -> tuple[Sequence[Step], Cursor | None]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from atomic.domain.steps import Step
-from atomic.protocol.enums import LIVE, Status
+from atomic.protocol.enums import Status
 
 # When a step was created, and its id: where a page of a list has ended.
 Cursor = tuple[int, str]
@@ -20,14 +20,14 @@ def cursor_of(step: Step) -> Cursor:
 class RunQuery:
     """A filter for runs, by their root steps, newest first. `after` is the cursor of the last page.
 
-    `live_only`: of those of `status`, only live ones. `key_part` is anywhere in the key. `cause` and
+    `among`: of those of `status`, only these. `key_part` is anywhere in the key. `cause` and
     `dismissed` have only failed runs: those with the cause of this id; those that were dismissed, or, if it
     is False, that need action.
     """
 
     client_id: str
     status: Status | None = None
-    live_only: bool = False
+    among: frozenset[Status] = frozenset(Status)
     workflow_name: str | None = None
     key_prefix: str | None = None
     key_part: str | None = None
@@ -45,7 +45,7 @@ class RunQuery:
         chosen = tuple(Status) if self.status is None else (self.status,)
         if self.is_of_failed:
             chosen = tuple(status for status in chosen if status is Status.FAILED)
-        return tuple(status for status in chosen if status in LIVE) if self.live_only else chosen
+        return tuple(status for status in chosen if status in self.among)
 
     @property
     def is_of_failed(self) -> bool:

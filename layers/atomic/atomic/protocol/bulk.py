@@ -25,6 +25,13 @@ def _cause(text: str) -> str:
     return text
 
 
+def _error_kind(text: str) -> str:
+    if text not in set(ErrorKind):
+        cure = "use one of {kinds}"
+        raise PydanticCustomError("error_kind", cure, {"kinds": ", ".join(ErrorKind)})
+    return text
+
+
 class BulkFilter(WireModel):
     """Which runs: at least one condition; all that are given must hold, as in the list of runs."""
 
@@ -45,7 +52,7 @@ class BulkFilter(WireModel):
     dismissed: bool | None = Field(
         default=None, description="Failed runs: those that were dismissed, or those that need action."
     )
-    error_kind: ErrorKind | None = None
+    error_kind: Annotated[str, AfterValidator(_error_kind)] | None = None
     response_status: Annotated[int, Field(ge=100, le=599)] | None = Field(
         default=None, description="What the endpoint answered last."
     )

@@ -13,6 +13,7 @@ from atomic.adapters.sqlite.queries import COLUMNS
 from atomic.adapters.sqlite.schema import HAS_CAUSE, IS_DEAD_LETTER
 from atomic.adapters.sqlite.tags import HAS_MANY_RUNS, has_tag
 from atomic.application.run_query import RunQuery
+from atomic.protocol.enums import Status
 
 # Where a page of runs is read: through the runs, newest first, or through the few that a filter names.
 Through = Literal["runs", "keys", "tag", "failed"]
@@ -52,7 +53,7 @@ def failed_ids(lists: apsw.Connection, query: RunQuery) -> list[str]:
 
 def _through(lists: apsw.Connection, query: RunQuery, values: dict[str, Any]) -> Through:
     if query.tags:
-        others = (len(query.tags) > 1, query.live_only, query.status, query.workflow_name)
+        others = (len(query.tags) > 1, len(query.statuses) < len(Status), query.workflow_name)
         is_filtered = any((*others, query.key_prefix, query.key_part, query.is_of_failed))
         if not (is_filtered and lists.execute(HAS_MANY_RUNS, values).fetchall()):
             return "tag"
@@ -156,7 +157,7 @@ def _filters(query: RunQuery, *names: str) -> list[str]:
     statuses = ", ".join(f"'{status.value}'" for status in query.statuses)
     texts = {
         "client_id": "client_id = :client_id",
-        "status": f"status IN ({statuses})" if query.status is not None or query.live_only else "",
+        "status": f"status IN ({statuses})" if len(query.statuses) < len(Status) else "",
         "workflow": "workflow_name = :workflow" if query.workflow_name is not None else "",
         "key": "idempotency_key >= :key AND idempotency_key < :key_end" if query.key_prefix else "",
         "part": "instr(idempotency_key, :part) > 0" if query.key_part else "",

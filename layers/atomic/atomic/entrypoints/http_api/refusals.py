@@ -187,7 +187,7 @@ def payload_mismatch(first: Step, spec: StepSpec, client: Client, cure: str) -> 
 
     Even the path of the difference would let another key find out the payload member by member.
     """
-    name = spec.step_name or spec.url
+    name = spec.step_name or spec.url or spec.workflow_name
     members: dict[str, Any] = {
         "id": first.id,
         "stepInvokeUrl": spec.url or None,

@@ -61,6 +61,9 @@ async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: st
     if given is not None and not has_scope(client.scopes, "start"):
         raise problems.not_found()
     root = await queries.get_root(api.engine, client, run_id)
+    if not root.spec.url:
+        cure = "a bulk is not restarted: begin it again (POST /{clientId}/bulk), where it is checked anew"
+        raise problems.invalid("runId", cure)
     await check_ended(api.engine, root)
     spec = await _spec(api, request, root, asked.key, given)
     check_url(api, client, spec.url, "stepInvokeUrl")
