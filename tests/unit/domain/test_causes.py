@@ -45,6 +45,7 @@ CAUSE = Cause(
         ("ids 1, 2, 3 are gone", "ids # are gone"),
         ("line one\n  line\ttwo", "line one line two"),
         ("Größe “L” für 12 €", "Größe # für # €"),
+        ("‘bob’ can’t pay „Ada“", "# can’t pay #"),
     ],
 )
 def test_what_differs_from_run_to_run_is_one_sign(text: str, expected: str) -> None:

@@ -24,7 +24,8 @@ _SIGN: Final = "#"
 # Each alternative is bounded, or begins with a word and takes one character after the other, so a text is
 # read in linear time.
 _VALUES: Final = re.compile(
-    r"(?<!\w)(?:'[^']{1,200}'|\"[^\"]{1,200}\"|`[^`]{1,200}`|“[^”]{1,200}”|«[^»]{1,200}»)(?!\w)"
+    r"(?<!\w)(?:'[^']{1,200}'|\"[^\"]{1,200}\"|`[^`]{1,200}`|“[^”]{1,200}”|„[^“”]{1,200}[“”]"
+    r"|‘[^’]{1,200}’|«[^»]{1,200}»)(?!\w)"
     r"|(?<![\w.+-])[\w.+-]+@[\w.-]+"
     r"|(?<![^\W_])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![^\W_])"
     r"|(?<![^\W_])[0-9a-fA-F]{8,}(?![^\W_])"
