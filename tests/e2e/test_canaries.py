@@ -112,7 +112,7 @@ def ask_everything(caller: Caller, admin: ClientAdmin, started: list[dict[str, A
     known = {
         "clientId": CLIENT, "client": CLIENT, "runId": event["runId"], "stepId": event["id"],
         "keyId": victim.id, "token": event["callbackUrl"].rpartition("/")[2],
-        "key": "shared", "name": "nightly",
+        "key": "shared", "name": "nightly", "workflowName": canary("workflow-in-path"),
     }  # fmt: skip
     result = json.dumps({canary("result-name"): canary("posted-result")}).encode()
     assert caller.ask(Sent("POST", f"/{CLIENT}/steps/{event['id']}/result", body=result)).status_code == 200
