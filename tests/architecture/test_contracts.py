@@ -58,6 +58,10 @@ def base_names(node: ast.ClassDef) -> set[str]:
 PROTOCOLS: Final = {
     node.name: methods(node) for path in PORTS for node in classes(path) if "Protocol" in base_names(node)
 }
+# Parts of a class that are in modules of their own, by name.
+PARTS_OF_CLASSES: Final = {
+    node.name: node for path in PACKAGE.rglob("*.py") for node in classes(path) if "ABC" in base_names(node)
+}
 # The module of a suite names its port; the test modules are those that inherit one of its classes.
 SUITES: Final = {path: names(path) for path in sorted(CONTRACTS.glob("*_contract.py"))}
 SHARED: Final = (CONTRACTS / "aws.py", CONTRACTS / "server_contracts.py")
@@ -78,8 +82,16 @@ def implementations(port: str) -> set[str]:
         for path in PACKAGE.rglob("*.py")
         if path not in PORTS
         for node in classes(path)
-        if wanted and wanted.items() <= methods(node).items()
+        if wanted and wanted.items() <= inherited(node).items()
     }
+
+
+def inherited(node: ast.ClassDef) -> Methods:
+    """The methods of a class, with those of its parts."""
+    found: Methods = {}
+    for base in base_names(node) & PARTS_OF_CLASSES.keys():
+        found |= inherited(PARTS_OF_CLASSES[base])
+    return found | methods(node)
 
 
 def test_the_ports_are_found() -> None:
