@@ -367,7 +367,9 @@ def test_long_calls_of_an_origin_that_never_answered_begin_within_seconds() -> N
     on(body)
 
 
-def test_steps_that_begin_to_wait_when_their_origin_is_to_be_looked_at_at_once() -> None:
+def test_steps_that_begin_to_wait_when_their_origin_is_to_be_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A loop may give a handle without its time for what is to be done at once, as uvloop does."""
 
     async def body() -> None:
@@ -378,7 +380,7 @@ def test_steps_that_begin_to_wait_when_their_origin_is_to_be_looked_at_at_once()
             is_over = at_s <= loop.time()
             return loop.call_soon(*work, **context) if is_over else call_at(at_s, *work, **context)
 
-        loop.call_at = as_uvloop_does  # type: ignore[assignment, method-assign]
+        monkeypatch.setattr(loop, "call_at", as_uvloop_does)
         steps = [a_root(a_spec(key=f"k-{number}")) for number in range(FIRST_LIMIT + 2)]
         for step in steps[:FIRST_LIMIT]:
             assert adaptive.enter(step.spec) is not None

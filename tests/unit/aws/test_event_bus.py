@@ -110,7 +110,7 @@ class Bus:
     def __init__(self, answer: Mapping[str, Any] | Exception, answers: Event | None = None) -> None:
         self.answer, self.answers = answer, answers
 
-    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803
+    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 - as boto3
         if self.answers is not None:
             assert self.answers.wait(20)
         assert [entry["EventBusName"] for entry in Entries] == ["ops"]

@@ -9,6 +9,7 @@ import pytest
 
 from atomic.application.engine import Settings
 from atomic.application.process_wakeup import process_wakeup
+from atomic.domain.clients.client import OpenRegistry
 from atomic.domain.workflow_pauses import WorkflowPause
 from atomic.protocol.enums import Status
 from atomic.testing.local import open_registry
@@ -67,5 +68,6 @@ def test_a_kept_step_costs_a_read_a_write_and_a_message_for_each_look() -> None:
 
 def _pause(runtime: Runtime, name: str) -> None:
     clients = runtime.engine.clients
+    assert isinstance(clients, OpenRegistry)
     now_ms = runtime.engine.clock.now_ms()
-    clients.pause_workflow(CLIENT, WorkflowPause(workflow_name=name, since_ms=now_ms))  # type: ignore[attr-defined]
+    clients.pause_workflow(CLIENT, WorkflowPause(workflow_name=name, since_ms=now_ms))

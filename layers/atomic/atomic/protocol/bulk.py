@@ -10,9 +10,8 @@ from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.keys import is_cause_id
 from atomic.protocol.requests import Key, Name
 from atomic.protocol.tags import TAGS_MAX, Tag
-from atomic.protocol.wire import MomentIfGiven, WireModel, without_default
+from atomic.protocol.wire import MomentIfGiven, RunNote, WireModel, without_default
 
-_NOTE_MAX_CHARS: Final = 500
 _EFFECTS: Final = (
     "`cancel`, `dismiss`, `pause`, `resume` and `restart` as for one run; `redrive` as with a root; `due`: "
     "all of its steps that wait for a moment; `erase` needs the scope `admin`."
@@ -71,7 +70,7 @@ class BulkRequest(WireModel):
     do: BulkAction = Field(description=_EFFECTS)
     filter: BulkFilter
     dry_run: bool = Field(default=False, description="Nothing is done: only count the runs, and show some.")
-    note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
+    note: RunNote = Field(
         default="", description="For people: why. It is the note of each pause or dismissal."
     )
 

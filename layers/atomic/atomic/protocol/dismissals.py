@@ -1,20 +1,16 @@
 """The request to dismiss a failed run, and what the run shows of its failure."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import Field
 
-from atomic.protocol.wire import Document, WireModel
-
-_NOTE_MAX_CHARS: Final = 500
+from atomic.protocol.wire import Document, RunNote, WireModel
 
 
 class DismissRequest(WireModel):
     """`POST /{clientId}/runs/{runId}/dismiss`: why. It may be left out."""
 
-    note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
-        default="", description="For people: why the run needs no action."
-    )
+    note: RunNote = Field(default="", description="For people: why the run needs no action.")
 
 
 class RunCauseDocument(Document):

@@ -75,10 +75,12 @@ OnCancel = Literal["cancel", "keep"]
 # What a live run may wait for, by its steps: the result of an event; a resume of the run; the next attempt
 # of a step; the outcome of a run that it has started; a slot of flow control; the end of a timer.
 WaitsFor = Literal["event", "resume", "retry", "run", "slot", "timer"]
+WAITS_FOR: Final[tuple[WaitsFor, ...]] = get_args(WaitsFor)
 
 # The failures of a list of causes: runs that need action; runs that were dismissed; steps that failed, and
 # whose handlers went on without them.
 CauseState = Literal["open", "dismissed", "handled"]
+CAUSE_STATES: Final[tuple[CauseState, ...]] = get_args(CauseState)
 
 # What a server can do that servers of the first version could not; `GET /health` lists it.
 Feature = Literal[

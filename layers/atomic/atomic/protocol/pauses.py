@@ -1,20 +1,16 @@
 """The request to pause a run, and what a paused run and a step at rest show."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import Field
 
-from atomic.protocol.wire import Document, MomentIfGiven, WireModel, without_default
-
-_NOTE_MAX_CHARS: Final = 500
+from atomic.protocol.wire import Document, MomentIfGiven, RunNote, WireModel, without_default
 
 
 class RunPauseRequest(WireModel):
     """`POST /{clientId}/runs/{runId}/pause`: why, and for how long. Both may be left out."""
 
-    note: Annotated[str, Field(max_length=_NOTE_MAX_CHARS)] = Field(
-        default="", description="For people: why the run is paused."
-    )
+    note: RunNote = Field(default="", description="For people: why the run is paused.")
     until: MomentIfGiven = Field(
         default=None,
         json_schema_extra=without_default,

@@ -49,6 +49,10 @@ def without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
+# For people: why something is done to runs.
+RunNote = Annotated[str, Field(max_length=500)]
+
+
 class WireModel(BaseModel):
     """What comes in. Members are camelCase on the wire, unknown ones are refused, nothing is coerced."""
 

@@ -29,7 +29,7 @@ _TRANSIENT: Final = frozenset(
 class EventsClient(Protocol):
     """What is asked of the client for EventBridge."""
 
-    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803
+    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 - as boto3
         """Put events on a bus."""
         ...
 

@@ -1,7 +1,7 @@
 """Causes of failures: their list, and the dismissal of failed runs."""
 
 from dataclasses import replace
-from typing import Any, Final, cast, get_args
+from typing import Any
 
 from atomic.application import queries
 from atomic.application.cause_query import CauseGroup, CausePage, CauseQuery
@@ -18,12 +18,10 @@ from atomic.protocol import problems
 from atomic.protocol.actions import named
 from atomic.protocol.constants import PAGE_MAX
 from atomic.protocol.dismissals import DismissRequest
-from atomic.protocol.enums import CauseState
+from atomic.protocol.enums import CAUSE_STATES
 from atomic.protocol.wire import to_rfc3339
 
 routes = Routes()
-
-_STATES: Final = list(get_args(CauseState))
 
 
 @routes.add(
@@ -41,7 +39,7 @@ _STATES: Final = list(get_args(CauseState))
                 "`open`: runs that need action (default). `dismissed`: those that were dismissed. "
                 "`handled`: steps that failed and need no action.",
                 type="string",
-                enum=_STATES,
+                enum=list(CAUSE_STATES),
             ),
             in_query("limit", "How many causes.", type="integer", minimum=1, maximum=PAGE_MAX),
         ),
@@ -53,7 +51,7 @@ _STATES: Final = list(get_args(CauseState))
 async def get_causes(api: Api, request: ApiRequest, client: Client) -> ApiResponse:
     """The causes of the client's failures, the most frequent first."""
     query = Query(request)
-    state = query.take("state", _read_state, f"use one of {', '.join(_STATES)}") or "open"
+    state = query.one_of("state", CAUSE_STATES) or "open"
     wanted = CauseQuery(
         client_id=client.id,
         workflow_name=query.take("workflowName", str, ""),
@@ -145,9 +143,3 @@ def _group(group: CauseGroup, *, shows_excerpts: bool) -> dict[str, Any]:
             for step in group.samples
         ],
     }
-
-
-def _read_state(text: str) -> CauseState:
-    if text not in _STATES:
-        raise ValueError
-    return cast("CauseState", text)

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -13,6 +13,7 @@ from atomic.protocol.problems import invalid
 from atomic.protocol.wire import from_rfc3339
 
 Value = TypeVar("Value")
+Choice = TypeVar("Choice", bound=str)
 _PARAMETERS_MAX: Final = 20
 _PAGE_DEFAULT: Final = 50
 _TIME: Final = "use a time as in 2026-11-23T07:38:00Z"
@@ -80,6 +81,17 @@ class Query:
             return read(text)
         except ValueError:
             raise invalid(name, cure) from None
+
+    def one_of(self, name: str, choices: Sequence[Choice]) -> Choice | None:
+        """A parameter that is one of these texts; None when it is absent or empty."""
+        by_text: dict[str, Choice] = {choice: choice for choice in choices}
+
+        def read(text: str) -> Choice:
+            if text not in by_text:
+                raise ValueError
+            return by_text[text]
+
+        return self.take(name, read, f"use one of {', '.join(choices)}")
 
     def take_all(self, read: Callable[[str], Value], cure: str) -> tuple[Value, ...]:
         """All values of the repeated parameter, read by `read`; those that are empty are left out."""

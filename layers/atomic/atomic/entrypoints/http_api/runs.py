@@ -1,7 +1,7 @@
 """Runs and their dead letters: list, read, count, redrive."""
 
 from dataclasses import replace
-from typing import Final, cast, get_args
+from typing import Final
 
 from atomic.application import queries
 from atomic.application.erasing import erase_run
@@ -35,14 +35,12 @@ from atomic.entrypoints.http_api.views import (
 )
 from atomic.protocol import problems
 from atomic.protocol.constants import BULK_MAX, DURATION_MAX_MS
-from atomic.protocol.enums import LIVE, Status, WaitsFor
+from atomic.protocol.enums import LIVE, WAITS_FOR, Status
 from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.redrives import RedriveRequest
 from atomic.protocol.tags import TAG_FORM, TAGS_MAX, read_tag
 
 routes = Routes()
-
-_WAITS: Final = list(get_args(WaitsFor))
 
 _CURSOR_FORM: Final = "use the cursor of `next`, unchanged"
 _STEPS_DEFAULT: Final = 1000
@@ -102,7 +100,7 @@ _CONDITIONS: Final = (
                 "waitsFor",
                 "Only live runs that wait for this, by one of their live steps.",
                 type="string",
-                enum=_WAITS,
+                enum=list(WAITS_FOR),
             ),
             in_query("progress", "Include how far each run is.", type="boolean"),
             *PAGE,
@@ -117,7 +115,7 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
     query = Query(request, repeated="tag")
     with_progress = query.flag("progress")
     wanted = filtered(query, client)
-    waits_for = query.take("waitsFor", _read_wait, f"use one of {', '.join(_WAITS)}")
+    waits_for = query.one_of("waitsFor", WAITS_FOR)
     if waits_for is not None and (status := wanted.status) is not None and status not in LIVE:
         raise problems.invalid("waitsFor", f"a run that is {status} waits for nothing; leave status out")
     if waits_for is not None and wanted.is_of_failed:
@@ -299,12 +297,6 @@ def _conditions(query: Query) -> Conditions:
     kind = query.take("errorKind", ErrorKind, f"use one of {', '.join(ErrorKind)}")
     status = query.number("responseStatus", 0, least=_STATUS_MIN, most=_STATUS_MAX)
     return Conditions(error_kind=kind, response_status=status or None)
-
-
-def _read_wait(text: str) -> WaitsFor:
-    if text not in _WAITS:
-        raise ValueError
-    return cast("WaitsFor", text)
 
 
 def filtered(query: Query, client: Client) -> RunQuery:
