@@ -93,4 +93,4 @@ def test_every_name_holds_the_stacks(parameters: dict[str, str]) -> None:
     assert {"AWS::SQS::Queue", "AWS::Scheduler::ScheduleGroup"} <= {kind for kind, _, _ in found}
     # SAM names a schedule after its function unless it is told not to.
     schedules = [each for each in resources.values() if each["Type"] == "AWS::Scheduler::Schedule"]
-    assert len(schedules) == 2
+    assert len(schedules) == 3
