@@ -100,7 +100,9 @@ class Process:
         self.cut_off: frozenset[str] = frozenset()
         self.wall = SkewedClock(offset_ms)
         self.clock: Clock = self.wall if self.on_aws else SteadyClock(self.wall.now_ms, _elapsed_ms)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # In the order in which they began. That of a set would depend on addresses in memory, and so would
+        # everything that happens after a crash.
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._busy: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         self._chance = world.chance
@@ -140,7 +142,7 @@ class Process:
     def run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run a task of the process, which ends when the process dies."""
         task = self._loop.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
@@ -160,7 +162,7 @@ class Process:
         self.died_s = self._loop.time()
         if self.engine.admission.adaptive is not None:
             self.engine.admission.adaptive.stop()
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     def die(self) -> NoReturn:
@@ -205,7 +207,7 @@ class Process:
             del self._busy[run_id]
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.world.note_error(error)
 
@@ -219,7 +221,7 @@ class Process:
         self.ready = True
         driver = Driver(self.engine, self.engine.queue, self._store)
         driver.start()
-        self._tasks.update(driver._loops)
+        self._tasks.update(dict.fromkeys(driver._loops))
 
     async def _keep_house_on_aws(self) -> None:
         await asyncio.sleep(self.some_s(SWEEP_EVERY_S) if self.world.faults.happened else SWEEP_EVERY_S)

@@ -55,7 +55,8 @@ class _Process(FaultyServer):
     """A server without sockets. Another one may be at the same rows."""
 
     def __init__(self, world: "SharingWorld", number: int) -> None:
-        self.works: set[asyncio.Future[Any]] = set()
+        # In their order, which a set of tasks does not have alike in two plays.
+        self.works: dict[asyncio.Future[Any], None] = {}
         super().__init__(world, number)
         self.driver.start()
 
@@ -64,7 +65,7 @@ class _Process(FaultyServer):
 
     def kill(self) -> None:
         super().kill()
-        for work in self.works:
+        for work in list(self.works):
             work.cancel()
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
@@ -204,8 +205,8 @@ class SharingWorld(FaultyWorld):
             if self._processes:
                 process = self.chance.choice(self._processes)
                 done = asyncio.ensure_future(work(process.engine))
-                process.works.add(done)
-                done.add_done_callback(process.works.discard)
+                process.works[done] = None
+                done.add_done_callback(lambda ended: process.works.pop(ended, None))
                 with suppress(StoreUnavailable, Refusal, asyncio.CancelledError):
                     return await done
             await asyncio.sleep(0.3)
