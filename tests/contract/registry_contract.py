@@ -22,6 +22,7 @@ from atomic.domain.clients.records import (
     UnknownClient,
     UnknownKey,
 )
+from atomic.domain.retentions import WorkflowRetention
 from atomic.protocol.enums import SCOPES
 from atomic.protocol.signatures import decode_secret, encode_secret
 
@@ -359,6 +360,21 @@ class RegistryContract:
             runtime.admin.add_key("acme", scopes=[OPERATOR_SCOPE])
         with pytest.raises(ValueError, match="client id"):
             runtime.admin.create(OPERATOR_ID, base_urls=[URL])
+
+    @on_runtime
+    async def test_the_retentions_of_a_client_are_known_to_each_process(
+        self, runtime: RegistryRuntime
+    ) -> None:
+        runtime.admin.create("acme", base_urls=[URL])
+        for name, days in (("beat", 1), ("report", 9)):
+            runtime.admin.set_retention("acme", WorkflowRetention(workflow_name=name, days=days))
+        runtime.admin.clear_retention("acme", "beat")
+        runtime.let_time_pass()
+        client = await runtime.registry.get("acme")
+        assert client is not None
+        assert client.retentions == runtime.admin.retentions("acme")
+        assert (client.retentions.days_of("beat"), client.retentions.days_of("report")) == (None, 9)
+        assert client.retentions.shortest_days == 1
 
     @on_runtime
     async def test_a_concurrent_change_is_a_conflict(self, runtime: RegistryRuntime) -> None:

@@ -121,3 +121,37 @@ def test_runs_are_exported_by_both_clients_and_to_a_file(
         main_command, ["runs", "export", "--out", str(tmp_path / "x"), "--created-after", "yesterday"]
     )
     assert (refused.exit_code, [*tmp_path.iterdir()]) == (1, [file])
+
+
+def test_retentions_of_workflows_are_set_by_both_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "kept")
+    with Client() as client:
+        servers = client.workflow_state("heart/beat").retention_days
+        assert client.retentions() == []
+        beat = client.set_retention("heart/beat", 1)
+        assert (beat.workflow_name, beat.retention_days, beat.paused) == ("heart/beat", 1, None)
+        assert client.retentions() == [beat]
+        with pytest.raises(InvalidRequestError, match=f"days: use at most {servers}"):
+            client.set_retention("heart/beat", servers + 1)
+
+    async def main() -> None:
+        async with AsyncClient() as asynchronous:
+            assert (await asynchronous.set_retention("report", 9)).retention_days == 9
+            assert [each.retention_days for each in await asynchronous.retentions()] == [1, 9]
+            assert (await asynchronous.clear_retention("heart/beat")).retention_days == servers
+
+    asyncio.run(main())
+
+
+def test_retentions_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_CLIENT_ID", "kept-cli")
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(main_command, ["retention", *arguments]).output
+
+    assert run("list") == "no workflow has a retention of its own\n"
+    assert run("set", "beat", "1") == "beat is kept for 1 day\n"
+    assert run("set", "report", "9") == "report is kept for 9 days\n"
+    assert run("list") == "beat is kept for 1 day\nreport is kept for 9 days\n"
+    assert run("clear", "beat") == "beat is kept for 30 days\n"
+    assert json.loads(run("list", "--json"))[0]["retentionDays"] == 9

@@ -221,7 +221,7 @@ def test_bytes_that_the_store_cannot_add_are_still_counted() -> None:
         store, stored, day_ms = Store(), StorageMeter(), 24 * 3600 * 1000
 
         async def total(now_ms: int) -> int:
-            return await stored.total(store, "me", now_ms=now_ms, retention_ms=30 * day_ms)
+            return await stored.total(store, "me", now_ms=now_ms)
 
         stored.add("me", 1, 0)  # nothing is counted for this client yet
         stored.watch(Client(id="me", quota=Quota(stored_bytes=99)))

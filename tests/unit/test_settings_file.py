@@ -9,6 +9,7 @@ from atomic.adapters.settings_file import keep_settings_file, load_settings_file
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients.client import OpenRegistry
 from atomic.domain.hooks import Hook
+from atomic.domain.retentions import NO_RETENTIONS, WorkflowRetention
 from atomic.domain.workflow_pauses import WorkflowPause
 from atomic.testing import run
 
@@ -31,6 +32,20 @@ def test_the_next_server_has_the_pauses_of_workflows(tmp_path: Path) -> None:
     assert (second.workflow_pauses("me"), second.hooks("me")) == ((pause,), (PAGER,))
     second.resume_workflow("me", "import")
     assert registry(path).workflow_pauses("me") == ()
+
+
+def test_the_next_server_has_the_retentions_of_workflows(tmp_path: Path) -> None:
+    path = tmp_path / "client-settings.json"
+    first = registry(path)
+    first.set_retention("me", WorkflowRetention(workflow_name="beat", days=1))
+    second = registry(path)
+    assert second.retentions("me") == first.retentions("me")
+    assert second.retentions("me").days_of("beat") == 1
+    second.clear_retention("me", "beat")
+    assert registry(path).retentions("me").workflows == ()
+    # An earlier version did not write them.
+    path.write_text('{"me": {"hooks": [], "workflow_pauses": []}}')
+    assert registry(path).retentions("me") == NO_RETENTIONS
 
 
 def test_the_next_server_has_the_hooks(tmp_path: Path) -> None:

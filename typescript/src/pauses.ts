@@ -2,11 +2,13 @@
 
 import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
 
-/** A workflow: whether it is paused. */
+/** A workflow: whether it is paused, and for how long its runs are kept. */
 export interface WorkflowState {
   readonly workflowName: string;
   /** Since when, until when it ends by itself (null: when it is resumed), and why; null: it is not paused. */
   readonly paused: { readonly since: string; readonly until: string | null; readonly note: string } | null;
+  /** For how many days after its end a run is kept that begins now. */
+  readonly retentionDays: number;
 }
 
 /** Why a workflow is paused, and for how long. */

@@ -1,9 +1,10 @@
-/** What is kept: the audit log of what operators did, and runs that are exported or erased. */
+/** What is kept: the audit log of what operators did, runs that are exported or erased, and for how long. */
 
 import type { RunFilter } from "./client.ts";
 import type { StepDocument } from "./documents.ts";
 import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
 import { parseJson } from "./json.ts";
+import type { WorkflowState } from "./pauses.ts";
 
 /** What an operator did, or tried to do. */
 export interface Act {
@@ -47,8 +48,8 @@ export type ExportFilter = Pick<
 const NEXT = /^<([^>]+)>; rel="next"$/;
 
 /**
- * The audit log of a client, and its runs as they are exported and erased. `audit` and `erase` take a key with the
- * scope `admin`. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`.
+ * The audit log of a client, its runs as they are exported and erased, and the retentions of its workflows. All but
+ * `export` and `retentions` take a key with the scope `admin`. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`.
  */
 export class Records {
   readonly #connection: Connection;
@@ -107,5 +108,25 @@ export class Records {
    */
   async erase(runId: string): Promise<void> {
     await documentOf(this.#connection, { method: "DELETE", path: this.#connection.path("runs", runId) });
+  }
+  /**
+   * Keep the runs of a workflow for fewer days after their end than the server keeps others. Of runs that begin within
+   * two seconds on a server, within a minute on AWS: a run keeps the retention that it began with.
+   */
+  setRetention(workflowName: string, days: number): Promise<WorkflowState> {
+    const path = this.#connection.path("workflows", workflowName, "retention");
+    return documentOf(this.#connection, { method: "PUT", path, body: JSON.stringify({ days }) });
+  }
+
+  /** Keep the runs of a workflow that begin from now on for as long as the server keeps others. */
+  clearRetention(workflowName: string): Promise<WorkflowState> {
+    const path = this.#connection.path("workflows", workflowName, "retention");
+    return documentOf(this.#connection, { method: "DELETE", path });
+  }
+
+  /** All workflows that have retentions of their own, by name. */
+  async retentions(): Promise<readonly WorkflowState[]> {
+    const path = this.#connection.path("workflow-retentions");
+    return (await documentOf<{ workflows: WorkflowState[] }>(this.#connection, { method: "GET", path })).workflows;
   }
 }

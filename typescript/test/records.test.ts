@@ -46,6 +46,17 @@ describe("records", () => {
     await expect(records.audit({ action: "cancel run" })).rejects.toMatchObject({ status: 400 });
   });
 
+  it("keeps runs of a workflow for fewer days", async () => {
+    const options = { url: server.url, clientId: "ts-retentions" };
+    const records = new Records(options);
+    expect(await records.retentions()).toEqual([]);
+    const beat = await records.setRetention("heart/beat", 1);
+    expect(beat).toMatchObject({ workflowName: "heart/beat", retentionDays: 1 });
+    expect(await records.retentions()).toEqual([beat]);
+    await expect(records.setRetention("heart/beat", 1e6)).rejects.toMatchObject({ status: 400 });
+    expect((await records.clearRetention("heart/beat")).retentionDays).toBe(30);
+  });
+
   it("exports runs, a step after the other", async () => {
     const options = { url: server.url, clientId: "ts-exports" };
     const [records, atomic] = [new Records(options), new Atomic(options)];

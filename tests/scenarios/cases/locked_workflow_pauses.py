@@ -39,7 +39,7 @@ async def scenario_a_pause_holds_for_the_workflows_of_its_client_alone(runtime: 
     assert listed.json == {"workflows": []}
 
     resumed = await runtime.request("POST", "/beta/workflows/held/resume", key_of="beta")
-    assert resumed.json == {"workflowName": "held", "paused": None}
+    assert resumed.json["paused"] is None
 
     async def has_ended() -> bool:
         step = await last(runtime, started)

@@ -49,7 +49,7 @@ async def scenario_the_runs_of_a_paused_workflow_are_kept_until_it_is_resumed(ru
     # Other workflows go on, at the same endpoint.
     assert (await runtime.start(of("goes-on", url))).status == 200
 
-    assert (await resume(runtime, "kept")).json == {"workflowName": "kept", "paused": None}
+    assert (await resume(runtime, "kept")).json["paused"] is None
     for reply in started:
         ended = await runtime.step_in(reply.json["id"], "succeeded", within_s=SLOW_S)
         assert ended["attempts"] == 1
@@ -88,7 +88,7 @@ async def scenario_an_attempt_under_way_ends_and_the_next_one_is_kept(runtime: R
 
 
 async def scenario_a_pause_of_a_workflow_is_read_listed_and_ends_by_itself(runtime: Runtime) -> None:
-    assert (await runtime.get("/workflows/ends")).json == {"workflowName": "ends", "paused": None}
+    assert (await runtime.get("/workflows/ends")).json["paused"] is None
     url = runtime.endpoint("/ends", answer_ok)
     first = await pause(runtime, "ends", note="first")
     second = await pause(runtime, "ends", until="2020-01-01T00:00:00Z")

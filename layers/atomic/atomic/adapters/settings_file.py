@@ -13,6 +13,7 @@ from pathlib import Path
 from atomic.application.ports import StoreUnavailable
 from atomic.domain.clients.client import OwnSettings
 from atomic.domain.hooks import load_hooks
+from atomic.domain.retentions import load_retentions
 from atomic.domain.workflow_pauses import load_workflow_pauses
 
 
@@ -26,6 +27,8 @@ def load_settings_file(path: Path) -> dict[str, OwnSettings]:
             client_id: OwnSettings(
                 hooks=load_hooks(record["hooks"]),
                 workflow_pauses=load_workflow_pauses(record["workflow_pauses"]),
+                # An earlier version did not write it.
+                retentions=load_retentions(record.get("retentions", {})),
             )
             for client_id, record in json.loads(text).items()
         }

@@ -21,6 +21,7 @@ from atomic.application.ports import Destinations, StartRates, StepStore, StoreU
 from atomic.application.rates import CountedStarts, RateLimit
 from atomic.domain.clients.client import Client
 from atomic.domain.clients.quota import NO_QUOTA
+from atomic.domain.retentions import DAY_MS, RETENTION_MS
 from atomic.domain.steps import Step, StepSpec
 from atomic.protocol import keys
 
@@ -34,8 +35,6 @@ _COUNT_FULL_MS: Final = 250
 _COUNTED_PER_S: Final = 500
 _PROCESSES: Final = 1_000
 _FULL_WAIT_MS: Final = 1000
-# The stored bytes are forgotten a whole day at a time.
-_DAY_MS: Final = 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -56,7 +55,9 @@ class StorageMeter:
     seconds in memory; a process that is killed loses them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, retention_ms: int = RETENTION_MS) -> None:
+        """`retention_ms` is that of the server. A step that is kept for less is counted for as long."""
+        self._retention_ms = retention_ms
         self._sums: dict[str, _Sum] = {}
 
     def watch(self, client: Client) -> None:
@@ -78,7 +79,7 @@ class StorageMeter:
         if self._sums and step.response is not None and step.finished_at_ms is not None:
             self.add(step.spec.client_id, len(step.response.text), step.finished_at_ms)
 
-    async def total(self, store: StepStore, client_id: str, *, now_ms: int, retention_ms: int) -> int:
+    async def total(self, store: StepStore, client_id: str, *, now_ms: int) -> int:
         """How many bytes are stored; at most 5 s old. Raises StoreUnavailable."""
         usage = self._sums.setdefault(client_id, _Sum())
         if usage.asked_at_ms is None or now_ms - usage.asked_at_ms >= _KNOWN_MS:
@@ -86,8 +87,8 @@ class StorageMeter:
             added, usage.added = usage.added, 0
             # The sum includes the bytes that are being written now.
             usage.total += added
-            day = (usage.added_at_ms if added else now_ms) // _DAY_MS
-            since_day = (now_ms - retention_ms) // _DAY_MS
+            day = (usage.added_at_ms if added else now_ms) // DAY_MS
+            since_day = (now_ms - self._retention_ms) // DAY_MS
             try:
                 usage.total = await store.add_stored_bytes(client_id, added, day=day, since_day=since_day)
             except StoreUnavailable:
@@ -101,7 +102,7 @@ class StorageMeter:
         """Write the bytes that the step's client has stored, if it is time; keep them when this fails."""
         if spec.client_id in self._sums:
             with contextlib.suppress(StoreUnavailable):
-                await self.total(store, spec.client_id, now_ms=now_ms, retention_ms=spec.retention_ms)
+                await self.total(store, spec.client_id, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +170,14 @@ class _StoredBytes:
         if most is None:
             return None
         client_id, now_ms = new.client.id, new.now_ms
-        total = await self._meter.total(
-            new.store, client_id, now_ms=now_ms, retention_ms=new.spec.retention_ms
-        )
+        total = await self._meter.total(new.store, client_id, now_ms=now_ms)
         if total + size > most:
             detail = (
                 f"This client may store {most} bytes of payloads and answers. Steps are forgotten some "
                 "time after their end. Ask the operator for a higher limit, or store data elsewhere and "
                 "send references."
             )
-            return Refused("storage", _DAY_MS - now_ms % _DAY_MS, detail)
+            return Refused("storage", DAY_MS - now_ms % DAY_MS, detail)
         self._meter.add(client_id, size, now_ms)
         taken.callback(self._meter.add, client_id, -size, now_ms)
         return None
@@ -295,11 +294,12 @@ class Admission:
         flow: FlowStore | None = None,
         server_flow: ServerFlowStore | None = None,
         call_limit: CallLimit | None = None,
+        retention_ms: int = RETENTION_MS,
     ) -> None:
         """`adaptive`: what slows down by itself where an origin is overloaded; None for a fixed limit.
 
         `flow`: the store of flow control; a permanent server gives it as `server_flow`. `call_limit`: of a
-        server or stack that is paused, or goes on after a pause.
+        server or stack that is paused, or goes on after a pause. `retention_ms`: of the server.
         """
         self._destinations = destinations or CountedRuns()
         self.adaptive = adaptive
@@ -308,7 +308,7 @@ class Admission:
         self.flow: FlowStore | None = server_flow or flow
         self.server_flow = server_flow
         # Attempts and effects tell it how much was stored.
-        self.meter = StorageMeter()
+        self.meter = StorageMeter(retention_ms)
         self._rate = _StartRate(rates or CountedStarts())
         self._limits: Sequence[_Limit] = (_StoredBytes(self.meter), _LiveSteps(), self._rate)
         self._locks: dict[str, asyncio.Lock] = {}

@@ -20,6 +20,7 @@ from atomic.domain.clients.records import (
 )
 from atomic.domain.clients.rules import check_base_urls, check_client, check_origins, check_redaction
 from atomic.domain.hooks import Hook, with_hook, without_hook
+from atomic.domain.retentions import Retentions, WorkflowRetention
 from atomic.domain.workflow_pauses import WorkflowPause, with_pause, without_pause
 from atomic.protocol.signatures import encode_secret
 
@@ -251,6 +252,24 @@ class ClientAdmin:
         pauses = without_pause(record.workflow_pauses, name)
         if pauses != record.workflow_pauses:
             self._save(replace(record, workflow_pauses=pauses))
+
+    def retentions(self, client_id: str) -> Retentions:
+        """The retentions of a client's workflows."""
+        return self.known(client_id).retentions
+
+    def set_retention(self, client_id: str, retention: WorkflowRetention) -> None:
+        """Set the retention of a workflow. Raises TooManyRetentions."""
+        record = self.known(client_id)
+        self._save_retentions(record, record.retentions.including(retention))
+
+    def clear_retention(self, client_id: str, name: str) -> None:
+        """Let a workflow have the retention of the server again. One that has it is not changed."""
+        record = self.known(client_id)
+        self._save_retentions(record, record.retentions.without(name))
+
+    def _save_retentions(self, record: ClientRecord, retentions: Retentions) -> None:
+        if retentions != record.retentions:
+            self._save(replace(record, retentions=retentions))
 
     def _new_key(self, scopes: tuple[str, ...], expires_at_ms: int | None) -> tuple[str, StoredKey]:
         now_ms = self.now_ms()

@@ -29,6 +29,7 @@ def client_of(record: ClientRecord, now_ms: int, peppers: Peppers) -> Client:
         roles=record.roles,
         hooks=record.hooks,
         workflow_pauses=record.workflow_pauses,
+        retentions=record.retentions,
         key_ids=frozenset(key.id for key in record.keys if is_live(key, now_ms)),
         attempt_keys=_derived(peppers, b"attempt:" + record.id.encode()),
     )

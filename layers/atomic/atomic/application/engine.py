@@ -8,7 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from atomic.application.admission import Admission
@@ -24,6 +24,7 @@ from atomic.application.ports import (
 )
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.pauses import Pause
+from atomic.domain.retentions import RETENTION_MS
 from atomic.domain.steps import Step, StepSpec
 from atomic.domain.workflow_pauses import WorkflowPause, pause_of
 from atomic.protocol import defaults, keys
@@ -96,6 +97,7 @@ class CachedRun:
     root_url: str
     status: Status
     expires_at_ms: int | None
+    retention_ms: int
     version: int
     depth: int
     seen_at_ms: int
@@ -106,6 +108,15 @@ class CachedRun:
     def is_cancelled(self) -> bool:
         """Whether the run was cancelled, so that none of its endpoints may be called."""
         return self.status is Status.CANCELLED
+
+    def with_retention(self, spec: StepSpec) -> StepSpec:
+        """The spec of a step of this run with the retention that the run began with.
+
+        A step that outlived its root would be found by the next run of the same key.
+        """
+        if spec.retention_ms == self.retention_ms:
+            return spec
+        return replace(spec, retention_ms=self.retention_ms)
 
 
 class RunCache:
@@ -176,6 +187,7 @@ class RunCache:
             root_url=root.spec.url,
             status=root.status,
             expires_at_ms=root.expires_at_ms,
+            retention_ms=root.spec.retention_ms,
             version=root.version,
             depth=root.spec.depth,
             seen_at_ms=at_ms,
@@ -243,7 +255,7 @@ class Settings:
     wait_max_ms: int = 300_000
     attempt_timeout_default_ms: int = defaults.ATTEMPT_TIMEOUT_MS
     attempt_timeout_max_ms: int = 900_000
-    retention_ms: int = 30 * 24 * 3600 * 1000
+    retention_ms: int = RETENTION_MS
     audit_ms: int = 400 * 24 * 3600 * 1000
     inline_attempt_max_ms: int | None = None
     inline_wait_min_ms: int = 1_000

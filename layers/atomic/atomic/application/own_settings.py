@@ -1,8 +1,9 @@
-"""The port of what clients set themselves: their hooks, and the pauses of their workflows."""
+"""The port of what clients set themselves: hooks, pauses of workflows and their retentions."""
 
 from typing import Protocol
 
 from atomic.domain.hooks import Hook
+from atomic.domain.retentions import Retentions, WorkflowRetention
 from atomic.domain.workflow_pauses import WorkflowPause
 
 
@@ -35,4 +36,16 @@ class OwnSettingsStore(Protocol):
 
     def resume_workflow(self, client_id: str, name: str) -> None:
         """Let the runs of a workflow go on. One that is not paused is not changed."""
+        ...
+
+    def retentions(self, client_id: str) -> Retentions:
+        """The retentions of a client's workflows."""
+        ...
+
+    def set_retention(self, client_id: str, retention: WorkflowRetention) -> None:
+        """Set the retention of a workflow. Raises TooManyRetentions."""
+        ...
+
+    def clear_retention(self, client_id: str, name: str) -> None:
+        """Let a workflow have the retention of the server again. One that has it is not changed."""
         ...

@@ -294,6 +294,7 @@ async def create_or_find(engine: Engine, post: Post) -> Created | Found:
     if await _is_below_cancelled(engine, spec):
         raise StepCancelled
     spec = _with_own_depth(spec, cached) if spec.kind == "run" else _with_own_key(spec, cached)
+    spec = spec if cached is None else cached.with_retention(spec)
     inserted = await _insert(engine, replace(post, spec=spec), spec.identity)
     if isinstance(inserted, Created):
         await _end_if_cancelled(engine, inserted.step)

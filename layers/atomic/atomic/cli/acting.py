@@ -11,7 +11,7 @@ from atomic.cli.options import ERRORS, MOMENTS, TAG, moment, with_options
 from atomic.cli.timeline import goes_on
 from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
-from atomic.protocol.workflow_pauses import WorkflowState
+from atomic.protocol.workflow_states import WorkflowState
 from atomic.sdk import Client, DeadLetter
 from atomic.sdk._wire.api import act_on_run, act_on_step
 

@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "operator": ("atomic.cli.operator", "operator"),
     "paused-workflows": ("atomic.cli.acting", "paused_workflows"),
     "redrive": ("atomic.cli.acting", "redrive"),
+    "retention": ("atomic.cli.retentions", "retention"),
     "runs": ("atomic.cli.runs", "runs"),
     "schedules": ("atomic.cli.schedules", "schedules"),
     "send-wakeups": ("atomic.cli.wakeups", "send_wakeups"),

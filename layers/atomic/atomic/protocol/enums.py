@@ -114,6 +114,7 @@ Feature = Literal[
     "value",
     "wake",
     "workflow-pause",
+    "workflow-retention",
 ]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 

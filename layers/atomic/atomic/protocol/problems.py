@@ -55,6 +55,9 @@ EVENT_ENDED: Final = ProblemType("event-ended", 410, "The event has ended otherw
 TOO_MANY_SCHEDULES: Final = ProblemType("too-many-schedules", 409, "Too many schedules")
 TOO_MANY_HOOKS: Final = ProblemType("too-many-hooks", 409, "Too many hooks")
 TOO_MANY_PAUSES: Final = ProblemType("too-many-pauses", 409, "Too many workflows are paused")
+TOO_MANY_RETENTIONS: Final = ProblemType(
+    "too-many-retentions", 409, "Too many workflows have retentions of their own"
+)
 CLIENT_CONFLICT: Final = ProblemType("client-conflict", 409, "Conflicts with the client's current state")
 TOO_LARGE: Final = ProblemType("too-large", 413, "Too large")
 MISDIRECTED: Final = ProblemType("misdirected", 421, "The server does not accept this host name")

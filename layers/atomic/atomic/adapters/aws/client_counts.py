@@ -1,4 +1,4 @@
-"""What maintenance has counted of a client: one small item, which nothing else writes.
+"""What maintenance has counted of a client, and what it is told: one small item.
 
 | attribute | what |
 |---|---|
@@ -7,7 +7,8 @@
 | x, xt | the number of dead letters; when they were counted |
 | u | until when a walk over the live roots goes on |
 | e | when the retention of long runs was last extended |
-| m | the shortest retention that was ever in force |
+| m | the shortest retention of the stack that was ever in force |
+| s | the shortest that a workflow has ever had of its own, in days; written with the client |
 
 Times are in milliseconds since the epoch.
 """
@@ -37,6 +38,7 @@ class ClientCounts:
     busy_until_ms: int = 0
     extended_at_ms: int = 0
     retention_min_ms: int | None = None
+    workflow_days_min: int | None = None
 
 
 class CountItems:
@@ -60,6 +62,7 @@ class CountItems:
             busy_until_ms=_int(item, "u") or 0,
             extended_at_ms=_int(item, "e") or 0,
             retention_min_ms=_int(item, "m"),
+            workflow_days_min=_int(item, "s"),
         )
 
     async def save_live(
@@ -100,6 +103,17 @@ class CountItems:
             ExpressionAttributeNames={f"#{name}": name for name in values},
             ExpressionAttributeValues={f":{name}": value for name, value in sets.items()},
         )
+
+
+def shortest_days_update(client_id: str, table_name: str, days: int) -> dict[str, Any]:
+    """The request that tells maintenance the shortest retention that a workflow has ever had."""
+    return {
+        "TableName": table_name,
+        "Key": _key(client_id),
+        "UpdateExpression": "SET #s = :s",
+        "ExpressionAttributeNames": {"#s": "s"},
+        "ExpressionAttributeValues": {":s": _number(days)},
+    }
 
 
 def _key(client_id: str) -> dict[str, Any]:

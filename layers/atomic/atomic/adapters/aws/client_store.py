@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from atomic.adapters.aws import table
 from atomic.adapters.aws.calls import AwsCalls
+from atomic.adapters.aws.client_counts import shortest_days_update
 from atomic.application.client_cache import CachedKey, cached_keys, callback_keys, client_of
 from atomic.domain.clients import api_keys
 from atomic.domain.clients.api_keys import Peppers
@@ -49,7 +50,8 @@ class DynamoClientStore:
     def save(self, record: ClientRecord) -> bool:
         """Write the client, and an item for each key that names the client.
 
-        The item of a removed key stays: its client does not accept the key any more.
+        The item of a removed key stays: its client does not accept the key any more. Maintenance may not
+        read clients, so it is told of the shortest retention before a run has it.
         """
         item = _client_item(record)
         put: dict[str, Any] = {"TableName": self._table, "Item": item}
@@ -62,6 +64,8 @@ class DynamoClientStore:
         puts += [
             {"Put": {"TableName": self._table, "Item": _key_item(key.id, record.id)}} for key in record.keys
         ]
+        if (days := record.retentions.shortest_days) is not None:
+            puts.append({"Update": shortest_days_update(record.id, self._table, days)})
         try:
             self._client.transact_write_items(TransactItems=puts)
         except ClientError as error:

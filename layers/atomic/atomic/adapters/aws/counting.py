@@ -69,8 +69,19 @@ class HourCounts:
         self._tell = tell
         self._told_max = told_max
 
-    async def count(self, walk: Walk, plan: Plan, now_ms: int, may_go_on: Callable[[], bool]) -> None:
-        """Walk on. A part is an hour. Hours that are finished are written, and their plan is changed."""
+    async def count(
+        self,
+        walk: Walk,
+        plan: Plan,
+        now_ms: int,
+        may_go_on: Callable[[], bool],
+        *,
+        some_kept_ms: int | None = None,
+    ) -> None:
+        """Walk on. A part is an hour. Hours that are finished are written, and their plan is changed.
+
+        `some_kept_ms`: the rows of some runs are kept for so long, and those of others for longer.
+        """
 
         async def read(part: str, after: str) -> str | None:
             if not after and await self._is_unchanged(walk, plan, int(part), now_ms):
@@ -78,7 +89,8 @@ class HourCounts:
             number, _, last = after.partition("|")
             ended = await self._page(walk, int(part), int(number or 0), last)
             if ended is None:
-                await self._finish(walk, plan, int(part), now_ms)
+                may_lack = some_kept_ms is not None and now_ms - int(part) >= some_kept_ms
+                await self._finish(walk, plan, int(part), now_ms, may_lack=may_lack)
             return ended
 
         await walk.go_on(read, may_go_on)
@@ -130,10 +142,10 @@ class HourCounts:
         created_ms = table.created_of(entry["at"]["S"])
         return await self._calls.start(self._steps.tally, entry["pk"]["S"], created_ms)
 
-    async def _finish(self, walk: Walk, plan: Plan, hour_ms: int, now_ms: int) -> None:
+    async def _finish(self, walk: Walk, plan: Plan, hour_ms: int, now_ms: int, *, may_lack: bool) -> None:
         tallies = {name: tally_of_numbers(flat) for name, flat in walk.sums.pop(str(hour_ms)).items()}
         if tallies:
-            await self._write(walk.client_id, hour_ms, tallies, now_ms)
+            await self._write(walk.client_id, hour_ms, tallies, now_ms, may_lack=may_lack)
         live, failed = (walk.seen.pop(f"{what} {hour_ms}", 0) for what in _WATCHED)
         may_change = live or failed or any(tally.live for tally in tallies.values())
         if may_change or not _is_over(hour_ms, walk.began_ms):
@@ -141,9 +153,14 @@ class HourCounts:
         else:
             plan.open.pop(hour_ms, None)
 
-    async def _write(self, client_id: str, hour_ms: int, tallies: dict[str, Tally], now_ms: int) -> None:
-        tell = self._tell if self._told_max else None
-        before = {} if tell is None else await self._calls.start(self._items.hour, client_id, hour_ms)
+    async def _write(
+        self, client_id: str, hour_ms: int, tallies: dict[str, Tally], now_ms: int, *, may_lack: bool
+    ) -> None:
+        tell, before = self._tell if self._told_max else None, dict[str, Tally]()
+        if tell is not None or may_lack:
+            before = await self._calls.start(self._items.hour, client_id, hour_ms)
+        if may_lack:
+            tallies = _without_losses(before, tallies)
         await self._calls.start(self._items.put, client_id, hour_ms, tallies, now_ms)
         if tell is not None:
             for name in sorted(tallies, key=lambda name: (-tallies[name].started, name))[: self._told_max]:
@@ -158,6 +175,17 @@ def _newly(before: Tally, after: Tally) -> dict[str, int]:
         "RunsFailed": after.failed - before.failed,
         "RunRetries": after.retries - before.retries,
     }
+
+
+def _without_losses(before: dict[str, Tally], after: dict[str, Tally]) -> dict[str, Tally]:
+    """What was counted now; of a workflow whose rows have begun to go, what was counted before.
+
+    Where names are together, it is not known whose rows are gone.
+    """
+    if OTHER in before:
+        return before
+    lacking = {name for name, tally in before.items() if after.get(name, Tally()).started < tally.started}
+    return after | {name: before[name] for name in lacking}
 
 
 def begin_count(client_id: str, plan: Plan, now_ms: int, kept_ms: int) -> Walk:

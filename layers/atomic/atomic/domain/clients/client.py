@@ -8,6 +8,7 @@ from typing import Final
 
 from atomic.domain.clients.quota import NO_QUOTA, Quota
 from atomic.domain.hooks import Hook, with_hook, without_hook
+from atomic.domain.retentions import NO_RETENTIONS, Retentions, WorkflowRetention
 from atomic.domain.workflow_pauses import WorkflowPause, with_pause, without_pause
 from atomic.protocol.enums import SCOPES, Scope
 from atomic.protocol.start_tokens import StartToken
@@ -29,7 +30,8 @@ class Client:
     opened it, `key_ids` are its valid keys, or None where no keys are stored. `token` is the start token
     that opened it in place of a key. `roles` are ARNs of IAM whose callers need no key; `key_id` is then
     the role. `hooks`: where it is told of its runs. `workflow_pauses`: the workflows that are paused; some
-    may be over. `has_old_hash`: its key is not hashed under the current pepper.
+    may be over. `retentions`: of workflows whose runs are kept for less than the server's retention.
+    `has_old_hash`: its key is not hashed under the current pepper.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Client:
     roles: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
     workflow_pauses: tuple[WorkflowPause, ...] = ()
+    retentions: Retentions = NO_RETENTIONS
     has_old_hash: bool = False
     scopes: frozenset[str] = frozenset(SCOPES)
     key_id: str = ""
@@ -80,6 +83,7 @@ class OwnSettings:
 
     hooks: tuple[Hook, ...] = ()
     workflow_pauses: tuple[WorkflowPause, ...] = ()
+    retentions: Retentions = NO_RETENTIONS
 
 
 _NOTHING_SET: Final = OwnSettings()
@@ -118,7 +122,12 @@ class OpenRegistry:
     async def get(self, client_id: str) -> Client | None:
         """The client."""
         own = self._of(client_id)
-        return self._client(id=client_id, hooks=own.hooks, workflow_pauses=own.workflow_pauses)
+        return self._client(
+            id=client_id,
+            hooks=own.hooks,
+            workflow_pauses=own.workflow_pauses,
+            retentions=own.retentions,
+        )
 
     def hooks(self, client_id: str) -> tuple[Hook, ...]:
         """The hooks of a client, by name."""
@@ -150,6 +159,20 @@ class OpenRegistry:
         own = self._of(client_id)
         pauses = without_pause(own.workflow_pauses, name)
         self._change(client_id, replace(own, workflow_pauses=pauses))
+
+    def retentions(self, client_id: str) -> Retentions:
+        """The retentions of a client's workflows."""
+        return self._of(client_id).retentions
+
+    def set_retention(self, client_id: str, retention: WorkflowRetention) -> None:
+        """Set the retention of a workflow. Raises TooManyRetentions."""
+        own = self._of(client_id)
+        self._change(client_id, replace(own, retentions=own.retentions.including(retention)))
+
+    def clear_retention(self, client_id: str, name: str) -> None:
+        """Let a workflow have the retention of the server again."""
+        own = self._of(client_id)
+        self._change(client_id, replace(own, retentions=own.retentions.without(name)))
 
     def forget_settings(self) -> None:
         """Forget what all clients have set."""

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from atomic.domain.clients.quota import Quota
 from atomic.domain.hooks import Hook, load_hooks
+from atomic.domain.retentions import NO_RETENTIONS, Retentions, load_retentions
 from atomic.domain.workflow_pauses import WorkflowPause, load_workflow_pauses
 
 # These keys have a record as those of a client have. No client can have such an id.
@@ -72,6 +73,7 @@ class ClientRecord:
     roles: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
     workflow_pauses: tuple[WorkflowPause, ...] = ()
+    retentions: Retentions = NO_RETENTIONS
     version: int = 0
 
     def to_json(self) -> str:
@@ -93,6 +95,7 @@ class ClientRecord:
         roles = tuple(members.pop("roles", ()))
         hooks = load_hooks(members.pop("hooks", ()))
         workflow_pauses = load_workflow_pauses(members.pop("workflow_pauses", ()))
+        retentions = load_retentions(members.pop("retentions", {}))
         return cls(
             id=client_id,
             version=version,
@@ -105,6 +108,7 @@ class ClientRecord:
             roles=roles,
             hooks=hooks,
             workflow_pauses=workflow_pauses,
+            retentions=retentions,
             **members,
         )
 

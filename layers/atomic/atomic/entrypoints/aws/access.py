@@ -52,7 +52,10 @@ ACCESS: Final[Mapping[str, Access]] = {
         reads=frozenset({RUN, STORED, CLIENT, KEY, COUNT, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS, HOURS}),
         # Runs are erased.
         deletes=frozenset({LINE, RUN, TAG}),
-        writes=frozenset({RUN, RATE, STORED, CLIENT, KEY, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}),
+        # A retention is written with its client, and told to maintenance by the item of counts.
+        writes=frozenset(
+            {RUN, RATE, STORED, CLIENT, KEY, COUNT, ENDED, SCHEDULE, FLOW, LINE, POINTER, TAG, ACTS}
+        ),
         indexes=frozenset({"list", "failed"}),
     ),
     "StepsRole": Access(

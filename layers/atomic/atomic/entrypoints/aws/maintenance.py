@@ -23,6 +23,7 @@ from atomic.adapters.aws.long_runs import EndedRuns, LongRuns
 from atomic.adapters.aws.maintenance_queue import Errand, MaintenanceQueue, Work
 from atomic.adapters.aws.tag_items import TagItems
 from atomic.application.maintenance import FLOW_PART, Walk, live_of, sweep_client, sweep_schedules
+from atomic.domain.retentions import DAY_MS
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.protocol.enums import LIVE, Status
 
@@ -149,7 +150,7 @@ class MaintenanceFunction:
     async def _purge(self, errand: Errand, client_id: str, may_go_on: Callable[[], bool]) -> None:
         """Extend the retention of rows that long runs still need; DynamoDB deletes the others."""
         counts = await self._counts.load(client_id)
-        shortest_ms = min(self._retention_ms, counts.retention_min_ms or self._retention_ms)
+        servers_ms = self._servers_shortest_ms(counts)
         walk = errand.walk or Walk(
             client_id=client_id,
             began_ms=self._now_ms(),
@@ -158,9 +159,10 @@ class MaintenanceFunction:
         )
         if counts.extended_at_ms >= (errand.asked_at_ms if errand.walk is None else walk.began_ms):
             return
+        shortest_ms = min(servers_ms, _workflows_shortest_ms(counts) or servers_ms)
         await self._long_runs.extend(walk, shortest_ms, may_go_on)
         if walk.is_over:
-            await self._counts.save_extended(client_id, walk.began_ms, shortest_ms)
+            await self._counts.save_extended(client_id, walk.began_ms, servers_ms)
         else:
             await self._queue.send([replace(errand, walk=walk)])
 
@@ -169,25 +171,32 @@ class MaintenanceFunction:
         calls, now_ms = self.runtime.calls, self._now_ms()
         plan = await calls.start(self._counters.load_plan, client_id)
         walk = errand.walk
+        counts = await self._counts.load(client_id)
         if walk is None:
             if plan.began_ms >= errand.asked_at_ms or plan.busy_until_ms > now_ms:
                 return
-            walk = begin_count(client_id, plan, now_ms, await self._shortest_retention_ms(client_id))
+            walk = begin_count(client_id, plan, now_ms, self._servers_shortest_ms(counts))
         elif walk.began_ms != plan.began_ms:
             # Another walk was begun later.
             return
-        await self._hours.count(walk, plan, now_ms, may_go_on)
+        some_kept_ms = _workflows_shortest_ms(counts)
+        await self._hours.count(walk, plan, now_ms, may_go_on, some_kept_ms=some_kept_ms)
         plan.busy_until_ms = 0 if walk.is_over else now_ms + _BUSY_MS
         await calls.start(self._counters.save_plan, client_id, plan)
         if not walk.is_over:
             await self._queue.send([replace(errand, walk=walk)])
 
-    async def _shortest_retention_ms(self, client_id: str) -> int:
-        counts = await self._counts.load(client_id)
+    def _servers_shortest_ms(self, counts: ClientCounts) -> int:
+        """The shortest retention of the stack that was ever in force."""
         return min(self._retention_ms, counts.retention_min_ms or self._retention_ms)
 
     def _now_ms(self) -> int:
         return self.runtime.engine.clock.now_ms()
+
+
+def _workflows_shortest_ms(counts: ClientCounts) -> int | None:
+    """The shortest retention that a workflow of the client has ever had of its own."""
+    return None if counts.workflow_days_min is None else counts.workflow_days_min * DAY_MS
 
 
 def _budget() -> Callable[[], bool]:

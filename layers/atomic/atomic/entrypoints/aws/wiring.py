@@ -163,6 +163,7 @@ class AwsRuntime:
                 rates=self.processes.starts,
                 flow=self.flow,
                 call_limit=self._call_limit(),
+                retention_ms=self.settings.engine().retention_ms,
             ),
         )
 

@@ -72,7 +72,7 @@ class ServerSettings(SettingsModel):
         _ENGINE.retention_ms // _DAY_MS,
         ge=1,
         le=366,
-        description="How long the outcome of a finished step is remembered. Applies to new steps.",
+        description="How long the outcome of a finished step is remembered. Applies to new runs.",
     )
     audit_days: int = Field(
         _ENGINE.audit_ms // _DAY_MS,

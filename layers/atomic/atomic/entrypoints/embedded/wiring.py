@@ -139,6 +139,7 @@ class Server:
                 adaptive=adaptive,
                 server_flow=backend.flow,
                 call_limit=call_rate,
+                retention_ms=settings.engine(listens_at).retention_ms,
             ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)

@@ -24,7 +24,7 @@ from atomic.protocol import (
     hook_documents,
     problems,
     schedule_documents,
-    workflow_pauses,
+    workflow_states,
 )
 from atomic.protocol.keys import CLIENT_ID_PATTERN
 
@@ -129,7 +129,7 @@ def _model(name: str) -> type[BaseModel]:
         schedule_documents,
         flow,
         hook_documents,
-        workflow_pauses,
+        workflow_states,
     )
     found: type[BaseModel] = next(getattr(each, name) for each in places if hasattr(each, name))
     return found

@@ -1,4 +1,4 @@
-"""What clients set themselves, on every runtime: their hooks, and the pauses of their workflows."""
+"""What clients set themselves, on every runtime: hooks, pauses of workflows and their retentions."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,6 +6,7 @@ from typing import TypeVar
 from atomic.application.own_settings import OwnSettingsStore
 from atomic.domain.clients.records import ClientConflictError, UnknownClient
 from atomic.domain.hooks import HOOKS_MAX, TooManyHooks, UnknownHook
+from atomic.domain.retentions import RETENTIONS_MAX, TooManyRetentions
 from atomic.domain.workflow_pauses import WORKFLOW_PAUSES_MAX, TooManyWorkflowPauses
 from atomic.entrypoints.http_api.api import Api, keeps_no_clients
 from atomic.protocol import problems
@@ -32,5 +33,10 @@ async def own_settings(api: Api, work: Callable[[OwnSettingsStore], Done]) -> Do
             f"At most {WORKFLOW_PAUSES_MAX} workflows of a client are paused. Resume one of them first."
         )
         raise Problem(problems.TOO_MANY_PAUSES, detail) from None
+    except TooManyRetentions:
+        detail = (
+            f"At most {RETENTIONS_MAX} workflows have retentions of their own. Delete one of them first."
+        )
+        raise Problem(problems.TOO_MANY_RETENTIONS, detail) from None
     except ClientConflictError as conflict:
         raise Problem(problems.CLIENT_CONFLICT, f"{conflict}.") from None

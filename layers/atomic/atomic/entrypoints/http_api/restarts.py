@@ -65,7 +65,7 @@ async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: st
         cure = "a bulk is not restarted: begin it again (POST /{clientId}/bulk), where it is checked anew"
         raise problems.invalid("runId", cure)
     await check_ended(api.engine, root)
-    spec = await _spec(api, request, root, asked.key, given)
+    spec = await _spec(api, request, client, root, asked.key, given)
     check_url(api, client, spec.url, "stepInvokeUrl")
     check_admits(api, spec.run_id)
     try:
@@ -87,7 +87,7 @@ def _read(request: ApiRequest) -> tuple[RestartRequest, bytes | None]:
 
 
 async def _spec(
-    api: Api, request: ApiRequest, root: Step, key: str | None, given: bytes | None
+    api: Api, request: ApiRequest, client: Client, root: Step, key: str | None, given: bytes | None
 ) -> StepSpec:
     """The root of the new run. Raises Problem 400 for a payload that only the run before can read."""
     payload: Text
@@ -108,7 +108,7 @@ async def _spec(
         payload,
         root.spec.fingerprint if given is None else fingerprint(given),
         trace_id=headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, "")),
-        retention_ms=api.engine.settings.retention_ms,
+        retention_ms=client.retentions.ms_of(root.spec.workflow_name, api.engine.settings.retention_ms),
     )
 
 

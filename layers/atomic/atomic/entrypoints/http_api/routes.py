@@ -24,6 +24,7 @@ from atomic.entrypoints.http_api import (
     starts,
     steps,
     workflow_pauses,
+    workflow_retentions,
 )
 from atomic.entrypoints.http_api.api import Table, answer
 
@@ -44,6 +45,7 @@ ROUTES: Final = (
     *actions.routes,
     *restarts.routes,
     *bulk.routes,
+    *workflow_retentions.routes,
     *workflow_pauses.routes,
     *clients.routes,
     *audit.routes,

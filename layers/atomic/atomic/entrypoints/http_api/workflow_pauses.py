@@ -1,21 +1,18 @@
 """Pauses of workflows: pause, resume, read, list."""
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 from atomic.domain.clients.client import Client
-from atomic.domain.workflow_pauses import WorkflowPause, in_force, pause_of
+from atomic.domain.workflow_pauses import WorkflowPause, in_force
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
 from atomic.entrypoints.http_api.own_settings import own_settings
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
 from atomic.entrypoints.http_api.start_times import within_a_year
-from atomic.entrypoints.http_api.views import json_response, moment_view
+from atomic.entrypoints.http_api.workflow_states import check_workflow_name, states_of, workflow_state
 from atomic.protocol import problems
-from atomic.protocol.constants import NAME_MAX_CHARS
-from atomic.protocol.requests import is_name
-from atomic.protocol.wire import to_rfc3339
-from atomic.protocol.workflow_pauses import WorkflowPauseRequest
+from atomic.protocol.workflow_states import WorkflowPauseRequest
 
 _log = logging.getLogger("atomic.workflows")
 
@@ -45,9 +42,7 @@ _STATE: Final = ((200, "WorkflowState", "The workflow as it stands now."),)
 async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
     """Pause a workflow, until it is resumed or until a moment."""
     asked = await read(api, client, request, WorkflowPauseRequest)
-    if not is_name(name):
-        cure = f"use at most {NAME_MAX_CHARS} characters, no control characters, and no space at the ends"
-        raise problems.invalid("workflowName", cure)
+    check_workflow_name(name)
     now_ms = api.engine.clock.now_ms()
     if asked.until is not None:
         within_a_year("until", asked.until, now_ms)
@@ -55,7 +50,7 @@ async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -
     if not pause.is_over(now_ms):
         await own_settings(api, lambda store: store.pause_workflow(client.id, pause))
         _log.info("workflow paused", extra={"clientId": client.id, "workflowName": name})
-    return await _state(api, client, name)
+    return await workflow_state(api, client, name)
 
 
 @routes.add(
@@ -77,7 +72,7 @@ async def post_resume(api: Api, request: ApiRequest, client: Client, name: str) 
     refuse_body(request)
     await own_settings(api, lambda store: store.resume_workflow(client.id, name))
     _log.info("workflow resumed", extra={"clientId": client.id, "workflowName": name})
-    return await _state(api, client, name)
+    return await workflow_state(api, client, name)
 
 
 @routes.add(
@@ -85,16 +80,16 @@ async def post_resume(api: Api, request: ApiRequest, client: Client, name: str) 
     "/{clientId}/workflows/{workflowName}",
     Operation(
         id="getWorkflow",
-        summary="Read whether a workflow is paused",
+        summary="Read whether a workflow is paused, and how long its runs are kept",
         answers=_STATE,
         refusals=(problems.INVALID_REQUEST,),
     ),
     scope="read",
 )
 async def get_workflow(api: Api, request: ApiRequest, client: Client, name: str) -> ApiResponse:
-    """The pause of a workflow."""
+    """The pause and the retention of a workflow."""
     Query(request).refuse_rest()
-    return await _state(api, client, name)
+    return await workflow_state(api, client, name)
 
 
 @routes.add(
@@ -113,18 +108,4 @@ async def get_paused_workflows(api: Api, request: ApiRequest, client: Client) ->
     Query(request).refuse_rest()
     found = await own_settings(api, lambda store: store.workflow_pauses(client.id))
     paused = in_force(found, api.engine.clock.now_ms())
-    return json_response(200, {"workflows": [_view(each.workflow_name, each) for each in paused]})
-
-
-async def _state(api: Api, client: Client, name: str) -> ApiResponse:
-    found = await own_settings(api, lambda store: store.workflow_pauses(client.id))
-    return json_response(200, _view(name, pause_of(found, name, api.engine.clock.now_ms())))
-
-
-def _view(name: str, pause: WorkflowPause | None) -> dict[str, Any]:
-    paused = pause and {
-        "since": to_rfc3339(pause.since_ms),
-        "until": moment_view(pause.until_ms),
-        "note": pause.note,
-    }
-    return {"workflowName": name, "paused": paused}
+    return await states_of(api, client, [each.workflow_name for each in paused])

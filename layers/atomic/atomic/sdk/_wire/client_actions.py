@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar, Unpack
 
 from atomic.protocol.documents import RunSummary, StepOutcome
-from atomic.protocol.workflow_pauses import WorkflowState
+from atomic.protocol.workflow_states import WorkflowState
 from atomic.sdk._wire import api, pauses
 from atomic.sdk._wire.api import Key
 from atomic.sdk._wire.base_client import BaseClient

@@ -1,4 +1,4 @@
-"""The methods of both clients about what is kept: the audit log, runs that are exported or erased."""
+"""The methods of both clients about what is kept: the audit log, exports, erasures, retentions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
@@ -8,6 +8,7 @@ from typing import TypeVar, Unpack
 from atomic.protocol.audit_documents import ActDocument
 from atomic.protocol.documents import StepDocument
 from atomic.protocol.enums import StatusName
+from atomic.protocol.workflow_states import WorkflowState
 from atomic.sdk._wire import records
 from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.lists import ExportFilter, filter_document
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 class RecordsOfClient(BaseClient, ABC):
-    """The methods of `Client` about what is kept: `audit`, `export` and `erase`."""
+    """The methods of `Client` about what is kept: `audit`, `export`, `erase` and those of retentions."""
 
     def export(
         self, *, status: StatusName | None = None, **wanted: Unpack[ExportFilter]
@@ -83,6 +84,41 @@ class RecordsOfClient(BaseClient, ABC):
         """
         query = records.act_filter(action, by, since, before)
         return self.run_flow(records.acts(self.client_id, query, limit, self.patience_s))
+
+    def set_retention(self, name: str, days: int) -> WorkflowState:
+        """Keep the runs of a workflow for fewer days after their end than the server keeps others.
+
+        - `name`: the name of the workflow. It need not have runs.
+        - `days`: for how many days; at most for as many as the server keeps runs.
+
+        Returns the workflow. It is for runs that begin from two seconds on, on AWS from a minute on. A run
+        keeps the retention that it began with. It needs a key with the scope `admin`.
+
+        Raises `InvalidRequestError` for more days than the server keeps runs, `RefusedError` if 50
+        workflows have retentions or if another request changed the client at the same moment,
+        `NotFoundError` when the key is not for `admin`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        return self.run_flow(records.set_retention(self.client_id, name, days, self.patience_s))
+
+    def clear_retention(self, name: str) -> WorkflowState:
+        """Keep the runs of a workflow that begin from now on for as long as the server keeps others.
+
+        - `name`: the name of the workflow.
+
+        Returns the workflow. It needs a key with the scope `admin`.
+
+        Raises `RefusedError` if another request changed the client at the same moment, `NotFoundError` when
+        the key is not for `admin`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(records.clear_retention(self.client_id, name, self.patience_s))
+
+    def retentions(self) -> list[WorkflowState]:
+        """All workflows that have retentions of their own, by name: `retention_days` of each.
+
+        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return self.run_flow(records.retentions(self.client_id, self.patience_s))
 
     @abstractmethod
     def run_flow(self, flow: Flow[T]) -> T: ...
@@ -155,6 +191,41 @@ class RecordsOfAsyncClient(BaseClient, ABC):
         """
         query = records.act_filter(action, by, since, before)
         return await self.run_flow(records.acts(self.client_id, query, limit, self.patience_s))
+
+    async def set_retention(self, name: str, days: int) -> WorkflowState:
+        """Keep the runs of a workflow for fewer days after their end than the server keeps others.
+
+        - `name`: the name of the workflow. It need not have runs.
+        - `days`: for how many days; at most for as many as the server keeps runs.
+
+        Returns the workflow. It is for runs that begin from two seconds on, on AWS from a minute on. A run
+        keeps the retention that it began with. It needs a key with the scope `admin`.
+
+        Raises `InvalidRequestError` for more days than the server keeps runs, `RefusedError` if 50
+        workflows have retentions or if another request changed the client at the same moment,
+        `NotFoundError` when the key is not for `admin`, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
+        """
+        return await self.run_flow(records.set_retention(self.client_id, name, days, self.patience_s))
+
+    async def clear_retention(self, name: str) -> WorkflowState:
+        """Keep the runs of a workflow that begin from now on for as long as the server keeps others.
+
+        - `name`: the name of the workflow.
+
+        Returns the workflow. It needs a key with the scope `admin`.
+
+        Raises `RefusedError` if another request changed the client at the same moment, `NotFoundError` when
+        the key is not for `admin`, `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(records.clear_retention(self.client_id, name, self.patience_s))
+
+    async def retentions(self) -> list[WorkflowState]:
+        """All workflows that have retentions of their own, by name: `retention_days` of each.
+
+        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        """
+        return await self.run_flow(records.retentions(self.client_id, self.patience_s))
 
     @abstractmethod
     async def run_flow(self, flow: Flow[T]) -> T: ...

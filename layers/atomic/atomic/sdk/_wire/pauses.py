@@ -4,7 +4,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from atomic.protocol.documents import RunSummary
-from atomic.protocol.workflow_pauses import PausedWorkflowList, WorkflowState
+from atomic.protocol.workflow_states import PausedWorkflowList, WorkflowState
 from atomic.sdk._wire.api import act_on_run, document_of, get_of, post_of
 from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.repeats import exchange

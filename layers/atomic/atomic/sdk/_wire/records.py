@@ -1,4 +1,4 @@
-"""The flows about what is kept: the audit log, runs that are exported or erased."""
+"""The flows about what is kept: the audit log, runs that are exported or erased, and retentions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,8 @@ from urllib.parse import quote, urlencode
 
 from atomic.protocol.audit_documents import ActDocument, ActList
 from atomic.protocol.documents import ErasedRun
-from atomic.sdk._wire.api import document_of, get_of
+from atomic.protocol.workflow_states import WorkflowRetentionList, WorkflowState
+from atomic.sdk._wire.api import document_of, get_of, put_of
 from atomic.sdk._wire.lists import list_some
 from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.repeats import exchange
@@ -47,6 +48,28 @@ def erase(client_id: str, run_id: str, patience_s: float) -> Flow[None]:
     """Erase a run."""
     request = HttpRequest(method="DELETE", target=f"/{quote(client_id)}/runs/{quote(run_id, safe='')}")
     document_of(ErasedRun, (yield from exchange(request, patience_s)))
+
+
+def set_retention(client_id: str, name: str, days: int, patience_s: float) -> Flow[WorkflowState]:
+    """Set the retention of a workflow."""
+    request = put_of(_retention_path(client_id, name), {"days": days})
+    return document_of(WorkflowState, (yield from exchange(request, patience_s)))
+
+
+def clear_retention(client_id: str, name: str, patience_s: float) -> Flow[WorkflowState]:
+    """Let a workflow have the retention of the server."""
+    request = HttpRequest(method="DELETE", target=_retention_path(client_id, name))
+    return document_of(WorkflowState, (yield from exchange(request, patience_s)))
+
+
+def retentions(client_id: str, patience_s: float) -> Flow[list[WorkflowState]]:
+    """All workflows that have retentions of their own, by name."""
+    request = get_of(f"/{quote(client_id)}/workflow-retentions")
+    return document_of(WorkflowRetentionList, (yield from exchange(request, patience_s))).workflows
+
+
+def _retention_path(client_id: str, name: str) -> str:
+    return f"/{quote(client_id)}/workflows/{quote(name, safe='')}/retention"
 
 
 def export_path(client_id: str, query: Mapping[str, str | Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The request to pause a workflow, and the answers about paused workflows."""
+"""The requests to pause a workflow and to set its retention, and the answers about such workflows."""
 
 from typing import Annotated, Final
 
@@ -23,6 +23,14 @@ class WorkflowPauseRequest(WireModel):
     )
 
 
+class RetentionRequest(WireModel):
+    """`PUT /{clientId}/workflows/{workflowName}/retention`: for how long its runs are kept."""
+
+    days: Annotated[int, Field(ge=1)] = Field(
+        description="For how many days after its end a run is kept. At most the retention of the server."
+    )
+
+
 class WorkflowPauseDocument(Document):
     """The pause of a workflow. None of its runs is called meanwhile."""
 
@@ -32,13 +40,23 @@ class WorkflowPauseDocument(Document):
 
 
 class WorkflowState(Document):
-    """A workflow of the client: whether its runs are called. It need not have runs."""
+    """A workflow of the client: whether its runs are called, how long they are kept. It needs no runs."""
 
     workflow_name: str
     paused: WorkflowPauseDocument | None = Field(description="Null: it is not paused.")
+    retention_days: int = Field(
+        description="For how many days after its end a run is kept that begins now: the workflow's own "
+        "retention, or that of the server."
+    )
 
 
 class PausedWorkflowList(Document):
     """The paused workflows of a client, by name."""
+
+    workflows: list[WorkflowState]
+
+
+class WorkflowRetentionList(Document):
+    """The workflows of a client that have retentions of their own, by name."""
 
     workflows: list[WorkflowState]
