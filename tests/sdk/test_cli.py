@@ -201,6 +201,8 @@ def test_a_run_is_restarted(cli: Cli, app_url: str) -> None:
     shown = cli("runs", "show", json.loads(other.stdout)["runId"]).stdout
     assert f"key edited, restart of {first}\n" in shown
     assert "in its place" in cli("restart", first, "--payload", "44", code=1).stderr
+    moved = cli("restart", first, "--endpoint", f"{app_url}/order?moved", "--key", "moved", "--json")
+    assert json.loads(moved.stdout)["stepInvokeUrl"] == f"{app_url}/order?moved"
     assert "give JSON" in cli("restart", first, "--payload", "{", code=2).stderr
     assert "give the id of a run" in cli("restart", f"{first}-{'0' * 32}", code=2).stderr
 

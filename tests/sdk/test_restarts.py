@@ -89,3 +89,20 @@ def test_a_payload_is_encrypted_for_the_new_run(
         assert stored == ["old", "old", "new", "new"]
         with pytest.raises(PayloadMismatchError):
             restart(first.run_id, options=new, payload="changed")
+
+
+def test_a_run_is_started_again_at_another_url(
+    app_url: str, restart: Restart, request: pytest.FixtureRequest
+) -> None:
+    """Also one with an encrypted payload, which is read and encrypted anew."""
+    for path, codec in (("plain", None), ("sealed", Encryption(KEYS))):
+        options = options_of(request, codec=codec)
+        with Client(**options) as client:
+            gone = f"{app_url}/gone/{path}"
+            first = client.start("moved", gone, {"n": 1}, key=f"moved-{path}", retry=0, timeout=0)
+            client.cancel(first.run_id)
+            moved = restart(first.run_id, options=options, url=f"{app_url}/{path}/echo")
+            assert (moved.step_invoke_url, moved.restart_of) == (f"{app_url}/{path}/echo", first.run_id)
+            assert client.wait(moved.id).response == {"n": 1}
+            with pytest.raises(RefusedError, match="at another URL"):
+                restart(first.run_id, options=options, url=gone)

@@ -11,6 +11,8 @@ export interface RestartOptions {
   readonly payload?: unknown;
   /** The key of the new run (default: that of the run with a number, as in `k/2`, `k/3`). */
   readonly key?: string;
+  /** The endpoint of the new run (default: the same), such as of a repaired deployment; it needs the scope `start`, too. */
+  readonly url?: string;
 }
 
 /** A filter for dead letters. Times are RFC 3339. */
@@ -45,10 +47,10 @@ export class Runs {
    * Start a run that has ended again, as another run; the same call again finds that one, whose `restartOf` is the run.
    *
    * Rejects with `run-live` for a run that has not ended, `payload-mismatch` when it was restarted with another
-   * payload before, and `run-exists` for a key that is used.
+   * payload before, and `run-exists` for a key that is used, or when it was restarted at another URL before.
    */
   restart(runId: string, options: RestartOptions = {}): Promise<RunSummary> {
-    const members = JSON.stringify({ key: options.key }).slice(1, -1);
+    const members = JSON.stringify({ key: options.key, url: options.url }).slice(1, -1);
     const payload = options.payload === undefined ? "" : `"payload":${writeJson(options.payload, "the payload")}`;
     return documentOf(this.#connection, {
       method: "POST",

@@ -38,6 +38,14 @@ it("takes another payload and another key", async () => {
   expect((await atomic.wait(none.id)).payload).toBeNull();
 });
 
+it("starts a run again at another URL", async () => {
+  const first = await atomic.start(workflow(), { n: 1 }, { key: "moved" });
+  const url = `${workflow().url}mended`;
+  const again = await runs.restart(first.runId, { url });
+  expect([again.stepInvokeUrl, again.restartOf]).toEqual([url, first.runId]);
+  await expect(runs.restart(first.runId)).rejects.toMatchObject({ code: "run-exists" });
+});
+
 it("is refused for a run that has not ended", async () => {
   const held = await atomic.start(workflow(), 1, { key: "held", paused: true, timeout: 0 });
   await expect(runs.restart(held.runId)).rejects.toMatchObject({ code: "run-live" });

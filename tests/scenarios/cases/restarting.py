@@ -97,6 +97,40 @@ async def scenario_a_run_is_started_again_with_another_payload_and_key(runtime: 
     assert [seen.call.payload for seen in runtime.calls(url)].count({"n": 3}) == 0
 
 
+async def scenario_a_run_is_started_again_at_another_url(runtime: Runtime) -> None:
+    gone, repaired = runtime.endpoint("/gone", always(410)), runtime.endpoint("/repaired", answer_ok)
+    first = await failed(runtime, gone, payload={"n": 1})
+    run_id = run_id_of(first)
+
+    again = await restart(runtime, first, url=repaired)
+
+    assert (again.json["idempotencyKey"], again.json["restartOf"]) == ("k-1/2", run_id)
+    ended = await runtime.step_in(again.json["id"], "succeeded")
+    assert (ended["stepInvokeUrl"], ended["payload"]) == (repaired, {"n": 1})
+    assert (await runtime.get(f"/steps/{first}")).json["stepInvokeUrl"] == gone
+    repeated = await restart(runtime, first, url=repaired)
+    assert (repeated.json["id"], repeated.headers["idempotency-replayed"]) == (again.json["id"], "true")
+    # The restart of the restart is at its URL.
+    third = await runtime.step_in((await restart(runtime, again.json["id"])).json["id"], "succeeded")
+    assert (third["idempotencyKey"], third["stepInvokeUrl"]) == ("k-1/3", repaired)
+    # It was restarted elsewhere before: the answer says as what, and what to do.
+    for members in ({}, {"url": f"{repaired}?other"}):
+        elsewhere = await restart(runtime, first, **members)
+        assert_problem(elsewhere, 409, "run-exists")
+        assert elsewhere.json["runId"] == again.json["runId"]
+        assert (
+            "a restart of this run at another URL. Restart that run in its place"
+            in elsewhere.json["detail"]
+        )
+    other = await restart(runtime, first, url=repaired, payload={"n": 2}, key="k-other")
+    assert (await runtime.step_in(other.json["id"], "succeeded"))["payload"] == {"n": 2}
+    for url in ("/relative", "ftp://host/x", "", 7):
+        refused = await restart(runtime, first, url=url)
+        assert_problem(refused, 400, "invalid-request")
+        assert refused.json["detail"].startswith("url: ")
+    assert len(runtime.calls(gone)) == 1
+
+
 async def scenario_a_restart_does_not_take_a_key_that_is_used(runtime: Runtime) -> None:
     url, elsewhere = runtime.endpoint("/used", answer_ok), runtime.endpoint("/elsewhere", answer_ok)
     first = (await runtime.finish(document(url, payload=1))).json["id"]
@@ -118,7 +152,7 @@ async def scenario_a_restart_does_not_take_a_key_that_is_used(runtime: Runtime) 
     wrong = await restart(runtime, first, key="with space")
     assert_problem(wrong, 400, "invalid-request")
     unknown = await restart(runtime, first, again=True)
-    assert "unknown field; known are payload, key" in unknown.json["detail"]
+    assert "unknown field; known are payload, key, url" in unknown.json["detail"]
 
 
 async def scenario_only_a_run_that_has_ended_is_restarted(runtime: Runtime) -> None:

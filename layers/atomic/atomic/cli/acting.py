@@ -33,6 +33,9 @@ _OPTIONS: Final = {
     ),
     "resume": (click.option("--workflow", help="This workflow, in place of one run."),),
     "restart": (
+        click.option(
+            "--endpoint", metavar="URL", help="Another endpoint, such as that of a repaired deployment."
+        ),
         click.option("--key", help="The key of the new run (default: that of the run with a number)."),
         click.option("--payload", help="Another payload: JSON, @file, or - for standard input."),
     ),
@@ -110,9 +113,9 @@ def _pause(api: Api, run_id: str, *, note: str, until: datetime | None) -> None:
     api.show(paused, f"{paused.run_id} is {paused.status}, and paused{ends}")
 
 
-def _restart(api: Api, run_id: str, *, payload: str | None, key: str | None) -> None:
+def _restart(api: Api, run_id: str, *, payload: str | None, key: str | None, endpoint: str | None) -> None:
     given = {} if payload is None else {"payload": json_argument(payload, "--payload")}
-    new = api.client.restart(run_id, key=key, **given)
+    new = api.client.restart(run_id, key=key, url=endpoint, **given)
     api.show(new, f"{new.run_id} is {new.status}, key {new.idempotency_key}")
 
 

@@ -17,14 +17,21 @@ def is_encrypted(payload: Text) -> bool:
 
 
 def restart_spec(
-    ended: Step, key: str, payload: Text, fingerprint: str, *, trace_id: str | None, retention_ms: int
+    ended: Step,
+    key: str,
+    payload: Text,
+    fingerprint: str,
+    *,
+    url: str | None = None,
+    trace_id: str | None,
+    retention_ms: int,
 ) -> StepSpec:
     """The root that starts the run of this root again, under a key of its own, now and with this payload.
 
     It keeps what the start asked for, except when to begin: a delay, `startAt`, `startBy`, a pause, the
-    quiet time of a burst. No step and no other run waits for it.
+    quiet time of a burst. `url` is in place of its own. No step and no other run waits for it.
     """
-    spec = ended.spec
+    spec = ended.spec if url is None else replace(ended.spec, url=url)
     run_id = keys.run_id(spec.client_id, spec.workflow_name, key)
     return replace(
         spec,

@@ -4,12 +4,12 @@ from typing import Any
 
 from pydantic import Field
 
-from atomic.protocol.requests import Key
+from atomic.protocol.requests import Key, Url
 from atomic.protocol.wire import WireModel, without_default
 
 
 class RestartRequest(WireModel):
-    """`POST /{clientId}/runs/{runId}/restart`. Both may be left out."""
+    """`POST /{clientId}/runs/{runId}/restart`. All may be left out."""
 
     payload: Any = Field(
         default=None,
@@ -20,4 +20,9 @@ class RestartRequest(WireModel):
         default=None,
         description="The `idempotencyKey` of the new run. Without it, it is that of the run with a number: "
         "`k`, `k/2`, `k/3`.",
+    )
+    url: Url | None = Field(
+        default=None,
+        description="The endpoint of the new run, in place of that of the run; it takes a key for `start` "
+        "as well.",
     )

@@ -58,15 +58,16 @@ routes = Routes()
 async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """Start a run again, with its payload or another one."""
     asked, given = await in_turn(api, client, request, lambda: _read(request))
-    if given is not None and not has_scope(client.scopes, "start"):
+    is_other_work = given is not None or asked.url is not None
+    if is_other_work and not has_scope(client.scopes, "start"):
         raise problems.not_found()
     root = await queries.get_root(api.engine, client, run_id)
     if not root.spec.url:
         cure = "a bulk is not restarted: begin it again (POST /{clientId}/bulk), where it is checked anew"
         raise problems.invalid("runId", cure)
     await check_ended(api.engine, root)
-    spec = await _spec(api, request, client, root, asked.key, given)
-    check_url(api, client, spec.url, "stepInvokeUrl")
+    spec = await _spec(api, request, client, root, asked, given)
+    check_url(api, client, spec.url, "stepInvokeUrl" if asked.url is None else "url")
     check_admits(api, spec.run_id)
     try:
         async with await reserve(api, client, spec) as reservation:
@@ -76,7 +77,7 @@ async def post_restart(api: Api, request: ApiRequest, client: Client, run_id: st
     except PayloadMismatch as refused:
         raise await mismatch(api, client, refused, spec, _cure(refused.first)) from None
     except RunExists as refused:
-        raise _key_is_used(refused.root) from None
+        raise _key_is_used(refused.root, spec) from None
     return _answer(api, client, started.step, was_known=started.replayed)
 
 
@@ -87,7 +88,7 @@ def _read(request: ApiRequest) -> tuple[RestartRequest, bytes | None]:
 
 
 async def _spec(
-    api: Api, request: ApiRequest, client: Client, root: Step, key: str | None, given: bytes | None
+    api: Api, request: ApiRequest, client: Client, root: Step, asked: RestartRequest, given: bytes | None
 ) -> StepSpec:
     """The root of the new run. Raises Problem 400 for a payload that only the run before can read."""
     payload: Text
@@ -104,9 +105,10 @@ async def _spec(
     is_restart = root.spec.restart_of is not None
     return restart_spec(
         root,
-        key or keys.restart_key(root.spec.idempotency_key, is_restart=is_restart),
+        asked.key or keys.restart_key(root.spec.idempotency_key, is_restart=is_restart),
         payload,
         root.spec.fingerprint if given is None else fingerprint(given),
+        url=asked.url,
         trace_id=headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, "")),
         retention_ms=client.retentions.ms_of(root.spec.workflow_name, api.engine.settings.retention_ms),
     )
@@ -129,10 +131,14 @@ def _cure(first: Step) -> str:
     return f"Restart the run {spec.run_id} in its place, or send another `key`."
 
 
-def _key_is_used(root: Step) -> Problem:
+def _key_is_used(root: Step, wanted: StepSpec) -> Problem:
     spec = root.spec
+    if spec.restart_of == wanted.restart_of and spec.url != wanted.url:
+        is_what, cure = "a restart of this run at another URL", "Restart that run in its place, or send"
+    else:
+        is_what, cure = "no restart of this run", "Send"
     detail = (
-        f"The key {spec.idempotency_key!r} is that of the run {spec.run_id}, which is no restart of this "
-        "run. Send another `key`."
+        f"The key {spec.idempotency_key!r} is that of the run {spec.run_id}, which is {is_what}. "
+        f"{cure} another `key`."
     )
     return Problem(problems.RUN_EXISTS, detail, {"id": root.id, "runId": spec.run_id})

@@ -51,10 +51,10 @@ class BaseClient(ABC):
         what = f"the payload of workflow {workflow_name!r}"
         return self._coder.payload(jsonable(payload, what), self._root_id(workflow_name, key), what)
 
-    def _restart(self, run_id: str, payload: Any, key: Key | None) -> Flow[RunSummary]:
+    def _restart(self, run_id: str, payload: Any, key: Key | None, url: str | None) -> Flow[RunSummary]:
         """The restart of a run."""
         coder = None if self.codec is None else self._coder
-        return restart(self.client_id, run_id, coder, self.patience_s, payload=payload, key=key)
+        return restart(self.client_id, run_id, coder, self.patience_s, payload=payload, key=key, url=url)
 
     def _event_result(self, result: Any, step_id: str) -> Encodings:
         """The result of an event as it is stored; `step_id` is any step of its run."""

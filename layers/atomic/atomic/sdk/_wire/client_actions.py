@@ -136,24 +136,28 @@ class ActionsOfClient(BaseClient, ABC):
         """
         return self.run_flow(pauses.paused_workflows(self.client_id, self.patience_s))
 
-    def restart(self, run_id: str, *, payload: Any = SAME, key: Key | None = None) -> RunSummary:
+    def restart(
+        self, run_id: str, *, payload: Any = SAME, key: Key | None = None, url: str | None = None
+    ) -> RunSummary:
         """Start a run that has ended again, as another run. It stays as it is itself.
 
         - `run_id`: the id of the run.
         - `payload`: the input of the new run (default: the same). Its API key needs the scope `start`.
         - `key`: the key of the new run (default: that of the run with a number, as in `"k/2"`, `"k/3"`).
+        - `url`: the endpoint of the new run (default: the same), for example of a repaired deployment. Its
+          API key needs the scope `start`.
 
         Returns the new run, whose `restart_of` is the run; `wait` waits for it. The same call again finds
         it. With a codec, the payload is read, and encoded for the new run.
 
         Raises `RefusedError`: `run-live` for a run that has not ended, `run-exists` for a key that is
-        used; `PayloadMismatchError` when the run was restarted with another payload before, or the key is
-        used with one; `BusyError` while another run has the key of its `Singleton`; `SerializationError`,
-        `InvalidRequestError`, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
-        `TooManyRequestsError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
-        `UnavailableError`.
+        used, or when the run was restarted at another URL before; `PayloadMismatchError` when the run was
+        restarted with another payload before, or the key is used with one; `BusyError` while another run
+        has the key of its `Singleton`; `SerializationError`, `InvalidRequestError`, `DecodingError`,
+        `UrlNotAllowedError`, `TooLargeError`, `TooManyRequestsError`, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return self.run_flow(self._restart(run_id, payload, key))
+        return self.run_flow(self._restart(run_id, payload, key, url))
 
     def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.
@@ -311,24 +315,28 @@ class ActionsOfAsyncClient(BaseClient, ABC):
         """
         return await self.run_flow(pauses.paused_workflows(self.client_id, self.patience_s))
 
-    async def restart(self, run_id: str, *, payload: Any = SAME, key: Key | None = None) -> RunSummary:
+    async def restart(
+        self, run_id: str, *, payload: Any = SAME, key: Key | None = None, url: str | None = None
+    ) -> RunSummary:
         """Start a run that has ended again, as another run. It stays as it is itself.
 
         - `run_id`: the id of the run.
         - `payload`: the input of the new run (default: the same). Its API key needs the scope `start`.
         - `key`: the key of the new run (default: that of the run with a number, as in `"k/2"`, `"k/3"`).
+        - `url`: the endpoint of the new run (default: the same), for example of a repaired deployment. Its
+          API key needs the scope `start`.
 
         Returns the new run, whose `restart_of` is the run; `wait` waits for it. The same call again finds
         it. With a codec, the payload is read, and encoded for the new run.
 
         Raises `RefusedError`: `run-live` for a run that has not ended, `run-exists` for a key that is
-        used; `PayloadMismatchError` when the run was restarted with another payload before, or the key is
-        used with one; `BusyError` while another run has the key of its `Singleton`; `SerializationError`,
-        `InvalidRequestError`, `DecodingError`, `UrlNotAllowedError`, `TooLargeError`,
-        `TooManyRequestsError`, `NotFoundError`, `UnauthorizedError`, `NoAnswerError` or
-        `UnavailableError`.
+        used, or when the run was restarted at another URL before; `PayloadMismatchError` when the run was
+        restarted with another payload before, or the key is used with one; `BusyError` while another run
+        has the key of its `Singleton`; `SerializationError`, `InvalidRequestError`, `DecodingError`,
+        `UrlNotAllowedError`, `TooLargeError`, `TooManyRequestsError`, `NotFoundError`,
+        `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
         """
-        return await self.run_flow(self._restart(run_id, payload, key))
+        return await self.run_flow(self._restart(run_id, payload, key, url))
 
     async def redrive(self, step_id: str) -> StepOutcome:
         """Give a dead letter its full number of attempts again. Any other step stays as it is.

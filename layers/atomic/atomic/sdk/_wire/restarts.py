@@ -20,13 +20,21 @@ _WHAT: Final = "the payload of the new run"
 
 
 def restart(
-    client_id: str, run_id: str, coder: Coder | None, patience_s: float, *, payload: Any, key: Key | None
+    client_id: str,
+    run_id: str,
+    coder: Coder | None,
+    patience_s: float,
+    *,
+    payload: Any,
+    key: Key | None,
+    url: str | None,
 ) -> Flow[RunSummary]:
     """Start a run again. With a codec, the payload is encoded anew, since it belongs to another run."""
     members = {} if key is None else {"key": key_text(key)}
+    at = {} if url is None else {"url": url}
     if coder is None:
         given = {} if payload is SAME else {"payload": jsonable(payload, _WHAT)}
-        return (yield from _restart(client_id, run_id, {**members, **given}, patience_s))
+        return (yield from _restart(client_id, run_id, {**members, **at, **given}, patience_s))
     root_id = keys.root_of(run_id)
     root = yield from get_step(client_id, root_id, patience_s)
     if payload is SAME:
@@ -42,7 +50,7 @@ def restart(
     return (
         yield from first_accepted(
             coder.payload(jsonable(payload, _WHAT), new_root, _WHAT),
-            lambda each: _restart(client_id, run_id, {"key": new_key, "payload": each}, patience_s),
+            lambda each: _restart(client_id, run_id, {"key": new_key, **at, "payload": each}, patience_s),
         )
     )
 
