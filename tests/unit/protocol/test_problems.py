@@ -33,6 +33,7 @@ STATUSES = {
     "too-many-schedules": 409,
     "too-many-hooks": 409,
     "too-many-pauses": 409,
+    "too-many-retentions": 409,
     "event-ended": 410,
     "storage-full": 507,
     "too-large": 413,
