@@ -20,7 +20,7 @@ from atomic.domain.steps import Step
 from atomic.entrypoints.http_api.api import Api, attempt_of, outcome_response, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, refuse_body
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes, in_header
-from atomic.entrypoints.http_api.start_times import within_a_year
+from atomic.entrypoints.http_api.start_times import until_within_a_year, within_a_year
 from atomic.entrypoints.http_api.views import json_response, run_view
 from atomic.protocol import problems
 from atomic.protocol.actions import Action, named
@@ -151,12 +151,10 @@ async def post_cancel(api: Api, request: ApiRequest, client: Client, run_id: str
 async def post_pause(api: Api, request: ApiRequest, client: Client, run_id: str) -> ApiResponse:
     """Pause a run, until it is resumed or until a moment."""
     asked = await read(api, client, request, RunPauseRequest)
-    now_ms = api.engine.clock.now_ms()
     if asked.until is not None:
-        within_a_year("until", asked.until, now_ms)
+        until_within_a_year(asked.until, api.engine.clock.now_ms())
     await queries.get_root(api.engine, client, run_id)
-    if asked.until is None or asked.until > now_ms:
-        await pause_run(api.engine, commit, run_id, Paused(asked.until, asked.note))
+    await pause_run(api.engine, commit, run_id, Paused(asked.until, asked.note))
     root = await queries.get_root(api.engine, client, run_id)
     if root.is_settled:
         raise RunEnded(root)

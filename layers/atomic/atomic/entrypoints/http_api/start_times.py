@@ -34,3 +34,10 @@ def within_a_year(member: str, at_ms: int, now_ms: int) -> int:
     if at_ms > now_ms + DURATION_MAX_MS:
         raise problems.invalid(member, f"use a time within {DURATION_MAX_MS // _DAY_MS} days")
     return at_ms
+
+
+def until_within_a_year(until_ms: int, now_ms: int) -> int:
+    """The end of what begins now. Raises Problem 400 for one that has passed or is too far away."""
+    if until_ms <= now_ms:
+        raise problems.invalid("until", "use a time that is still to come, or leave it out")
+    return within_a_year("until", until_ms, now_ms)

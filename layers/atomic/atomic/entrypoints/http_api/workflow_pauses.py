@@ -9,7 +9,7 @@ from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, refuse_body
 from atomic.entrypoints.http_api.own_settings import own_settings
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
-from atomic.entrypoints.http_api.start_times import within_a_year
+from atomic.entrypoints.http_api.start_times import until_within_a_year
 from atomic.entrypoints.http_api.workflow_states import check_workflow_name, states_of, workflow_state
 from atomic.protocol import problems
 from atomic.protocol.workflow_states import WorkflowPauseRequest
@@ -45,11 +45,10 @@ async def post_pause(api: Api, request: ApiRequest, client: Client, name: str) -
     check_workflow_name(name)
     now_ms = api.engine.clock.now_ms()
     if asked.until is not None:
-        within_a_year("until", asked.until, now_ms)
+        until_within_a_year(asked.until, now_ms)
     pause = WorkflowPause(workflow_name=name, since_ms=now_ms, until_ms=asked.until, note=asked.note)
-    if not pause.is_over(now_ms):
-        await own_settings(api, lambda store: store.pause_workflow(client.id, pause))
-        _log.info("workflow paused", extra={"clientId": client.id, "workflowName": name})
+    await own_settings(api, lambda store: store.pause_workflow(client.id, pause))
+    _log.info("workflow paused", extra={"clientId": client.id, "workflowName": name})
     return await workflow_state(api, client, name)
 
 
