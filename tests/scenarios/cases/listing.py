@@ -95,7 +95,15 @@ async def scenario_each_filter_of_the_list_counts(runtime: Runtime) -> None:
     assert await found(keyPrefix="a_1x") == []
     assert await found(keyPrefix="a_", workflowName="w", status="succeeded") == ["a_2", "a_1"]
     assert await found(keyPrefix="a_", workflowName="w", status="failed") == []
-    assert await found(keyPrefix="", status="", workflowName="W") == ["a_3"]
+
+
+async def scenario_a_filter_without_a_value_is_refused(runtime: Runtime) -> None:
+    """A program that lacks a value would otherwise act on all runs."""
+    for query in ("status=", "workflowName=", "status=failed&keyPrefix=", "tag=", "tag=a:b&tag=", "limit="):
+        refused = await runtime.get(f"/runs?{query}")
+        assert_problem(refused, 400, "invalid-request")
+        field = query.rpartition("&")[2].removesuffix("=")
+        assert refused.json["detail"] == f"{field}: give it a value, or leave it out"
 
 
 async def scenario_a_list_says_how_far_each_run_is_when_asked(runtime: Runtime) -> None:

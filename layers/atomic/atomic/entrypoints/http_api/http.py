@@ -73,17 +73,19 @@ class Query:
             raise invalid("query", "a parameter is given twice; keep one of them")
 
     def take(self, name: str, read: Callable[[str], Value], cure: str) -> Value | None:
-        """A parameter, read by `read`; None when it is absent or empty."""
-        text = self._left.pop(name, "")
-        if not text:
+        """A parameter, read by `read`; None when it is absent."""
+        text = self._left.pop(name, None)
+        if text is None:
             return None
+        if not text:
+            raise invalid(name, "give it a value, or leave it out")
         try:
             return read(text)
         except ValueError:
             raise invalid(name, cure) from None
 
     def one_of(self, name: str, choices: Sequence[Choice]) -> Choice | None:
-        """A parameter that is one of these texts; None when it is absent or empty."""
+        """A parameter that is one of these texts; None when it is absent."""
         by_text: dict[str, Choice] = {choice: choice for choice in choices}
 
         def read(text: str) -> Choice:
@@ -94,9 +96,11 @@ class Query:
         return self.take(name, read, f"use one of {', '.join(choices)}")
 
     def take_all(self, read: Callable[[str], Value], cure: str) -> tuple[Value, ...]:
-        """All values of the repeated parameter, read by `read`; those that are empty are left out."""
+        """All values of the repeated parameter, read by `read`."""
+        if not all(text for _, text in self._repeated):
+            raise invalid(self._repeated[0][0], "give it a value, or leave it out")
         try:
-            return tuple(read(text) for _, text in self._repeated if text)
+            return tuple(read(text) for _, text in self._repeated)
         except ValueError:
             raise invalid(self._repeated[0][0], cure) from None
 
