@@ -103,3 +103,21 @@ def test_a_restart_has_that_of_now() -> None:
             assert await retention_ms(atomic, "w", "k/3") == 4 * DAY_MS
 
     run(body())
+
+
+def test_runs_that_atomic_itself_starts_have_none() -> None:
+    async def body() -> None:
+        async with LocalAtomic() as atomic:
+            for name in ("hook/pager", "bulk/redrive"):
+                target = f"/me/workflows/{name}/retention"
+                refused = await atomic.request("PUT", target, body=b'{"days": 1}')
+                assert (refused.status, refused.json["detail"].partition(": ")[0]) == (400, "workflowName")
+                # A handler of a delivery may post steps, but nobody starts such a run.
+                start = a_start(atomic.endpoint("/done", done), name, "k")
+                assert (await atomic.post("/me", start)).status == 400
+            schedule = {"start": {"workflowName": "hook/x", "stepInvokeUrl": "http://a.example/"}}
+            put = json.dumps({**schedule, "cron": "@daily"}).encode()
+            refused = await atomic.request("PUT", "/me/schedules/s", body=put)
+            assert refused.json["detail"].startswith("start.workflowName: bulk/ and hook/ begin the names")
+
+    run(body())

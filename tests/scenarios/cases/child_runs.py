@@ -299,6 +299,7 @@ async def scenario_what_a_link_must_say(runtime: Runtime) -> None:
             ("stepInvokeUrl", {"stepInvokeUrl": None}),
             ("startAt", {"startAt": "2100-01-01T00:00:00Z"}),
             ("onCancel", {"onCancel": "stop"}),
+            ("run.workflowName", {"run": {"workflowName": "hook/c", "idempotencyKey": "a"}}),
             ("run.idempotencyKey", {"run": {"workflowName": "c", "idempotencyKey": "a b"}}),
         ):
             replies.append((field, await runtime.start(link(call, url, **members))))

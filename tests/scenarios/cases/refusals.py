@@ -24,6 +24,8 @@ BAD_MEMBERS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"workflowName": "w" * 256}, "workflowName", "at most 255"),
     ({"workflowName": " w"}, "workflowName", "no space at the ends"),
     ({"workflowName": "w\r\nX-Injected: 1"}, "workflowName", "no control characters"),
+    ({"workflowName": "hook/pager"}, "workflowName", "use another name"),
+    ({"workflowName": "bulk/redrive"}, "workflowName", "use another name"),
     ({"stepName": "a\x00b"}, "stepName", "no control characters"),
     ({"stepName": ""}, "stepName", "at least 1"),
     ({"stepName": ["a"]}, "stepName", "string"),

@@ -26,11 +26,14 @@ from atomic.protocol.strict_json import JsonRefused, parse_json, shortest
 from atomic.protocol.tags import Tags
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import (
+    RESERVED,
+    RESERVED_NAMES,
     Duration,
     MomentIfGiven,
     PositiveDuration,
     RetryOptions,
     WireModel,
+    unreserved,
     without_default,
 )
 
@@ -91,6 +94,7 @@ def _header_name(text: str) -> str:
 
 Key = Annotated[str, Field(max_length=KEY_MAX_CHARS), AfterValidator(_key)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS), AfterValidator(_name)]
+NewName = Annotated[Name, AfterValidator(unreserved)]
 Url = Annotated[str, Field(min_length=1, max_length=URL_MAX_CHARS), AfterValidator(_url)]
 RunHooks = Annotated[
     dict[RunEvent, Url],
@@ -130,7 +134,7 @@ _OF_KINDS: Final[dict[str, tuple[tuple[Kind, ...], str]]] = {
 class ChildRun(WireModel):
     """The run that a step of kind `run` starts: its own name and key."""
 
-    workflow_name: Name
+    workflow_name: NewName
     idempotency_key: Key
 
 
@@ -286,6 +290,8 @@ class StartRequest(WireModel):
             if self.kind not in kinds and getattr(self, name) is not None:
                 cure = f"{to_camel(name)}: a step of kind {self.kind} {why}; leave it out"
                 raise PydanticCustomError("member_surplus", "{cure}", {"cure": cure})
+        if self.parent is None and self.workflow_name.startswith(RESERVED_NAMES):
+            raise PydanticCustomError("reserved", f"workflowName: {RESERVED}")
         if self.paused and self.parent is not None:
             cure = "paused: a run is paused, and not one of its steps; leave it out"
             raise PydanticCustomError("member_surplus", cure)

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from atomic.protocol.constants import DURATION_MAX_MS, NAME_MAX_CHARS
 from atomic.protocol.enums import CatchUp, Dst, OnLost, Overlap
 from atomic.protocol.flow import FlowEntries
-from atomic.protocol.requests import Name, RunHooks, Url
+from atomic.protocol.requests import NewName, RunHooks, Url
 from atomic.protocol.tags import Tags
 from atomic.protocol.wire import (
     Duration,
@@ -39,7 +39,7 @@ Note = Annotated[str, Field(max_length=_NOTE_MAX_CHARS)]
 class ScheduledStart(WireModel):
     """The run that a schedule starts: as a start of its own, without key and wait."""
 
-    workflow_name: Name
+    workflow_name: NewName
     step_invoke_url: Url
     payload: Any = None
     retry: RetryOptions = RetryOptions()

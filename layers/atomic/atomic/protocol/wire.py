@@ -19,11 +19,21 @@ from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 # Milliseconds.
 Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
 PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
+# How the names of runs begin that Atomic itself starts.
+RESERVED_NAMES: Final = ("bulk/", "hook/")
+RESERVED: Final = "bulk/ and hook/ begin the names of runs that Atomic itself starts; use another name"
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 _MOMENT_MAX_CHARS: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+def unreserved(name: str) -> str:
+    """The name of a workflow that somebody starts."""
+    if name.startswith(RESERVED_NAMES):
+        raise PydanticCustomError("reserved", RESERVED)
+    return name
 
 
 def moment(given: object) -> int:
