@@ -13,6 +13,7 @@ INLINE = "a Lambda answers when its work is done: an inline first attempt holds 
 CANCELLED_ELSEWHERE = "an environment may take steps for five seconds after another one cancelled their run"
 PAUSED_ELSEWHERE = "an environment may call steps for five seconds after another one paused their run"
 KEPT_LATER = "environments have a client cached for half a minute; the scenario wants its pauses at once"
+KEPT_AS_BEFORE = "environments have a client cached for half a minute; the scenario sets retentions at once"
 HOOKS_LATER = "environments have a client's hooks cached for half a minute; the scenario wants them at once"
 ERASED_ELSEWHERE = "an environment may know a run for five seconds after another one erased it"
 # By the scenario's name: why it cannot hold on AWS.
@@ -39,6 +40,8 @@ EXCLUDED = {
     "the_runs_of_a_paused_workflow_are_kept_until_it_is_resumed": KEPT_LATER,
     "an_attempt_under_way_ends_and_the_next_one_is_kept": KEPT_LATER,
     "a_pause_of_a_workflow_is_read_listed_and_ends_by_itself": KEPT_LATER,
+    "runs_of_a_workflow_are_kept_for_fewer_days": KEPT_AS_BEFORE,
+    "a_run_keeps_the_retention_that_it_began_with": KEPT_AS_BEFORE,
     "each_end_of_a_run_is_told_once": HOOKS_LATER,
     "a_step_that_fails_is_told_and_so_is_its_run": HOOKS_LATER,
     "a_redriven_run_has_another_end": HOOKS_LATER,
