@@ -121,3 +121,28 @@ def test_runs_that_atomic_itself_starts_have_none() -> None:
             assert refused.json["detail"].startswith("start.workflowName: bulk/ and hook/ begin the names")
 
     run(body())
+
+
+def test_an_early_result_that_a_run_has_used_is_none_for_the_next_run_of_the_key() -> None:
+    async def body() -> None:
+        async with LocalAtomic() as atomic:
+            results: list[Any] = []
+
+            async def workflow(call: EndpointCall) -> EndpointReply:
+                event = {"kind": "event", "stepName": "e", "parent": call.json["stepId"], "timeout": 1}
+                asked = {"workflowName": "beat", "idempotencyKey": "k", **event}
+                reply = await atomic.post("/me", asked)
+                results.append(reply.json.get("response"))
+                return EndpointReply(json=None)
+
+            beat = a_start(atomic.endpoint("/beat", workflow), "beat", "k")
+            # Posted while the retention of the workflow was that of the server.
+            told = {"workflowName": "beat", "idempotencyKey": "k", "name": "e", "result": "first"}
+            await ask(atomic, "POST", "/events", told)
+            await ask(atomic, "PUT", "/workflows/beat/retention", {"days": 1})
+            for _ in range(2):
+                await atomic.post("/me", beat)
+                await asyncio.sleep(DAY_S + 60)
+            assert results == ["first", None]
+
+    run(body())

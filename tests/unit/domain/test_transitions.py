@@ -153,7 +153,7 @@ EVENTS: dict[str, events.Event] = {
     "Nothing": Rechecked(1, (), 0.5),
     "OwnerLost": OwnerLost(),
     "Result": ResultPosted(StoredBody(b"1", "json")),
-    "Opened": Opened(),
+    "Opened": Opened(HOUR),
     "Limits": LimitsGiven(HOUR, HOUR),
     "Heartbeat": HeartbeatPosted(),
     "Cancelled": Cancelled(),
@@ -1090,14 +1090,10 @@ class TestEventSteps:
         assert has_result(step, posted)
         assert (step.version, step.finished_at_ms, step.due_at_ms) == (1, NOW, None)
         assert step.expires_at_ms == NOW + EARLY_KEPT_MS
-        opened = transition(step, Opened(), LATER)
-        assert opened.expires_at_ms == LATER + asked.retention_ms
+        opened = transition(step, Opened(9 * HOUR), LATER)
+        assert opened.expires_at_ms == LATER + 9 * HOUR
         assert has_result(opened, posted)
-        assert transition(opened, Opened(), LATER + HOUR) is opened
-
-    def test_a_short_retention_does_not_shorten_the_week(self) -> None:
-        step = early(spec(**EVENT, retention_ms=HOUR), ResultPosted(RESULT), NOW)
-        assert transition(step, Opened(), NOW + 1).expires_at_ms == NOW + EARLY_KEPT_MS
+        assert transition(opened, Opened(HOUR), LATER + HOUR) is opened
 
     def test_it_can_be_cancelled(self) -> None:
         step = transition(running(**EVENT), Cancelled(), LATER)

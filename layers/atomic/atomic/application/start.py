@@ -241,7 +241,9 @@ async def _attach(engine: Engine, step: Step, spec: StepSpec, caller: _Caller) -
     """Wait for a step that another post has created."""
     if step.early:
         # The payload of the handler's post was not known when the result came, so it is not compared.
-        step, _ = await commit(engine, step, Opened())
+        run = await engine.runs.find(engine.store, step.spec.run_id, engine.clock.now_ms())
+        kept_ms = step.spec.retention_ms if run is None else run.retention_ms
+        step, _ = await commit(engine, step, Opened(kept_ms))
         return StartResult(step, replayed=True)
     # Two overlapping attempts may both have computed a value; the value that was posted first counts.
     if spec.kind != "value" and step.spec.fingerprint != spec.fingerprint:

@@ -56,12 +56,14 @@ def early(spec: StepSpec, posted: ResultPosted, now_ms: int) -> Step:
     return replace(after, version=opening.version, expires_at_ms=now_ms + EARLY_KEPT_MS)
 
 
-def opened(step: Step, now_ms: int) -> Step:
-    """The event after a handler has asked for it: from now on, an early result is kept like any other."""
+def opened(step: Step, kept_ms: int, now_ms: int) -> Step:
+    """The event after a handler has asked for it: from now on, an early result is kept like any other.
+
+    So it is forgotten with its run, also within the week, and is no result for the next run of the key.
+    """
     if step.early != "unopened":
         return step
-    expires_at_ms = max(step.expires_at_ms or 0, now_ms + step.spec.retention_ms)
-    return changed(step, early="opened", expires_at_ms=expires_at_ms)
+    return changed(step, early="opened", expires_at_ms=now_ms + kept_ms)
 
 
 def has_result(step: Step, posted: ResultPosted) -> bool:

@@ -169,7 +169,9 @@ class ResultPosted:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A handler asks for an event step whose result came early."""
+    """A handler asks for an event step whose result came early. Its run has the retention `kept_ms`."""
+
+    kept_ms: int
 
 
 @dataclass(frozen=True, slots=True)

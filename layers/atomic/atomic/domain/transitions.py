@@ -136,8 +136,8 @@ def transition(step: Step, event: events.Event, now_ms: int) -> Step:  # noqa: C
             return owner_lost(step, now_ms)
         case events.ResultPosted():
             return event_steps.completed(step, event, now_ms) if event_steps.is_open(step) else step
-        case events.Opened():
-            return event_steps.opened(step, now_ms)
+        case events.Opened(kept_ms):
+            return event_steps.opened(step, kept_ms, now_ms)
         case events.LimitsGiven():
             return event_steps.limited(step, event, now_ms)
         case events.HeartbeatPosted():
