@@ -46,7 +46,7 @@ def main() -> None:
             for name, view, there in (
                 ("runs", "full/runs", "tbody tr"),
                 ("overview", "full/overview", ".chart"),
-                ("dead letters", "full/dead-letters", "tbody tr"),
+                ("problems", "full/problems", "tbody tr"),
                 ("200 steps", f"middle/runs/{middle}", ".row"),
                 ("1,000 steps", f"full/runs/{wide}", ".row"),
                 ("1,000, live", f"full/runs/{wide}", ".row"),

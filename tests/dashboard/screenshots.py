@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
             "run-dark": (f"runs/{shop.live}", ".row", "dark", (1360, 560)),
             "runs": ("runs", "tbody tr", "light", _WIDE),
             "overview": ("overview", ".chart", "light", (1360, 1010)),
-            "dead-letters": ("dead-letters", "tbody tr", "light", (1360, 620)),
+            "problems": ("problems", "tbody tr", "light", (1360, 620)),
             "run-phone": (f"runs/{shop.live}", ".row", "dark", _PHONE),
             "runs-phone": ("runs", "tbody tr", "light", _PHONE),
         }

@@ -1,12 +1,14 @@
-"""Fills a store with finished runs by writing the rows, which is faster than running them."""
+"""Fills a store with runs that have ended by writing the rows, which is faster than running them."""
 
 import asyncio
 import random
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.domain.failed_runs import cause_of
 from atomic.domain.outcomes import StepError
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import OutcomeKind, Status
@@ -37,6 +39,37 @@ def seed_wide_run(data_dir: Path, client: str, number: int, *, now_ms: int) -> s
         steps.append(_ended(step, took_ms=100 + count % 7 * 50, tries=3, failed=False))
     _in_a_thread(data_dir, steps)
     return spec.run_id
+
+
+def seed_outage(
+    data_dir: Path, client: str, url: str, numbers: Mapping[str, int], *, handled: int, now_ms: int
+) -> None:
+    """Write runs of the workflow `order` that failed at the step `charge`, so many for each reason.
+
+    `handled`: so many runs more, whose step `notify` failed and which succeeded. All endpoints are under
+    `url`: `/order`, `/charge`, `/notify`.
+    """
+    reasons = [reason for reason, number in numbers.items() for _ in range(number)] + [""] * handled
+    steps = []
+    for count, reason in enumerate(reasons):
+        spec = a_spec(client_id=client, workflow_name="order", key=f"order-{count:05}")
+        at_ms = now_ms - (len(reasons) - count) * 50
+        child = _ended(
+            a_child("charge" if reason else "notify", spec, at_ms=at_ms),
+            took_ms=400,
+            tries=2,
+            failed=True,
+            said=reason,
+        )
+        root = _ended(a_root(spec, at_ms=at_ms), took_ms=450, tries=1, failed=bool(reason), said=reason)
+        steps += [_at(root, f"{url}/order"), _at(child, f"{url}/{child.spec.step_name}")]
+        if reason:
+            steps[-2] = replace(steps[-2], cause=cause_of(steps[-1]))
+    _in_a_thread(data_dir, steps)
+
+
+def _at(step: Step, url: str) -> Step:
+    return replace(step, spec=replace(step.spec, url=url))
 
 
 def _in_a_thread(data_dir: Path, steps: list[Step]) -> None:
@@ -74,10 +107,12 @@ def _run(
     if failed:
         steps[-1] = _ended(a_child("sendEmail", spec, at_ms=at_ms), took_ms=took_ms, tries=4, failed=True)
         steps = list({step.id: step for step in steps}.values())
-    return [_ended(a_root(spec, at_ms=at_ms), took_ms=took_ms + 5, tries=1, failed=failed), *steps]
+    root = _ended(a_root(spec, at_ms=at_ms), took_ms=took_ms + 5, tries=1, failed=failed)
+    return [replace(root, cause=cause_of(steps[-1])) if failed else root, *steps]
 
 
-def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
+def _ended(step: Step, *, took_ms: int, tries: int, failed: bool, said: str = "") -> Step:
+    error = replace(_ANSWERED_503, excerpt=said)
     took_ms = max(took_ms, tries * 2)
     slot_ms = took_ms // tries
     attempts = []
@@ -92,7 +127,7 @@ def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
                 ended_at_ms=step.created_at_ms + took_ms if number == tries else start_ms + slot_ms // 3,
                 outcome=OutcomeKind.SUCCEEDED if good else OutcomeKind.RETRYABLE,
                 status=200 if good else 503,
-                error=None if good else _ANSWERED_503,
+                error=None if good else error,
             )
         )
     end_ms = step.created_at_ms + took_ms
@@ -105,5 +140,5 @@ def _ended(step: Step, *, took_ms: int, tries: int, failed: bool) -> Step:
         finished_at_ms=end_ms,
         expires_at_ms=end_ms + 30 * 24 * 3600 * 1000,
         response_status=503 if failed else 200,
-        error=_ANSWERED_503 if failed else None,
+        error=error if failed else None,
     )

@@ -31,7 +31,8 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
         "runs": "tbody tr",
         "runs?status=cancelled": ".blank",
         "overview": ".chart",
-        "dead-letters": "tbody tr",
+        "problems": "tbody tr",
+        "problems?state=handled": ".blank",
         f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
         f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
         "runs/run_" + "0" * 32: ".blank",
@@ -46,6 +47,8 @@ def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> No
     page.emulate_media(color_scheme="dark")
     filled = {view: there for view, there in views.items() if there != ".blank"}
     look_at_all(page, api, filled, "dark and narrow")
+    page.emulate_media(forced_colors="active")
+    look_at_a_problem(page, api, "forced colours")
 
 
 def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
@@ -55,10 +58,27 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
         assert_accessible(page, f"{view}, {how}")
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, f"{view} is {overflow} px too wide, {how}"
-    open_at(page, api, "dead-letters")
-    page.get_by_role("button", name="Redrive").last.click()
-    expect(page.get_by_role("dialog")).to_be_visible()
-    assert_accessible(page, f"dialog, {how}")
+    look_at_a_problem(page, api, how)
     page.goto(f"{api.server}/dashboard#/")
     expect(page.get_by_role("heading", name="Whose runs?")).to_be_visible()
     assert_accessible(page, f"sign-in, {how}")
+
+
+def look_at_a_problem(page: Page, api: Api, how: str) -> None:
+    """The page of one cause, some of its runs chosen, and the dialog before they are redriven."""
+    open_at(page, api, "problems")
+    page.locator("tbody").get_by_role("link").first.click()
+    page.get_by_role("checkbox", name="All on this page").check()
+    assert_accessible(page, f"problem, {how}")
+    page.get_by_role("button", name="Redrive").last.click()
+    expect(page.get_by_role("dialog")).to_contain_text("Calls")
+    assert_accessible(page, f"dialog, {how}")
+    page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    expect(page.get_by_role("status").filter(has_text="redriven")).to_be_visible()
+    open_at(page, api, "problems")
+    page.locator("tbody").get_by_role("button", name="Redrive").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("redriven")
+    assert_accessible(page, f"progress, {how}")
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0, f"the progress is {overflow} px too wide, {how}"

@@ -10,40 +10,44 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     url = endpoints.serve("/mend", (410, {"error": "gone"}), (200, {"mended": True}))
     run = api.start(url, "mend", workflow="repair")
     assert run["lastStatus"] == 410
-    open_at(page, api, "dead-letters")
-    row = page.get_by_role("row").filter(has_text="mend")
+    open_at(page, api, "problems")
+    row = page.get_by_role("row").filter(has_text="repair")
     expect(row).to_contain_text("Status 410")
     expect(row).to_contain_text("the endpoint answered 410: gone")
-    expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
+    expect(page.get_by_role("link", name="Problems 1")).to_be_visible()
 
     row.get_by_role("link").click()
-    expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
+    page.get_by_role("row").filter(has_text="mend").get_by_role("link").click()
+    expect(page.get_by_role("link", name="Problems 1")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("link", name="Dead letters 1")).to_be_visible()
-    page.go_back()
-    row.get_by_role("button", name="Redrive").click()
+    expect(page.get_by_role("link", name="Problems 1")).to_be_visible()
+    page.get_by_role("button", name="Redrive").first.click()
     dialog = page.get_by_role("dialog", name="Redrive this step?")
     dialog.get_by_role("button", name="Redrive").click()
 
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("status").filter(has_text="Redriven")).to_be_visible()
-    expect(page.get_by_role("heading", name="No dead letters")).to_be_visible()
+    open_at(page, api, "problems")
+    expect(page.get_by_role("heading", name="No problem needs action")).to_be_visible()
     open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
     expect(page.locator(".run-title .badge")).to_have_text("succeeded")
     expect(page.locator(".row .bar.is-permanent")).to_have_count(1)
     expect(page.get_by_role("complementary")).to_contain_text("Redriven")
 
 
-def test_a_handled_dead_letter_cannot_be_redriven(page: Page, api: Api, endpoints: Endpoints) -> None:
-    run = api.start(endpoints.serve("/ok", (503, 0)), "gone", wait=False, retry={"count": 9})
+def test_a_handled_failure_cannot_be_redriven(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/ok", None, (200, 0)), "gone", wait=False)
     api.start(endpoints.serve("/flight", (410, 0)), "gone", parent=run["id"])
-    assert api.post(f"/runs/{run['runId']}/cancel")["status"] == "cancelled"
+    endpoints.release()
 
-    open_at(page, api, "dead-letters")
+    open_at(page, api, "problems?state=handled")
 
     row = page.get_by_role("row").filter(has_text="flight")
-    expect(row.locator(".c-act")).to_have_text("cancelled")
+    expect(row).to_contain_text("1")
     row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("/flight in order")
+    expect(page.get_by_role("button", name="Redrive")).to_have_count(0)
+    page.locator("tbody").get_by_role("link").click()
     expect(page.get_by_role("complementary")).to_be_visible()
     expect(page.get_by_role("button", name="Redrive")).to_have_count(0)
 
@@ -125,33 +129,11 @@ def test_an_open_event_is_not_made_due(page: Page, api: Api, endpoints: Endpoint
 
 def test_closing_the_dialog_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/lost", (410, 0)), "lost")
-    open_at(page, api, "dead-letters")
+    open_at(page, api, "problems")
     page.get_by_role("button", name="Redrive").last.click()
-    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert len(api.get("/dead-letters")["deadLetters"]) == 1
-
-
-def test_a_filtered_set_is_redriven_and_the_rest_is_not(page: Page, api: Api, endpoints: Endpoints) -> None:
-    for number in range(5):
-        url = endpoints.serve(f"/a{number}", (410, 0), (200, 0))
-        api.start(url, f"a-{number}", workflow="one")
-    for number in range(2):
-        api.start(endpoints.serve(f"/b{number}", (410, 0)), f"b-{number}", workflow="two")
-    open_at(page, api, "dead-letters")
-    expect(page.locator("tbody tr")).to_have_count(7)
-    page.get_by_label("Workflow").fill("one")
-    expect(page.locator("tbody tr")).to_have_count(5)
-
-    page.get_by_role("button", name="Redrive all that fit…").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("All dead letters with workflow “one” (5)")
-    dialog.get_by_role("button", name="Redrive all of them").click()
-
-    expect(page.get_by_role("status").filter(has_text="5 dead letters were redriven")).to_be_visible()
-    expect(page.get_by_role("heading", name="No dead letter fits these filters")).to_be_visible()
-    left = [letter["workflowName"] for letter in api.get("/dead-letters")["deadLetters"]]
-    assert left == ["two", "two"]
 
 
 def test_a_run_is_cancelled(page: Page, api: Api, endpoints: Endpoints) -> None:
@@ -168,8 +150,8 @@ def test_a_run_is_cancelled(page: Page, api: Api, endpoints: Endpoints) -> None:
 
 
 def test_a_refusal_of_the_server_is_shown_in_the_dialog(page: Page, api: Api, endpoints: Endpoints) -> None:
-    api.start(endpoints.serve("/lost", (410, 0)), "lost")
-    open_at(page, api, "dead-letters")
+    run = api.start(endpoints.serve("/lost", (410, 0)), "lost")
+    open_at(page, api, f"runs/{run['runId']}")
     page.route("**/redrive", lambda route: route.fulfill(status=503, json={"title": "Out of breath"}))
     page.get_by_role("button", name="Redrive").last.click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard.stage import Api, Endpoints
-from scenarios.embedded_runtime import AtomicServer, create_client
+from scenarios.embedded_runtime import AtomicServer, clients_command, create_client
 
 
 @pytest.fixture
@@ -84,3 +84,36 @@ def test_a_lost_connection_is_shown_and_recovers(page: Page, api: Api, endpoints
     expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_key_sees_the_buttons_that_it_may_press(page: Page, tmp_path: Path, endpoints: Endpoints) -> None:
+    data_dir = tmp_path / "data"
+    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/")
+    reads = clients_command(data_dir, "add-key", "acme", "--scope", "read")
+    server = AtomicServer(data_dir, dev=False)
+    server.start()
+    try:
+        api = Api(server.url, "acme", key)
+        run = api.start(endpoints.serve("/gone", (410, 0)), "gone")
+        busy = api.start(endpoints.serve("/busy", (503, 0)), "waits", wait=False, retry={"count": 9})
+        event = api.start("", "waits", parent=busy["id"], kind="event", stepName="approval", wait=False)
+        cause = api.get("/causes")["causes"][0]["id"]
+        # An address, what it shows to everybody, a button, and how many boxes to tick it has with it.
+        places = (
+            (f"runs/{run['runId']}?step={run['id']}", ".panel", "Redrive", 0),
+            (f"runs/{event['runId']}?step={event['id']}", ".panel", "Cancel", 0),
+            ("problems", "tbody tr", "Redrive", 0),
+            (f"problems/{cause}", "tbody tr", "Redrive", 2),
+        )
+        for given, is_shown in ((reads, False), (key, True)):
+            page.goto(f"{server.url}/dashboard#/acme/runs")
+            page.evaluate("key => sessionStorage.setItem('atomic.key.acme', key)", given)
+            page.reload()
+            for place, there, button, boxes in places:
+                page.goto(f"{server.url}/dashboard#/acme/{place}")
+                expect(page.locator(there).first).to_be_visible()
+                found = page.get_by_role("button", name=button)
+                expect(found.first).to_be_visible() if is_shown else expect(found).to_have_count(0)
+                expect(page.get_by_role("checkbox")).to_have_count(boxes if is_shown else 0)
+    finally:
+        server.stop()

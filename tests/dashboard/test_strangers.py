@@ -25,14 +25,20 @@ def test_hostile_strings_stay_text_everywhere(page: Page, api: Api, endpoints: E
         api.start(url, f"{KEY}{number}", workflow=HOSTILE, stepName=HOSTILE, payload={HOSTILE: HOSTILE})
     runs = api.get("/runs")["runs"]
     hrefs = [f"runs/{run['runId']}?step={run['id']}" for run in runs]
+    cause = api.get("/causes")["causes"][0]["id"]
     query = f"runs?workflow={HOSTILE.replace('&', '%26')}&search={KEY.replace('&', '%26')}"
-    for view in ("runs", query, "dead-letters", "overview", *hrefs):
+    for view in ("runs", query, "problems", f"problems/{cause}", "overview", *hrefs):
         open_at(page, api, view)
         page.reload()
         expect(page.get_by_text("<img/src=x").first).to_be_visible()
         assert page.evaluate("window.hit") is None
         assert page.locator("img:not([src='/static/icon.svg'])").count() == 0
         assert page.locator("script").count() == 1
+    open_at(page, api, "problems")
+    page.get_by_role("button", name="Redrive 1 run").click()
+    expect(page.get_by_role("dialog").get_by_text("<img/src=x").nth(2)).to_be_visible()
+    assert page.evaluate("window.hit") is None
+    open_at(page, api, hrefs[0])
     page.get_by_text("Headers sent").click()
     expect(page.locator("details dd").nth(1)).to_contain_text("<img/src=x")
 
@@ -54,6 +60,29 @@ def test_the_policy_refuses_what_no_view_does(browser: Browser, api: Api) -> Non
     }"""
     assert page.evaluate(by_library) == "TypeError"
     page.close()
+
+
+def test_a_client_sees_no_problem_of_another(
+    page: Page, api: Api, server: AtomicServer, endpoints: Endpoints
+) -> None:
+    other = Api(server.url, f"{api.client}-other")
+    for each, whose in ((api, "one"), (other, "another")):
+        each.start(endpoints.serve(f"/{whose}", (410, {"error": f"gone for {whose}"})), "same-key")
+    cause = other.get("/causes")["causes"][0]["id"]
+    open_at(page, api, "problems")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Redrive 1 run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive 1 run").click()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("1 run redriven")
+
+    open_at(page, other, "problems")
+    expect(page.locator("tbody tr")).to_contain_text("gone for another")
+    # What was done for one client is not shown to the other, and the other's runs are as they were.
+    expect(page.get_by_role("region", name="Progress")).to_have_count(0)
+    assert other.get("/runs?status=failed")["runs"][0]["generation"] == 1
+    open_at(page, api, f"problems/{cause}")
+    expect(page.get_by_role("heading", name="Nothing stands here for this cause")).to_be_visible()
+    expect(page.get_by_text("gone for another")).to_have_count(0)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the copied commands use curl")
@@ -87,7 +116,7 @@ def test_every_answer_of_the_dashboard_is_the_server_s_own(
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for view in ("runs", "overview", "dead-letters"):
+    for view in ("runs", "overview", "problems"):
         open_at(page, api, view)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert len(asked) > 20

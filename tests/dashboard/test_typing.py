@@ -13,8 +13,8 @@ LONGER_THAN_A_REST_MS = 700
 
 
 @pytest.fixture
-def letters(api: Api, endpoints: Endpoints) -> None:
-    """Two workflows, with one dead letter each."""
+def failures(api: Api, endpoints: Endpoints) -> None:
+    """Two workflows, with one failed run each."""
     for workflow in ("order", "refund"):
         api.start(endpoints.serve(f"/{workflow}", (410, 0)), f"{workflow}-1", workflow=workflow)
 
@@ -23,9 +23,9 @@ def page_of(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Views").get_by_role("link", name=name).click()
 
 
-@pytest.mark.usefixtures("letters")
+@pytest.mark.usefixtures("failures")
 def test_a_field_of_one_page_does_not_stand_on_another(page: Page, api: Api) -> None:
-    open_at(page, api, "dead-letters")
+    open_at(page, api, "problems")
     expect(page.locator("tbody tr")).to_have_count(2)
     page_of(page, "Runs")
     page.get_by_role("searchbox").fill("order-1")
@@ -34,14 +34,13 @@ def test_a_field_of_one_page_does_not_stand_on_another(page: Page, api: Api) -> 
 
     page.go_back()
 
-    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Problems")
     expect(page.locator("tbody tr")).to_have_count(2)
     expect(page.get_by_label("Workflow")).to_have_value("")
-    expect(page.get_by_label("Key begins with")).to_have_value("")
 
 
-@pytest.mark.usefixtures("letters")
-@pytest.mark.parametrize("where", ["dead-letters", "runs"])
+@pytest.mark.usefixtures("failures")
+@pytest.mark.parametrize("where", ["problems", "runs"])
 def test_a_focused_field_shows_the_filter_in_force(page: Page, api: Api, where: str) -> None:
     open_at(page, api, where)
     page.get_by_label("Workflow").fill("order")
@@ -54,7 +53,7 @@ def test_a_focused_field_shows_the_filter_in_force(page: Page, api: Api, where: 
     expect(page.get_by_label("Workflow")).to_have_value("order")
 
 
-@pytest.mark.usefixtures("letters")
+@pytest.mark.usefixtures("failures")
 def test_what_is_typed_just_before_going_back_does_not_come_again(page: Page, api: Api) -> None:
     open_at(page, api, "runs?workflow=order")
     page.evaluate("hash => { location.hash = hash; }", f"#/{api.client}/runs?workflow=refund")
@@ -69,12 +68,12 @@ def test_what_is_typed_just_before_going_back_does_not_come_again(page: Page, ap
     expect(page.get_by_label("Workflow")).to_have_value("refund")
 
 
-@pytest.mark.usefixtures("letters")
+@pytest.mark.usefixtures("failures")
 @pytest.mark.parametrize(
     ("where", "label", "link", "there"),
     [
-        ("dead-letters", "Workflow", "Runs", "runs"),
-        ("runs", "Workflow", "Dead letters", "dead-letters"),
+        ("problems", "Workflow", "Runs", "runs"),
+        ("runs", "Workflow", "Problems", "problems"),
         ("runs", "Search by key or id", "Overview", "overview"),
     ],
 )
@@ -89,7 +88,7 @@ def test_a_page_that_is_left_while_somebody_types_filters_nothing(
     assert page.url.endswith(f"#/{api.client}/{there}")
 
 
-@pytest.mark.usefixtures("letters")
+@pytest.mark.usefixtures("failures")
 def test_a_text_for_one_client_does_not_filter_the_runs_of_another(page: Page, api: Api) -> None:
     open_at(page, api, "runs")
     expect(page.locator("tbody tr")).to_have_count(2)
@@ -100,7 +99,7 @@ def test_a_text_for_one_client_does_not_filter_the_runs_of_another(page: Page, a
     expect(page.get_by_label("Workflow")).to_have_value("")
 
 
-@pytest.mark.usefixtures("letters")
+@pytest.mark.usefixtures("failures")
 def test_a_timer_that_ends_between_the_click_and_the_next_page_filters_nothing(
     page: Page, api: Api
 ) -> None:
@@ -117,9 +116,9 @@ def test_a_timer_that_ends_between_the_click_and_the_next_page_filters_nothing(
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
-@pytest.mark.usefixtures("letters")
+@pytest.mark.usefixtures("failures")
 def test_clearing_forgets_what_is_typed_and_not_yet_in_force(page: Page, api: Api) -> None:
-    for view in ("runs?status=failed", "runs?status=cancelled", "dead-letters?key=refund"):
+    for view in ("runs?status=failed", "runs?status=cancelled", "problems?workflow=refund"):
         open_at(page, api, view)
         expect(page.locator("tbody tr, .blank").first).to_be_visible()
         page.get_by_label("Workflow").fill("order")

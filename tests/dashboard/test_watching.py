@@ -207,7 +207,7 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     tiles = page.locator(".tile")
     expect(tiles.filter(has_text="Live now")).to_contain_text("1")
     expect(tiles.filter(has_text="Failure rate")).to_contain_text("25 %")
-    expect(tiles.filter(has_text="Dead letters")).to_contain_text("1")
+    expect(tiles.filter(has_text="Needs action")).to_contain_text("1")
     expect(page.get_by_text("Of all 5 runs")).to_be_visible()
     charts = page.locator(".chart")
     expect(charts).to_have_count(4)

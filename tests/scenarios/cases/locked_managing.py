@@ -137,3 +137,19 @@ async def scenario_limits_are_shown_and_not_for_the_client_to_change(runtime: Ru
     for refused in (more, beside):
         assert (refused.status, refused.body) == (404, nothing.body)
     assert (await manage(runtime, client, "GET", "")).body == seen.body
+
+
+async def scenario_a_key_reads_what_it_may_do(runtime: Runtime) -> None:
+    async def rights(client: str, key_of: str) -> Any:
+        return (await runtime.request("GET", f"/{client}/key", key_of=key_of)).json
+
+    # A key that may act may also post results.
+    ordinary = await rights("alpha", "alpha")
+    assert ordinary == {
+        "keyId": key_id(runtime.keys["alpha"]),
+        "scopes": ["start", "read", "act", "signal"],
+    }
+    only = await rights("only-read", scoped("only-read"))
+    assert only == {"keyId": key_id(runtime.keys[scoped("only-read")]), "scopes": ["read"]}
+    refused = await runtime.request("GET", "/alpha/key", key_of="beta")
+    assert refused.status == 404

@@ -16,6 +16,15 @@ class KeyDocument(Document):
     takes_over: str | None = Field(description="The id of the key that it replaces.")
 
 
+class KeyRights(Document):
+    """What a key may do."""
+
+    key_id: str | None = Field(
+        description="The role of a caller of IAM; null on a server without API keys."
+    )
+    scopes: list[Scope] = Field(description="What the key may do; `act` includes `signal`.")
+
+
 class KeyList(Document):
     """The keys of a client."""
 

@@ -6,19 +6,21 @@ import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
 import { html, render } from "./vendor/preact-htm.js";
-import * as deadLetters from "./views/dead-letters.js";
 import * as overview from "./views/overview.js";
+import * as problem from "./views/problem.js";
+import * as problems from "./views/problems.js";
 import * as run from "./views/run.js";
 import * as runs from "./views/runs.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
 
-const VIEWS = { overview, runs, run, "dead-letters": deadLetters };
+const VIEWS = { overview, runs, run, problems, problem };
 const TITLES = {
   overview: "Overview",
   runs: "Runs",
   run: "Run",
-  "dead-letters": "Dead letters",
+  problems: "Problems",
+  problem: "Problem",
   "sign-in": "Sign in",
 };
 const THEMES = ["auto", "light", "dark"];
@@ -32,9 +34,11 @@ const store = createStore({
   data: null,
   // Of a server in development: the bar, and what it shows.
   development: null,
-  // The number of dead letters, once the server has answered.
-  deadLetters: null,
+  // The number of failed runs that need action, once the server has answered.
+  needsAction: null,
   error: null,
+  // The bulk that was begun last, and what is shown of it.
+  job: null,
   locked: false,
   needsKey: false,
   now: Date.now(),
@@ -42,6 +46,8 @@ const store = createStore({
   // The filters and the page of the list that was shown last, for the link back.
   lastList: null,
   question: null,
+  // What the key may do, once the server has answered.
+  scopes: null,
   theme: localStorage.getItem("atomic.theme") ?? "auto",
 });
 let polling;
@@ -69,14 +75,27 @@ const actions = {
   enter(client, key) {
     sessionStorage.setItem(keyName(client), key);
     localStorage.setItem("atomic.client", client);
+    store.set({ scopes: null });
     const { route } = store.get();
     shown = "";
     if (route.client === client) follow();
     else actions.go({ client, page: "overview" });
   },
+  /** Whether the key has this scope: only then its buttons are shown. */
+  may: (scope) => Boolean(store.get().scopes?.includes(scope)),
   hasKey: () => Boolean(sessionStorage.getItem(keyName(store.get().route.client))),
   ask: (question) => store.set({ question: { ...question, confirm: () => confirm(question) } }),
   closeDialog: () => store.set({ question: null }),
+  /** Close the dialog of an action that is done, which may have removed the button that opened it. */
+  settle() {
+    store.set({ question: null });
+    requestAnimationFrame(() => document.getElementById("main").focus({ preventScroll: true }));
+  },
+  /** Requests for the client that is shown, for parts of the page that ask by themselves. */
+  api,
+  /** Show the bulk `job` on all pages of the client until it is closed. */
+  follow: (job) => store.set({ job: { ...job, client: store.get().route.client } }),
+  closeJob: () => store.set({ job: null }),
   async copy(text) {
     try {
       await navigator.clipboard.writeText(text);
@@ -108,17 +127,14 @@ async function confirm(question) {
   const answer = (changes) => store.set({ question: { ...store.get().question, ...changes } });
   // Another question may have been opened meanwhile.
   const isOpen = () => store.get().question?.act === question.act;
-  answer({ busy: true, error: "" });
+  answer({ busy: "Working…", error: "" });
   try {
     note(await question.act(api()));
     actions.refresh();
-    if (!isOpen()) return;
-    store.set({ question: null });
-    // The action may have removed the button that opened the question.
-    requestAnimationFrame(() => document.getElementById("main").focus({ preventScroll: true }));
+    if (isOpen()) actions.settle();
   } catch (error) {
     const said = `${error.message}. ${error.detail ?? ""}`;
-    if (isOpen()) answer({ busy: false, error: said });
+    if (isOpen()) answer({ busy: "", error: said });
     else note(said, true);
   }
 }
@@ -167,22 +183,26 @@ function watch(view, route, samePage) {
   polling?.stop();
   // While filters change, the previous list stays until the next one is loaded.
   const data = samePage && route.page !== "overview" ? store.get().data : null;
-  const deadLetters = route.client === store.get().route.client ? store.get().deadLetters : null;
-  store.set({ route, data, deadLetters, error: null, locked: false, now: serverNow() });
+  const isSameClient = route.client === store.get().route.client;
+  const { needsAction, scopes } = isSameClient ? store.get() : { needsAction: null, scopes: null };
+  store.set({ route, data, needsAction, scopes, error: null, locked: false, now: serverNow() });
   const everyMs = () => view.everyMs(store.get().data);
   polling = view && poll((signal) => load(view, signal), everyMs, failed);
 }
 
 async function load(view, signal) {
-  const { route, data: before } = store.get();
-  const data = await view.load({ api: api(), route, signal, now: serverNow(), before });
+  const { route, data: before, scopes: known } = store.get();
+  const [data, scopes] = await Promise.all([
+    view.load({ api: api(), route, signal, now: serverNow(), before }),
+    known ?? api().scopes(signal),
+  ]);
   if (signal.aborted) return;
-  // The page of a run does not read the number of dead letters, so the last number stays.
-  const heard = data.stats?.deadLetters ?? store.get().deadLetters;
-  const deadLetters = heard ?? (await api().stats(signal)).deadLetters;
+  // The page of a run does not read the number of problems, so the last number stays.
+  const heard = data.stats?.needsAction ?? store.get().needsAction;
+  const needsAction = heard ?? (await api().stats(signal)).needsAction;
   if (signal.aborted) return;
   const needsKey = actions.hasKey();
-  store.set({ data, deadLetters, needsKey, error: null, locked: false, now: serverNow() });
+  store.set({ data, needsAction, scopes, needsKey, error: null, locked: false, now: serverNow() });
   const hash = linkTo(route);
   // After the list is drawn, because before that there is nothing to scroll.
   if (!before && scrolls.has(hash)) requestAnimationFrame(() => scrollTo(0, scrolls.get(hash)));

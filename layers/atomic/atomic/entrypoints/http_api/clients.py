@@ -30,6 +30,7 @@ from atomic.entrypoints.http_api.route import OF_BODIES, PAGE, Operation, Routes
 from atomic.entrypoints.http_api.start_tokens import token_keys
 from atomic.entrypoints.http_api.views import json_response
 from atomic.protocol import keys, problems
+from atomic.protocol.enums import SCOPES
 from atomic.protocol.start_tokens import TOKEN_MAX_CHARS, StartToken, start_token
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import to_rfc3339
@@ -80,6 +81,23 @@ async def patch_client(api: Api, request: ApiRequest, client: Client) -> ApiResp
     changed = await _manage(api, lambda admin: admin.change(client.id, **changes))
     _log.info("client changed", extra={"clientId": client.id})
     return json_response(200, client_view(changed))
+
+
+@routes.add(
+    "GET",
+    "/{clientId}/key",
+    Operation(
+        id="getKey",
+        summary="Read what the key of this request may do",
+        description="A page learns from it which acts to offer.",
+        answers=((200, "KeyRights", "The key."),),
+    ),
+    scope="read",
+)
+async def get_key(_api: Api, _request: ApiRequest, client: Client) -> ApiResponse:
+    """The key of this request, or the role of its caller, and what it may do."""
+    scopes = [scope for scope in SCOPES if has_scope(client.scopes, scope)]
+    return json_response(200, {"keyId": client.key_id or None, "scopes": scopes})
 
 
 @routes.add(

@@ -7,8 +7,6 @@ import { isLive, isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 import { Button } from "./widgets.js";
 
-export const REDRIVE = ACTIONS.find(({ name }) => name === "redrive");
-
 const fits = ({ states, kinds }, step) =>
   kinds.includes(step.kind) && (states ? states.includes(step.status) : isLive(step));
 // Some actions are only of runs that are paused, or that are not. Others are not done twice, if the run
@@ -19,6 +17,7 @@ const labelOf = ({ name, of, roots, label }) =>
 
 /** The buttons for a run: of its own actions, and of those on steps that its root takes as well. */
 export function RunActions({ run: { root, steps }, actions }) {
+  if (!actions.may("act")) return null;
   const all = [root, ...steps];
   const fitting = ACTIONS.filter((action) =>
     action.of === "run"
@@ -30,6 +29,7 @@ export function RunActions({ run: { root, steps }, actions }) {
 
 /** The buttons for a step of a run. */
 export function StepActions({ step, run: { root }, actions }) {
+  if (!actions.may("act")) return null;
   const mayGoOn = root.status === "failed" || isLive(root);
   const fitting = ACTIONS.filter(
     (action) =>
@@ -50,13 +50,14 @@ function Act({ action, step, actions }) {
 }
 
 /** Ask, then do the action to a step, or to its run. */
-export function ask(action, step, actions) {
+function ask(action, step, actions) {
   const { name, of, effect, done, label } = action;
   const isFinal = SETTLED.includes(done);
   actions.ask({
     title: label ? `${label}?` : `${capital(name)} this ${of}?`,
     text: isFinal ? [...effect, "This cannot be undone."] : effect,
     verb: labelOf(action),
+    keep: isFinal ? `Keep the ${of}` : "Cancel",
     danger: isFinal,
     act: async (api) => {
       const { status, runId, idempotencyKey } = await api.act(action, step);
@@ -67,22 +68,6 @@ export function ask(action, step, actions) {
       }
       if (!STATUSES.includes(done)) return `${capital(done)}: the ${of} is ${status} now.`;
       return status === done ? `The ${of} is ${done}.` : `The ${of} had ended already: ${status}.`;
-    },
-  });
-}
-
-/** Ask, then redrive all matching dead letters; `filter` is for the API, `which` describes it in words. */
-export function askRedriveMany(filter, which, actions) {
-  actions.ask({
-    title: "Redrive these dead letters?",
-    text: [
-      `${which}: each gets a fresh budget of attempts.`,
-      "A step that fails again becomes a dead letter again.",
-    ],
-    verb: "Redrive all of them",
-    act: async (api) => {
-      const redriven = await api.redriveMany(filter);
-      return redriven === 1 ? "1 dead letter was redriven." : `${redriven} dead letters were redriven.`;
     },
   });
 }

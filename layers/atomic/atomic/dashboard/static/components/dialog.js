@@ -4,30 +4,57 @@ import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
 
-/** An open question: `{title, text, verb, danger, busy, error, confirm}`. */
+/** The open question; one that is not in words alone has a `Body`, which gets `close`, too. */
 export function Dialog({ question, actions }) {
   const element = useRef();
   useLayoutEffect(() => element.current.showModal(), []);
-  const { title, text, verb, danger, busy, error, confirm } = question;
+  // The browser gives the focus back to the button that opened the dialog.
+  const close = () => element.current.close();
+  const { Body = Question } = question;
   return html`
     <dialog
       ref=${element}
       aria-labelledby="dialog-title"
       onClose=${actions.closeDialog}
-      onClick=${(event) => event.target === event.currentTarget && actions.closeDialog()}
+      onClick=${(event) => event.target === event.currentTarget && close()}
     >
-      <div class="dialog-body">
-        <h2 id="dialog-title">${title}</h2>
-        ${text.map((line) => html`<p>${line}</p>`)}
-        ${error && html`<p class="error-text" role="alert">${error}</p>`}
-        <div class="dialog-actions">
-          <${Button} disabled=${busy} onClick=${actions.closeDialog}>Leave it<//>
-          <${Button} primary danger=${danger} disabled=${busy} onClick=${confirm}>
-            ${busy ? "Working…" : verb}
-          <//>
-        </div>
-      </div>
+      <${Body} question=${question} actions=${actions} close=${close} />
     </dialog>
+  `;
+}
+
+/** `{title, text, verb, keep, danger, busy, error, confirm}`; `keep` is what the harmless button says. */
+function Question({ question: { text, ...rest }, close }) {
+  return html`
+    <${DialogBody} ...${rest} close=${close}>${text.map((line) => html`<p>${line}</p>`)}<//>
+  `;
+}
+
+/** What is in a dialog: its title, its text, and two buttons, the harmless one of which has the focus. */
+export function DialogBody({
+  title,
+  verb,
+  keep = "Cancel",
+  danger,
+  busy,
+  error,
+  disabled,
+  confirm,
+  close,
+  children,
+}) {
+  return html`
+    <div class="dialog-body">
+      <h2 id="dialog-title">${title}</h2>
+      ${children}
+      ${error && html`<p class="error-text" role="alert">${error}</p>`}
+      <div class="dialog-actions">
+        <${Button} autofocus onClick=${close}>${keep}<//>
+        <${Button} primary danger=${danger} disabled=${busy || disabled} onClick=${confirm}>
+          ${busy || verb}
+        <//>
+      </div>
+    </div>
   `;
 }
 

@@ -4,7 +4,6 @@
 import { parse } from "./stored.js";
 
 const STEPS_PAGE = 1000;
-const BULK_ROUNDS_MAX = 100;
 
 /** A refusal with the server's text (RFC 9457), or `status` 0 when the server could not be reached. */
 export class ApiError extends Error {
@@ -15,8 +14,9 @@ export class ApiError extends Error {
   }
 }
 
-async function send(method, path, { signal, body, key } = {}) {
+async function send(method, path, { signal, body, key, once } = {}) {
   const headers = { accept: "application/json" };
+  if (once) headers["idempotency-key"] = once;
   if (key) headers.authorization = `Bearer ${key}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   let reply;
@@ -53,15 +53,19 @@ export function createApi(client, key) {
   const request = (method, path, more) => send(method, path, { ...more, key });
 
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
-  const post = (path, body) => request("POST", `${base}${path}`, { body });
+  const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
+  const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
 
   return {
     // Only the runs of the shortest window are counted, because counting those of a day may take long.
     stats: (signal) => read("/stats", { window: 1 }, signal),
-    runs: (query, signal) => read("/runs", { ...query, progress: true }, signal),
+    runs: (query, signal) => read("/runs", { progress: true, ...query }, signal),
+    causes: (query, signal) => read("/causes", query, signal),
+    /** What the key may do. */
+    scopes: async (signal) => (await read("/key", {}, signal)).scopes,
     deadLetters: (query, signal) => read("/dead-letters", query, signal),
     run: async (runId, signal) => {
-      const first = await read(`/runs/${encodeURIComponent(runId)}`, { limit: STEPS_PAGE }, signal);
+      const first = await read(runPath(runId), { limit: STEPS_PAGE }, signal);
       const steps = [...first.steps];
       let costUsd = first.estimatedCostUsd;
       for (let next = first.next; next;) {
@@ -74,17 +78,14 @@ export function createApi(client, key) {
       return { run: first.run, root: first.root, steps, costUsd };
     },
     /** Do an action of `enums.ACTIONS` to a step, or to its run. */
-    act: ({ of, name }, { id, runId }) =>
-      post(`/${of}s/${encodeURIComponent(of === "run" ? runId : id)}/${name}`),
-    async redriveMany(filter) {
-      let redriven = 0;
-      for (let round = 0; round < BULK_ROUNDS_MAX; round++) {
-        const answer = await post("/redrive", { filter });
-        redriven += answer.redriven;
-        if (!answer.more || !answer.redriven) break;
-      }
-      return redriven;
-    },
+    act: ({ of, name }, { id, runId }, body) =>
+      post(`/${of}s/${encodeURIComponent(of === "run" ? runId : id)}/${name}`, body),
+    undismiss: (runId) => request("DELETE", `${base}${runPath(runId)}/dismiss`),
+    /** How many runs a bulk would concern, with some of them. */
+    countBulk: (asked, signal) => post("/bulk", { ...asked, dryRun: true }, { signal }),
+    /** Begin a bulk; the same `once` begins no second one. */
+    beginBulk: (asked, once) => post("/bulk", asked, { once }),
+    bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
   };
 }
 

@@ -22,6 +22,8 @@ const number = new Intl.NumberFormat();
 export const ms = (text) => (text === null || text === undefined ? null : Date.parse(text));
 export const count = (value) => number.format(value);
 export const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+/** So many runs need action. */
+export const needAction = (runs) => `${plural(runs, "run")} ${runs === 1 ? "needs" : "need"} action`;
 export const capital = (word) => word[0].toUpperCase() + word.slice(1);
 export const percent = (share) => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 

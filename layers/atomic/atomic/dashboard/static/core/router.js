@@ -1,22 +1,31 @@
 // The address holds the route with its filters, so that every view can be shared and reloaded:
 // #/{client}/{page}/{id}?{filters}
 
-const PAGES = new Set(["overview", "runs", "dead-letters"]);
+const PAGES = new Set(["overview", "runs", "problems"]);
+// The page of one of them has the same path, and its id.
+const PAGE_OF_ONE = new Map([
+  ["runs", "run"],
+  ["problems", "problem"],
+]);
+const LIST_OF = new Map([...PAGE_OF_ONE].map(([list, one]) => [one, list]));
+// Names that pages had before.
+const FORMER = new Map([["dead-letters", "problems"]]);
 const CLIENT = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 /** The route in the hash of an address; without a valid client id it is the sign-in page. */
 export function parseRoute(hash) {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
-  const [client = "", page = "runs", id = ""] = path.split("/").map(decode);
+  const [client = "", named = "runs", id = ""] = path.split("/").map(decode);
+  const page = FORMER.get(named) ?? named;
   const query = Object.fromEntries(new URLSearchParams(search));
   if (!CLIENT.test(client)) return { client: "", page: "sign-in", id: "", query };
-  if (page === "runs" && id) return { client, page: "run", id, query };
+  if (PAGE_OF_ONE.has(page) && id) return { client, page: PAGE_OF_ONE.get(page), id, query };
   return { client, page: PAGES.has(page) ? page : "runs", id: "", query };
 }
 
 /** The hash of a route; empty filters are left out. */
 export function linkTo({ client, page, id = "", query = {} }) {
-  const path = [client, page === "run" ? "runs" : page, id]
+  const path = [client, listOf(page), id]
     .filter(Boolean)
     .map(encodeURIComponent)
     .join("/");
@@ -25,6 +34,9 @@ export function linkTo({ client, page, id = "", query = {} }) {
   );
   return `#/${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
+
+/** The list that a page belongs to: of the page of a run, that of runs. */
+export const listOf = (page) => LIST_OF.get(page) ?? page;
 
 export function isClientId(text) {
   return CLIENT.test(text);

@@ -173,8 +173,8 @@ function Tiles({ data: { runs, stats, oldest }, route: { client, query }, now })
       >
         ${count(all.failed)} of ${plural(all.succeeded + all.failed, "ended run")}
       <//>
-      <${Tile} name="Dead letters" value=${count(stats.deadLetters)} to=${{ client, page: "dead-letters" }}>
-        ${stats.deadLetters ? "steps failed" : "nothing failed"}
+      <${Tile} name="Needs action" value=${count(stats.needsAction)} to=${{ client, page: "problems" }}>
+        ${stats.needsAction ? "failed runs" : "no failed run"}
       <//>
       <${Tile}
         name="Oldest retry"

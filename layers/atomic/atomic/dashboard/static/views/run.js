@@ -11,7 +11,7 @@ import { linkTo } from "../core/router.js";
 import { isLive } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 
-const LISTS = { overview: "Overview", runs: "Runs", "dead-letters": "Dead letters" };
+const LISTS = { overview: "Overview", runs: "Runs", problems: "Problems", problem: "Problem" };
 const LIVE_MS = 700;
 const ENDED_MS = 10_000;
 

@@ -2,14 +2,15 @@
 
 import { Dialog, Notes } from "../components/dialog.js";
 import { Icon } from "../components/icons.js";
-import { count } from "../core/format.js";
-import { linkTo } from "../core/router.js";
+import { Job } from "../components/job.js";
+import { count, needAction } from "../core/format.js";
+import { linkTo, listOf } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 
 const PAGES = [
   ["overview", "Overview"],
   ["runs", "Runs"],
-  ["dead-letters", "Dead letters"],
+  ["problems", "Problems"],
 ];
 
 export function Shell({ state, actions, children }) {
@@ -17,20 +18,27 @@ export function Shell({ state, actions, children }) {
     <a class="skip" href="#main" onClick=${toMain}>Skip to the content</a>
     <${Header} state=${state} actions=${actions} />
     ${state.development && html`<${state.development.Bar} ...${state.development} />`}
-    <main id="main" tabindex="-1"><${Stale} ...${state} />${children}</main>
+    <main id="main" tabindex="-1">
+      <${Stale} ...${state} />
+      ${
+        state.job?.client === state.route.client &&
+        html`<${Job} key=${state.job.runId} job=${state.job} actions=${actions} />`
+      }
+      ${children}
+    </main>
     <${Notes} list=${state.notes} actions=${actions} />
     ${state.question && html`<${Dialog} question=${state.question} actions=${actions} />`}
   `;
 }
 
-function Header({ state: { route, deadLetters, theme, error }, actions }) {
+function Header({ state: { route, needsAction, theme, error }, actions }) {
   const { client } = route;
   return html`
     <header class="top">
       <a class="brand" href=${client ? linkTo({ client, page: "overview" }) : "#/"}>
         <img src="/static/icon.svg" alt="" width="22" height="22" />Atomic
       </a>
-      ${client && html`<${Pages} route=${route} deadLetters=${deadLetters} />`}
+      ${client && html`<${Pages} route=${route} needsAction=${needsAction} />`}
       <div class="top-end">
         ${client && html`<${Pulse} error=${error} />`}
         ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
@@ -48,8 +56,8 @@ function Header({ state: { route, deadLetters, theme, error }, actions }) {
   `;
 }
 
-function Pages({ route: { client, page }, deadLetters }) {
-  const current = page === "run" ? "runs" : page;
+function Pages({ route: { client, page }, needsAction }) {
+  const current = listOf(page);
   return html`
     <nav aria-label="Views">
       ${PAGES.map(
@@ -57,9 +65,11 @@ function Pages({ route: { client, page }, deadLetters }) {
           <a href=${linkTo({ client, page: each })} aria-current=${current === each ? "page" : undefined}>
             ${name}
             ${
-              each === "dead-letters" &&
-              deadLetters > 0 &&
-              html`<span class="number bad">${count(deadLetters)}</span>`
+              each === "problems" &&
+              needsAction > 0 &&
+              html`<span class="number bad" title=${needAction(needsAction)}>
+                ${count(needsAction)}
+              </span>`
             }
           </a>
         `,

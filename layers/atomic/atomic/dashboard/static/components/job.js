@@ -1,0 +1,115 @@
+// How far a bulk is, above every page of its client; after it, how many runs have failed again.
+
+import { LIVE } from "../core/enums.js";
+import { count, ms, plural } from "../core/format.js";
+import { poll } from "../core/poll.js";
+import { linkTo } from "../core/router.js";
+import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
+import { Button } from "./widgets.js";
+
+const LIVE_MS = 700;
+const ENDED_MS = 4000;
+const AGAIN_MAX = 100;
+
+const isLive = ({ status }) => LIVE.includes(status);
+
+/** `job`: what `actions.follow` got. Use the id of its run as its key. */
+export function Job({ job, actions }) {
+  const [{ bulk, again }, setSeen] = useState({ bulk: job.begun, again: null });
+  const [isPaused, setPaused] = useState(false);
+  useLayoutEffect(() => {
+    const api = actions.api();
+    let seen = job.begun;
+    const look = async (signal) => {
+      const before = seen;
+      seen = isLive(before) ? await api.bulk(job.runId, signal) : before;
+      const failed = await failedAgain(api, job, seen, signal);
+      if (signal.aborted) return;
+      setSeen({ bulk: seen, again: failed });
+      if (isLive(before) && !isLive(seen)) actions.refresh();
+    };
+    const polling = poll(
+      look,
+      () => (isLive(seen) ? LIVE_MS : ENDED_MS),
+      () => {},
+    );
+    return polling.stop;
+  }, []);
+  const act = async (name) => {
+    try {
+      await actions.api().act({ of: "run", name }, { runId: job.runId });
+      setPaused(name === "pause");
+    } catch (error) {
+      actions.note(`${error.message}. ${error.detail ?? ""}`, true);
+    }
+  };
+  return html`
+    <section class="job" aria-label="Progress">
+      ${
+        isLive(bulk)
+          ? html`<${Going} ...${{ bulk, job, isPaused, act }} />`
+          : html`<${Ended} ...${{ bulk, job, again }} />`
+      }
+      <a href=${linkTo({ client: job.client, page: "run", id: job.runId })}>Details</a>
+      <button type="button" class="plain" aria-label="Close the progress" onClick=${actions.closeJob}>
+        <${Icon} name="close" />
+      </button>
+    </section>
+  `;
+}
+
+const handledOf = ({ done, skipped, refused }) => done + skipped + refused;
+
+function Going({ bulk, job: { what }, isPaused, act }) {
+  const { runs } = bulk;
+  const handled = handledOf(bulk);
+  return html`
+    <p>
+      <strong>${what.verb}</strong>${" "}
+      ${runs === null ? "is counting the runs" : `${count(handled)} of ${plural(runs, "run")}`}
+      ${isPaused && ", paused"}
+    </p>
+    <progress aria-label="Runs done" max=${runs ?? 1} value=${handled} />
+    <${Button} small onClick=${() => act(isPaused ? "resume" : "pause")}>
+      ${isPaused ? "Resume" : "Pause"}
+    <//>
+    <${Button} small danger onClick=${() => act("cancel")}>Cancel<//>
+  `;
+}
+
+function Ended({ bulk, job: { what, cause, client }, again }) {
+  const { status, done, runs, refused, error } = bulk;
+  const parts = [`${count(done)} ${done === 1 ? "run" : "runs"} ${what.done}`];
+  const handled = count(handledOf(bulk));
+  if (status === "cancelled") parts.push(`cancelled after ${handled} of ${count(runs ?? 0)}`);
+  if (status === "failed") parts.push(error);
+  if (refused) parts.push(`${count(refused)} refused`);
+  if (again === 0) parts.push("none failed again so far");
+  const href = linkTo({ client, page: "problem", id: cause.id });
+  return html`
+    <${Icon} name=${status === "succeeded" ? "check" : "warning"} />
+    <p role="status">
+      ${parts.join(" · ")}
+      ${
+        again > 0 &&
+        html`${" · "}${again >= AGAIN_MAX ? `at least ${AGAIN_MAX}` : count(again)} failed again
+          (<a href=${href}>view</a>)`
+      }
+    </p>
+  `;
+}
+
+/** How many runs of the bulk have failed for its cause since then; null where that cannot happen. */
+async function failedAgain(api, { what, cause }, bulk, signal) {
+  if (!what.calls || isLive(bulk)) return null;
+  const wanted = {
+    cause: cause.id,
+    dismissed: false,
+    createdBefore: bulk.createdAt,
+    limit: AGAIN_MAX,
+    progress: false,
+  };
+  const { runs } = await api.runs(wanted, signal);
+  return runs.filter((run) => ms(run.finishedAt) > ms(bulk.createdAt)).length;
+}

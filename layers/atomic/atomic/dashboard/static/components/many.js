@@ -1,0 +1,170 @@
+// The same act on many runs: the dialog before it says to how many, to which, and what is called.
+
+import { ACTIONS } from "../core/enums.js";
+import { count, plural } from "../core/format.js";
+import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
+import { FilterFacts } from "./causes.js";
+import { DialogBody } from "./dialog.js";
+import { Field } from "./filters.js";
+import { Fact } from "./widgets.js";
+
+const SHOWN = 3;
+const AT_ONCE = 4;
+const NOTE_MAX_CHARS = 500;
+
+/** What can be done to many failed runs. */
+export const MANY = {
+  redrive: {
+    name: "redrive",
+    verb: "Redrive",
+    done: "redriven",
+    effect: "Each run goes on: what failed gets a fresh budget of attempts, what has succeeded stays.",
+    calls: true,
+  },
+  dismiss: {
+    name: "dismiss",
+    verb: "Dismiss",
+    done: "dismissed",
+    effect: "The runs stay as they are, and need no action any more. A redrive clears it.",
+    hasNote: true,
+  },
+};
+
+/** Ask, then do `what` to all runs that fit the filter, which has the id of `cause`. */
+export function askAll({ what, filter, cause }, actions) {
+  const once = [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+  actions.ask({
+    Body: Many,
+    what,
+    filter,
+    cause,
+    find: (api, signal) => api.countBulk({ do: what.name, filter }, signal),
+    begin: async (api, note) => {
+      const begun = await api.beginBulk({ do: what.name, filter, note }, once);
+      actions.follow({ runId: begun.runId, begun, what, cause, filter });
+    },
+  });
+}
+
+/** Ask, then do `what` to these runs. */
+export function askSome({ what, runs, cause }, actions) {
+  const action = ACTIONS.find(({ name }) => name === what.name);
+  actions.ask({
+    Body: Many,
+    what,
+    filter: {},
+    cause,
+    find: async () => ({ runs: runs.length, isAll: true, sample: runs }),
+    begin: async (api, note, tell) => {
+      const body = note ? { note } : undefined;
+      await doEach(runs, (run) => api.act(action, run, body), tell);
+      return `${plural(runs.length, "run")} ${what.done}.`;
+    },
+  });
+}
+
+/** Call `act` with each run, some at once; `tell` gets how many are done. Throws the first error. */
+export async function doEach(runs, act, tell) {
+  let done = 0;
+  let failure;
+  for (let first = 0; first < runs.length; first += AT_ONCE) {
+    const some = runs.slice(first, first + AT_ONCE);
+    for (const each of await Promise.allSettled(some.map(act))) {
+      if (each.status === "fulfilled") done += 1;
+      else failure ??= each.reason;
+    }
+    tell(done);
+  }
+  if (!failure) return;
+  failure.message = `${count(done)} of ${count(runs.length)} done. ${failure.message}`;
+  throw failure;
+}
+
+function Many({ question, actions, close }) {
+  const { what, filter, cause, find, begin } = question;
+  const [found, setFound] = useState(null);
+  const [note, setNote] = useState("");
+  const [state, setState] = useState({ busy: "", error: "" });
+  const refused = (error) => setState({ busy: "", error: `${error.message}. ${error.detail ?? ""}` });
+  useLayoutEffect(() => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    look(actions.api(), find, what, signal).then(
+      (answer) => signal.aborted || setFound(answer),
+      (error) => signal.aborted || refused(error),
+    );
+    return () => controller.abort();
+  }, []);
+  const confirm = async () => {
+    setState({ busy: "Working…", error: "" });
+    const tell = (done) => setState({ busy: `${count(done)} of ${count(found.runs)}`, error: "" });
+    try {
+      const said = await begin(actions.api(), note.trim(), tell);
+      if (said) actions.note(said);
+      actions.settle();
+    } catch (error) {
+      refused(error);
+    }
+    actions.refresh();
+  };
+  const runs = found ? numberOf(found) : "these runs";
+  return html`
+    <${DialogBody}
+      title="${what.verb} ${runs}?"
+      verb="${what.verb} ${runs}"
+      ...${state}
+      disabled=${!found?.runs}
+      confirm=${confirm}
+      close=${close}
+    >
+      <p>${found?.runs === 0 ? "No run fits any more." : what.effect}</p>
+      <${FilterFacts} filter=${filter} cause=${cause} />
+      <${Reach} found=${found} what=${what} />
+      ${
+        what.hasNote &&
+        html`<${Field}
+          label="Note"
+          maxlength=${NOTE_MAX_CHARS}
+          placeholder="Why, for those who read it later"
+          value=${note}
+          onInput=${(event) => setNote(event.target.value)}
+        />`
+      }
+    <//>
+  `;
+}
+
+const numberOf = ({ runs, isAll }) => `${isAll ? "" : "at least "}${plural(runs, "run")}`;
+
+/** Which runs, by some of their keys, and what is called because of it. */
+function Reach({ found, what }) {
+  if (!found) return html`<p class="soft" role="status">Counting the runs…</p>`;
+  if (!found.runs) return null;
+  const codes = (texts) => texts.map((text) => html`<li><code>${text}</code></li>`);
+  return html`
+    <dl class="facts narrow">
+      <${Fact} name=${found.runs > SHOWN ? "Keys, such as" : "Keys"}>
+        <ul class="samples">${codes(found.keys)}</ul>
+      <//>
+      <${Fact} name="Calls">
+        ${found.urls.length ? html`<ul class="samples">${codes(found.urls)}</ul>` : "nothing"}
+      <//>
+    </dl>
+  `;
+}
+
+async function look(api, find, what, signal) {
+  const { runs, isAll, sample } = await find(api, signal);
+  const some = sample.slice(0, SHOWN);
+  const letters = what.calls ? await Promise.all(some.map((run) => failedIn(api, run, signal))) : [];
+  const urls = [...new Set(letters.flat().map((letter) => letter.stepInvokeUrl))].filter(Boolean);
+  return { runs, isAll, keys: some.map((run) => run.idempotencyKey), urls };
+}
+
+/** What failed in a run. Other runs may have a key that begins with its key. */
+async function failedIn(api, { runId, workflowName, idempotencyKey }, signal) {
+  const list = await api.deadLetters({ workflowName, keyPrefix: idempotencyKey }, signal);
+  return list.deadLetters.filter((letter) => letter.runId === runId && !letter.notRedrivableReason);
+}

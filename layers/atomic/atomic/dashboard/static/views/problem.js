@@ -1,0 +1,231 @@
+// One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
+
+import { answerOf, CauseName } from "../components/causes.js";
+import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
+import { askAll, askSome, doEach, MANY } from "../components/many.js";
+import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
+import { count, needAction, plural } from "../core/format.js";
+import { linkTo } from "../core/router.js";
+import { html, useState } from "../vendor/preact-htm.js";
+
+const FILTERS = ["period", "from", "to"];
+const PAGE = 50;
+const CAUSES = 100;
+const EVERY_MS = 3000;
+const STATES = ["dismissed", "handled"];
+const COLUMNS = ["Key", "Error", "Started", "Failed"];
+
+export const everyMs = () => EVERY_MS;
+export const loadedBy = ({ id, query }) => JSON.stringify([id, query]);
+
+const stateOf = ({ state }) => (STATES.includes(state) ? state : "open");
+
+/** Fetch the data of the view. A cause that nothing has any more is as it was before. */
+export async function load({ api, route, signal, now, before }) {
+  const state = stateOf(route.query);
+  const list = {
+    cause: route.id,
+    ...periodOf(route.query, now),
+    cursor: route.query.cursor,
+    limit: PAGE,
+  };
+  const [causes, found, stats] = await Promise.all([
+    api.causes({ state, limit: CAUSES, workflowName: before?.cause?.workflowName }, signal),
+    state === "handled"
+      ? api.deadLetters(list, signal)
+      : api.runs({ ...list, dismissed: state === "dismissed", progress: false }, signal),
+    api.stats(signal),
+  ]);
+  const known = causes.causes.find((cause) => cause.id === route.id);
+  const cause = known ?? (before?.cause ? { ...before.cause, count: 0 } : null);
+  const next = found.next && new URLSearchParams(found.next.split("?")[1]).get("cursor");
+  return { cause, runs: found.runs ?? found.deadLetters, next, stats };
+}
+
+export function View({ state, actions }) {
+  const { route, data } = state;
+  const change = (changes) => actions.query({ ...changes, cursor: "" });
+  const { key, clear } = useClear(FILTERS, change);
+  const list = linkTo({ client: route.client, page: "problems", query: { state: route.query.state } });
+  return html`
+    <a class="back" href=${list}>← Problems</a>
+    <${Head} state=${state} actions=${actions} />
+    <${Filters} key=${key}>
+      <${PeriodFilter} label="Started" query=${route.query} change=${change} />
+      ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
+    <//>
+    <${Body} key=${JSON.stringify(route.query)} ...${{ state, actions, clear, data }} />
+  `;
+}
+
+function Head({ state: { route, data, now }, actions }) {
+  const cause = data?.cause;
+  if (!cause) return html`<h1 class="unseen">Problem</h1>`;
+  const state = stateOf(route.query);
+  const all = (what) => () => {
+    const period = given(periodOf(route.query, now));
+    const filter = { cause: cause.id, dismissed: state === "dismissed", ...period };
+    askAll({ what, filter, cause }, actions);
+  };
+  const mayAct = actions.may("act") && state !== "handled" && data.runs.length > 0;
+  // Only the dialog counts the runs of a time.
+  const number = isFiltered(route.query, FILTERS) ? "those of this time" : count(cause.count);
+  return html`
+    <header class="page-head problem-head">
+      <h1><${CauseName} cause=${cause} /></h1>
+      <span class="cause">${answerOf(cause)}</span>
+      ${
+        mayAct &&
+        html`<div class="page-acts">
+          <${Button} primary onClick=${all(MANY.redrive)}>Redrive ${number}…<//>
+          ${state === "open" && html`<${Button} onClick=${all(MANY.dismiss)}>Dismiss ${number}…<//>`}
+        </div>`
+      }
+      <p class="problem-text">${cause.text}${cause.errorType && html` <code>${cause.errorType}</code>`}</p>
+    </header>
+  `;
+}
+
+/** Without the members that are not set. */
+const given = (filter) => Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
+
+function Body({ state: { route, data, error, now }, actions, clear }) {
+  const [chosen, setChosen] = useState(new Set());
+  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data) return html`<${Loading} />`;
+  if (!data.runs.length) return html`<${Nothing} ...${{ route, actions, clear }} />`;
+  const isHandled = stateOf(route.query) === "handled";
+  const mayAct = actions.may("act") && !isHandled;
+  const tick = (id, isOn) => {
+    const next = new Set(chosen);
+    if (isOn) next.add(id);
+    else next.delete(id);
+    setChosen(next);
+  };
+  const some = data.runs.filter((run) => chosen.has(run.runId));
+  const tickAll = (isOn) => setChosen(new Set(isOn ? data.runs.map((run) => run.runId) : []));
+  return html`
+    ${mayAct && html`<${Chosen} ...${{ some, route, data, actions, tickAll }} />`}
+    <${Table}
+      class="list failed ${mayAct ? "with-ticks" : ""}"
+      names=${[...(mayAct ? [html`<span class="unseen">Choose</span>`] : []), ...COLUMNS]}
+      caption="What failed for this cause, the newest first. Arrow keys move, Enter opens."
+    >
+      ${data.runs.map(
+        (run) => html`
+          <${Row} key=${run.id} isOn=${chosen.has(run.runId)} ...${{ run, route, now, mayAct, tick }} />
+        `,
+      )}
+    <//>
+    <${Pager} ...${{ route, data, actions }} />
+  `;
+}
+
+function Chosen({ some, route, data, actions, tickAll }) {
+  const isAll = some.length === data.runs.length;
+  const ask = (what) => () => askSome({ what, runs: some, cause: data.cause }, actions);
+  const state = stateOf(route.query);
+  const button = (what) => html`
+    <${Button} small disabled=${!some.length || !data.cause} onClick=${ask(what)}>
+      ${what.verb} ${count(some.length)}…
+    <//>
+  `;
+  return html`
+    <div class="chosen-bar" role="group" aria-label="Chosen runs">
+      <label>
+        <input type="checkbox" checked=${isAll} onChange=${(event) => tickAll(event.target.checked)} />
+        All on this page
+      </label>
+      <span class="soft">${plural(some.length, "run")} chosen</span>
+      ${button(MANY.redrive)}
+      ${state === "open" && button(MANY.dismiss)}
+      ${
+        state === "dismissed" &&
+        html`<${Button} small disabled=${!some.length} onClick=${() => takeBack(some, actions)}>
+          Take ${count(some.length)} back
+        <//>`
+      }
+    </div>
+  `;
+}
+
+/** Nothing is called or lost by it, so nobody is asked. */
+async function takeBack(runs, actions) {
+  const api = actions.api();
+  try {
+    await doEach(runs, (run) => api.undismiss(run.runId), () => {});
+    actions.note(`${needAction(runs.length)} again.`);
+  } catch (error) {
+    actions.note(`${error.message}. ${error.detail ?? ""}`, true);
+  }
+  actions.refresh();
+}
+
+function Row({ run, route, now, mayAct, tick, isOn }) {
+  const isStep = run.parent !== null;
+  const href = linkTo({
+    client: route.client,
+    page: "run",
+    id: run.runId,
+    query: isStep ? { step: run.id } : {},
+  });
+  const { dismissed } = run;
+  return html`
+    <tr>
+      ${
+        mayAct &&
+        html`<td class="c-tick">
+          <input
+            type="checkbox"
+            aria-label="Choose the run with key ${run.idempotencyKey}"
+            checked=${isOn}
+            onChange=${(event) => tick(run.runId, event.target.checked)}
+          />
+        </td>`
+      }
+      <td class="c-key-link">
+        <a class="row-link" href=${href}><code>${run.idempotencyKey}</code></a>
+        ${dismissed?.note && html`<span class="row-under" title=${dismissed.note}>${dismissed.note}</span>`}
+      </td>
+      <td class="c-error"><span class="row-text" title=${run.error}>${run.error}</span></td>
+      <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
+      <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
+    </tr>
+  `;
+}
+
+function Pager({ route, data, actions }) {
+  const newest = () => actions.query({ cursor: "" });
+  const older = () => actions.query({ cursor: data.next }, { keep: true });
+  return html`
+    <nav class="pager" aria-label="Pages">
+      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
+      <span class="soft">
+        ${count(data.runs.length)} on this page${data.cause && `, ${count(data.cause.count)} of this cause`}
+      </span>
+      ${data.next && html`<${Button} onClick=${older}>Older<//>`}
+    </nav>
+  `;
+}
+
+function Nothing({ route, actions, clear }) {
+  if (route.query.cursor) {
+    return html`
+      <${Blank} icon="empty" title="Nothing older">
+        <${Button} onClick=${() => actions.query({ cursor: "" })}>Back to the newest<//>
+      <//>
+    `;
+  }
+  if (isFiltered(route.query, FILTERS)) {
+    return html`
+      <${Blank} icon="search" title="No run of this cause fits these filters">
+        <${Button} onClick=${clear}>Clear filters<//>
+      <//>
+    `;
+  }
+  return html`
+    <${Blank} icon="succeeded" title="Nothing stands here for this cause">
+      <p>Its runs were redriven or dismissed, or have expired.</p>
+    <//>
+  `;
+}

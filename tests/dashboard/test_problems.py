@@ -1,0 +1,186 @@
+"""Problems: failed runs by their causes, what is done to them, and what is left alone."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.seeds import seed_outage
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+from scenarios.embedded_runtime import AtomicServer
+
+OUTAGE = {"bank says no": 1000, "card reader is away": 600, "no such product": 400}
+HANDLED = 500
+# So many runs are redriven, each with two calls, on a machine that does other things as well.
+REDRIVEN_WITHIN_MS = 240_000
+
+
+@pytest.fixture
+def outage(tmp_path: Path, endpoints: Endpoints) -> Iterator[Api]:
+    """A shop after an outage; its endpoints work again."""
+    for path in ("/order", "/charge", "/notify"):
+        endpoints.serve(path, (200, {"fine": True}))
+    now_ms = time.time_ns() // 1_000_000
+    seed_outage(tmp_path / "data", "shop", endpoints.url, OUTAGE, handled=HANDLED, now_ms=now_ms)
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+    yield Api(server.url, "shop")
+    server.stop()
+
+
+def causes(api: Api) -> dict[str, int]:
+    """How many runs need action, by the end of the text of their cause."""
+    found = api.get("/causes")["causes"]
+    return {cause["text"].rpartition(": ")[2]: cause["count"] for cause in found}
+
+
+def test_one_cause_of_an_outage_is_redriven_in_two_clicks(
+    page: Page, outage: Api, endpoints: Endpoints
+) -> None:
+    open_at(page, outage, "problems")
+    expect(page.get_by_role("link", name="Problems 2,000")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(3)
+    row = page.get_by_role("row").filter(has_text="card reader is away")
+    expect(row).to_contain_text("charge in order")
+    expect(row).to_contain_text("Status 503")
+
+    row.get_by_role("button", name="Redrive 600 runs").click()
+    dialog = page.get_by_role("dialog", name="Redrive 600 runs?")
+    expect(dialog).to_contain_text("card reader is away")
+    expect(dialog).to_contain_text("order-01599")
+    expect(dialog).to_contain_text(f"{endpoints.url}/charge")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    dialog.get_by_role("button", name="Redrive 600 runs").click()
+
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("600 runs redriven", timeout=REDRIVEN_WITHIN_MS)
+    expect(progress).to_contain_text("none failed again so far")
+    expect(page.get_by_role("link", name="Problems 1,400")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert causes(outage) == {"bank says no": 1000, "no such product": 400}
+    page.get_by_role("link", name="Handled").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("row").filter(has_text="notify in order")).to_contain_text(str(HANDLED))
+
+
+def failing(api: Api, endpoints: Endpoints, *keys: str, then: int = 410) -> None:
+    """Runs of the workflow `order` that fail, and answer `then` afterwards."""
+    for key in keys:
+        api.start(endpoints.serve(f"/{key}", (410, {"error": "gone"}), (then, {"error": "gone"})), key)
+
+
+def runs(api: Api, query: str) -> set[str]:
+    """The keys of the runs that a list has."""
+    found: list[dict[str, Any]] = api.get(f"/runs?{query}")["runs"]
+    return {run["idempotencyKey"] for run in found}
+
+
+def test_chosen_runs_alone_are_dismissed_and_taken_back(page: Page, api: Api, endpoints: Endpoints) -> None:
+    failing(api, endpoints, "a", "b", "c")
+    open_at(page, api, "problems")
+    page.locator("tbody").get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("order")
+    for key in ("a", "b"):
+        page.get_by_role("checkbox", name=f"Choose the run with key {key}").check()
+    page.get_by_role("button", name="Dismiss 2…").click()
+    dialog = page.get_by_role("dialog", name="Dismiss 2 runs?")
+    expect(dialog).to_contain_text("nothing")
+    dialog.get_by_label("Note").fill("known since Monday")
+    dialog.get_by_role("button", name="Dismiss 2 runs").click()
+
+    expect(page.get_by_role("status").filter(has_text="2 runs dismissed.")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert runs(api, "dismissed=true") == {"a", "b"}
+    page.get_by_role("link", name="← Problems").click()
+    page.get_by_role("link", name="Dismissed").click()
+    page.locator("tbody").get_by_role("link").click()
+    expect(page.get_by_role("row").filter(has_text="known since Monday")).to_have_count(2)
+    page.get_by_role("checkbox", name="Choose the run with key a").check()
+    page.get_by_role("button", name="Take 1 back").click()
+    expect(page.get_by_role("status").filter(has_text="1 run needs action again.")).to_be_visible()
+    assert runs(api, "dismissed=false") == {"a", "c"}
+
+
+def test_a_whole_cause_is_dismissed(page: Page, api: Api, endpoints: Endpoints) -> None:
+    failing(api, endpoints, "a", "b")
+    open_at(page, api, "problems")
+    page.get_by_role("button", name="Dismiss 2 runs of order").click()
+    page.get_by_role("dialog").get_by_label("Note").fill("sold out")
+    page.get_by_role("dialog").get_by_role("button", name="Dismiss 2 runs").click()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("2 runs dismissed")
+    expect(page.get_by_role("heading", name="No problem needs action")).to_be_visible()
+    page.get_by_role("button", name="Close the progress").click()
+    expect(page.get_by_role("region", name="Progress")).to_have_count(0)
+    assert {run["dismissed"]["note"] for run in api.get("/runs?dismissed=true")["runs"]} == {"sold out"}
+
+
+def test_what_fails_again_is_counted(page: Page, api: Api, endpoints: Endpoints) -> None:
+    failing(api, endpoints, "a", "b")
+    failing(api, endpoints, "c", then=200)
+    open_at(page, api, "problems")
+    page.get_by_role("button", name="Redrive 3 runs of order").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive 3 runs").click()
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("3 runs redriven · 2 failed again")
+    progress.get_by_role("link", name="view").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+
+def test_the_filter_that_is_shown_is_the_one_that_is_sent(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    failing(api, endpoints, "a", "b")
+    open_at(page, api, "problems")
+    page.locator("tbody").get_by_role("link").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_label("Started").select_option("custom")
+    page.get_by_label("To", exact=True).fill("2020-01-02T03:04:05")
+    expect(page.get_by_role("heading", name="No run of this cause fits these filters")).to_be_visible()
+    page.get_by_label("To", exact=True).fill("2100-01-02T03:04:05")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    sent: list[Any] = []
+    page.on("request", lambda asked: sent.append(asked.post_data_json) if "/bulk" in asked.url else None)
+    page.get_by_role("button", name="Redrive those of this time…").click()
+    dialog = page.get_by_role("dialog", name="Redrive 2 runs?")
+    expect(dialog).to_contain_text("before Jan 2, 2100, 03:04:05")
+    dialog.get_by_role("button", name="Redrive 2 runs").click()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("2 runs redriven")
+    filters = [asked["filter"] for asked in sent if asked]
+    assert len(filters) == 2
+    assert filters[0] == filters[1]
+    assert filters[0].keys() == {"cause", "dismissed", "createdBefore"}
+
+
+def test_a_bulk_is_paused_resumed_and_cancelled(page: Page, outage: Api) -> None:
+    open_at(page, outage, "problems")
+    page.get_by_role("button", name="Redrive 1,000 runs").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive 1,000 runs").click()
+    progress = page.get_by_role("region", name="Progress")
+    progress.get_by_role("button", name="Pause").click()
+    expect(progress).to_contain_text("paused")
+    expect(progress).to_contain_text("of 1,000 runs")
+    progress.get_by_role("button", name="Cancel").click()
+    expect(progress).to_contain_text("cancelled after")
+    assert 0 < causes(outage)["bank says no"] < 1000
+
+
+def test_the_former_address_leads_to_the_problems(page: Page, api: Api, endpoints: Endpoints) -> None:
+    failing(api, endpoints, "a")
+    open_at(page, api, "dead-letters?workflow=order")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Problems")
+    expect(page.get_by_label("Workflow")).to_have_value("order")
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_a_bulk_that_is_refused_says_so_in_the_dialog(page: Page, api: Api, endpoints: Endpoints) -> None:
+    failing(api, endpoints, "a")
+    open_at(page, api, "problems")
+    page.get_by_role("button", name="Redrive 1 run of order").click()
+    expect(page.get_by_role("dialog", name="Redrive 1 run?")).to_be_visible()
+    page.route("**/bulk", lambda route: route.fulfill(status=503, json={"title": "Out of breath"}))
+    page.get_by_role("dialog").get_by_role("button", name="Redrive 1 run").click()
+    expect(page.get_by_role("alert")).to_contain_text("Out of breath")
