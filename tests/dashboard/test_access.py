@@ -24,8 +24,8 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
     api.start(ok, "ok")
     bad_run = api.start(bad, "bad")
     api.start(flaky, "flaky", retry={"count": 2, "backOff": 1})
-    api.start(endpoints.serve("/held", None, (200, 0)), "held", wait=False)
-    api.start("", "event", kind="event", stepName="approve", wait=False)
+    held = api.start(endpoints.serve("/held", None, (200, 0)), "held", wait=False)
+    api.start("", "held", parent=held["id"], kind="event", stepName="approve", wait=False)
     down_run = api.start(down, "down", wait=False, retry={"count": 2, "backOff": 600_000, "jitter": "none"})
     return {
         "runs": "tbody tr",
@@ -33,6 +33,7 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
         "overview": ".chart",
         "problems": "tbody tr",
         "problems?state=handled": ".blank",
+        "waiting": ".event",
         f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
         f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
         "runs/run_" + "0" * 32: ".blank",
@@ -74,7 +75,7 @@ def look_at_a_problem(page: Page, api: Api, how: str) -> None:
     expect(page.get_by_role("dialog")).to_contain_text("Calls")
     assert_accessible(page, f"dialog, {how}")
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
-    expect(page.get_by_role("status").filter(has_text="redriven")).to_be_visible()
+    expect(page.locator(".note").filter(has_text="redriven")).to_be_visible()
     open_at(page, api, "problems")
     page.locator("tbody").get_by_role("button", name="Redrive").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()

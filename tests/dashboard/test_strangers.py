@@ -18,16 +18,19 @@ SHELL = "'$(touch${IFS}hit)`touch${IFS}hit`\"$ATOMIC_API_KEY;touch${IFS}hit"
 
 
 def test_hostile_strings_stay_text_everywhere(page: Page, api: Api, endpoints: Endpoints) -> None:
-    answer = {HOSTILE: [HOSTILE]}
+    answer = {"error": HOSTILE, HOSTILE: [HOSTILE]}
     bad = endpoints.serve("/x<img src=x onerror=hit>".replace(" ", "%20"), (410, answer))
     ok = endpoints.serve("/ok", (200, HOSTILE))
     for number, url in enumerate((bad, ok)):
         api.start(url, f"{KEY}{number}", workflow=HOSTILE, stepName=HOSTILE, payload={HOSTILE: HOSTILE})
-    runs = api.get("/runs")["runs"]
+    busy = api.start(endpoints.serve("/busy", (503, 0)), f"{KEY}2", workflow=HOSTILE, wait=False)
+    event = {"kind": "event", "stepName": HOSTILE, "payload": {HOSTILE: HOSTILE}, "workflow": HOSTILE}
+    api.start("", f"{KEY}2", parent=busy["id"], wait=False, **event)
+    runs = api.get("/runs?status=succeeded")["runs"] + api.get("/runs?status=failed")["runs"]
     hrefs = [f"runs/{run['runId']}?step={run['id']}" for run in runs]
     cause = api.get("/causes")["causes"][0]["id"]
     query = f"runs?workflow={HOSTILE.replace('&', '%26')}&search={KEY.replace('&', '%26')}"
-    for view in ("runs", query, "problems", f"problems/{cause}", "overview", *hrefs):
+    for view in ("runs", query, "problems", f"problems/{cause}", "waiting", "overview", *hrefs):
         open_at(page, api, view)
         page.reload()
         expect(page.get_by_text("<img/src=x").first).to_be_visible()
@@ -38,6 +41,10 @@ def test_hostile_strings_stay_text_everywhere(page: Page, api: Api, endpoints: E
     page.get_by_role("button", name="Redrive 1 run").click()
     expect(page.get_by_role("dialog").get_by_text("<img/src=x").nth(2)).to_be_visible()
     assert page.evaluate("window.hit") is None
+    page.keyboard.press("Escape")
+    open_at(page, api, "waiting")
+    page.get_by_role("button", name="Approve…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("<img/src=x")
     open_at(page, api, hrefs[0])
     page.get_by_text("Headers sent").click()
     expect(page.locator("details dd").nth(1)).to_contain_text("<img/src=x")

@@ -13,14 +13,16 @@ import * as run from "./views/run.js";
 import * as runs from "./views/runs.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
+import * as waiting from "./views/waiting.js";
 
-const VIEWS = { overview, runs, run, problems, problem };
+const VIEWS = { overview, runs, run, problems, problem, waiting };
 const TITLES = {
   overview: "Overview",
   runs: "Runs",
   run: "Run",
   problems: "Problems",
   problem: "Problem",
+  waiting: "Waiting for you",
   "sign-in": "Sign in",
 };
 const THEMES = ["auto", "light", "dark"];

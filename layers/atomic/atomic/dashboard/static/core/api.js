@@ -1,6 +1,7 @@
 // All requests to the public API are made here. Everything that the dashboard shows or does can be scripted
 // with the same requests; they are described at /docs.
 
+import { LIVE } from "./enums.js";
 import { parse } from "./stored.js";
 
 const STEPS_PAGE = 1000;
@@ -14,14 +15,15 @@ export class ApiError extends Error {
   }
 }
 
-async function send(method, path, { signal, body, key, once } = {}) {
+async function send(method, path, { signal, body, text, key, once } = {}) {
   const headers = { accept: "application/json" };
   if (once) headers["idempotency-key"] = once;
   if (key) headers.authorization = `Bearer ${key}`;
-  if (body !== undefined) headers["content-type"] = "application/json";
+  const sent = text ?? (body && JSON.stringify(body));
+  if (sent !== undefined) headers["content-type"] = "application/json";
   let reply;
   try {
-    reply = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) });
+    reply = await fetch(path, { method, signal, headers, body: sent });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(
@@ -80,6 +82,21 @@ export function createApi(client, key) {
     /** Do an action of `enums.ACTIONS` to a step, or to its run. */
     act: ({ of, name }, { id, runId }, body) =>
       post(`/${of}s/${encodeURIComponent(of === "run" ? runId : id)}/${name}`, body),
+    /** The live events of a page of runs that have some. Each run is read, up to its first steps. */
+    openEvents: async (query, signal) => {
+      const list = await read("/runs", { ...query, waitsFor: "event" }, signal);
+      const readOne = ({ runId }) => read(runPath(runId), { limit: STEPS_PAGE }, signal);
+      const found = await Promise.all(list.runs.map(readOne));
+      const events = found.flatMap(({ root, steps }) =>
+        steps
+          .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
+          .map((event) => ({ event, root })),
+      );
+      return { events, next: list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor") };
+    },
+    /** Complete an event with JSON, which is sent as it is written. */
+    complete: ({ id }, text) => post(`/steps/${encodeURIComponent(id)}/result`, undefined, { text }),
+    reject: ({ id }, detail) => post(`/steps/${encodeURIComponent(id)}/reject`, { detail }),
     undismiss: (runId) => request("DELETE", `${base}${runPath(runId)}/dismiss`),
     /** How many runs a bulk would concern, with some of them. */
     countBulk: (asked, signal) => post("/bulk", { ...asked, dryRun: true }, { signal }),

@@ -11,7 +11,13 @@ import { linkTo } from "../core/router.js";
 import { isLive } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 
-const LISTS = { overview: "Overview", runs: "Runs", problems: "Problems", problem: "Problem" };
+const LISTS = {
+  overview: "Overview",
+  runs: "Runs",
+  problems: "Problems",
+  problem: "Problem",
+  waiting: "Waiting for you",
+};
 const LIVE_MS = 700;
 const ENDED_MS = 10_000;
 

@@ -3,6 +3,7 @@
 import { Dialog, Notes } from "../components/dialog.js";
 import { Icon } from "../components/icons.js";
 import { Job } from "../components/job.js";
+import { WaitingCount } from "../components/waiting-count.js";
 import { count, needAction } from "../core/format.js";
 import { linkTo, listOf } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
@@ -11,6 +12,7 @@ const PAGES = [
   ["overview", "Overview"],
   ["runs", "Runs"],
   ["problems", "Problems"],
+  ["waiting", "Waiting"],
 ];
 
 export function Shell({ state, actions, children }) {
@@ -31,14 +33,15 @@ export function Shell({ state, actions, children }) {
   `;
 }
 
-function Header({ state: { route, needsAction, theme, error }, actions }) {
+function Header({ state, actions }) {
+  const { route, theme, error } = state;
   const { client } = route;
   return html`
     <header class="top">
       <a class="brand" href=${client ? linkTo({ client, page: "overview" }) : "#/"}>
         <img src="/static/icon.svg" alt="" width="22" height="22" />Atomic
       </a>
-      ${client && html`<${Pages} route=${route} needsAction=${needsAction} />`}
+      ${client && html`<${Pages} ...${state} actions=${actions} />`}
       <div class="top-end">
         ${client && html`<${Pulse} error=${error} />`}
         ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
@@ -56,7 +59,9 @@ function Header({ state: { route, needsAction, theme, error }, actions }) {
   `;
 }
 
-function Pages({ route: { client, page }, needsAction }) {
+function Pages({ route: { client, page }, needsAction, data, locked, actions }) {
+  // What is answered on the page is counted anew.
+  const open = page === "waiting" ? data?.events.length : "";
   const current = listOf(page);
   return html`
     <nav aria-label="Views">
@@ -70,6 +75,11 @@ function Pages({ route: { client, page }, needsAction }) {
               html`<span class="number bad" title=${needAction(needsAction)}>
                 ${count(needsAction)}
               </span>`
+            }
+            ${
+              each === "waiting" &&
+              !locked &&
+              html`<${WaitingCount} key=${`${client} ${open}`} actions=${actions} />`
             }
           </a>
         `,

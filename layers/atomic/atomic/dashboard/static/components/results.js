@@ -1,0 +1,103 @@
+// The dialogs by which a person answers an open event.
+
+import { html, useState } from "../vendor/preact-htm.js";
+import { DialogBody } from "./dialog.js";
+import { Field } from "./filters.js";
+
+const APPROVED = '{"approved": true}';
+const REASON_MAX_CHARS = 1000;
+
+const of = ({ stepName, workflowName, idempotencyKey }) =>
+  `The event “${stepName}” of the workflow ${workflowName}, key ${idempotencyKey}`;
+
+/** Ask, then complete the event as approved. */
+export function askForApproval(event, actions) {
+  actions.ask({
+    title: `Approve “${event.stepName}”?`,
+    text: [`${of(event)}, gets the result ${APPROVED}.`, "The workflow goes on with it at once."],
+    verb: "Approve",
+    act: async (api) => {
+      await api.complete(event, APPROVED);
+      return "Approved.";
+    },
+  });
+}
+
+/** Ask for the reason, then reject the event. */
+export function askForReason(event, actions) {
+  actions.ask({ Body: Answer, event, ...REJECTION });
+}
+
+/** Ask for the result, then complete the event with it. */
+export function askForResult(event, actions) {
+  actions.ask({ Body: Answer, event, ...RESULT });
+}
+
+const REJECTION = {
+  title: (event) => `Reject “${event.stepName}”?`,
+  text: (event) => `${of(event)}, fails with this reason. The workflow is told, and may go on.`,
+  verb: "Reject",
+  danger: true,
+  initial: "",
+  isReady: (text) => text !== "",
+  input: (props) => html`<${Field} label="Reason" maxlength=${REASON_MAX_CHARS} ...${props} />`,
+  send: (api, event, text) => api.reject(event, text),
+  done: "Rejected.",
+};
+
+const RESULT = {
+  title: (event) => `Send a result to “${event.stepName}”`,
+  text: (event) => `${of(event)}, gets this value. The workflow goes on with it at once.`,
+  verb: "Send",
+  initial: APPROVED,
+  isReady: isJson,
+  input: (props) => html`
+    <label class="field">
+      <span>Result, as JSON</span>
+      <textarea rows="6" spellcheck=${false} ...${props} />
+    </label>
+  `,
+  send: (api, event, text) => api.complete(event, text),
+  done: "The result is sent.",
+};
+
+function Answer({ question, actions, close }) {
+  const { event, title, text, verb, danger, initial, isReady, input, send, done } = question;
+  const [typed, setTyped] = useState(initial);
+  const [state, setState] = useState({ busy: "", error: "" });
+  const confirm = async () => {
+    setState({ busy: "Working…", error: "" });
+    try {
+      await send(actions.api(), event, typed.trim());
+      actions.note(done);
+      actions.settle();
+    } catch (error) {
+      setState({ busy: "", error: `${error.message}. ${error.detail ?? ""}` });
+    }
+    actions.refresh();
+  };
+  return html`
+    <${DialogBody}
+      title=${title(event)}
+      verb=${verb}
+      danger=${danger}
+      ...${state}
+      disabled=${!isReady(typed.trim())}
+      confirm=${confirm}
+      close=${close}
+    >
+      <p>${text(event)}</p>
+      ${input({ value: typed, onInput: (change) => setTyped(change.target.value) })}
+    <//>
+  `;
+}
+
+/** Whether a text is JSON. It is sent as it is typed: a parsed number could lose digits. */
+export function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,117 @@
+// Open events: what workflows wait for from a person. They are answered here.
+
+import { Json } from "../components/json.js";
+import { askForApproval, askForReason, askForResult } from "../components/results.js";
+import { Blank, Button, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
+import { fullTime, ms, plural, ticking } from "../core/format.js";
+import { linkTo } from "../core/router.js";
+import { html, useMemo } from "../vendor/preact-htm.js";
+
+// Each run of a page is one request.
+const PAGE = 10;
+const EVERY_MS = 10_000;
+
+export const everyMs = () => EVERY_MS;
+export const loadedBy = ({ query }) => JSON.stringify(query);
+
+/** Fetch the data of the view. */
+export async function load({ api, route, signal }) {
+  const [found, stats] = await Promise.all([
+    api.openEvents({ cursor: route.query.cursor, limit: PAGE }, signal),
+    api.stats(signal),
+  ]);
+  return { ...found, stats };
+}
+
+export function View({ state, actions }) {
+  const { data, route } = state;
+  return html`
+    <div class="page-head">
+      <h1>Waiting for you</h1>
+      ${
+        data &&
+        !route.query.cursor &&
+        html`<p class="soft">${data.next ? "at least " : ""}${plural(data.events.length, "open event")}</p>`
+      }
+    </div>
+    <${Body} state=${state} actions=${actions} />
+  `;
+}
+
+function Body({ state: { route, data, error, now }, actions }) {
+  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data) return html`<${Loading} rows=${3} />`;
+  const newest = () => actions.query({ cursor: "" });
+  const older = () => actions.query({ cursor: data.next }, { keep: true });
+  return html`
+    ${
+      data.events.length
+        ? html`<ul class="events">
+            ${data.events.map(
+              (each) => html`<${Event} key=${each.event.id} ...${{ ...each, route, now, actions }} />`,
+            )}
+          </ul>`
+        : html`<${Nothing} isFirst=${!route.query.cursor && !data.next} />`
+    }
+    <nav class="pager" aria-label="Pages">
+      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
+      <span class="soft">The run that started last is first</span>
+      ${data.next && html`<${Button} onClick=${older}>Older<//>`}
+    </nav>
+  `;
+}
+
+function Nothing({ isFirst }) {
+  if (!isFirst) return html`<${Blank} icon="search" title="No open event on this page" />`;
+  return html`
+    <${Blank} icon="succeeded" title="Nothing waits for you">
+      <p>A workflow that waits for an event, such as an approval, stands here until it is answered.</p>
+    <//>
+  `;
+}
+
+function Event({ event, root, route, now, actions }) {
+  const href = linkTo({
+    client: route.client,
+    page: "run",
+    id: event.runId,
+    query: { step: event.id },
+  });
+  const since = ms(event.createdAt);
+  const ends = ms(event.deadlineAt);
+  const ask = (what) => () => what(event, actions);
+  return html`
+    <li class="event">
+      <header>
+        <h2><a href=${href}><bdi>${event.stepName}</bdi></a></h2>
+        <p class="soft">
+          in <bdi>${event.workflowName}</bdi>, key <code>${root.idempotencyKey}</code>
+        </p>
+      </header>
+      <p class="soft">
+        Waiting for${" "}
+        <time datetime=${event.createdAt} title=${fullTime(since)}>${ticking(now - since)}</time>
+        ${ends && html`, <span title=${fullTime(ends)}>${expiryInWords(ends - now)}</span>`}
+      </p>
+      <${Payload} value=${event.payload.isNull ? root.payload : event.payload} client=${route.client} />
+      ${
+        actions.may("signal") &&
+        html`<div class="row-acts">
+          <${Button} primary onClick=${ask(askForApproval)}>Approve…<//>
+          <${Button} danger onClick=${ask(askForReason)}>Reject…<//>
+          <${Button} onClick=${ask(askForResult)}>Send JSON…<//>
+        </div>`
+      }
+    </li>
+  `;
+}
+
+const expiryInWords = (left) => (left > 0 ? `expires in ${ticking(left)}` : "its time is over");
+
+/** What the event is about: its own payload, else that of its run. The page is drawn twice a second. */
+function Payload({ value, client }) {
+  return useMemo(
+    () => (value.isNull ? null : html`<${Json} name="Payload" value=${value} client=${client} />`),
+    [value.text],
+  );
+}

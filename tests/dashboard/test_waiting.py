@@ -1,0 +1,83 @@
+"""Open events: found, answered, rejected, and counted."""
+
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+# Longer than what JavaScript keeps of a number.
+BIG = 123456789012345678
+
+
+def waits(api: Api, endpoints: Endpoints, key: str, name: str, **more: Any) -> str:
+    """A run that waits for an event; the id of the event."""
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    url = endpoints.serve("/busy", (503, 0))
+    run = api.start(url, key, workflow="refund", wait=False, retry=retry, payload={"order": f"of-{key}"})
+    event = api.start(
+        "", key, workflow="refund", parent=run["id"], wait=False, kind="event", stepName=name, **more
+    )
+    return str(event["id"])
+
+
+def test_an_event_is_approved(page: Page, api: Api, endpoints: Endpoints) -> None:
+    event = waits(api, endpoints, "r-1", "approval", deadline=7_200_000)
+    waits(api, endpoints, "r-2", "signature", payload={"page": 7})
+    open_at(page, api, "runs")
+    page.get_by_role("link", name="Waiting 2").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for you")
+    card = page.get_by_role("listitem").filter(has_text="approval")
+    expect(card).to_contain_text("expires in 1 h 59 min")
+    # An event without a payload shows what its run is about.
+    expect(card).to_contain_text("of-r-1")
+    expect(page.get_by_role("listitem").filter(has_text="signature")).to_contain_text('"page": 7')
+
+    card.get_by_role("button", name="Approve…").click()
+    dialog = page.get_by_role("dialog", name="Approve “approval”?")
+    expect(dialog).to_contain_text("key r-1")
+    dialog.get_by_role("button", name="Approve").click()
+
+    expect(page.get_by_role("status").filter(has_text="Approved.")).to_be_visible()
+    expect(card).to_have_count(0)
+    expect(page.get_by_role("link", name="Waiting 1")).to_be_visible()
+    assert api.get(f"/steps/{event}")["response"] == {"approved": True}
+
+
+def test_an_event_is_rejected_for_a_reason(page: Page, api: Api, endpoints: Endpoints) -> None:
+    event = waits(api, endpoints, "r-1", "approval")
+    open_at(page, api, "waiting")
+    page.get_by_role("button", name="Reject…").click()
+    dialog = page.get_by_role("dialog", name="Reject “approval”?")
+    expect(dialog.get_by_role("button", name="Reject")).to_be_disabled()
+    dialog.get_by_label("Reason").fill("over the limit")
+    dialog.get_by_role("button", name="Reject").click()
+    expect(page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
+    assert api.get(f"/steps/{event}")["response"] == {"detail": "over the limit"}
+
+
+def test_a_result_is_sent_as_it_is_typed(page: Page, api: Api, endpoints: Endpoints) -> None:
+    event = waits(api, endpoints, "r-1", "amount")
+    open_at(page, api, "waiting")
+    page.get_by_role("button", name="Send JSON…").click()
+    dialog = page.get_by_role("dialog", name="Send a result to “amount”")
+    dialog.get_by_label("Result, as JSON").fill("{not json")
+    expect(dialog.get_by_role("button", name="Send")).to_be_disabled()
+    dialog.get_by_label("Result, as JSON").fill(f'{{"cents": {BIG}}}')
+    dialog.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status").filter(has_text="The result is sent.")).to_be_visible()
+    assert api.get(f"/steps/{event}")["response"] == {"cents": BIG}
+
+
+def test_an_answer_that_is_refused_says_so_in_the_dialog(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    waits(api, endpoints, "r-1", "amount")
+    open_at(page, api, "waiting")
+    page.get_by_role("button", name="Send JSON…").click()
+    dialog = page.get_by_role("dialog")
+    # The page takes it for JSON, and the server cannot store it.
+    dialog.get_by_label("Result, as JSON").fill('{"a": 1, "a": 2}')
+    dialog.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("body")
