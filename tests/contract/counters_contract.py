@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from atomic.application.counter_store import CounterQuery
+from atomic.application.counter_store import CounterQuery, order_of
 from atomic.application.ports import StepStore
 from atomic.application.server_store import ServerStore
 from atomic.domain.counters import (
@@ -18,6 +18,7 @@ from atomic.domain.counters import (
     Tally,
     hour_of,
     retries_of,
+    summed,
     tally_of,
     total,
     workflow_counts,
@@ -171,6 +172,31 @@ class CountersContract(StoreSuite):
         middle = {"from_ms": T0_MS + HOUR_MS, "before_ms": T0_MS + 2 * HOUR_MS}
         assert await names(**middle, limit=2) == [(1, "a"), (1, "b"), (1, "c")]
         assert await names(from_ms=T0_MS + 3 * HOUR_MS) == []
+
+    @on_store
+    async def test_hours_and_workflows_are_summed_up(self, store: StepStore) -> None:
+        first_ms = T0_MS - T0_MS % (3 * HOUR_MS)
+        for number, name in enumerate("abcabcab"):
+            root = keyed(f"k-{number}", workflow_name=name, at_ms=first_ms + number * HOUR_MS)
+            await put(store, root)
+            if number % 2:
+                await end(store, root, root.created_at_ms + number * 40)
+        plain = await self.found(store, from_ms=first_ms)
+        for every in (1, 3):
+            for all_names in (False, True):
+                sums = {"from_ms": first_ms, "every_ms": every * HOUR_MS, "all_names": all_names}
+                expected = sorted(summed(plain, every * HOUR_MS, all_names), key=order_of)
+                assert sum(each.tally.started for each in expected) == 8
+                for limit in (1, 2, 9):
+                    assert await self.read(store, **sums, limit=limit) == expected
+        of_b = {"from_ms": first_ms, "workflow_name": "b", "every_ms": 3 * HOUR_MS}
+        found = await self.read(store, **of_b, limit=1)
+        assert [each.hour_ms - first_ms for each in found] == [6 * HOUR_MS, 3 * HOUR_MS, 0]
+        assert [each.tally.started for each in found] == [1, 1, 1]
+        [everything] = await self.read(
+            store, from_ms=first_ms, every_ms=3 * HOUR_MS, all_names=True, before_ms=first_ms + 3 * HOUR_MS
+        )
+        assert (everything.workflow_name, everything.tally.started) == (OTHER, 3)
 
     @on_store
     async def test_workflows_are_the_sums_of_their_counters(self, store: StepStore) -> None:

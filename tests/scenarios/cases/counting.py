@@ -64,6 +64,17 @@ async def scenario_runs_are_counted_by_workflow_and_hour(runtime: Runtime) -> No
         assert (each["durationMsP95"] or 0) >= (each["durationMsP50"] or 0)
     assert listed["workflows"][2]["lastStartAt"] >= waits.json["createdAt"]
 
+    together = await counters(runtime, f"?allWorkflows=true&every={24 * 3_600_000}")
+    assert together == {None: {name: sum(each[name] for each in expected.values()) for name in NUMBERS}}
+    later = (await runtime.get("/workflows?from=2100-01-01T00:00:00Z")).json["workflows"]
+    assert [(each["workflowName"], each["started"]) for each in later] == [
+        ("broken", 0),
+        ("flaky", 0),
+        ("works", 0),
+    ]
+    sooner = (await runtime.get("/workflows?from=2020-01-01T00:00:00Z")).json
+    assert sooner == listed
+
     first = (await runtime.get("/workflows?limit=2")).json
     rest = (await runtime.request("GET", first["next"])).json
     assert first["workflows"] + rest["workflows"] == listed["workflows"]
@@ -94,11 +105,13 @@ async def scenario_a_wrong_question_for_counters_is_told_its_cure(runtime: Runti
         ("cursor=x", "cursor"),
         ("limit=0", "limit"),
         ("workflow=a", "workflow"),
+        ("every=3600001", "every"),
+        ("every=60000", "every"),
     ):
         refused = await runtime.get(f"/counters?{query}")
         assert_problem(refused, 400, "invalid-request")
         assert refused.json["detail"].startswith(f"{member}: ")
-    for query in ("cursor=x", "from=2026-01-01T00:00:00Z"):
+    for query in ("cursor=x", "from=yesterday", "to=2026-01-01T00:00:00Z"):
         assert_problem(await runtime.get(f"/workflows?{query}"), 400, "invalid-request")
 
 

@@ -86,6 +86,12 @@ async def scenario_live_runs_are_found_by_what_they_wait_for(runtime: Runtime) -
 
     for wait in ("timer", "event", "retry", "resume"):
         await runtime.until(partial(has, wait))
+    said = {
+        run["idempotencyKey"]: run["progress"]["waitsFor"]
+        for run in (await runtime.get("/runs?progress=true")).json["runs"]
+    }
+    assert said.pop("works") == said.pop("done") == []
+    assert said == {wait: [wait] for wait in ("timer", "event", "retry", "resume")}
     assert await found(runtime, waitsFor="slot") == await found(runtime, waitsFor="run") == []
     assert await found(runtime, waitsFor="timer", status="waiting", keyContains="time") == ["timer"]
     assert await found(runtime, waitsFor="timer", status="retrying") == []

@@ -3,11 +3,12 @@
 A store counts by itself: with the writes of its rows, or later from them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
-from atomic.domain.counters import Counter, WorkflowCount
+from atomic.domain.counters import HOUR_MS, Counter, WorkflowCount, summed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,22 +16,36 @@ class CounterQuery:
     """Which counters: hours that began from `from_ms` to before `before_ms`, the newest first.
 
     Those of an hour are in the order of the workflows' names. `after` is the last one of the page before.
+    The hours of each `every_ms` are summed up, and with `all_names` all workflows as well.
     """
 
     client_id: str
     from_ms: int
     before_ms: int
     workflow_name: str | None = None
+    every_ms: int = HOUR_MS
+    all_names: bool = False
     after: tuple[int, str] | None = None
     limit: int = 50
 
-    def fits(self, counter: Counter) -> bool:
-        """Whether the counter fits. All stores use this rule."""
-        return (
-            self.from_ms <= counter.hour_ms < self.before_ms
-            and self.workflow_name in {None, counter.workflow_name}
-            and (self.after is None or order_of(counter) > (-self.after[0], self.after[1]))
-        )
+    @property
+    def is_sum(self) -> bool:
+        """Whether counters are summed up."""
+        return self.all_names or self.every_ms != HOUR_MS
+
+    def page(self, counters: Iterable[Counter]) -> "CounterPage":
+        """The page of the client's counters, which come in their order. All stores use this rule."""
+        found: Iterable[Counter] = filter(self._fits, counters)
+        if self.is_sum:
+            found = sorted(summed(found, self.every_ms, self.all_names), key=order_of)
+        return CounterPage.of([*islice(filter(self._is_next, found), self.limit + 1)], self.limit)
+
+    def _fits(self, counter: Counter) -> bool:
+        is_of_time = self.from_ms <= counter.hour_ms < self.before_ms
+        return is_of_time and self.workflow_name in {None, counter.workflow_name}
+
+    def _is_next(self, counter: Counter) -> bool:
+        return self.after is None or order_of(counter) > (-self.after[0], self.after[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,19 +197,24 @@ async def _compared(read: _Read, choose: _Choose, query: RunQuery) -> tuple[Sequ
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: its steps by state, without the root, and its attempts, with the root's."""
+    """How far a run is: its steps by state, without the root; attempts and retries, with the root's."""
 
     steps: dict[Status, int]
     attempts: int
+    retries: int
+    waits_for: frozenset[WaitsFor]
 
 
 async def progress(engine: Engine, roots: Sequence[Step]) -> list[Progress]:
     """How far each of these runs is. Reads the outline of each run."""
     outlines = await side_by_side(*(engine.store.outline(root.spec.run_id) for root in roots))
+    now_ms = engine.clock.now_ms()
     return [
         Progress(
             steps=dict(Counter(step.status for step in outline if step.id != root.id)),
             attempts=sum(step.attempt_count for step in outline),
+            retries=sum(step.retries for step in outline),
+            waits_for=waits_for(root, outline, now_ms),
         )
         for root, outline in zip(roots, outlines, strict=True)
     ]

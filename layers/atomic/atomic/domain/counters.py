@@ -157,6 +157,26 @@ def total(tallies: Iterable[Tally]) -> Tally:
     )
 
 
+def summed(counters: Iterable[Counter], every_ms: int, all_names: bool) -> list[Counter]:
+    """The sums of the hours of each span of this length, and with `all_names` of all workflows.
+
+    Each counts as old as the oldest of its counters.
+    """
+    spans: dict[tuple[int, str], list[Counter]] = {}
+    for each in counters:
+        name = OTHER if all_names else each.workflow_name
+        spans.setdefault((each.hour_ms - each.hour_ms % every_ms, name), []).append(each)
+    return [
+        Counter(
+            began_ms,
+            name,
+            total(each.tally for each in found),
+            min((each.counted_at_ms for each in found if each.counted_at_ms is not None), default=None),
+        )
+        for (began_ms, name), found in spans.items()
+    ]
+
+
 def workflow_counts(counters: Iterable[Counter], recent_from_ms: int) -> list[WorkflowCount]:
     """The counters of a client by workflow, in the order of names."""
     by_name: dict[str, list[Counter]] = {}

@@ -11,7 +11,7 @@ class StepOutline:
     """The part of a step that shows whether it blocks another step, and the progress of its run.
 
     `awaited`: a post asked to wait for this step: the first one, or one whose step is among its waiters.
-    `in_line`: whether it waits for a slot of flow control.
+    `in_line`: whether it waits for a slot of flow control. `retries`: those before a redrive included.
     """
 
     id: str
@@ -24,6 +24,7 @@ class StepOutline:
     due_at_ms: int | None = None
     watches: tuple[Watch, ...] = ()
     in_line: bool = False
+    retries: int = 0
 
     @property
     def calls(self) -> bool:
@@ -49,4 +50,5 @@ def outline_of(step: Step) -> StepOutline:
         step.due_at_ms,
         step.watches,
         step.in_line,
+        step.retries_before + step.retries_used,
     )

@@ -106,6 +106,8 @@ class Progress(Document):
 
     steps: dict[StatusName, int] = Field(description="Number of its steps by status, without the root.")
     attempts: int = Field(description="Calls of its endpoints so far, including the root's.")
+    retries: int = Field(description="Retries so far. Calls that follow a suspension are not among them.")
+    waits_for: list[str] = Field(description="What its live steps wait for, as in the filter `waitsFor`.")
 
 
 class ListedRun(RunSummary):

@@ -7,7 +7,6 @@ it will look at again.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from atomic.adapters.aws.calls import AwsCalls
@@ -68,9 +67,10 @@ class CounterItems:
 
     def page(self, query: CounterQuery) -> CounterPage:
         """A page of counters: half a read unit for four small hours."""
-        last_ms = query.before_ms - 1 if query.after is None else query.after[0]
-        found = self._newest_first(query.client_id, query.from_ms, last_ms)
-        return CounterPage.of([*islice(filter(query.fits, found), query.limit + 1)], query.limit)
+        last_ms = query.before_ms - 1
+        if query.after is not None:
+            last_ms = min(last_ms, query.after[0] + query.every_ms - 1)
+        return query.page(self._newest_first(query.client_id, query.from_ms, last_ms))
 
     def since(self, client_id: str, from_ms: int) -> list[Counter]:
         """All counters of the hours from a moment on."""

@@ -1,6 +1,6 @@
 """Steps as items of the table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
@@ -89,7 +89,13 @@ def decode_outline(item: Item) -> StepOutline:
         progress.get("due_at_ms"),
         load_watches(progress.get("watches", ())),
         progress.get("in_line", False),
+        _retries(progress),
     )
+
+
+def _retries(progress: Mapping[str, Any]) -> int:
+    retries: int = progress.get("retries_used", 0) + progress.get("retries_before", 0)
+    return retries
 
 
 def tally_of(items: Iterable[Item], created_ms: int) -> Tally | None:
@@ -101,7 +107,7 @@ def tally_of(items: Iterable[Item], created_ms: int) -> Tally | None:
     retries = 0
     for item in items:
         progress = unpack_record(item["g"]["B"])
-        retries += progress.get("retries_used", 0) + progress.get("retries_before", 0)
+        retries += _retries(progress)
         if item["sk"]["S"] == keys.ROOT and int(item["c"]["N"]) == created_ms:
             root = progress
     if root is None:

@@ -34,8 +34,7 @@ class MemoryCounters:
 
     async def counters(self, query: CounterQuery) -> CounterPage:
         """A page of counters."""
-        fitting = sorted(filter(query.fits, self._counters_of(query.client_id)), key=order_of)
-        return CounterPage.of(fitting, query.limit)
+        return query.page(sorted(self._counters_of(query.client_id), key=order_of))
 
     async def workflows(
         self, client_id: str, *, from_ms: int, recent_from_ms: int, after: str | None, limit: int

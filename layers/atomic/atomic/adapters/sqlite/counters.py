@@ -97,6 +97,17 @@ FROM counters
 WHERE client_id = :client_id AND hour_ms >= :from_ms AND (:after IS NULL OR workflow_name > :after)
 GROUP BY workflow_name ORDER BY workflow_name LIMIT :limit
 """
+# The same for sums. What begins after the last one of the page before may have hours of its span.
+_SUMS: Final = f"""
+SELECT hour_ms - hour_ms % :every_ms AS began_ms, iif(:all_names, '{OTHER}', workflow_name) AS name,
+    {_totals("{}")}
+FROM counters
+WHERE client_id = :client_id AND hour_ms >= :from_ms AND hour_ms < :before_ms
+    AND hour_ms < :after_hour_ms + :every_ms AND (:workflow_name IS NULL OR workflow_name = :workflow_name)
+GROUP BY began_ms, name
+HAVING began_ms < :after_hour_ms OR (began_ms = :after_hour_ms AND name > :after_name)
+ORDER BY began_ms DESC, name LIMIT :limit
+"""
 _PURGE: Final = "DELETE FROM counters WHERE hour_ms <= ?"
 
 
@@ -123,7 +134,9 @@ class SqliteCounters(ABC):
             # One more shows whether there are more.
             "limit": query.limit + 1,
         }
-        rows = await self._long_rows(self._lists, _PAGE, values)
+        if query.is_sum:
+            values |= {"every_ms": query.every_ms, "all_names": query.all_names}
+        rows = await self._long_rows(self._lists, _SUMS if query.is_sum else _PAGE, values)
         found = [Counter(hour_ms, name, tally_of_numbers(row)) for hour_ms, name, *row in rows]
         return CounterPage.of(found, query.limit)
 

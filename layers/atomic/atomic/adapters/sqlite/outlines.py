@@ -24,6 +24,19 @@ def outlines(rows: Sequence[tuple[Any, ...]]) -> list[StepOutline]:
             due_at_ms,
             load_watches(orjson.loads(watches)) if watches else (),
             bool(line),
+            retries,
         )
-        for step_id, parent, status, finished_ms, attempts, awaited, kind, due_at_ms, watches, line in rows
+        for (
+            step_id,
+            parent,
+            status,
+            finished_ms,
+            attempts,
+            awaited,
+            kind,
+            due_at_ms,
+            watches,
+            line,
+            retries,
+        ) in rows
     ]

@@ -32,7 +32,16 @@ _CURSOR_CURE: Final = "use the cursor of `next`, unchanged"
     Operation(
         id="listWorkflows",
         summary="List workflows by name, with counts of their runs",
-        query=PAGE,
+        query=(
+            in_query(
+                "from",
+                "Count the runs of the hours from the one of this moment on. The default are this hour and "
+                "the 23 before.",
+                type="string",
+                format="date-time",
+            ),
+            *PAGE,
+        ),
         answers=((200, "WorkflowList", "A page of workflows."),),
         refusals=(problems.INVALID_REQUEST,),
     ),
@@ -42,12 +51,13 @@ async def get_workflows(api: Api, request: ApiRequest, client: Client) -> ApiRes
     """A page of the workflows that the client has started."""
     query = Query(request)
     hour_ms, after = query.take("cursor", _read_cursor, _CURSOR_CURE) or (_this_hour(api), None)
+    from_ms = query.moment("from")
     limit = query.page_limit()
     query.refuse_rest()
     found = await api.engine.store.workflows(
         client.id,
         from_ms=hour_ms - KEPT_MS + HOUR_MS,
-        recent_from_ms=hour_ms - (_DAY_HOURS - 1) * HOUR_MS,
+        recent_from_ms=hour_ms - (_DAY_HOURS - 1) * HOUR_MS if from_ms is None else hour_of(from_ms),
         after=after,
         # One more shows whether there are more.
         limit=limit + 1,
@@ -77,6 +87,16 @@ async def get_workflows(api: Api, request: ApiRequest, client: Client) -> ApiRes
                 "to", "Hours that began before. The default is now.", type="string", format="date-time"
             ),
             in_query("workflowName", "Only of this workflow.", type="string"),
+            in_query(
+                "every",
+                "Sum up the hours of each span of this length, in milliseconds: whole hours, an hour by "
+                "default. Spans begin at its multiples since 1970 (UTC); `from` is rounded down to one.",
+                type="integer",
+                minimum=HOUR_MS,
+                maximum=KEPT_MS,
+                multipleOf=HOUR_MS,
+            ),
+            in_query("allWorkflows", "Sum up all workflows; `workflowName` is null then.", type="boolean"),
             *PAGE,
         ),
         answers=((200, "CounterList", "A page of counters."),),
@@ -91,9 +111,14 @@ async def get_counters(api: Api, request: ApiRequest, client: Client) -> ApiResp
     from_ms, to_ms = query.moment("from"), query.moment("to")
     name = query.take("workflowName", str, "")
     after = query.take("cursor", _read_cursor, _CURSOR_CURE)
+    every_ms = query.number("every", HOUR_MS, least=HOUR_MS, most=KEPT_MS)
+    if every_ms % HOUR_MS:
+        raise problems.invalid("every", "use whole hours, in milliseconds")
+    all_names = query.flag("allWorkflows")
     limit = query.page_limit()
     query.refuse_rest()
     first_ms = hour_ms - _DAY_HOURS * HOUR_MS if from_ms is None else hour_of(from_ms)
+    first_ms -= first_ms % every_ms
     end_ms = hour_ms + HOUR_MS if to_ms is None else to_ms
     if end_ms <= first_ms:
         raise problems.invalid("to", "no hour is between `from` and `to`; use a later `to`")
@@ -102,6 +127,8 @@ async def get_counters(api: Api, request: ApiRequest, client: Client) -> ApiResp
         from_ms=max(first_ms, hour_ms - KEPT_MS + HOUR_MS),
         before_ms=end_ms,
         workflow_name=name,
+        every_ms=every_ms,
+        all_names=all_names,
         after=after,
         limit=limit,
     )

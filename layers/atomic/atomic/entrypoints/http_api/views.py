@@ -193,7 +193,8 @@ def run_list_view(
     """A page of runs, each with its progress when the request asked for it."""
     runs = [run_view(root) for root in roots]
     for run, far in zip(runs, progress or (), strict=progress is not None):
-        run["progress"] = {"steps": _by_name(far.steps), "attempts": far.attempts}
+        counts = {"steps": _by_name(far.steps), "attempts": far.attempts, "retries": far.retries}
+        run["progress"] = {**counts, "waitsFor": sorted(far.waits_for)}
     return {"runs": runs, "next": next_link}
 
 
