@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from atomic.protocol.actions import ACTIONS
-from atomic.protocol.enums import KINDS, LIVE, SETTLED, STATES, OutcomeKind, Status
+from atomic.protocol.enums import KINDS, LIVE, SETTLED, STATES, WAITS_FOR, OutcomeKind, Status
+from atomic.protocol.error_kinds import ErrorKind
 from atomic.protocol.wire import to_camel
 
 MODULE: Final = Path(__file__).parents[1] / "layers/atomic/atomic/dashboard/static/core/enums.js"
@@ -23,6 +24,8 @@ _LISTS: Final[dict[str, Any]] = {
     "LIVE": tuple(status for status in Status if status in LIVE),
     "SETTLED": tuple(status for status in Status if status in SETTLED),
     "TONES": {status: state.tone for status, state in STATES.items()},
+    "WAITS_FOR": WAITS_FOR,
+    "ERROR_KINDS": tuple(ErrorKind),
     "KINDS": KINDS,
     "OUTCOMES": tuple(OutcomeKind),
     "ACTIONS": [{to_camel(name): value for name, value in asdict(action).items()} for action in ACTIONS],

@@ -81,9 +81,21 @@ def _in_a_thread(data_dir: Path, steps: list[Step]) -> None:
 
 async def _write(data_dir: Path, steps: list[Step]) -> None:
     store = await SqliteStepStore.open(data_dir / "atomic.db", on_fatal=print)
+
+    async def write(step: Step) -> None:
+        """Write a step and what was before its end, as far as counters need it."""
+        live = replace(step, status=Status.RETRYING, retries_used=0, finished_at_ms=None)
+        if step.retries_used:
+            stages = [live, replace(live, retries_used=step.retries_used), step]
+        else:
+            stages = [live, step] if step.is_root else [step]
+        await store.create(stages[0])
+        for number, stage in enumerate(stages[1:], stages[0].version):
+            assert await store.replace(replace(stage, version=number + 1), number) is None
+
     try:
         for start in range(0, len(steps), _BATCH):
-            await asyncio.gather(*map(store.create, steps[start : start + _BATCH]))
+            await asyncio.gather(*map(write, steps[start : start + _BATCH]))
     finally:
         await store.close()
 
@@ -135,6 +147,7 @@ def _ended(step: Step, *, took_ms: int, tries: int, failed: bool, said: str = ""
         step,
         status=Status.FAILED if failed else Status.SUCCEEDED,
         attempt_count=tries,
+        retries_used=tries - 1,
         attempt_log=tuple(attempts),
         due_at_ms=None,
         finished_at_ms=end_ms,

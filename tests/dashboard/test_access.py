@@ -5,6 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from dashboard.stage import Api, Endpoints
+from dashboard.test_search import options_of
 from dashboard.test_watching import open_at
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -30,10 +31,12 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
     return {
         "runs": "tbody tr",
         "runs?status=cancelled": ".blank",
+        "runs?workflow=order&tag=a:1&tag=b:2&waits=timer&period=custom": ".filter-chip",
         "overview": ".chart",
         "problems": "tbody tr",
         "problems?state=handled": ".blank",
         "waiting": ".event",
+        "workflows/order": ".causes-list",
         f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
         f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
         "runs/run_" + "0" * 32: ".blank",
@@ -52,6 +55,20 @@ def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> No
     look_at_a_problem(page, api, "forced colours")
 
 
+def test_forced_colours_lose_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
+    page.emulate_media(forced_colors="active")
+    for view in ("runs?status=failed", "overview", "workflows/order"):
+        open_at(page, api, view)
+        expect(page.locator(views.get(view, "tbody tr")).first).to_be_visible()
+        assert_accessible(page, f"{view}, forced colours")
+    swatches = page.locator(".chart .swatch")
+    colours = swatches.evaluate_all("all => all.map((each) => getComputedStyle(each).backgroundColor)")
+    assert len(set(colours)) >= 4
+    open_at(page, api, "runs?status=failed")
+    pressed = page.get_by_role("button", name="failed", exact=True)
+    assert pressed.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+
+
 def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     for view, there in views.items():
         open_at(page, api, view)
@@ -60,6 +77,22 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, f"{view} is {overflow} px too wide, {how}"
     look_at_a_problem(page, api, how)
+    open_at(page, api, "runs")
+    page.get_by_label("Search runs").fill("or")
+    page.keyboard.press("ArrowDown")
+    expect(options_of(page).first).to_be_visible()
+    assert_accessible(page, f"suggestions, {how}")
+    page.get_by_label("Search runs").fill("status:none")
+    page.keyboard.press("Enter")
+    assert_accessible(page, f"a wrong search, {how}")
+    open_at(page, api, "overview")
+    page.locator(".plot-links a").last.focus()
+    expect(page.locator(".tip")).to_be_visible()
+    assert_accessible(page, f"numbers of a bar, {how}")
+    open_at(page, api, "workflows/order")
+    page.get_by_role("button", name="Pause workflow…").click()
+    expect(page.get_by_label("Why?")).to_be_visible()
+    assert_accessible(page, f"pause of a workflow, {how}")
     page.goto(f"{api.server}/dashboard#/")
     expect(page.get_by_role("heading", name="Whose runs?")).to_be_visible()
     assert_accessible(page, f"sign-in, {how}")

@@ -92,25 +92,16 @@ def test_what_a_step_does_next(ask: Ask) -> None:
     assert span["to"] - START_MS > 50_000
 
 
-def test_a_cancelled_run_says_nothing_about_durations(ask: Ask) -> None:
-    run = {"createdAt": at(0), "progress": {"steps": {}, "attempts": 1}}
-    runs = [
-        {**run, "status": "succeeded", "finishedAt": at(100)},
-        {**run, "status": "cancelled", "finishedAt": at(90_000)},
-    ]
-    assert ask("run-statistics", "summaryOf", runs)["p99"] == 100
-
-
 def test_a_line_is_not_drawn_over_a_gap(page: Page, server: AtomicServer) -> None:
     page.goto(f"{server.url}/dashboard")
     drawn = page.evaluate(
         """async () => {
           const { Chart } = await import("/static/components/chart.js");
           const { html, render } = await import("/static/vendor/preact-htm.js");
-          const buckets = [1, 2, null, 4].map((value, at) => ({ from: at, to: at + 1, runs: 1, value }));
+          const buckets = [1, 2, null, 4].map((value, at) => ({ from: at, to: at + 1, value }));
           const series = [{ name: "s", kind: "line", tone: "calm", value: (bucket) => bucket.value }];
           const place = document.createElement("div");
-          const given = { title: "t", headline: "", buckets, series, show: String };
+          const given = { title: "t", headline: "", buckets, series, show: String, linkOf: () => "#" };
           render(html`<${Chart} ...${given} />`, place);
           return place.querySelector(".line.series-calm").getAttribute("d");
         }"""
@@ -162,37 +153,109 @@ def test_segments_meet_and_never_overlap(ask: Ask) -> None:
         ]
 
 
-def test_quantiles_are_the_nearest_rank(ask: Ask) -> None:
-    numbers = list(range(1, 101))
-    assert [ask("run-statistics", "quantile", numbers, share) for share in (0.5, 0.95, 0.99, 1)] == [
-        50,
-        95,
-        99,
-        100,
+HOUR_MS = 3_600_000
+
+
+def a_counter(hour_ms: int, name: str | None = None, **numbers: Any) -> dict[str, Any]:
+    counter = dict.fromkeys(("started", "succeeded", "failed", "cancelled", "live", "retries"), 0)
+    return {
+        "hour": datetime.fromtimestamp(hour_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
+        "workflowName": name, "durationMsP50": None, "durationMsP95": None, "countedAt": None,
+        **counter, **numbers,
+    }  # fmt: skip
+
+
+def test_the_bars_are_the_chosen_time(ask: Ask) -> None:
+    for name, hours, bar_hours in (
+        ("1h", 1, 1),
+        ("6h", 6, 1),
+        ("24h", 24, 1),
+        ("7d", 168, 6),
+        ("30d", 720, 24),
+    ):
+        time = ask("run-statistics", "timeOf", name, START_MS)
+        assert time["from"] <= START_MS - hours * HOUR_MS
+        assert time["to"] > START_MS
+        assert time["to"] - time["from"] <= (hours + 2 * bar_hours) * HOUR_MS
+        last = a_counter(time["to"] - time["every"], started=3, succeeded=1, failed=1, live=1)
+        bars = ask("run-statistics", "bucketsOf", [last], time)
+        assert (bars[0]["from"], bars[-1]["to"]) == (time["from"], time["to"])
+        assert all(one["to"] == two["from"] for one, two in itertools.pairwise(bars))
+        assert all(bar["to"] - bar["from"] == bar_hours * HOUR_MS for bar in bars)
+        assert [bar["started"] for bar in bars] == [0] * (len(bars) - 1) + [3]
+        assert (bars[-1]["rate"], bars[-1]["others"]) == (0.5, 1)
+        # Without an end, a rate and a duration are unknown, and not 0.
+        assert (bars[0]["rate"], bars[0]["p95"]) == (None, None)
+        assert ask("run-statistics", "totalOf", bars)["rate"] == 0.5
+
+
+def test_workflows_are_sorted_and_have_their_starts_over_time(ask: Ask) -> None:
+    time = ask("run-statistics", "timeOf", "24h", START_MS)
+    rows = [
+        a_counter(0, "a", started=5, succeeded=5, durationMsP95=70),
+        a_counter(0, "b", started=9, failed=2, succeeded=2),
+        a_counter(0, "gone"),
+        a_counter(0, "c", live=1),
+        a_counter(0, None, started=1, succeeded=1, durationMsP95=90),
     ]
-    assert ask("run-statistics", "quantile", [7], 0.5) == 7
-    assert ask("run-statistics", "quantile", [], 0.5) is None
+    sparks = [a_counter(time["to"] - HOUR_MS, "b", started=4, failed=2)]
+
+    def names(sort: str) -> list[str | None]:
+        found = ask("run-statistics", "workflowsOf", rows, sparks, time, sort)
+        return [row["workflowName"] for row in found]
+
+    assert names("started") == ["b", "a", None, "c"]
+    assert names("-started") == ["c", None, "a", "b"]
+    assert names("workflowName") == ["a", "b", "c", None]
+    assert names("rate") == ["b", "a", None, "c"]
+    # What is unknown is last either way.
+    assert names("p95") == [None, "a", "b", "c"]
+    assert names("-p95") == ["a", None, "b", "c"]
+    bars = ask("run-statistics", "workflowsOf", rows, sparks, time, "started")[0]["bars"]
+    assert bars[-1] == [4, 2]
+    assert len(bars) <= 25
 
 
-def test_every_run_is_in_one_bucket(ask: Ask) -> None:
-    dice = random.Random(seed := 12)
-    print(f"seed={seed}")
-    for span_ms in (1, 5_000, 3_600_000, 86_400_000, 40 * 86_400_000):
-        runs = [
-            {
-                "runId": str(number), "workflowName": "w",
-                "status": dice.choice(["succeeded", "failed", "running"]),
-                "createdAt": at(-dice.randrange(span_ms)), "finishedAt": None,
-                "progress": {"steps": {"succeeded": 2}, "attempts": 5},
-            }
-            for number in range(200)
-        ]  # fmt: skip
-        buckets = ask("run-statistics", "bucketsOf", runs, START_MS)
-        assert 1 <= len(buckets) <= 38
-        assert sum(bucket["runs"] for bucket in buckets) == 200
-        assert sum(bucket["retries"] for bucket in buckets) == 400
-        assert buckets[-1]["from"] <= START_MS < buckets[-1]["to"]
-        assert all(one["to"] == two["from"] for one, two in itertools.pairwise(buckets))
+def test_counters_say_when_they_were_counted(ask: Ask) -> None:
+    counted = [a_counter(0, countedAt=at(offset)) for offset in (0, 5_000, 1_000)]
+    assert ask("run-statistics", "countedAt", counted) == START_MS + 5_000
+    assert ask("run-statistics", "countedAt", [a_counter(0)]) is None
+
+
+TYPED = [
+    ("12199", {"search": "12199"}),
+    ("order:12", {"search": "order:12"}),
+    ('"status:failed"', {"search": "status:failed"}),
+    ('workflow:"a \\"b\\" c" error:503', {"workflow": 'a "b" c', "error": "503"}),
+    ("tag:a=1 tag:b:2=3", {"tag": ["a:1", "b:2=3"]}),
+    ("error:timed_out waits:retry", {"error": "timed_out", "waits": "retry"}),
+    ("dismissed:true cause:c1", {"dismissed": "true", "cause": "c1"}),
+    ("  ", {}),
+]
+
+
+@pytest.mark.parametrize(("text", "changes"), TYPED, ids=[text for text, _ in TYPED])
+def test_what_is_typed_is_read_and_written_again(ask: Ask, text: str, changes: Any) -> None:
+    assert ask("search", "read", text) == {"changes": changes}
+    written = ask("search", "textOf", changes)
+    assert ask("search", "read", written) == {"changes": changes}
+
+
+def test_ids_are_not_searched_but_opened(ask: Ask) -> None:
+    run = "run_" + "0" * 32
+    assert ask("search", "read", f" {run} ") == {"id": {"run": run, "step": ""}}
+    assert ask("search", "read", f"{run}-a1") == {"id": {"run": run, "step": f"{run}-a1"}}
+
+
+def test_a_run_is_retrying_if_one_of_its_steps_is(ask: Ask) -> None:
+    def wanted(**query: Any) -> dict[str, Any]:
+        found = ask("search", "wantedOf", query)
+        return {name: value for name, value in found.items() if value}
+
+    assert wanted(status="retrying") == {"waitsFor": "retry"}
+    assert wanted(status="waiting", waits="timer") == {"status": "waiting", "waitsFor": "timer"}
+    assert wanted(error="503", tag=["a:1"]) == {"responseStatus": "503", "tag": ["a:1"]}
+    assert wanted(error="timed_out", search="x") == {"errorKind": "timed_out", "keyContains": "x"}
 
 
 def test_durations_in_words(ask: Ask) -> None:
@@ -201,6 +264,15 @@ def test_durations_in_words(ask: Ask) -> None:
         3_900_000: "1 h 5 min", 270_000_000: "3 d 3 h",
     }  # fmt: skip
     assert {value: ask("format", "duration", value) for value in said} == said
+    round_ones = {
+        200: "200 ms",
+        1500: "1.5 s",
+        5000: "5 s",
+        1240: "1.24 s",
+        20_000: "20 s",
+        100_000: "1 min 40 s",
+    }
+    assert {value: ask("format", "roundDuration", value) for value in round_ones} == round_ones
 
 
 def test_retry_policies_in_words(ask: Ask) -> None:

@@ -4,11 +4,13 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.stage import Api, Endpoints
+from dashboard.test_search import options_of
 from dashboard.test_watching import open_at
 from scenarios.embedded_runtime import AtomicServer
 
@@ -22,15 +24,18 @@ def test_hostile_strings_stay_text_everywhere(page: Page, api: Api, endpoints: E
     bad = endpoints.serve("/x<img src=x onerror=hit>".replace(" ", "%20"), (410, answer))
     ok = endpoints.serve("/ok", (200, HOSTILE))
     for number, url in enumerate((bad, ok)):
-        api.start(url, f"{KEY}{number}", workflow=HOSTILE, stepName=HOSTILE, payload={HOSTILE: HOSTILE})
+        more = {"stepName": HOSTILE, "payload": {HOSTILE: HOSTILE}, "tags": {"from": HOSTILE}}
+        api.start(url, f"{KEY}{number}", workflow=HOSTILE, **more)
     busy = api.start(endpoints.serve("/busy", (503, 0)), f"{KEY}2", workflow=HOSTILE, wait=False)
     event = {"kind": "event", "stepName": HOSTILE, "payload": {HOSTILE: HOSTILE}, "workflow": HOSTILE}
     api.start("", f"{KEY}2", parent=busy["id"], wait=False, **event)
     runs = api.get("/runs?status=succeeded")["runs"] + api.get("/runs?status=failed")["runs"]
     hrefs = [f"runs/{run['runId']}?step={run['id']}" for run in runs]
     cause = api.get("/causes")["causes"][0]["id"]
-    query = f"runs?workflow={HOSTILE.replace('&', '%26')}&search={KEY.replace('&', '%26')}"
-    for view in ("runs", query, "problems", f"problems/{cause}", "waiting", "overview", *hrefs):
+    name = quote(HOSTILE, safe="")
+    query = f"runs?workflow={name}&search={quote(KEY)}&tag=from:{name}&error={name}&period={name}"
+    pages = ("problems", f"problems/{cause}", "waiting", "overview", f"workflows/{name}")
+    for view in ("runs", query, *pages, *hrefs):
         open_at(page, api, view)
         page.reload()
         expect(page.get_by_text("<img/src=x").first).to_be_visible()
@@ -48,6 +53,47 @@ def test_hostile_strings_stay_text_everywhere(page: Page, api: Api, endpoints: E
     open_at(page, api, hrefs[0])
     page.get_by_text("Headers sent").click()
     expect(page.locator("details dd").nth(1)).to_contain_text("<img/src=x")
+
+
+def test_suggestions_and_notes_stay_text(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "k", workflow=HOSTILE, tags={"from": HOSTILE})
+    open_at(page, api, "runs")
+    field = page.get_by_role("combobox", name="Search runs")
+    for text in ("workflow:", "tag:"):
+        field.fill(text)
+        options_of(page).filter(has_text="<img/src=x").first.click()
+        expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator(".filter-chip")).to_have_count(2)
+    field.fill(f"status:{KEY}")
+    field.press("Enter")
+    expect(page.locator("#search-note")).to_contain_text("<img/src=x")
+    page.reload()
+    field.focus()
+    expect(options_of(page).filter(has_text="<img/src=x").first).to_be_visible()
+    assert page.evaluate("window.hit") is None
+    assert page.locator("img:not([src='/static/icon.svg'])").count() == 0
+
+
+def test_one_client_is_shown_nothing_of_another(
+    page: Page, api: Api, server: AtomicServer, endpoints: Endpoints
+) -> None:
+    ok = endpoints.serve("/ok", (200, 1))
+    theirs = Api(server.url, f"{api.client}-other")
+    theirs.start(ok, "their-key", workflow="their workflow", tags={"whose": "theirs"})
+    theirs.start(endpoints.serve("/bad", (410, 0)), "their-bad", workflow="their workflow")
+    api.start(ok, "own", workflow="own workflow")
+    open_at(page, api, "runs?search=their&workflow=their+workflow&tag=whose:theirs")
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+    page.get_by_role("combobox", name="Search runs").fill("o")
+    expect(options_of(page).filter(has_text="own workflow")).to_be_visible()
+    expect(options_of(page).filter(has_text="their")).to_have_count(0)
+    open_at(page, api, "overview")
+    expect(page.locator(".workflows tbody tr")).to_have_count(1)
+    expect(page.locator(".chart").first.locator(".chart-now")).to_have_text("1")
+    open_at(page, api, "workflows/their%20workflow")
+    expect(page.get_by_role("heading", name="No runs of this workflow")).to_be_visible()
+    expect(page.locator(".chart").first.locator(".chart-now")).to_have_text("0")
+    expect(page.get_by_text("their-")).to_have_count(0)
 
 
 def test_the_policy_refuses_what_no_view_does(browser: Browser, api: Api) -> None:

@@ -14,8 +14,9 @@ import * as runs from "./views/runs.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
 import * as waiting from "./views/waiting.js";
+import * as workflow from "./views/workflow.js";
 
-const VIEWS = { overview, runs, run, problems, problem, waiting };
+const VIEWS = { overview, runs, run, workflow, problems, problem, waiting };
 const TITLES = {
   overview: "Overview",
   runs: "Runs",
@@ -23,6 +24,7 @@ const TITLES = {
   problems: "Problems",
   problem: "Problem",
   waiting: "Waiting for you",
+  workflow: "Workflow",
   "sign-in": "Sign in",
 };
 const THEMES = ["auto", "light", "dark"];
@@ -98,6 +100,12 @@ const actions = {
   /** Show the bulk `job` on all pages of the client until it is closed. */
   follow: (job) => store.set({ job: { ...job, client: store.get().route.client } }),
   closeJob: () => store.set({ job: null }),
+  /** Change the data of the view that is shown. */
+  show: (changes) => store.set({ data: { ...store.get().data, ...changes } }),
+  /** Read more for the view that is shown; what fails is not needed. */
+  read: (task) => void task(api()).catch(() => {}),
+  /** Do something without a question; throws what the server refuses. */
+  act: (task) => task(api()),
   async copy(text) {
     try {
       await navigator.clipboard.writeText(text);

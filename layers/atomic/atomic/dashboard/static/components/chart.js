@@ -1,19 +1,28 @@
-// Charts over time: an SVG for the shapes, HTML for the texts, and a table with the same numbers.
+// Charts over time: an SVG for the shapes, HTML for the texts, links to the runs of each bar, and a table
+// with the same numbers.
 
 import { shortTime } from "../core/format.js";
-import { html } from "../vendor/preact-htm.js";
+import { html, useRef, useState } from "../vendor/preact-htm.js";
 import { Table } from "./widgets.js";
 
 const HIGH = 100;
+const DAY_MS = 864e5;
+const TIME_TOPS = [
+  ...[1, 2, 4, 10, 20, 40, 100, 200, 400],
+  ...[1e3, 6e4].flatMap((unit) => [1, 2, 4, 10, 20, 40].map((number) => number * unit)),
+  ...[1, 2, 4, 8, 12, 24, 48, 96, 192].map((number) => number * 36e5),
+];
+const MOVES = { ArrowLeft: -1, ArrowRight: 1 };
 
 /**
  * `series`: `{name, kind, tone, value(bucket)}` with kind `bar` (stacked) or `line`; null leaves a gap.
- * `show(number)` returns the text of a value; `headline` is shown beside the title.
+ * `show(number)` returns the text of a value; `headline` is shown beside the title. `linkOf(bucket)` is the
+ * address of the runs of a bar. `isTime`: values are milliseconds.
  */
-export function Chart({ title, headline, buckets, series, show }) {
+export function Chart({ title, headline, buckets, series, show, linkOf, isTime = false }) {
   const bars = series.filter((each) => each.kind === "bar");
   const lines = series.filter((each) => each.kind === "line");
-  const top = topOf(buckets, bars, lines);
+  const top = topOf(buckets, bars, lines, isTime ? timeTop : niceTop);
   const [from, to] = [buckets[0].from, buckets.at(-1).to];
   const span = to - from;
   return html`
@@ -22,17 +31,18 @@ export function Chart({ title, headline, buckets, series, show }) {
         <span class="chart-title">${title}</span><span class="chart-now">${headline}</span>
       </figcaption>
       <div class="plot">
-        <span class="plot-top" aria-hidden="true">${show(top)}</span>
-        <svg
-          viewBox="0 0 ${buckets.length} ${HIGH}"
-          preserveAspectRatio="none"
-          role="img"
-          aria-label="${title}: ${headline}"
-        >
+        ${
+          top > 0 &&
+          html`
+            <span class="plot-top" aria-hidden="true">${show(top)}</span>
+            <span class="plot-middle" aria-hidden="true">${show(top / 2)}</span>
+          `
+        }
+        <svg viewBox="0 0 ${buckets.length} ${HIGH}" preserveAspectRatio="none" aria-hidden="true">
           ${buckets.map((bucket, at) => html`<${Column} ...${{ bucket, at, bars, top }} />`)}
           ${lines.map((each) => html`<${Line} ...${{ buckets, each, top }} />`)}
-          ${buckets.map((bucket, at) => html`<${Hover} ...${{ bucket, at, series, show, span }} />`)}
         </svg>
+        <${Links} ...${{ title, headline, buckets, series, show, linkOf }} />
       </div>
       <div class="plot-times" aria-hidden="true">
         <span>${shortTime(from, span)}</span>
@@ -40,21 +50,23 @@ export function Chart({ title, headline, buckets, series, show }) {
         <span>now</span>
       </div>
       ${series.length > 1 && html`<${Legend} series=${series} />`}
-      <${Numbers} ...${{ title, buckets, series, show, span }} />
+      <${Numbers} ...${{ title, buckets, series, show }} />
     </figure>
   `;
 }
 
-function topOf(buckets, bars, lines) {
+function topOf(buckets, bars, lines, rounded) {
   const sums = buckets.map((bucket) => bars.reduce((sum, each) => sum + each.value(bucket), 0));
   const values = lines.flatMap((each) => buckets.map(each.value)).filter((value) => value !== null);
-  return niceTop(Math.max(0, ...sums, ...values));
+  // Half of one run is no number for an axis.
+  const least = bars.length && Math.max(...sums) > 0 ? 2 : 0;
+  return rounded(Math.max(least, ...sums, ...values));
 }
 
 function Column({ bucket, at, bars, top }) {
   let base = HIGH;
   return bars.map((each) => {
-    const height = (each.value(bucket) / top) * (HIGH - 4);
+    const height = (each.value(bucket) / (top || 1)) * (HIGH - 4);
     base -= height;
     return (
       height > 0 &&
@@ -70,7 +82,7 @@ function Line({ buckets, each, top }) {
   buckets.forEach((bucket, index) => {
     const value = each.value(bucket);
     if (value !== null) {
-      const point = `${index + 0.5} ${HIGH - (value / top) * (HIGH - 4) - 1}`;
+      const point = `${index + 0.5} ${HIGH - (value / (top || 1)) * (HIGH - 4) - 1}`;
       // The value in a gap is unknown, so the line has a gap, too.
       line += `${before === null ? "M" : "L"}${point}`;
       // A line without length and with round ends is a dot, even when the drawing is stretched.
@@ -86,12 +98,72 @@ function Line({ buckets, each, top }) {
 
 const shown = (each, bucket, show) => (each.value(bucket) === null ? "–" : show(each.value(bucket)));
 
-function Hover({ bucket, at, series, show, span }) {
-  const lines = series.map((each) => `${each.name}: ${shown(each, bucket, show)}`);
+// One stop of the Tab key for all bars; the arrow keys move between them.
+function Links({ title, headline, buckets, series, show, linkOf }) {
+  const [at, setAt] = useState(null);
+  const [stop, setStop] = useState(null);
+  const tapped = useRef(null);
+  const last = buckets.length - 1;
+  const look = (index) => {
+    setAt(index);
+    setStop(index);
+  };
+  const move = (event) => {
+    const to = Math.min(last, Math.max(0, (at ?? last) + (MOVES[event.key] ?? 0)));
+    if (!MOVES[event.key]) return;
+    event.preventDefault();
+    event.currentTarget.querySelectorAll("a")[to].focus();
+  };
+  // A finger cannot rest above a bar, so its first tap shows the numbers and the second follows the link.
+  const tap = (event, index) => {
+    if (event.pointerType === "touch" && tapped.current !== index) event.preventDefault();
+    tapped.current = index;
+  };
+  const name = (bucket) =>
+    [timeOf(bucket), ...series.map((each) => `${each.name} ${shown(each, bucket, show)}`)].join(", ");
   return html`
-    <rect class="hover" x=${at} y="0" width="1" height=${HIGH}>
-      <title>${[shortTime(bucket.from, span), ...lines].join("\n")}</title>
-    </rect>
+    <div
+      class="plot-links"
+      role="group"
+      aria-label="${title}: ${headline}. Each bar leads to its runs."
+      onKeyDown=${move}
+      onPointerLeave=${() => setAt(null)}
+    >
+      ${buckets.map(
+        (bucket, index) => html`
+          <a
+            key=${bucket.from}
+            href=${linkOf(bucket)}
+            aria-label=${name(bucket)}
+            tabindex=${index === Math.min(stop ?? last, last) ? 0 : -1}
+            onPointerEnter=${() => setAt(index)}
+            onFocus=${() => look(index)}
+            onBlur=${() => setAt(null)}
+            onClick=${(event) => tap(event, index)}
+          ></a>
+        `,
+      )}
+      ${at !== null && buckets[at] && html`<${Tip} ...${{ at, buckets, series, show }} />`}
+    </div>
+  `;
+}
+
+// Bars of a day begin at midnight UTC, which is another hour elsewhere.
+const timeOf = ({ from, to }) => `${shortTime(from, DAY_MS)} – ${shortTime(to, DAY_MS)}`;
+
+function Tip({ at, buckets, series, show }) {
+  const share = (at + 0.5) / buckets.length;
+  const place = share < 0.5 ? { left: `${share * 100}%` } : { right: `${(1 - share) * 100}%` };
+  return html`
+    <div class="tip" style=${place} aria-hidden="true">
+      <strong>${timeOf(buckets[at])}</strong>
+      ${series.map(
+        (each) => html`
+          <span><span class="swatch series-${each.tone}" />${each.name}</span>
+          <span class="tip-value">${shown(each, buckets[at], show)}</span>
+        `,
+      )}
+    </div>
   `;
 }
 
@@ -107,8 +179,8 @@ function Legend({ series }) {
   `;
 }
 
-function Numbers({ title, buckets, series, show, span }) {
-  const rows = buckets.filter((bucket) => bucket.runs);
+function Numbers({ title, buckets, series, show }) {
+  const rows = buckets.filter((bucket) => bucket.started);
   return html`
     <details class="numbers">
       <summary>Numbers</summary>
@@ -117,7 +189,7 @@ function Numbers({ title, buckets, series, show, span }) {
           ${rows.map(
             (bucket) => html`
               <tr key=${bucket.from}>
-                <th scope="row">${shortTime(bucket.from, span)}</th>
+                <th scope="row">${shortTime(bucket.from, DAY_MS)}</th>
                 ${series.map((each) => html`<td>${shown(each, bucket, show)}</td>`)}
               </tr>
             `,
@@ -128,9 +200,31 @@ function Numbers({ title, buckets, series, show, span }) {
   `;
 }
 
-/** The next round number: 1, 2 or 5 and zeros. */
-function niceTop(value) {
-  if (value <= 0) return 1;
-  const size = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * size).find((top) => top >= value);
+/** Small bars of pairs: what was started, and how much of it failed. */
+export function Spark({ bars }) {
+  const top = Math.max(1, ...bars.map(([started]) => started));
+  const wide = Math.max(1, bars.length);
+  const part = (index, number, tone, base = 0) => {
+    const height = (number / top) * HIGH;
+    const y = HIGH - base - height;
+    return html`<rect class="series-${tone}" x=${index + 0.1} y=${y} width="0.8" height=${height} />`;
+  };
+  return html`
+    <svg class="spark" viewBox="0 0 ${wide} ${HIGH}" preserveAspectRatio="none" aria-hidden="true">
+      ${bars.map(([started, failed], index) => [
+        part(index, started - failed, "calm", (failed / top) * HIGH),
+        part(index, failed, "bad"),
+      ])}
+    </svg>
+  `;
 }
+
+/** The next round number, half of which is short: 2, 4 or 10 and zeros; 0 without any value. */
+function niceTop(value) {
+  if (value <= 0) return 0;
+  const size = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 4, 10].map((step) => step * size).find((top) => top >= value);
+}
+
+/** The next round duration: milliseconds, seconds, minutes or hours. */
+const timeTop = (value) => (value <= 0 ? 0 : (TIME_TOPS.find((top) => top >= value) ?? value));

@@ -42,13 +42,13 @@ export function Filters({ children }) {
   return html`<form class="filters" role="search" onSubmit=${stay}>${children}</form>`;
 }
 
-/** The period's controls. */
+/** The period's controls. The address has instants, so a link means the same in each time zone. */
 export function PeriodFilter({ label, query, change }) {
   const moment = (name) => ({
     type: "datetime-local",
     step: "1",
-    value: query[name] ?? "",
-    onInput: (event) => change({ [name]: event.target.value }),
+    value: localOf(query[name]),
+    onChange: (event) => change({ [name]: isoOf(event.target.value) ?? "" }),
   });
   return html`
     <${Select}
@@ -93,25 +93,6 @@ export function TextFilter({ value = "", change, ...props }) {
   return html`<${Field} type="text" ...${props} ...${useTyped(value, change)} />`;
 }
 
-/** The search field for the prefix of a key, or for an id, which is opened at once. */
-export function SearchFilter({ value = "", change }) {
-  return html`
-    <label class="field search">
-      <span class="unseen">Search by key or id</span>
-      <${Icon} name="search" />
-      <input
-        type="search"
-        id="search"
-        placeholder="Key or id"
-        autocomplete="off"
-        spellcheck=${false}
-        aria-keyshortcuts="/"
-        ...${useTyped(value, change)}
-      />
-    </label>
-  `;
-}
-
 /** The states as buttons, one of which is pressed. */
 export function StatusFilter({ chosen = "", change }) {
   return html`
@@ -151,7 +132,15 @@ function useTyped(value, hand) {
   return { value: text, onInput: (event) => setTyped({ text: event.target.value, over: value }) };
 }
 
-function isoOf(local) {
-  const at = local ? new Date(local) : null;
+function isoOf(text) {
+  const at = text ? new Date(text) : null;
   return at && !Number.isNaN(at.getTime()) ? at.toISOString() : undefined;
+}
+
+// An instant as the field wants it: by the clock of this browser, without a zone.
+function localOf(text) {
+  const at = isoOf(text);
+  if (!at) return "";
+  const shifted = new Date(Date.parse(at) - new Date(at).getTimezoneOffset() * 60e3);
+  return shifted.toISOString().slice(0, 19);
 }

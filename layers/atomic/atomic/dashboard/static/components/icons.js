@@ -58,11 +58,20 @@ export function Paused({ step }) {
   </span>`;
 }
 
-/** The status of a run or a step as a badge. Its handlers may still undo what they did: "cancelling". */
-export function Badge({ step: { status, cancelBy } }) {
+// What a run waits for, with words; the first that holds is shown. A pause has a badge of its own.
+const REASONS = { retry: "retrying", event: "event", timer: "timer", run: "child run", slot: "slot" };
+
+/**
+ * The status of a run or a step as a badge. Its handlers may still undo what they did: "cancelling".
+ * `waitsFor` of a run, if it is known, says why it waits.
+ */
+export function Badge({ step: { status, cancelBy }, waitsFor = [] }) {
   const known = Object.hasOwn(SHAPES, status) ? status : "unknown";
   const until = cancelBy && `It may undo what it did until ${cancelBy}`;
-  return html`<span class="badge is-${TONES[status] ?? "calm"}" title=${until}>
-    <${Icon} name=${known} />${cancelBy ? "cancelling" : status}
+  const reason = Object.keys(REASONS).find((each) => waitsFor.includes(each));
+  const why = reason && REASONS[reason] !== status ? ` · ${REASONS[reason]}` : "";
+  const tone = reason === "retry" ? "warn" : (TONES[status] ?? "calm");
+  return html`<span class="badge is-${tone}" title=${until}>
+    <${Icon} name=${known} />${cancelBy ? "cancelling" : status}${why}
   </span>`;
 }

@@ -5,6 +5,9 @@ import { LIVE } from "./enums.js";
 import { parse } from "./stored.js";
 
 const STEPS_PAGE = 1000;
+const PAGE = 100;
+// Of workflows and counters.
+const PAGES_MAX = 10;
 
 /** A refusal with the server's text (RFC 9457), or `status` 0 when the server could not be reached. */
 export class ApiError extends Error {
@@ -58,6 +61,17 @@ export function createApi(client, key) {
   const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
   const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
 
+  // The pages of a list, up to a number of them.
+  async function allOf(path, name, query, signal) {
+    let page = await read(path, { ...query, limit: PAGE }, signal);
+    const items = page[name];
+    for (let number = 1; page.next && number < PAGES_MAX; number++) {
+      page = await request("GET", page.next, { signal });
+      items.push(...page[name]);
+    }
+    return { items, isAll: !page.next };
+  }
+
   return {
     // Only the runs of the shortest window are counted, because counting those of a day may take long.
     stats: (signal) => read("/stats", { window: 1 }, signal),
@@ -79,6 +93,14 @@ export function createApi(client, key) {
       }
       return { run: first.run, root: first.root, steps, costUsd };
     },
+    /** The workflows by name, with the counts of their runs from a time on: `{items, isAll}`. */
+    workflows: (from, signal) => allOf("/workflows", "workflows", { from }, signal),
+    /** Counters of runs, the newest first: `{items, isAll}`. */
+    counters: (query, signal) => allOf("/counters", "counters", query, signal),
+    workflow: (name, signal) => read(`/workflows/${encodeURIComponent(name)}`, {}, signal),
+    causes: (query, signal) => read("/causes", query, signal),
+    pauseWorkflow: (name, note) => post(`/workflows/${encodeURIComponent(name)}/pause`, { note }),
+    resumeWorkflow: (name) => post(`/workflows/${encodeURIComponent(name)}/resume`),
     /** Do an action of `enums.ACTIONS` to a step, or to its run. */
     act: ({ of, name }, { id, runId }, body) =>
       post(`/${of}s/${encodeURIComponent(of === "run" ? runId : id)}/${name}`, body),
@@ -107,6 +129,8 @@ export function createApi(client, key) {
 }
 
 function queryString(query) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const given = Object.entries(query)
+    .flatMap(([name, value]) => [value].flat().map((each) => [name, each]))
+    .filter(([, value]) => value !== undefined && value !== "");
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }

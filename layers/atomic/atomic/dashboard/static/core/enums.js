@@ -26,6 +26,54 @@ export const TONES = {
   "cancelled": "calm"
 };
 
+export const WAITS_FOR = ["event", "resume", "retry", "run", "slot", "timer"];
+
+export const ERROR_KINDS = [
+  "endpoint_answered",
+  "forbade_retry",
+  "redirect_refused",
+  "response_too_large",
+  "response_not_storable",
+  "function_failed",
+  "waited_for_nothing",
+  "unknown_wake",
+  "invalid_answer_within",
+  "invalid_continue_as",
+  "timed_out",
+  "connection_timed_out",
+  "network",
+  "lambda_refused",
+  "address_not_allowed",
+  "no_answer",
+  "answer_overdue",
+  "lost",
+  "client_may_not_call",
+  "cancelled_before_call",
+  "circuit_open",
+  "too_many_connections",
+  "resources_exhausted",
+  "store_unavailable",
+  "lost_too_often",
+  "deadline_over",
+  "no_time_left",
+  "start_expired",
+  "event_expired",
+  "heartbeat_missed",
+  "event_rejected",
+  "cancelled",
+  "step_cancelled",
+  "superseded",
+  "run_ended",
+  "run_gone",
+  "child_failed",
+  "child_cancelled",
+  "child_differs",
+  "child_gone",
+  "run_cycle",
+  "child_busy",
+  "start_refused"
+];
+
 export const KINDS = ["http", "timer", "event", "value", "run"];
 
 export const OUTCOMES = ["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"];

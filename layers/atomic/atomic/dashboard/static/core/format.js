@@ -41,7 +41,7 @@ export function duration(value) {
 
 /** A round duration without its zeros: 5 s, 1.5 s, 200 ms. */
 export const roundDuration = (value) =>
-  duration(value).replace(/\.?0+ s$/, (zeros) => (zeros.includes(".") ? " s" : zeros));
+  duration(value).replace(/(\.\d*?)0+ s$/, (_, rest) => `${rest === "." ? "" : rest} s`);
 
 /** A duration that still grows: whole seconds, so that it changes once a second. */
 export function ticking(value) {

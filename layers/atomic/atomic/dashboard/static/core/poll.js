@@ -4,7 +4,10 @@ const BACK_OFF_MAX_MS = 30_000;
 // One open page takes at most a tenth of the server's time.
 const SHARE = 10;
 
-/** Call `task(signal)` every `everyMs()` until stopped; `failed(error)` gets the errors that it throws. */
+/**
+ * Call `task(signal)` every `everyMs()` until stopped; `failed(error)` gets the errors that it throws.
+ * While `everyMs()` is null, it is called by `now` alone.
+ */
 export function poll(task, everyMs, failed) {
   let timer;
   let controller;
@@ -25,9 +28,11 @@ export function poll(task, everyMs, failed) {
       failed(error);
     }
     if (mine.signal.aborted) return;
+    const every = everyMs();
+    if (every === null) return;
     const took = performance.now() - began;
-    const delay = Math.max(everyMs(), took * SHARE) * 2 ** Math.min(errors, 5);
-    timer = setTimeout(round, Math.min(delay, Math.max(BACK_OFF_MAX_MS, everyMs())));
+    const delay = Math.max(every, took * SHARE) * 2 ** Math.min(errors, 5);
+    timer = setTimeout(round, Math.min(delay, Math.max(BACK_OFF_MAX_MS, every)));
   }
 
   function look() {
@@ -39,8 +44,12 @@ export function poll(task, everyMs, failed) {
     }
   }
 
-  document.addEventListener("visibilitychange", look);
-  window.addEventListener("online", look);
+  function back() {
+    if (document.hidden || everyMs() !== null) look();
+  }
+
+  document.addEventListener("visibilitychange", back);
+  window.addEventListener("online", back);
   look();
   return {
     now: look,
@@ -48,8 +57,8 @@ export function poll(task, everyMs, failed) {
       stopped = true;
       clearTimeout(timer);
       controller?.abort();
-      document.removeEventListener("visibilitychange", look);
-      window.removeEventListener("online", look);
+      document.removeEventListener("visibilitychange", back);
+      window.removeEventListener("online", back);
     },
   };
 }

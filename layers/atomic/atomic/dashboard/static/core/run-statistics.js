@@ -1,78 +1,98 @@
-// The statistics of the overview, computed from the newest runs: pure arithmetic, no DOM.
+// The numbers of the overview, from the counters of the server: pure arithmetic, no DOM.
 
 import { ms } from "./format.js";
-import { isLive } from "./timeline.js";
 
-const BUCKETS = 36;
-const SIZES = [1e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 144e5, 216e5, 432e5, 864e5];
+const HOUR = 3600e3;
+/** The times that can be chosen: name, label, hours, and the hours of a bar. */
+export const TIMES = [
+  ["1h", "last hour", 1, 1],
+  ["6h", "last 6 hours", 6, 1],
+  ["24h", "last 24 hours", 24, 1],
+  ["7d", "last 7 days", 7 * 24, 6],
+  ["30d", "last 30 days", 30 * 24, 24],
+];
+const CHOSEN = "24h";
+const SPARKS = 24;
 
-/** The percentile of sorted numbers for a share (nearest rank); null without numbers. */
-export function quantile(sorted, share) {
-  return sorted.length ? sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] : null;
+/**
+ * The time of a choice: `{from, to, every}`. It begins with a whole bar, so it is a little longer than it
+ * says. `sparkEvery` is for the small bars of a workflow.
+ */
+export function timeOf(period, now) {
+  const [name, label, hours, each] = TIMES.find(([known]) => known === period) ?? timeNamed(CHOSEN);
+  const every = each * HOUR;
+  const from = Math.floor((now - hours * HOUR) / every) * every;
+  const sparkEvery = Math.ceil(hours / each / SPARKS) * every;
+  return { name, label, from, to: Math.ceil((now + 1) / every) * every, every, sparkEvery };
 }
 
-/** The number of calls after the first call of each step. */
-export function retriesOf(run) {
-  const steps = Object.values(run.progress.steps).reduce((sum, number) => sum + number, 0);
-  return Math.max(0, run.progress.attempts - steps - 1);
+const timeNamed = (wanted) => TIMES.find(([name]) => name === wanted);
+
+const rateOf = ({ succeeded, failed }) => (succeeded + failed ? failed / (succeeded + failed) : null);
+
+const NONE = { started: 0, succeeded: 0, failed: 0, cancelled: 0, live: 0, retries: 0 };
+
+/** A bar for each span of the time, also where nothing was started: `{from, to}` and its numbers. */
+export function bucketsOf(counters, { from, to, every }) {
+  const known = new Map(counters.map((each) => [ms(each.hour), each]));
+  return Array.from({ length: Math.round((to - from) / every) }, (_, at) => {
+    const began = from + at * every;
+    const found = known.get(began);
+    const numbers = found ?? NONE;
+    return {
+      ...numbers,
+      from: began,
+      to: began + every,
+      others: numbers.live + numbers.cancelled,
+      rate: rateOf(numbers),
+      p50: found?.durationMsP50 ?? null,
+      p95: found?.durationMsP95 ?? null,
+    };
+  });
 }
 
-/** The runs in equal spans of time up to `now`: `{from, to}` and the summary of each. */
-export function bucketsOf(runs, now) {
-  if (!runs.length) return [];
-  const oldest = Math.min(...runs.map((run) => ms(run.createdAt)));
-  const size =
-    SIZES.find((each) => (now - oldest) / each <= BUCKETS) ??
-    Math.ceil((now - oldest) / BUCKETS / 864e5) * 864e5;
-  const first = Math.floor(oldest / size);
-  const filled = Array.from({ length: Math.floor(now / size) - first + 1 }, (_, at) => ({
-    from: (first + at) * size,
-    to: (first + at + 1) * size,
-    all: [],
-  }));
-  for (const run of runs)
-    filled[Math.min(filled.length - 1, Math.floor(ms(run.createdAt) / size) - first)].all.push(run);
-  return filled.map((bucket) => ({ ...bucket, ...summaryOf(bucket.all) }));
+/** The sums of the bars of a time. */
+export function totalOf(buckets) {
+  const sum = (name) => buckets.reduce((all, bucket) => all + bucket[name], 0);
+  const total = Object.fromEntries(Object.keys(NONE).map((name) => [name, sum(name)]));
+  return { ...total, rate: rateOf(total), p95: Math.max(...buckets.map(({ p95 }) => p95 ?? -1)) };
 }
 
-/** Counts, failure rate (null without ended runs) and percentiles of duration of some runs. */
-export function summaryOf(runs) {
-  const succeeded = runs.filter((run) => run.status === "succeeded").length;
-  const failed = runs.filter((run) => run.status === "failed").length;
-  // The duration of a cancelled run says nothing about its workflow.
-  const times = runs
-    .filter((run) => run.status === "succeeded" || run.status === "failed")
-    .map((run) => ms(run.finishedAt) - ms(run.createdAt))
-    .sort((a, b) => a - b);
-  return {
-    runs: runs.length,
-    succeeded,
-    failed,
-    others: runs.length - succeeded - failed,
-    rate: succeeded + failed ? failed / (succeeded + failed) : null,
-    p50: quantile(times, 0.5),
-    p95: quantile(times, 0.95),
-    p99: quantile(times, 0.99),
-    retries: runs.reduce((sum, run) => sum + retriesOf(run), 0),
-  };
+/** The workflows that ran in the time, with their starts over it, in an order of `sorted`. */
+export function workflowsOf(workflows, sparks, { from, to, sparkEvery }, sort) {
+  const first = Math.floor(from / sparkEvery) * sparkEvery;
+  const length = Math.ceil((to - first) / sparkEvery);
+  const bars = new Map();
+  for (const { workflowName, hour, started, failed } of sparks) {
+    if (!bars.has(workflowName)) bars.set(workflowName, Array.from({ length }, () => [0, 0]));
+    const at = Math.round((ms(hour) - first) / sparkEvery);
+    if (at >= 0 && at < length) bars.get(workflowName)[at] = [started, failed];
+  }
+  const rows = workflows
+    .filter((each) => each.started || each.live)
+    .map((each) => ({
+      ...each,
+      rate: rateOf(each),
+      p50: each.durationMsP50,
+      p95: each.durationMsP95,
+      bars: bars.get(each.workflowName) ?? [],
+    }));
+  return sorted(rows, sort);
 }
 
-/** Each workflow with its summary. */
-export function workflowsOf(runs) {
-  const byName = Map.groupBy ? Map.groupBy(runs, (run) => run.workflowName) : grouped(runs);
-  return [...byName].map(([name, own]) => ({ name, ...summaryOf(own) }));
+/** Rows in the order of a column; with a minus before its name, the other way. Unknown values are last. */
+export function sorted(rows, sort) {
+  const name = sort.replace("-", "");
+  const way = sort.startsWith("-") ? -1 : 1;
+  const compared = (a, b) =>
+    typeof a === "string" ? (a < b ? -1 : Number(a > b)) * way : (b - a) * way;
+  const known = (row) => row[name] !== null && row[name] !== undefined;
+  const ordered = rows.filter(known).sort((a, b) => compared(a[name], b[name]));
+  return [...ordered, ...rows.filter((row) => !known(row))];
 }
 
-function grouped(runs) {
-  const byName = new Map();
-  for (const run of runs) byName.set(run.workflowName, [...(byName.get(run.workflowName) ?? []), run]);
-  return byName;
-}
-
-/** The oldest live run with a call that did not succeed; null when there is none. */
-export function oldestRetry(runs) {
-  const retrying = runs.filter(
-    (run) => isLive(run) && (run.status === "retrying" || run.progress.steps.retrying),
-  );
-  return retrying.reduce((a, b) => (a && ms(a.createdAt) <= ms(b.createdAt) ? a : b), null);
+/** When the newest of these was counted; null where counters are exact. */
+export function countedAt(counters) {
+  const times = counters.map((each) => each.countedAt).filter(Boolean);
+  return times.length ? Math.max(...times.map(ms)) : null;
 }

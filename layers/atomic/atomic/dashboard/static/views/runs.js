@@ -1,179 +1,160 @@
 // The list of runs: newest first, updated live, with the filters of the address.
 
-import { Badge, Paused } from "../components/icons.js";
-import {
-  Filters,
-  isFiltered,
-  PeriodFilter,
-  periodOf,
-  SearchFilter,
-  StatusFilter,
-  TextFilter,
-  useClear,
-} from "../components/filters.js";
-import {
-  Blank,
-  Button,
-  Command,
-  LIST_REFUSED,
-  Loading,
-  Problem,
-  Table,
-  When,
-} from "../components/widgets.js";
+import { Filters, isFiltered, PeriodFilter, periodOf, StatusFilter } from "../components/filters.js";
+import { Pager, RunTable } from "../components/run-table.js";
+import { Chips, SearchBox } from "../components/search-box.js";
+import { Blank, Button, Command, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
-import { count, duration, ms, plural, ticking } from "../core/format.js";
-import { linkTo } from "../core/router.js";
-import { html } from "../vendor/preact-htm.js";
+import { count, plural, timeOfDay } from "../core/format.js";
+import { cursorOf, justAfter, newRuns, pagesBefore } from "../core/pages.js";
+import { changed, NO_FILTERS, wantedOf } from "../core/search.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 
-const FILTERS = ["status", "search", "workflow", "tag", "period", "from", "to"];
+const CLEARED = { ...NO_FILTERS, period: "", from: "", to: "", cursor: "" };
 const PAGE = 50;
 const EVERY_MS = 1000;
 const QUIET_MS = 2500;
-const ID = /^(run_[0-9a-f]{32})(-.+)?$/;
 
-export const everyMs = (data) => (data && !liveOf(data.stats) ? QUIET_MS : EVERY_MS);
+const liveOf = (stats) => Object.values(stats.live).reduce((sum, each) => sum + each, 0);
+
+/** When the list is read again; never while it is paused. */
+export function everyMs(data) {
+  if (data?.isStill) return null;
+  return data && !liveOf(data.stats) ? QUIET_MS : EVERY_MS;
+}
 export const loadedBy = ({ query }) => JSON.stringify(query);
 
-/** Fetch the data of the view. */
-export async function load({ api, route, signal, now }) {
-  const { status, workflow, search, tag, cursor } = route.query;
-  const wanted = {
-    status,
-    workflowName: workflow,
-    keyPrefix: search,
-    tag,
-    ...periodOf(route.query, now),
-    cursor,
-    limit: PAGE,
-  };
-  const [list, stats] = await Promise.all([api.runs(wanted, signal), api.stats(signal)]);
-  const next = list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor");
-  return { runs: list.runs, next, stats };
+/** Fetch the data of the view; `before` is its previous data, also of other filters. */
+export async function load({ api, route, signal, now, before }) {
+  const { query } = route;
+  const wanted = { ...wantedOf(query), ...periodOf(query, now), limit: PAGE };
+  const [list, stats] = await Promise.all([
+    api.runs({ ...wanted, cursor: query.cursor }, signal),
+    api.stats(signal),
+  ]);
+  const isStill = before?.isStill;
+  const page = { query, stats, at: now, isStill, trail: pagesBefore(query, before), fresh: null };
+  const read = { runs: list.runs, next: cursorOf(list.next) };
+  const isSame = before && JSON.stringify(before.query) === loadedBy(route);
+  if (!isSame || query.cursor || !before.runs.length) return { ...page, ...read };
+  const fresh = newRuns(list.runs, before.runs);
+  if (!fresh.length) return { ...page, ...read };
+  // The rows that are shown stay where they are, and new ones are shown when somebody asks for them.
+  const pinned = await api.runs({ ...wanted, createdBefore: justAfter(before.runs) }, signal);
+  const held = { ...read, number: fresh.length };
+  return { ...page, runs: pinned.runs, next: cursorOf(pinned.next), fresh: held };
 }
 
 export function View({ state, actions }) {
   const { route, data } = state;
-  const change = (changes) => filter(route, changes, actions);
-  const { key, clear } = useClear(FILTERS, change);
-  const { search, workflow, tag, status } = route.query;
+  const { client, query } = route;
+  const isOld = Boolean(data) && JSON.stringify(data.query) !== loadedBy(route);
+  const apply = (after) => actions.query({ ...after, cursor: "" }, { keep: true });
+  const clear = () => actions.query(CLEARED, { keep: true });
+  const open = ({ run, step }) =>
+    actions.go({ client, page: "run", id: run, query: step ? { step } : {} });
+  const names = (then) =>
+    actions.read(async (api) => {
+      const { items } = await api.workflows();
+      then(items.flatMap((each) => each.workflowName ?? []));
+    });
+  const narrow = (changes) => apply(changed(query, changes));
+  useTop(data);
   return html`
     <div class="page-head">
       <h1>Runs</h1>
-      ${data && html`<${Live} stats=${data.stats} />`}
+      ${data && html`<${Live} data=${data} actions=${actions} />`}
     </div>
-    <${Filters} key=${key}>
-      <${SearchFilter} value=${search} change=${(text) => change({ search: text })} />
-      <${TextFilter}
-        label="Workflow"
-        value=${workflow}
-        change=${(text) => change({ workflow: text })}
-        list="workflows"
-        placeholder="its whole name"
-      />
-      <datalist id="workflows">
-        ${workflowsOf(data).map((name) => html`<option value=${name} />`)}
-      </datalist>
-      <${TextFilter}
-        label="Tag"
-        value=${tag}
-        change=${(text) => change({ tag: text })}
-        placeholder="name:value"
-      />
-      <${PeriodFilter} label="Started" query=${route.query} change=${change} />
-      ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
-      <${StatusFilter} chosen=${status} change=${change} />
+    <${Filters}>
+      <${SearchBox} runs=${data?.runs ?? []} ...${{ client, query, apply, open, names }} />
+      <${PeriodFilter} label="Started" query=${query} change=${narrow} />
+      <${StatusFilter} chosen=${query.status} change=${narrow} />
     <//>
-    <${Body} state=${state} actions=${actions} clear=${clear} />
+    <div class="found">
+      <${Chips} ...${{ query, apply, clear }} />
+      <p class="soft hits" role="status">${isOld ? "Loading…" : data && hits(data)}</p>
+      <${Fresh} data=${isOld ? null : data} actions=${actions} />
+    </div>
+    <${Body} ...${{ state, actions, clear, isOld }} />
   `;
 }
 
-function Body({ state: { route, data, error, now, needsKey }, actions, clear }) {
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+/** Scroll to the top when another page of the list is shown. */
+function useTop(data) {
+  const cursor = data ? (data.query.cursor ?? "") : null;
+  const shown = useRef(cursor);
+  useLayoutEffect(() => {
+    if (shown.current !== null && cursor !== null && shown.current !== cursor) scrollTo(0, 0);
+    shown.current = cursor;
+  }, [cursor]);
+}
+
+// How many runs fit, as far as it is known.
+function hits({ runs, next, query, trail }) {
+  if (query.cursor && !trail) return "";
+  const number = (trail ?? []).reduce((sum, page) => sum + page.count, runs.length);
+  if (!next) return plural(number, "run");
+  return `${count(number)}+ runs`;
+}
+
+function Live({ data, actions }) {
+  const number = liveOf(data.stats);
+  const toggle = () => {
+    actions.show({ isStill: !data.isStill });
+    actions.refresh();
+  };
+  const said = number ? `${plural(number, "step")} live now` : "No live steps now";
+  return html`
+    <p class="soft">${data.isStill ? `As of ${timeOfDay(data.at)}` : said}</p>
+    <div class="page-acts">
+      <${Button} small onClick=${toggle}>${data.isStill ? "Resume updates" : "Pause updates"}<//>
+    </div>
+  `;
+}
+
+function Fresh({ data, actions }) {
+  if (!data?.fresh) return null;
+  const { number, runs, next } = data.fresh;
+  const show = () => {
+    actions.show({ runs, next, fresh: null });
+    actions.refresh();
+    scrollTo(0, 0);
+  };
+  const text = `${number === PAGE ? `${PAGE}+` : number} new ${number === 1 ? "run" : "runs"}`;
+  return html`<${Button} small primary onClick=${show}>${text}<//>`;
+}
+
+function Body({ state: { route, data, error, now, needsKey }, actions, clear, isOld }) {
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} rows=${10} />`;
-  if (!data.runs.length) return html`<${Nothing} ...${{ route, actions, needsKey, clear }} />`;
+  if (!data.runs.length && isOld) return html`<${Loading} rows=${3} />`;
+  const turn = (cursor) => actions.query({ cursor }, { keep: true });
+  if (!data.runs.length) return html`<${Nothing} ...${{ route, data, actions, needsKey, clear, turn }} />`;
+  const at = data.isStill ? data.at : now;
   return html`
-    <${Table}
-      class="list runs"
-      names=${["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Attempts"]}
-      caption="Runs, newest first. Arrow keys move between them, Enter opens one."
-    >
-      ${data.runs.map((run) => html`<${Row} key=${run.runId} ...${{ run, route, now }} />`)}
-    <//>
-    <${Pager} ...${{ route, data, actions }} />
+    <${RunTable} runs=${data.runs} client=${route.client} now=${at} isOld=${isOld} />
+    <${Pager} page=${data} turn=${turn} />
   `;
 }
 
-function Row({ run, route, now }) {
-  const { steps, attempts } = run.progress;
-  const total = Object.values(steps).reduce((sum, number) => sum + number, 0);
-  const took = run.finishedAt
-    ? duration(ms(run.finishedAt) - ms(run.createdAt))
-    : ticking(now - ms(run.createdAt));
-  const href = linkTo({ client: route.client, page: "run", id: run.runId });
-  const isWrong = run.error && run.status !== "succeeded";
-  return html`
-    <tr>
-      <td class="c-status"><${Badge} step=${run} /><${Paused} step=${run} /></td>
-      <td class="c-workflow">
-        <a class="row-link" href=${href}>${run.workflowName}</a>
-        ${isWrong && html`<span class="row-error" title=${run.error}>${run.error}</span>`}
-      </td>
-      <td class="c-key"><code title=${run.idempotencyKey}>${run.idempotencyKey}</code></td>
-      <td class="c-when"><${When} text=${run.createdAt} now=${now} /></td>
-      <td class="c-number">${took}</td>
-      <td class="c-steps">
-        ${
-          total
-            ? html`<${Meter} done=${steps.succeeded ?? 0} total=${total} failed=${steps.failed ?? 0} />`
-            : html`<span class="soft">no steps</span>`
-        }
-      </td>
-      <td class="c-number c-attempts ${attempts > total + 1 ? "more" : ""}">${count(attempts)}</td>
-    </tr>
-  `;
-}
-
-function Meter({ done, total, failed }) {
-  const share = (number) => ({ width: `${(number / total) * 100}%` });
-  return html`
-    <span class="meter">
-      <span class="meter-text">${count(done)}/${count(total)}</span>
-      <span class="meter-bar" aria-hidden="true">
-        <span class="meter-done" style=${share(done)} /><span class="meter-failed" style=${share(failed)} />
-      </span>
-    </span>
-  `;
-}
-
-const liveOf = (stats) => Object.values(stats.live).reduce((sum, each) => sum + each, 0);
-
-function Live({ stats }) {
-  const number = liveOf(stats);
-  return html`<p class="soft">${number ? `${plural(number, "step")} live now` : "No live steps now"}</p>`;
-}
-
-function Pager({ route, data, actions }) {
-  const newest = () => actions.query({ cursor: "" });
-  const older = () => actions.query({ cursor: data.next }, { keep: true });
-  return html`
-    <nav class="pager" aria-label="Pages">
-      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
-      <span class="soft">${plural(data.runs.length, "run")} on this page</span>
-      ${data.next && html`<${Button} onClick=${older}>Older<//>`}
-    </nav>
-  `;
-}
-
-function Nothing({ route, actions, needsKey, clear }) {
-  if (route.query.cursor) {
+function Nothing({ route, data, actions, needsKey, clear, turn }) {
+  if (data.next) {
     return html`
-      <${Blank} icon="empty" title="No older runs">
-        <${Button} onClick=${() => actions.query({ cursor: "" })}>Back to the newest<//>
+      <${Blank} icon="search" title="No run fits so far">
+        <p>Older runs were not compared yet.</p>
+        <${Button} primary onClick=${() => turn(data.next)}>Search older runs<//>
       <//>
     `;
   }
-  if (isFiltered(route.query, FILTERS)) {
+  if (route.query.cursor) {
+    return html`
+      <${Blank} icon="empty" title="No older runs">
+        <${Button} onClick=${() => turn("")}>Back to the newest<//>
+      <//>
+    `;
+  }
+  if (isFiltered(route.query, Object.keys(CLEARED))) {
     return html`
       <${Blank} icon="search" title="No run fits these filters">
         <${Button} onClick=${clear}>Clear filters<//>
@@ -190,20 +171,4 @@ function Nothing({ route, actions, needsKey, clear }) {
       </p>
     <//>
   `;
-}
-
-function filter(route, changes, actions) {
-  const id = changes.search?.match(ID);
-  if (id)
-    return actions.go({
-      client: route.client,
-      page: "run",
-      id: id[1],
-      query: id[2] ? { step: changes.search } : {},
-    });
-  actions.query({ ...changes, cursor: "" });
-}
-
-function workflowsOf(data) {
-  return [...new Set(data?.runs.map((run) => run.workflowName))].sort();
 }

@@ -34,7 +34,7 @@ export function Shell({ state, actions, children }) {
 }
 
 function Header({ state, actions }) {
-  const { route, theme, error } = state;
+  const { route, theme, error, data } = state;
   const { client } = route;
   return html`
     <header class="top">
@@ -43,7 +43,7 @@ function Header({ state, actions }) {
       </a>
       ${client && html`<${Pages} ...${state} actions=${actions} />`}
       <div class="top-end">
-        ${client && html`<${Pulse} error=${error} />`}
+        ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
         ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
         <button
           type="button"

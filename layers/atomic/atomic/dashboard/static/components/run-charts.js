@@ -1,0 +1,68 @@
+// The charts of runs over time, from the counters of the server.
+
+import { count, duration, percent, roundDuration } from "../core/format.js";
+import { linkTo } from "../core/router.js";
+import { totalOf } from "../core/run-statistics.js";
+import { html } from "../vendor/preact-htm.js";
+import { Chart } from "./chart.js";
+
+const CHARTS = [
+  {
+    id: "started",
+    title: "Runs started",
+    show: count,
+    series: [
+      { name: "succeeded", kind: "bar", tone: "good", value: (bucket) => bucket.succeeded },
+      { name: "failed", kind: "bar", tone: "bad", value: (bucket) => bucket.failed },
+      { name: "live or cancelled", kind: "bar", tone: "calm", value: (bucket) => bucket.others },
+    ],
+  },
+  {
+    id: "rate",
+    title: "Failure rate",
+    show: percent,
+    status: "failed",
+    series: [{ name: "failed", kind: "line", tone: "bad", value: (bucket) => bucket.rate }],
+  },
+  {
+    id: "duration",
+    title: "Duration (succeeded)",
+    show: roundDuration,
+    isTime: true,
+    status: "succeeded",
+    series: [
+      { name: "median", kind: "line", tone: "calm", value: (bucket) => bucket.p50 },
+      { name: "95 %", kind: "line", tone: "strong", value: (bucket) => bucket.p95 },
+    ],
+  },
+  {
+    id: "retries",
+    title: "Retries",
+    show: count,
+    series: [{ name: "retries", kind: "bar", tone: "warn", value: (bucket) => bucket.retries }],
+  },
+];
+
+/** Four charts; `workflow` is the name whose runs a bar leads to, empty for all. */
+export function RunCharts({ buckets, client, workflow = "" }) {
+  const all = totalOf(buckets);
+  const headlines = {
+    started: `${count(all.started)}${all.live ? `, ${count(all.live)} live` : ""}`,
+    rate: all.rate === null ? "–" : percent(all.rate),
+    duration: all.p95 < 0 ? "–" : `95 % up to ${duration(all.p95)}`,
+    retries: count(all.retries),
+  };
+  return html`
+    <div class="charts">
+      ${CHARTS.map(({ id, status, ...chart }) => {
+        const linkOf = ({ from, to }) => {
+          const [since, until] = [from, to].map((at) => new Date(at).toISOString());
+          const query = { workflow, status, period: "custom", from: since, to: until };
+          return linkTo({ client, page: "runs", query });
+        };
+        const headline = headlines[id];
+        return html`<${Chart} key=${id} ...${{ ...chart, headline, buckets, linkOf }} />`;
+      })}
+    </div>
+  `;
+}

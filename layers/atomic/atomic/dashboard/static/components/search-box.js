@@ -1,0 +1,187 @@
+// The search field of the list of runs: what is typed, suggestions for it, and the filters in force.
+
+import {
+  changed,
+  filtersOf,
+  NO_FILTERS,
+  read,
+  RECENT,
+  suggestionsOf,
+  textOf,
+  without,
+} from "../core/search.js";
+import { html, useState } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
+import { Button } from "./widgets.js";
+
+const RECENT_MAX = 6;
+const PLACEHOLDER = "Key or id, or workflow:…  status:…  error:…  tag:…";
+
+/**
+ * `apply(query)` sets the filters, `open(id)` shows a run or step; `names(then)` reads the names of
+ * workflows. `runs` are those on the page: their tags are suggested.
+ */
+export function SearchBox(given) {
+  const { typed, list, options, type, begin, end, choose, pressed } = useSearch(given);
+  return html`
+    <div class="search-box">
+      <label class="unseen" for="search">Search runs</label>
+      <${Icon} name="search" />
+      <input
+        id="search"
+        type="text"
+        role="combobox"
+        aria-expanded=${options.length > 0}
+        aria-controls="suggestions"
+        aria-autocomplete="list"
+        aria-activedescendant=${list.at < 0 ? undefined : `suggestion-${list.at}`}
+        aria-describedby="search-note"
+        aria-invalid=${typed.wrong ? "true" : undefined}
+        aria-keyshortcuts="/"
+        placeholder=${PLACEHOLDER}
+        autocomplete="off"
+        autocapitalize="none"
+        spellcheck=${false}
+        enterkeyhint="search"
+        value=${typed.text}
+        onInput=${(event) => type(event.target.value)}
+        onKeyDown=${pressed}
+        onFocus=${begin}
+        onBlur=${end}
+      />
+      <${Options} options=${options} at=${list.at} choose=${choose} />
+      <p id="search-note" class=${typed.wrong ? "error-text" : "soft"} aria-live="polite">
+        ${typed.wrong || (typed.text && !list.isOpen ? "Not searched yet: press Enter." : "")}
+      </p>
+    </div>
+  `;
+}
+
+// What is typed is no filter before Enter, so nothing of it reaches another page.
+function useSearch({ client, query, runs, apply, open, names }) {
+  const [typed, setTyped] = useState({ text: "", wrong: "" });
+  const [list, setList] = useState({ isOpen: false, at: -1 });
+  const [workflows, setWorkflows] = useState([]);
+  const options = list.isOpen ? suggestionsOf(typed.text, knownOf(client, runs, workflows)) : [];
+  const end = () => setList({ isOpen: false, at: -1 });
+  const type = (text) => {
+    setTyped({ text, wrong: "" });
+    setList({ isOpen: true, at: -1 });
+  };
+  const set = (text, base) => {
+    const { id, changes, wrong } = read(text);
+    if (id) return void open(id);
+    if (wrong) return void setTyped({ text, wrong });
+    const after = changed(base, changes);
+    setTyped({ text: "", wrong: "" });
+    end();
+    if (text) remember(client, textOf(after));
+    apply(after);
+  };
+  // A recent search is a whole one, so nothing of the present one is kept.
+  const choose = ({ text, about }) =>
+    text.endsWith(":") ? type(text) : set(text, about === RECENT ? NO_FILTERS : query);
+  const move = (step) => {
+    const places = options.length + 1;
+    // The place before the first option is the field itself.
+    setList({ isOpen: true, at: ((list.at + 1 + step + places) % places) - 1 });
+  };
+  const removeLast = () => {
+    const last = filtersOf(query).at(-1);
+    if (last) apply(without(query, last));
+  };
+  const keys = {
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    Enter: () => (options[list.at] ? choose(options[list.at]) : set(typed.text.trim(), query)),
+    Escape: () => {
+      if (!options.length) setTyped({ text: "", wrong: "" });
+      end();
+    },
+    Backspace: typed.text ? null : removeLast,
+  };
+  const pressed = (event) => {
+    if (!keys[event.key] || event.isComposing) return;
+    event.preventDefault();
+    keys[event.key]();
+  };
+  const begin = () => {
+    setList({ isOpen: true, at: -1 });
+    if (!workflows.length) names(setWorkflows);
+  };
+  return { typed, list, options, type, begin, end, choose, pressed };
+}
+
+function Options({ options, at, choose }) {
+  // A press would take the focus from the field, and close the list before the click.
+  const stay = (event) => event.preventDefault();
+  return html`
+    <ul id="suggestions" role="listbox" aria-label="Suggestions" hidden=${!options.length}>
+      ${options.map((option, index) => {
+        return html`
+          <li
+            key=${option.text}
+            id="suggestion-${index}"
+            role="option"
+            aria-selected=${index === at}
+            onPointerDown=${stay}
+            onClick=${() => choose(option)}
+          >
+            <span class="option-label">${option.label}</span><span class="soft">${option.about}</span>
+          </li>
+        `;
+      })}
+    </ul>
+  `;
+}
+
+/** The filters in force as chips, each of which can be removed; `clear()` removes all. */
+export function Chips({ query, apply, clear }) {
+  const filters = filtersOf(query);
+  if (!filters.length && !query.period) return null;
+  return html`
+    <ul class="chips" aria-label="Filters in force">
+      ${filters.map(
+        (each) => html`
+          <li key=${each.text} class="filter-chip">
+            <bdi>${each.name === "search" ? `key contains ${each.value}` : each.text}</bdi>
+            <button
+              type="button"
+              aria-label="Remove ${each.text}"
+              onClick=${() => apply(without(query, each))}
+            >
+              <${Icon} name="close" />
+            </button>
+          </li>
+        `,
+      )}
+      <li><${Button} small onClick=${clear}>Clear filters<//></li>
+    </ul>
+  `;
+}
+
+const place = (client) => `atomic.searches.${client}`;
+
+function recentOf(client) {
+  try {
+    return JSON.parse(localStorage.getItem(place(client))) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(client, text) {
+  const others = recentOf(client).filter((each) => each !== text);
+  localStorage.setItem(place(client), JSON.stringify([text, ...others].slice(0, RECENT_MAX)));
+}
+
+function knownOf(client, runs, workflows) {
+  const distinct = (values) => [...new Set(values)].sort();
+  return {
+    workflows: distinct([...workflows, ...runs.map((run) => run.workflowName)]),
+    tags: distinct(
+      runs.flatMap(({ tags = {} }) => Object.entries(tags).map(([name, value]) => `${name}:${value}`)),
+    ),
+    recent: recentOf(client),
+  };
+}

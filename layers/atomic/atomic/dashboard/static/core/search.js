@@ -1,0 +1,145 @@
+// The search for runs: what somebody types as filters of the address, and these as text and for the API.
+
+import { ERROR_KINDS, LIVE, STATUSES, WAITS_FOR } from "./enums.js";
+
+const TOKEN = /(?:([a-z]+):)?(?:"((?:[^"\\]|\\.)*)"|(\S+))/g;
+const ID = /^(run_[0-9a-f]{32})(-.+)?$/;
+const TAG = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})[=:](.+)$/;
+const HTTP_STATUS = /^[1-5]\d\d$/;
+const FLAGS = ["true", "false"];
+const OPTIONS_MAX = 10;
+/** What is said about a search that was made before. */
+export const RECENT = "recent";
+
+const oneOf = (values) => (value) => (values.includes(value) ? value : null);
+// What can stand before a colon: what it finds, and how its value is read; null is no such value.
+const FIELDS = {
+  workflow: { about: "its name", read: (value) => value },
+  status: { about: STATUSES.join(", "), read: oneOf(STATUSES) },
+  waits: { about: WAITS_FOR.join(", "), read: oneOf(WAITS_FOR) },
+  error: {
+    about: "a status such as 503, or the kind of an error",
+    read: (value) => (HTTP_STATUS.test(value) ? value : oneOf(ERROR_KINDS)(value)),
+  },
+  tag: { about: "name=value", read: (value) => value.match(TAG)?.slice(1).join(":") ?? null },
+  cause: { about: "the id of a cause", read: (value) => value },
+  dismissed: { about: "true or false", read: oneOf(FLAGS) },
+};
+// The fields that are offered by name; links have the others.
+const OFFERED = ["workflow", "status", "waits", "error", "tag"];
+
+// The names of the filters in the address. `search` is a text in the key, `tag` may be repeated.
+const FILTERS = ["search", ...Object.keys(FIELDS)];
+/** No filter at all. */
+export const NO_FILTERS = Object.fromEntries(FILTERS.map((name) => [name, ""]));
+
+const all = (value) => [value ?? []].flat().filter(Boolean);
+const quoted = (value, where = /[\s"]/) =>
+  where.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
+const written = (name, value) =>
+  name === "search"
+    ? quoted(value, /[\s":]/)
+    : `${name}:${quoted(name === "tag" ? value.replace(":", "=") : value)}`;
+
+/** The filters in force: `{name, value, text}`, with the text that one types for it. */
+export function filtersOf(query) {
+  return FILTERS.flatMap((name) =>
+    all(query[name]).map((value) => ({ name, value, text: written(name, value) })),
+  );
+}
+
+/** The filters in force as the text that sets them. */
+export const textOf = (query) =>
+  filtersOf(query)
+    .map(({ text }) => text)
+    .join(" ");
+
+/** What a text says: `{changes}` of the address, `{id}` of a run or step, or what is `wrong` with it. */
+export function read(text) {
+  const id = text.trim().match(ID);
+  if (id) return { id: { run: id[1], step: id[2] ? id[0] : "" } };
+  const changes = {};
+  for (const [token, name, inQuotes, word] of text.matchAll(TOKEN)) {
+    const isField = Object.hasOwn(FIELDS, name ?? "");
+    const plain = inQuotes === undefined ? word : inQuotes.replace(/\\(.)/g, "$1");
+    if (FIELDS[word?.slice(0, -1)] && word.endsWith(":")) return { wrong: `Type a value after “${word}”.` };
+    if (!isField && changes.search !== undefined) return { wrong: "Search for one text at a time." };
+    if (!isField) {
+      changes.search = name ? token : plain;
+      continue;
+    }
+    const value = FIELDS[name].read(plain);
+    if (value === null) return { wrong: `“${plain}” is no value of ${name}. Use ${FIELDS[name].about}.` };
+    changes[name] = name === "tag" ? [...(changes.tag ?? []), value] : value;
+  }
+  return { changes };
+}
+
+/** The query with these changes, and without the filters that exclude them. */
+export function changed(query, changes) {
+  const tag = changes.tag && [...new Set([...all(query.tag), ...all(changes.tag)])];
+  const after = { ...query, ...changes, ...(tag ? { tag } : {}) };
+  const { status, waits } = changes;
+  const ofFailed = changes.cause || changes.dismissed;
+  if (status === "retrying" || (status && !LIVE.includes(status)) || ofFailed) after.waits = "";
+  if ((status && status !== "failed") || waits) after.cause = after.dismissed = "";
+  if (waits && (after.status === "retrying" || !LIVE.includes(after.status))) after.status = "";
+  if (ofFailed && after.status !== "failed") after.status = "";
+  return after;
+}
+
+/** The query without one of its filters. */
+export function without(query, { name, value }) {
+  return { ...query, [name]: all(query[name]).filter((each) => each !== value) };
+}
+
+/** The filters for the API. A run is retrying if one of its steps is, whatever its own state. */
+export function wantedOf({ status, waits, error, search, workflow, tag, cause, dismissed }) {
+  const isRetrying = status === "retrying" && !waits;
+  return {
+    status: isRetrying ? undefined : status,
+    waitsFor: isRetrying ? "retry" : waits,
+    workflowName: workflow,
+    keyContains: search,
+    tag: all(tag),
+    [HTTP_STATUS.test(error) ? "responseStatus" : "errorKind"]: error,
+    cause,
+    dismissed,
+  };
+}
+
+/**
+ * What may be meant by a text: `{text, label, about}`. `text` replaces what is typed; where it ends with a
+ * colon, more is to be typed. `known` has `workflows`, `tags` (`name:value`) and `recent` searches.
+ */
+export function suggestionsOf(text, known) {
+  if (read(text).id) return [{ text, label: `Open ${text.trim()}`, about: "" }];
+  const open = text.match(/(?:[a-z]+:)?"[^"]*$|\S*$/)[0];
+  const lead = text.slice(0, text.length - open.length);
+  const [, name, rest] = open.match(/^(?:([a-z]+):)?"?(.*)$/s);
+  const isField = OFFERED.includes(name);
+  const has = (value) => value.toLowerCase().includes((isField ? rest : open).toLowerCase());
+  const found = [];
+  const offer = (field, values, about) => {
+    if (isField ? field !== name : !open) return;
+    for (const value of values.filter(has))
+      found.push({ text: lead + written(field, value), label: written(field, value), about });
+  };
+  if (open && !isField) {
+    const label = `Key contains “${open}”`;
+    found.push({ text: lead + written("search", open), label, about: "" });
+  }
+  if (!text) found.push(...known.recent.map((each) => ({ text: each, label: each, about: RECENT })));
+  offer("workflow", known.workflows, "workflow");
+  offer("status", STATUSES, "status");
+  offer("waits", WAITS_FOR, "live runs that wait for it");
+  offer("tag", known.tags, "tag");
+  offer("error", ERROR_KINDS, "kind of error");
+  if (!isField) {
+    const fields = OFFERED.filter((each) => each.startsWith(open));
+    found.push(
+      ...fields.map((each) => ({ text: `${lead}${each}:`, label: `${each}:`, about: FIELDS[each].about })),
+    );
+  }
+  return found.slice(0, OPTIONS_MAX);
+}

@@ -1,0 +1,166 @@
+// One workflow: its counters, why its runs failed, its newest runs, and its pause.
+
+import { Select } from "../components/filters.js";
+import { Icon } from "../components/icons.js";
+import { RunCharts } from "../components/run-charts.js";
+import { RunTable } from "../components/run-table.js";
+import { Blank, Button, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
+import { fullTime, ms, plural } from "../core/format.js";
+import { linkTo } from "../core/router.js";
+import { bucketsOf, countedAt, timeOf, TIMES } from "../core/run-statistics.js";
+import { html, useState } from "../vendor/preact-htm.js";
+
+const EVERY_MS = 5000;
+const RUNS = 10;
+const CAUSES = 10;
+const NOTE_MAX = 200;
+
+export const everyMs = () => EVERY_MS;
+export const loadedBy = ({ id, query }) => `${id} ${query.period ?? ""}`;
+
+/** Fetch the data of the view. */
+export async function load({ api, route, signal, now }) {
+  const time = timeOf(route.query.period, now);
+  const own = { workflowName: route.id };
+  const from = new Date(time.from).toISOString();
+  const [counters, state, causes, list, stats] = await Promise.all([
+    api.counters({ ...own, from, every: time.every }, signal),
+    api.workflow(route.id, signal),
+    api.causes({ ...own, limit: CAUSES }, signal),
+    api.runs({ ...own, limit: RUNS }, signal),
+    api.stats(signal),
+  ]);
+  return {
+    stats,
+    buckets: bucketsOf(counters.items, time),
+    countedAt: countedAt(counters.items),
+    paused: state.paused,
+    causes,
+    runs: list.runs,
+  };
+}
+
+export function View({ state, actions }) {
+  const { route, data, now } = state;
+  const chosen = timeOf(route.query.period, now).name;
+  const age = data?.countedAt && new Date(data.countedAt).toISOString();
+  const back = linkTo({ client: route.client, page: "overview", query: { period: route.query.period } });
+  return html`
+    <a class="back" href=${back}>← Overview</a>
+    <div class="page-head">
+      <h1><bdi>${route.id}</bdi></h1>
+      ${age && html`<p class="soft">Counted <${When} text=${age} now=${now} /></p>`}
+      <div class="page-acts">
+        <${Select}
+          label="Time"
+          value=${chosen}
+          options=${TIMES}
+          change=${(period) => actions.query({ period })}
+        />
+      </div>
+    </div>
+    <${Body} state=${state} actions=${actions} />
+  `;
+}
+
+function Body({ state: { route, data, error, now }, actions }) {
+  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data) return html`<${Loading} />`;
+  const { client, id: name } = route;
+  const all = linkTo({ client, page: "runs", query: { workflow: name } });
+  return html`
+    <${Pause} key=${name} ...${{ name, paused: data.paused, actions }} />
+    <${RunCharts} buckets=${data.buckets} client=${client} workflow=${name} />
+    <${Causes} ...${{ causes: data.causes, client, name }} />
+    <section class="part">
+      <h2>Newest runs</h2>
+      ${
+        data.runs.length
+          ? html`
+              <${RunTable} runs=${data.runs} client=${client} now=${now} />
+              <p><a href=${all}>All runs of this workflow</a></p>
+            `
+          : html`<${Blank} icon="empty" title="No runs of this workflow" />`
+      }
+    </section>
+  `;
+}
+
+// Why runs failed that still need action; each cause leads to its runs.
+function Causes({ causes: { causes, isAll, more }, client, name }) {
+  if (!causes.length) return null;
+  const linkOf = (cause) =>
+    linkTo({ client, page: "runs", query: { workflow: name, cause, dismissed: "false" } });
+  return html`
+    <section class="ranking">
+      <h2>Failed runs that need action</h2>
+      <ul class="causes-list">
+        ${causes.map(
+          (cause) => html`
+            <li key=${cause.id}>
+              <a href=${linkOf(cause.id)}>${isAll ? "" : "at least "}${plural(cause.count, "run")}</a>
+              <span><bdi>${cause.stepName ?? "the handler"}</bdi>: <bdi>${cause.text}</bdi></span>
+            </li>
+          `,
+        )}
+      </ul>
+      ${more && html`<p><a href=${linkOf("")}>All failed runs that need action</a></p>`}
+    </section>
+  `;
+}
+
+function Pause({ name, paused, actions }) {
+  const [asks, setAsks] = useState(null);
+  const act = async (does, said) => {
+    setAsks({ ...asks, isBusy: true, wrong: "" });
+    try {
+      await actions.act(does);
+      actions.note(said);
+      setAsks(null);
+      actions.refresh();
+    } catch (error) {
+      setAsks({ ...asks, wrong: `${error.message}. ${error.detail ?? ""}` });
+    }
+  };
+  const pause = (event) => {
+    event.preventDefault();
+    act((api) => api.pauseWorkflow(name, asks.note || null), "The workflow is paused.");
+  };
+  const resume = () => act((api) => api.resumeWorkflow(name), "The workflow goes on within 15 minutes.");
+  const wrong = asks?.wrong && html`<p class="error-text" role="alert">${asks.wrong}</p>`;
+  if (paused) {
+    return html`
+      <div class="paused-bar" role="status">
+        <${Icon} name="pending" />
+        <span>
+          <strong>Paused</strong> since ${fullTime(ms(paused.since))}${
+            paused.until && `, until ${fullTime(ms(paused.until))}`
+          }${paused.note && html`: <bdi>${paused.note}</bdi>`}
+        </span>
+        <${Button} small primary disabled=${asks?.isBusy} onClick=${resume}>Resume workflow<//>
+        ${wrong}
+      </div>
+    `;
+  }
+  if (!asks?.isOpen) {
+    const open = () => setAsks({ isOpen: true, note: "" });
+    return html`<p><${Button} small onClick=${open}>Pause workflow…<//></p>`;
+  }
+  return html`
+    <form class="paused-bar" onSubmit=${pause}>
+      <label class="field">
+        <span>Why? (others read this note)</span>
+        <input
+          ref=${(field) => field && !asks.note && !asks.isBusy && field.focus()}
+          maxlength=${NOTE_MAX}
+          value=${asks.note}
+          onInput=${(event) => setAsks({ ...asks, note: event.target.value })}
+        />
+      </label>
+      <span>No run of it is called until it is resumed. New runs are kept.</span>
+      <button type="submit" class="button small primary" disabled=${asks.isBusy}>Pause workflow</button>
+      <${Button} small onClick=${() => setAsks(null)}>Cancel<//>
+      ${wrong}
+    </form>
+  `;
+}

@@ -1,0 +1,168 @@
+"""The overview and the page of a workflow, from the counters of the server."""
+
+import json
+import re
+import urllib.parse
+
+from playwright.sync_api import Browser, Page, Route, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+
+def some_runs(api: Api, endpoints: Endpoints) -> None:
+    ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (410, {"no": "more"}))
+    flaky = endpoints.serve("/flaky", (500, 0), (500, 0), (200, 1))
+    for number in range(2):
+        api.start(ok, f"ok-{number}", workflow="good")
+    api.start(bad, "bad", workflow="broken/a b")
+    api.start(flaky, "flaky", workflow="good", retry={"count": 3, "backOff": 1})
+    api.start("http://127.0.0.1:9/later", "later", delay=600_000, wait=False, workflow="timer")
+
+
+def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    tiles = page.locator(".tile")
+    expect(tiles.filter(has_text="Live now")).to_contain_text("1 pending")
+    expect(tiles.filter(has_text="Failure rate")).to_contain_text("25 %")
+    expect(tiles.filter(has_text="Needs action")).to_contain_text("1")
+    charts = page.locator(".chart")
+    expect(charts).to_have_count(4)
+    expect(charts.filter(has_text="Retries").locator(".chart-now")).to_have_text("2")
+    expect(charts.filter(has_text="Runs started").locator(".chart-now")).to_have_text("5, 1 live")
+    cells = page.get_by_role("row").filter(has_text="good").get_by_role("cell")
+    expect(cells.nth(1)).to_have_text("3")
+    expect(cells.nth(3)).to_have_text("0 %")
+    expect(cells.nth(6)).to_have_text("2")
+
+
+def test_workflows_are_sorted_by_the_columns(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    names = page.locator(".workflows tbody tr td:first-child")
+    expect(names.first).to_have_text("good")
+    page.get_by_role("button", name="Failed").click()
+    expect(names.first).to_have_text("broken/a b")
+    expect(page.get_by_role("columnheader", name="Failed")).to_have_attribute("aria-sort", "descending")
+    assert page.url.endswith("/overview?sort=failed")
+    page.get_by_role("button", name="Workflow").click()
+    expect(names).to_have_text(["broken/a b", "good", "timer"])
+    page.get_by_role("button", name="Workflow").click()
+    expect(names).to_have_text(["timer", "good", "broken/a b"])
+    page.reload()
+    expect(names.first).to_have_text("timer")
+
+
+def test_the_axis_is_the_chosen_time(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    bars = page.get_by_role("group", name=re.compile("^Runs started")).get_by_role("link")
+    for label, least, most in (("last 30 days", 31, 32), ("last 7 days", 28, 30), ("last hour", 2, 2)):
+        page.get_by_label("Time").select_option(label)
+        expect(page.locator(".chart").first).to_be_visible()
+        page.wait_for_function(
+            "least => document.querySelectorAll('.plot-links')[0]?.children.length >= least", arg=least
+        )
+        assert bars.count() <= most, label
+    assert page.url.endswith("period=1h")
+
+
+def test_the_numbers_of_a_bar_are_shown_by_keyboard_and_lead_to_its_runs(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    group = page.get_by_role("group", name=re.compile("^Runs started"))
+    bars = group.get_by_role("link")
+    expect(bars.last).to_have_accessible_name(re.compile("succeeded 3, failed 1, live or cancelled 1$"))
+    # One stop of the Tab key for each chart.
+    assert group.locator("a[tabindex='0']").count() == 1
+    bars.last.focus()
+    tip = group.locator(".tip")
+    expect(tip).to_contain_text("succeeded")
+    page.keyboard.press("ArrowLeft")
+    expect(bars.nth(bars.count() - 2)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(tip).to_contain_text("3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    assert re.search(r"period=custom&from=[^&]+Z&to=[^&]+Z$", page.url)
+
+
+def test_a_first_tap_shows_the_numbers_and_a_second_one_the_runs(
+    browser: Browser, api: Api, endpoints: Endpoints
+) -> None:
+    some_runs(api, endpoints)
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    open_at(page, api, "overview")
+    group = page.get_by_role("group", name=re.compile("^Failure rate"))
+    group.get_by_role("link").last.tap()
+    expect(group.locator(".tip")).to_contain_text("25 %")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    group.get_by_role("link").last.tap()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    context.close()
+
+
+def test_counters_of_aws_say_how_old_they_are(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+
+    def counted(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        for counter in said["counters"]:
+            counter["countedAt"] = counter["hour"]
+        route.fulfill(response=answer, body=json.dumps(said))
+
+    page.route("**/counters?**", counted)
+    open_at(page, api, "overview")
+    expect(page.locator(".page-head")).to_contain_text(re.compile("counted (just now|[0-9]+ (s|min) ago)"))
+
+
+def test_a_workflow_has_a_page_of_its_own(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    page.get_by_role("link", name="broken/a b").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("broken/a b")
+    assert page.url.endswith("/workflows/broken%2Fa%20b")
+    expect(page.locator(".chart").first.locator(".chart-now")).to_have_text("1")
+    expect(page.locator("tbody td.c-key")).to_have_text(["bad"])
+    cause = page.get_by_role("listitem").filter(has_text="the endpoint answered 410")
+    cause.get_by_role("link", name="1 run").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    query = urllib.parse.parse_qs(page.url.partition("?")[2])
+    assert query["workflow"] == ["broken/a b"]
+    assert query.keys() == {"workflow", "cause", "dismissed"}
+
+
+def test_a_workflow_is_paused_with_a_note_and_resumed(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "workflows/good")
+    page.get_by_role("button", name="Pause workflow…").click()
+    field = page.get_by_label("Why?")
+    expect(field).to_be_focused()
+    field.press_sequentially("a wrong release")
+    page.get_by_role("button", name="Cancel").click()
+    assert api.get("/workflows/good")["paused"] is None
+    page.get_by_role("button", name="Pause workflow…").click()
+    field.press_sequentially("a wrong <b>release</b>")
+    field.press("Enter")
+    bar = page.get_by_role("status").filter(has_text="Paused since")
+    expect(bar).to_contain_text("a wrong <b>release</b>")
+    assert api.get("/workflows/good")["paused"]["note"] == "a wrong <b>release</b>"
+    page.get_by_role("button", name="Resume workflow").click()
+    expect(page.get_by_role("button", name="Pause workflow…")).to_be_visible()
+    assert api.get("/workflows/good")["paused"] is None
+
+
+def test_a_refused_pause_says_why(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    refused = {"title": "Not found", "detail": "There is nothing here for this API key."}
+    page.route("**/pause", lambda route: route.fulfill(status=404, json=refused))
+    open_at(page, api, "workflows/good")
+    page.get_by_role("button", name="Pause workflow…").click()
+    page.get_by_role("button", name="Pause workflow", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Not found. There is nothing here for this API key.")

@@ -1,0 +1,192 @@
+"""The search field of the list of runs: what is entered is what is in force, and nothing else."""
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+
+def field_of(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Search runs")
+
+
+def chips_of(page: Page) -> Locator:
+    return page.get_by_role("list", name="Filters in force").locator("bdi")
+
+
+def options_of(page: Page) -> Locator:
+    return page.get_by_role("listbox", name="Suggestions").get_by_role("option")
+
+
+def search(page: Page, text: str) -> None:
+    field_of(page).fill(text)
+    field_of(page).press("Enter")
+
+
+@pytest.fixture
+def orders(api: Api, endpoints: Endpoints) -> None:
+    """Runs of two workflows, one of which failed by 503 and one by 410."""
+    ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (410, 0))
+    down = endpoints.serve("/down", (503, 0))
+    for number in range(3):
+        tags = {"customer": f"cus_{number}", "env": "test"}
+        api.start(ok, f"order-1219{number}", workflow="order", tags=tags)
+    api.start(bad, "order-20001", workflow="order", tags={"customer": "cus_1"})
+    api.start(down, "invoice-1", workflow="check invoice", retry={"count": 0})
+
+
+@pytest.mark.usefixtures("orders")
+def test_runs_are_found_by_what_is_entered(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    rows = page.locator("tbody tr")
+    for text, number, address in (
+        ("12191", 1, "search=12191"),
+        ("workflow:order status:failed", 1, "workflow=order&status=failed"),
+        ("error:503", 1, "error=503"),
+        ("error:endpoint_answered", 2, "error=endpoint_answered"),
+        ("tag:customer=cus_1", 2, "tag=customer%3Acus_1"),
+        ("tag:customer=cus_1 tag:env=test", 1, "tag=customer%3Acus_1&tag=env%3Atest"),
+        ('workflow:"check invoice"', 1, "workflow=check+invoice"),
+        ("dismissed:false", 2, "dismissed=false"),
+        ("order-1 workflow:order tag:env=test", 3, "search=order-1&workflow=order&tag=env%3Atest"),
+    ):
+        search(page, text)
+        expect(rows).to_have_count(number)
+        assert page.url.endswith(f"/runs?{address}"), text
+        expect(page.locator(".hits")).to_have_text("1 run" if number == 1 else f"{number} runs")
+        expect(field_of(page)).to_have_value("")
+        page.reload()
+        expect(rows).to_have_count(number)
+        page.get_by_role("button", name="Clear filters").click()
+        expect(rows).to_have_count(5)
+        assert page.url.endswith("/runs")
+
+
+@pytest.mark.usefixtures("orders")
+def test_chips_are_the_filters_in_force(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    search(page, "tag:customer=cus_1")
+    search(page, "tag:env=test")
+    search(page, "status:succeeded")
+    expect(chips_of(page)).to_have_text(["status:succeeded", "tag:customer=cus_1", "tag:env=test"])
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Remove tag:env=test").click()
+    page.get_by_role("button", name="Remove status:succeeded").click()
+    expect(chips_of(page)).to_have_text(["tag:customer=cus_1"])
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.go_back()
+    expect(chips_of(page)).to_have_text(["status:succeeded", "tag:customer=cus_1"])
+    expect(page.locator("tbody tr")).to_have_count(1)
+    field_of(page).press("Backspace")
+    expect(chips_of(page)).to_have_text(["status:succeeded"])
+    expect(page.locator("tbody tr")).to_have_count(3)
+    # One filter excludes another: a run that has succeeded waits for nothing.
+    search(page, "waits:timer")
+    expect(chips_of(page)).to_have_text(["waits:timer"])
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+
+
+@pytest.mark.usefixtures("orders")
+def test_what_cannot_be_searched_says_why_and_changes_nothing(page: Page, api: Api) -> None:
+    open_at(page, api, "runs?workflow=order")
+    for text, said in (
+        ("status:done", "“done” is no value of status. Use pending, running,"),
+        ("error:7", "“7” is no value of error."),
+        ("tag:customer", "“customer” is no value of tag. Use name=value."),
+        ("one two", "Search for one text at a time."),
+        ("workflow:", "Type a value after “workflow:”."),
+    ):
+        search(page, text)
+        expect(page.locator("#search-note")).to_contain_text(said)
+        expect(field_of(page)).to_have_attribute("aria-invalid", "true")
+        expect(chips_of(page)).to_have_text(["workflow:order"])
+    assert page.url.endswith("/runs?workflow=order")
+    field_of(page).fill("typed")
+    page.get_by_role("heading", level=1).click()
+    expect(page.locator("#search-note")).to_have_text("Not searched yet: press Enter.")
+
+
+@pytest.mark.usefixtures("orders")
+def test_names_that_are_on_no_row_are_suggested(page: Page, api: Api) -> None:
+    open_at(page, api, "runs?workflow=order")
+    field_of(page).press_sequentially("chec")
+    option = options_of(page).filter(has_text="check invoice")
+    expect(option).to_be_visible()
+    expect(options_of(page).first).to_have_text("Key contains “chec”")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(option).to_have_attribute("aria-selected", "true")
+    assert field_of(page).get_attribute("aria-activedescendant") == option.get_attribute("id")
+    page.keyboard.press("Enter")
+    expect(chips_of(page)).to_have_text(['workflow:"check invoice"'])
+    expect(options_of(page)).to_have_count(0)
+    # The name of a field asks for its value.
+    field_of(page).press_sequentially("tag")
+    options_of(page).filter(has_text="name=value").click()
+    expect(field_of(page)).to_have_value("tag:")
+    expect(options_of(page)).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(field_of(page)).to_have_value("")
+    expect(options_of(page)).to_have_count(0)
+    page.keyboard.press("ArrowDown")
+    expect(options_of(page).first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(options_of(page)).to_have_count(0)
+
+
+@pytest.mark.usefixtures("orders")
+def test_recent_searches_are_those_of_this_client(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    search(page, "workflow:order 12191")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    search(page, "status:succeeded")
+    page.get_by_role("heading", level=1).click()
+    field_of(page).focus()
+    recent = options_of(page).filter(has_text="recent")
+    expect(recent.locator(".option-label")).to_have_text(
+        ["12191 workflow:order status:succeeded", "12191 workflow:order"]
+    )
+    recent.last.click()
+    expect(chips_of(page)).to_have_text(["key contains 12191", "workflow:order"])
+    page.evaluate("location.hash = '#/nobody/runs'")
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    field_of(page).focus()
+    expect(options_of(page).first).to_be_visible()
+    expect(recent).to_have_count(0)
+    expect(options_of(page).filter(has_text="order")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_new_filter_shows_that_it_is_loading(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    # Nobody answers the request.
+    page.route("**/runs?status=failed**", lambda _: None)
+    with page.expect_request("**/runs?status=failed**"):
+        page.get_by_role("button", name="failed").click()
+    expect(page.get_by_role("status").filter(has_text="Loading")).to_be_visible()
+    expect(page.locator("table")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    page.unroute("**/runs?status=failed**")
+    page.reload()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.locator("table")).not_to_have_attribute("aria-busy", "true")
+
+
+@pytest.mark.usefixtures("orders")
+def test_runs_that_were_not_compared_yet_are_not_said_to_be_absent(page: Page, api: Api) -> None:
+    cursor = api.get("/runs?limit=4")["next"]
+
+    def shortened(route: Route) -> None:
+        if "cursor" in route.request.url:
+            route.continue_()
+        else:
+            route.fulfill(json={"runs": [], "next": cursor})
+
+    page.route("**/runs?**responseStatus=503**", shortened)
+    open_at(page, api, "runs?error=503")
+    expect(page.get_by_role("heading", name="No run fits so far")).to_be_visible()
+    expect(page.locator(".hits")).to_have_text("0+ runs")
+    page.get_by_role("button", name="Search older runs").click()
+    expect(page.get_by_role("heading", name="No older runs")).to_be_visible()
