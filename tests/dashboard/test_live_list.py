@@ -50,6 +50,22 @@ def test_new_runs_do_not_move_the_rows(page: Page, api: Api, endpoints: Endpoint
     assert keys_of(page) == ["new-2", "new-1", *before]
 
 
+def test_a_run_that_begins_to_fit_does_not_move_the_rows(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    bad = endpoints.serve("/bad", (410, 0))
+    api.start(bad, "bad-1")
+    api.start(endpoints.serve("/held", None, (410, 0)), "held", wait=False)
+    api.start(bad, "bad-2")
+    open_at(page, api, "runs?status=failed")
+    expect(page.locator("td.c-key")).to_have_text(["bad-2", "bad-1"])
+    endpoints.release()
+    expect(page.get_by_role("button", name="1 new run")).to_be_visible()
+    assert keys_of(page) == ["bad-2", "bad-1"]
+    page.get_by_role("button", name="1 new run").click()
+    expect(page.locator("td.c-key")).to_have_text(["bad-2", "held", "bad-1"])
+
+
 def test_updates_can_be_paused(page: Page, api: Api, endpoints: Endpoints) -> None:
     run = endpoints.serve("/held", None, (200, 1))
     api.start(run, "held", wait=False)

@@ -161,7 +161,7 @@ def test_recent_searches_are_those_of_this_client(page: Page, api: Api) -> None:
 def test_a_new_filter_shows_that_it_is_loading(page: Page, api: Api) -> None:
     open_at(page, api, "runs")
     expect(page.locator("tbody tr")).to_have_count(5)
-    # Nobody answers the request.
+    # The request gets no answer.
     page.route("**/runs?status=failed**", lambda _: None)
     with page.expect_request("**/runs?status=failed**"):
         page.get_by_role("button", name="failed").click()

@@ -22,13 +22,14 @@ export function pagesBefore(query, before) {
   return at < 0 ? null : before.trail.slice(0, at);
 }
 
-/** The runs that are newer than those that are shown. */
-export function newRuns(runs, shown) {
+const times = (runs) => runs.map((run) => ms(run.createdAt));
+
+/** The runs that would move those that are shown: new ones, and older ones that have begun to fit. */
+export function heldBack(runs, shown) {
   const known = new Set(shown.map((run) => run.runId));
-  const newest = Math.max(...shown.map((run) => ms(run.createdAt)));
-  return runs.filter((run) => !known.has(run.runId) && ms(run.createdAt) >= newest);
+  const oldest = Math.min(...times(shown));
+  return runs.filter((run) => !known.has(run.runId) && ms(run.createdAt) > oldest);
 }
 
-/** The time before which the runs that are shown were created. */
-export const justAfter = (shown) =>
-  new Date(Math.max(...shown.map((run) => ms(run.createdAt))) + 1).toISOString();
+/** Just after the newest of the runs that are shown was created. */
+export const justAfter = (shown) => new Date(Math.max(...times(shown)) + 1).toISOString();

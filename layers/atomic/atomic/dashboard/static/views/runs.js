@@ -6,7 +6,7 @@ import { Chips, SearchBox } from "../components/search-box.js";
 import { Blank, Button, Command, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, plural, timeOfDay } from "../core/format.js";
-import { cursorOf, justAfter, newRuns, pagesBefore } from "../core/pages.js";
+import { cursorOf, heldBack, justAfter, pagesBefore } from "../core/pages.js";
 import { changed, NO_FILTERS, wantedOf } from "../core/search.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 
@@ -36,13 +36,14 @@ export async function load({ api, route, signal, now, before }) {
   const page = { query, stats, at: now, isStill, trail: pagesBefore(query, before), fresh: null };
   const read = { runs: list.runs, next: cursorOf(list.next) };
   const isSame = before && JSON.stringify(before.query) === loadedBy(route);
-  if (!isSame || query.cursor || !before.runs.length) return { ...page, ...read };
-  const fresh = newRuns(list.runs, before.runs);
-  if (!fresh.length) return { ...page, ...read };
-  // The rows that are shown stay where they are, and new ones are shown when somebody asks for them.
-  const pinned = await api.runs({ ...wanted, createdBefore: justAfter(before.runs) }, signal);
-  const held = { ...read, number: fresh.length };
-  return { ...page, runs: pinned.runs, next: cursorOf(pinned.next), fresh: held };
+  const held = isSame && before.runs.length ? heldBack(list.runs, before.runs) : [];
+  if (!held.length) return { ...page, ...read };
+  // The rows that are shown stay where they are, and the others are shown when somebody asks for them.
+  const bounds = { cursor: query.cursor, createdBefore: justAfter(before.runs) };
+  const shown = await api.runs({ ...wanted, ...bounds }, signal);
+  const others = new Set(heldBack(shown.runs, before.runs));
+  const runs = shown.runs.filter((run) => !others.has(run));
+  return { ...page, runs, next: cursorOf(shown.next), fresh: { ...read, number: held.length } };
 }
 
 export function View({ state, actions }) {

@@ -8,7 +8,7 @@ import { Blank, Button, LIST_REFUSED, Loading, Problem, When } from "../componen
 import { fullTime, ms, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { bucketsOf, countedAt, timeOf, TIMES } from "../core/run-statistics.js";
-import { html, useState } from "../vendor/preact-htm.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 5000;
 const RUNS = 10;
@@ -110,57 +110,69 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
 }
 
 function Pause({ name, paused, actions }) {
-  const [asks, setAsks] = useState(null);
+  const [isAsking, setAsking] = useState(false);
+  const [result, setResult] = useState({ isBusy: false, wrong: "" });
   const act = async (does, said) => {
-    setAsks({ ...asks, isBusy: true, wrong: "" });
+    setResult({ isBusy: true, wrong: "" });
     try {
       await actions.act(does);
+      setResult({ isBusy: false, wrong: "" });
+      setAsking(false);
       actions.note(said);
-      setAsks(null);
       actions.refresh();
     } catch (error) {
-      setAsks({ ...asks, wrong: `${error.message}. ${error.detail ?? ""}` });
+      setResult({ isBusy: false, wrong: `${error.message}. ${error.detail ?? ""}` });
     }
   };
-  const pause = (event) => {
-    event.preventDefault();
-    act((api) => api.pauseWorkflow(name, asks.note || null), "The workflow is paused.");
-  };
+  const pause = (note) => act((api) => api.pauseWorkflow(name, note), "The workflow is paused.");
   const resume = () => act((api) => api.resumeWorkflow(name), "The workflow goes on within 15 minutes.");
-  const wrong = asks?.wrong && html`<p class="error-text" role="alert">${asks.wrong}</p>`;
-  if (paused) {
-    return html`
-      <div class="paused-bar" role="status">
-        <${Icon} name="pending" />
-        <span>
-          <strong>Paused</strong> since ${fullTime(ms(paused.since))}${
-            paused.until && `, until ${fullTime(ms(paused.until))}`
-          }${paused.note && html`: <bdi>${paused.note}</bdi>`}
-        </span>
-        <${Button} small primary disabled=${asks?.isBusy} onClick=${resume}>Resume workflow<//>
-        ${wrong}
-      </div>
-    `;
-  }
-  if (!asks?.isOpen) {
-    const open = () => setAsks({ isOpen: true, note: "" });
-    return html`<p><${Button} small onClick=${open}>Pause workflow…<//></p>`;
-  }
+  const close = () => {
+    setResult({ isBusy: false, wrong: "" });
+    setAsking(false);
+  };
+  if (paused) return html`<${Paused} ...${{ paused, resume, ...result }} />`;
+  if (isAsking) return html`<${PauseForm} ...${{ pause, close, ...result }} />`;
+  return html`<p><${Button} small onClick=${() => setAsking(true)}>Pause workflow…<//></p>`;
+}
+
+function Paused({ paused: { since, until, note }, resume, isBusy, wrong }) {
   return html`
-    <form class="paused-bar" onSubmit=${pause}>
+    <div class="paused-bar" role="status">
+      <${Icon} name="pending" />
+      <span>
+        <strong>Paused</strong> since ${fullTime(ms(since))}${until && `, until ${fullTime(ms(until))}`}${
+          note && html`: <bdi>${note}</bdi>`
+        }
+      </span>
+      <${Button} small primary disabled=${isBusy} onClick=${resume}>Resume workflow<//>
+      ${wrong && html`<p class="error-text" role="alert">${wrong}</p>`}
+    </div>
+  `;
+}
+
+function PauseForm({ pause, close, isBusy, wrong }) {
+  const field = useRef();
+  const [note, setNote] = useState("");
+  useLayoutEffect(() => field.current.focus(), []);
+  const submit = (event) => {
+    event.preventDefault();
+    pause(note);
+  };
+  return html`
+    <form class="paused-bar" onSubmit=${submit}>
       <label class="field">
         <span>Why? (others read this note)</span>
         <input
-          ref=${(field) => field && !asks.note && !asks.isBusy && field.focus()}
+          ref=${field}
           maxlength=${NOTE_MAX}
-          value=${asks.note}
-          onInput=${(event) => setAsks({ ...asks, note: event.target.value })}
+          value=${note}
+          onInput=${(event) => setNote(event.target.value)}
         />
       </label>
       <span>No run of it is called until it is resumed. New runs are kept.</span>
-      <button type="submit" class="button small primary" disabled=${asks.isBusy}>Pause workflow</button>
-      <${Button} small onClick=${() => setAsks(null)}>Cancel<//>
-      ${wrong}
+      <button type="submit" class="button small primary" disabled=${isBusy}>Pause workflow</button>
+      <${Button} small onClick=${close}>Cancel<//>
+      ${wrong && html`<p class="error-text" role="alert">${wrong}</p>`}
     </form>
   `;
 }
