@@ -86,11 +86,11 @@ function Body({ state: { route, data, error, now }, actions }) {
   `;
 }
 
-// Why runs failed that still need action; each cause leads to its runs.
+// Why runs failed that still need action; each cause leads to its page.
 function Causes({ causes: { causes, isAll, more }, client, name }) {
   if (!causes.length) return null;
-  const linkOf = (cause) =>
-    linkTo({ client, page: "runs", query: { workflow: name, cause, dismissed: "false" } });
+  const linkOf = (id) => linkTo({ client, page: "problem", id });
+  const all = linkTo({ client, page: "problems", query: { workflow: name } });
   return html`
     <section class="ranking">
       <h2>Failed runs that need action</h2>
@@ -104,7 +104,7 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
           `,
         )}
       </ul>
-      ${more && html`<p><a href=${linkOf("")}>All failed runs that need action</a></p>`}
+      ${more && html`<p><a href=${all}>All problems</a></p>`}
     </section>
   `;
 }
