@@ -38,6 +38,7 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
         "problems?state=handled": ".blank",
         "waiting": ".event",
         "workflows/order": ".causes-list",
+        "start": "form.start",
         f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
         f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
         "runs/run_" + "0" * 32: ".blank",

@@ -13,10 +13,11 @@ import * as run from "./views/run.js";
 import * as runs from "./views/runs.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
+import * as start from "./views/start.js";
 import * as waiting from "./views/waiting.js";
 import * as workflow from "./views/workflow.js";
 
-const VIEWS = { overview, runs, run, workflow, problems, problem, waiting };
+const VIEWS = { overview, runs, run, workflow, problems, problem, waiting, start };
 const TITLES = {
   overview: "Overview",
   runs: "Runs",
@@ -25,6 +26,7 @@ const TITLES = {
   problem: "Problem",
   waiting: "Waiting for you",
   workflow: "Workflow",
+  start: "Start a run",
   "sign-in": "Sign in",
 };
 const THEMES = ["auto", "light", "dark"];

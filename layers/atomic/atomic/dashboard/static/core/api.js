@@ -1,11 +1,12 @@
 // All requests to the public API are made here. Everything that the dashboard shows or does can be scripted
 // with the same requests; they are described at /docs.
 
+import { newRun } from "./curl.js";
 import { LIVE } from "./enums.js";
-import { parse } from "./stored.js";
+import { parse, write } from "./stored.js";
 
 const STEPS_PAGE = 1000;
-const PAGE = 100;
+const PAGE_MAX = 100;
 // Of workflows and counters.
 const PAGES_MAX = 10;
 
@@ -18,9 +19,8 @@ export class ApiError extends Error {
   }
 }
 
-async function send(method, path, { signal, body, text, key, once } = {}) {
-  const headers = { accept: "application/json" };
-  if (once) headers["idempotency-key"] = once;
+async function send(method, path, { signal, body, text, key, extra } = {}) {
+  const headers = { accept: "application/json", ...extra };
   if (key) headers.authorization = `Bearer ${key}`;
   const sent = text ?? (body && JSON.stringify(body));
   if (sent !== undefined) headers["content-type"] = "application/json";
@@ -59,11 +59,19 @@ export function createApi(client, key) {
 
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
   const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
-  const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
 
+  return { ...reads({ request, read }), ...acts({ request, post, base }) };
+}
+
+const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
+const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
+const workflowPath = (name) => `/workflows/${encodeURIComponent(name)}`;
+
+/** What is read of a client. */
+function reads({ request, read }) {
   // The pages of a list, up to a number of them.
   async function allOf(path, name, query, signal) {
-    let page = await read(path, { ...query, limit: PAGE }, signal);
+    let page = await read(path, { ...query, limit: PAGE_MAX }, signal);
     const items = page[name];
     for (let number = 1; page.next && number < PAGES_MAX; number++) {
       page = await request("GET", page.next, { signal });
@@ -80,6 +88,23 @@ export function createApi(client, key) {
     /** What the key may do. */
     scopes: async (signal) => (await read("/key", {}, signal)).scopes,
     deadLetters: (query, signal) => read("/dead-letters", query, signal),
+    /** The root of the newest run of a workflow; undefined if it has none. */
+    lastRun: async (workflowName) => {
+      const { runs } = await read("/runs", { workflowName, limit: 1 });
+      return runs[0] && read(stepPath(runs[0].id), {});
+    },
+    /** The live events of a page of runs that have some. Each run is read, up to its first steps. */
+    openEvents: async (query, signal) => {
+      const list = await read("/runs", { ...query, waitsFor: "event" }, signal);
+      const readOne = ({ runId }) => read(runPath(runId), { limit: STEPS_PAGE }, signal);
+      const found = await Promise.all(list.runs.map(readOne));
+      const events = found.flatMap(({ root, steps }) =>
+        steps
+          .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
+          .map((event) => ({ event, root })),
+      );
+      return { events, next: list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor") };
+    },
     run: async (runId, signal) => {
       const first = await read(runPath(runId), { limit: STEPS_PAGE }, signal);
       const steps = [...first.steps];
@@ -97,36 +122,40 @@ export function createApi(client, key) {
     workflows: (from, signal) => allOf("/workflows", "workflows", { from }, signal),
     /** Counters of runs, the newest first: `{items, isAll}`. */
     counters: (query, signal) => allOf("/counters", "counters", query, signal),
-    workflow: (name, signal) => read(`/workflows/${encodeURIComponent(name)}`, {}, signal),
-    causes: (query, signal) => read("/causes", query, signal),
-    pauseWorkflow: (name, note) => post(`/workflows/${encodeURIComponent(name)}/pause`, { note }),
-    resumeWorkflow: (name) => post(`/workflows/${encodeURIComponent(name)}/resume`),
+    /** The names of the workflows that people start. */
+    startable: async (signal) => {
+      const { items } = await allOf("/workflows", "workflows", {}, signal);
+      return items.map(({ workflowName }) => workflowName).filter((name) => name && !isOwn(name));
+    },
+    workflow: (name, signal) => read(workflowPath(name), {}, signal),
+    bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
+  };
+}
+
+/** What is done for a client. */
+function acts({ request, post, base }) {
+  return {
+    pauseWorkflow: (name, note) => post(`${workflowPath(name)}/pause`, { note }),
+    resumeWorkflow: (name) => post(`${workflowPath(name)}/resume`),
     /** Do an action of `enums.ACTIONS` to a step, or to its run. */
     act: ({ of, name }, { id, runId }, body) =>
-      post(`/${of}s/${encodeURIComponent(of === "run" ? runId : id)}/${name}`, body),
-    /** The live events of a page of runs that have some. Each run is read, up to its first steps. */
-    openEvents: async (query, signal) => {
-      const list = await read("/runs", { ...query, waitsFor: "event" }, signal);
-      const readOne = ({ runId }) => read(runPath(runId), { limit: STEPS_PAGE }, signal);
-      const found = await Promise.all(list.runs.map(readOne));
-      const events = found.flatMap(({ root, steps }) =>
-        steps
-          .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
-          .map((event) => ({ event, root })),
-      );
-      return { events, next: list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor") };
-    },
+      post(`${of === "run" ? runPath(runId) : stepPath(id)}/${name}`, body),
+    /** Start a run, and do not wait for its end. */
+    start: (given) =>
+      post("", undefined, { text: write(newRun(given)), extra: { prefer: "respond-async" } }),
     /** Complete an event with JSON, which is sent as it is written. */
-    complete: ({ id }, text) => post(`/steps/${encodeURIComponent(id)}/result`, undefined, { text }),
-    reject: ({ id }, detail) => post(`/steps/${encodeURIComponent(id)}/reject`, { detail }),
+    complete: ({ id }, text) => post(`${stepPath(id)}/result`, undefined, { text }),
+    reject: ({ id }, detail) => post(`${stepPath(id)}/reject`, { detail }),
     undismiss: (runId) => request("DELETE", `${base}${runPath(runId)}/dismiss`),
     /** How many runs a bulk would concern, with some of them. */
     countBulk: (asked, signal) => post("/bulk", { ...asked, dryRun: true }, { signal }),
     /** Begin a bulk; the same `once` begins no second one. */
-    beginBulk: (asked, once) => post("/bulk", asked, { once }),
-    bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
+    beginBulk: (asked, once) => post("/bulk", asked, { extra: { "idempotency-key": once } }),
   };
 }
+
+/** Whether a workflow is one of those that Atomic itself starts. */
+const isOwn = (workflowName) => ["bulk/", "hook/"].some((own) => workflowName.startsWith(own));
 
 function queryString(query) {
   const given = Object.entries(query)

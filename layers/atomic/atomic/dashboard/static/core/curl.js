@@ -63,14 +63,27 @@ export function headersSent(step, attempt) {
   ];
 }
 
+const FIRST = {
+  workflowName: "hello",
+  url: "http://127.0.0.1:9000/hello",
+  key: "hello-1",
+  payload: '{"name":"Ada"}',
+};
+
 /** The command that starts a first run. */
-export function firstRunCommand(client, { origin, needsKey }) {
-  const body = {
-    workflowName: "hello",
-    stepInvokeUrl: "http://127.0.0.1:9000/hello",
-    idempotencyKey: "hello-1",
-    payload: new Stored('{"name":"Ada"}'),
-  };
+export const firstRunCommand = (client, how) => newRunCommand(FIRST, client, how);
+
+/** The request that starts a run; its payload is JSON, and stays as it is written. */
+export const newRun = ({ workflowName, url, key, payload }) => ({
+  workflowName,
+  stepInvokeUrl: url,
+  idempotencyKey: key,
+  payload: new Stored(payload),
+});
+
+/** The command that starts a run. */
+export function newRunCommand(given, client, { origin, needsKey }) {
+  const body = newRun(given);
   return curl(`${origin}/${client}`, body, needsKey ? { Authorization: "Bearer $ATOMIC_API_KEY" } : {});
 }
 

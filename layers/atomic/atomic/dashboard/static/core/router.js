@@ -1,7 +1,7 @@
 // The address holds the route with its filters, so that every view can be shared and reloaded:
 // #/{client}/{page}/{id}?{filters}
 
-const PAGES = new Set(["overview", "runs", "problems", "waiting"]);
+const PAGES = new Set(["overview", "runs", "problems", "waiting", "start"]);
 // The page of one of them has the same path, and its id.
 const PAGE_OF_ONE = new Map([
   ["runs", "run"],

@@ -17,6 +17,7 @@ const LISTS = {
   problems: "Problems",
   problem: "Problem",
   waiting: "Waiting for you",
+  start: "Start a run",
 };
 const LIVE_MS = 700;
 const ENDED_MS = 10_000;

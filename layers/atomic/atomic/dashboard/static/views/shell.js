@@ -43,6 +43,10 @@ function Header({ state, actions }) {
       </a>
       ${client && html`<${Pages} ...${state} actions=${actions} />`}
       <div class="top-end">
+        ${
+          actions.may("start") &&
+          html`<a class="button small" href=${linkTo({ client, page: "start" })}>Start a run</a>`
+        }
         ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
         ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
         <button

@@ -1,0 +1,148 @@
+// Starts a run from a form, or copies the same start for a shell or a program.
+
+import { Field } from "../components/filters.js";
+import { isJson } from "../components/results.js";
+import { Blank, Button, CopyButton, Loading, Problem } from "../components/widgets.js";
+import { newRunCommand } from "../core/curl.js";
+import { pythonStart, typescriptStart } from "../core/programs.js";
+import { html, useRef, useState } from "../vendor/preact-htm.js";
+
+const EVERY_MS = 30_000;
+const KEY = /^[!-~]{1,255}$/;
+const EMPTY = { workflowName: "", url: "", key: "", payload: "null" };
+
+export const everyMs = () => EVERY_MS;
+export const loadedBy = () => "";
+
+/** Fetch the data of the view. */
+export async function load({ api, signal }) {
+  const [workflows, stats] = await Promise.all([api.startable(signal), api.stats(signal)]);
+  return { workflows, stats };
+}
+
+export function View({ state, actions }) {
+  const { data, error } = state;
+  return html`
+    <div class="page-head"><h1>Start a run</h1></div>
+    ${
+      data
+        ? html`<${Form} state=${state} actions=${actions} />`
+        : error
+          ? html`<${Problem} error=${error} actions=${actions} />`
+          : html`<${Loading} rows=${3} />`
+    }
+  `;
+}
+
+function Form({ state: { route, data, needsKey }, actions }) {
+  const [given, setGiven] = useState(EMPTY);
+  const [said, setSaid] = useState({ busy: false, error: "", hint: "" });
+  const filled = useRef(EMPTY);
+  if (!actions.may("start")) {
+    return html`
+      <${Blank} icon="key" title="This key may not start runs">
+        <p>It lacks the scope <code>start</code>.</p>
+      <//>
+    `;
+  }
+  const field = (name) => ({
+    name,
+    value: given[name],
+    onInput: (event) => setGiven({ ...given, [name]: event.target.value }),
+  });
+  const choose = async ({ target: { value: workflowName } }) => {
+    setGiven({ ...given, workflowName });
+    if (!data.workflows.includes(workflowName)) return;
+    const [changes, hint] = await templateOf(actions.api(), workflowName);
+    setGiven((now) => (now.workflowName === workflowName ? filledIn(now, filled.current, changes) : now));
+    filled.current = changes;
+    setSaid({ busy: false, error: "", hint });
+  };
+  const isReady = given.workflowName && given.url && KEY.test(given.key) && isJson(given.payload);
+  const submit = async (event) => {
+    event.preventDefault();
+    setSaid({ busy: true, error: "", hint: "" });
+    try {
+      const { runId } = await actions.api().start(given);
+      actions.go({ client: route.client, page: "run", id: runId });
+    } catch (error) {
+      setSaid({ busy: false, error: `${error.message}. ${error.detail ?? ""}`, hint: "" });
+    }
+  };
+  return html`
+    <form class="start" onSubmit=${submit}>
+      <${Fields} ...${{ field, choose, workflows: data.workflows, isValid: isJson(given.payload) }} />
+      ${said.hint && html`<p class="soft" role="status">${said.hint}</p>`}
+      ${said.error && html`<p class="error-text" role="alert">${said.error}</p>`}
+      <div class="row-acts">
+        <${Button} primary type="submit" disabled=${said.busy || !isReady}>Start run<//>
+        ${isReady && html`<${Copies} ...${{ given, client: route.client, needsKey, actions }} />`}
+      </div>
+    </form>
+  `;
+}
+
+/** A change of the workflow replaces what the one before has filled in, and nothing that was typed. */
+function filledIn(now, before, changes) {
+  const untouched = Object.entries(changes).filter(([name]) => now[name] === (before[name] ?? EMPTY[name]));
+  return { ...now, ...Object.fromEntries(untouched) };
+}
+
+function Fields({ field, choose, workflows, isValid }) {
+  return html`
+    <${Field}
+      label="Workflow"
+      required
+      list="workflows"
+      placeholder="order"
+      ...${field("workflowName")}
+      onInput=${choose}
+    />
+    <datalist id="workflows">${workflows.map((name) => html`<option value=${name} />`)}</datalist>
+    <${Field}
+      label="URL of its endpoint"
+      required
+      placeholder="https://shop.example/order"
+      ...${field("url")}
+    />
+    <${Field}
+      label="Key, which says which run this is"
+      required
+      placeholder="order-42"
+      pattern="[!-~]{1,255}"
+      ...${field("key")}
+    />
+    <label class="field">
+      <span>Payload, as JSON</span>
+      <textarea rows="8" spellcheck=${false} aria-invalid=${!isValid} ...${field("payload")} />
+    </label>
+    ${!isValid && html`<p class="error-text">The payload is not JSON.</p>`}
+  `;
+}
+
+function Copies({ given, client, needsKey, actions }) {
+  const { origin } = location;
+  const command = () => newRunCommand(given, client, { origin, needsKey });
+  return html`
+    <span class="soft">Copy as</span>
+    <${CopyButton} text=${command} actions=${actions}>curl<//>
+    <${CopyButton} text=${() => pythonStart(given, client, origin)} actions=${actions}>Python<//>
+    <${CopyButton} text=${() => typescriptStart(given, client, origin)} actions=${actions}>TypeScript<//>
+  `;
+}
+
+/** URL and payload of the newest run of the workflow, a new key, and what is to be said about it. */
+async function templateOf(api, workflowName) {
+  const key = `${workflowName.replace(/[^!-~]+/g, "-").slice(0, 200)}-${Date.now()}`;
+  try {
+    const last = await api.lastRun(workflowName);
+    if (!last?.stepInvokeUrl) return [{ key }, "It has no run to copy from."];
+    const from = `URL and payload are those of the run with key ${last.idempotencyKey}.`;
+    const url = last.stepInvokeUrl;
+    if (last.payloadBytes || last.payload.encryption)
+      return [{ key, url }, "The URL is that of the last run. Its payload cannot be shown here."];
+    return [{ key, url, payload: last.payload.indented }, from];
+  } catch (error) {
+    return [{ key }, `The last run cannot be read: ${error.message}.`];
+  }
+}

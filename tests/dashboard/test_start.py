@@ -1,0 +1,91 @@
+"""A run is started from the form, or by what the form copies."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_strangers import SHELL
+from dashboard.test_watching import open_at
+
+
+def fill(page: Page, url: str, key: str, payload: str) -> None:
+    page.get_by_label("URL of its endpoint").fill(url)
+    page.get_by_label("Key, which says which run this is").fill(key)
+    page.get_by_label("Payload, as JSON").fill(payload)
+
+
+def test_a_run_is_started_like_the_last_one(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/ok", (200, {"fine": True}))
+    api.start(url, "first-1", workflow="order", payload={"cents": 123456789012345678, "b": [1]})
+    open_at(page, api, "runs")
+    page.get_by_role("link", name="Start a run").click()
+    expect(page.get_by_role("button", name="Start run")).to_be_disabled()
+    page.get_by_label("Workflow").fill("order")
+    expect(page.get_by_text("those of the run with key first-1")).to_be_visible()
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(url)
+    page.get_by_label("Key, which says").fill("again-1")
+
+    page.get_by_role("button", name="Start run").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("order")
+    expect(page.locator(".run-title .badge")).to_have_text("succeeded")
+    [again] = api.get("/runs?keyPrefix=again-1")["runs"]
+    payload = api.get(f"/steps/{again['id']}")["payload"]
+    assert payload == {"cents": 123456789012345678, "b": [1]}
+
+
+def test_what_is_typed_is_not_filled_in_again(page: Page, api: Api, endpoints: Endpoints) -> None:
+    for name in ("order", "orders"):
+        api.start(endpoints.serve(f"/{name}", (200, 1)), "k", workflow=name, payload=name)
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill("order")
+    expect(page.get_by_label("Payload, as JSON")).to_have_value('"order"')
+    page.get_by_label("Key, which says").fill("mine")
+    page.get_by_label("Workflow").fill("orders")
+    expect(page.get_by_label("Payload, as JSON")).to_have_value('"orders"')
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(f"{endpoints.url}/orders")
+    expect(page.get_by_label("Key, which says")).to_have_value("mine")
+
+
+def test_what_the_server_refuses_is_said_on_the_form(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/ok", (200, 1))
+    api.start(url, "taken", workflow="order", payload=1)
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill("order")
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(url)
+    page.get_by_label("Payload, as JSON").fill("{")
+    expect(page.get_by_text("The payload is not JSON.")).to_be_visible()
+    expect(page.get_by_role("button", name="Start run")).to_be_disabled()
+    fill(page, url, "taken", "2")
+    page.get_by_role("button", name="Start run").click()
+    expect(page.get_by_role("alert")).to_contain_text("different payload")
+
+
+@pytest.mark.parametrize("name", ["curl", "Python"])
+@pytest.mark.skipif(shutil.which("curl") is None, reason="a copied command uses curl")
+def test_what_is_copied_starts_the_run_and_does_nothing_else(
+    page: Page, api: Api, endpoints: Endpoints, tmp_path: Path, name: str
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    hostile = f'{SHELL}\\"""\n"'
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill(SHELL)
+    fill(page, endpoints.serve("/ok", (200, 1)), SHELL, json.dumps({"text": hostile}))
+    page.get_by_role("button", name=name).click()
+    expect(page.locator(".note").filter(has_text="Copied.")).to_be_visible()
+    text = page.evaluate("navigator.clipboard.readText()")
+    command = ["sh", "-c", f"{text} -s"] if name == "curl" else [sys.executable, "-c", text]
+
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "ATOMIC_API_KEY": ""}, check=True, timeout=60)
+
+    assert list(tmp_path.iterdir()) == []
+    [run] = api.get("/runs")["runs"]
+    assert (run["workflowName"], run["idempotencyKey"]) == (SHELL, SHELL)
+    assert api.get(f"/steps/{run['id']}")["payload"] == {"text": hostile}
