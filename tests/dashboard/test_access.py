@@ -78,6 +78,7 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
         assert_accessible(page, f"{view}, {how}")
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, f"{view} is {overflow} px too wide, {how}"
+    look_at_an_event(page, api, how)
     look_at_a_problem(page, api, how)
     open_at(page, api, "runs")
     page.get_by_label("Search runs").fill("or")
@@ -98,6 +99,16 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     page.goto(f"{api.server}/dashboard#/")
     expect(page.get_by_role("heading", name="Whose runs?")).to_be_visible()
     assert_accessible(page, f"sign-in, {how}")
+
+
+def look_at_an_event(page: Page, api: Api, how: str) -> None:
+    """The dialogs in which somebody types an answer."""
+    for button in ("Reject…", "Send JSON…"):
+        open_at(page, api, "waiting")
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert_accessible(page, f"{button}, {how}")
+        page.keyboard.press("Escape")
 
 
 def look_at_a_problem(page: Page, api: Api, how: str) -> None:
