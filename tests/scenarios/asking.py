@@ -71,7 +71,8 @@ def _body(method: str, target: str, url: str, step_id: str) -> bytes:
         puts: dict[str, Any] = {
             "schedules": {"start": start, "cron": "@yearly"},
             "hooks": {"url": url, "on": ["run.paused"]},
-            "workflows": {"days": 1},
+            # Of its retention.
+            NAMES["workflowName"]: {"days": 1},
         }
         kind = target.rpartition("/")[0].rpartition("/")[2]
         return json.dumps(puts.get(kind, {"paused": False})).encode()
