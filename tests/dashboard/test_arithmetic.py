@@ -225,6 +225,7 @@ def test_counters_say_when_they_were_counted(ask: Ask) -> None:
 TYPED = [
     ("12199", {"search": "12199"}),
     ("order:12", {"search": "order:12"}),
+    ("constructor:", {"search": "constructor:"}),
     ('"status:failed"', {"search": "status:failed"}),
     ('workflow:"a \\"b\\" c" error:503', {"workflow": 'a "b" c', "error": "503"}),
     ("tag:a=1 tag:b:2=3", {"tag": ["a:1", "b:2=3"]}),
@@ -239,6 +240,25 @@ def test_what_is_typed_is_read_and_written_again(ask: Ask, text: str, changes: A
     assert ask("search", "read", text) == {"changes": changes}
     written = ask("search", "textOf", changes)
     assert ask("search", "read", written) == {"changes": changes}
+
+
+def test_the_last_word_gets_suggestions(ask: Ask) -> None:
+    known = {
+        "workflows": ["order", "a b"],
+        "tags": ["customer:cus_1", "env:test"],
+        "recent": ["status:failed x"],
+    }
+
+    def labels(text: str) -> list[str]:
+        return [each["label"] for each in ask("search", "suggestionsOf", text, known)]
+
+    assert labels("") == ["status:failed x", "workflow:", "status:", "waits:", "error:", "tag:"]
+    assert labels("ord") == ["Key contains “ord”", "workflow:order"]
+    assert labels("12 tag:customer=c") == ["tag:customer=cus_1"]
+    assert labels('workflow:"a ') == ['workflow:"a b"']
+    assert labels("status:ret") == ["status:retrying"]
+    [chosen] = ask("search", "suggestionsOf", "12 tag:env", known)
+    assert chosen["text"] == "12 tag:env=test"
 
 
 def test_ids_are_not_searched_but_opened(ask: Ask) -> None:

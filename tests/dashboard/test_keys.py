@@ -9,6 +9,9 @@ from playwright.sync_api import Page, expect
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_runtime import AtomicServer, clients_command, create_client
 
+# An update is tried again after seconds when it fails.
+A_FEW_UPDATES_MS = 6_000
+
 
 @pytest.fixture
 def locked(tmp_path: Path, endpoints: Endpoints) -> Iterator[Api]:
@@ -45,6 +48,20 @@ def test_the_key_is_asked_for_and_kept_for_the_tab(page: Page, locked: Api, endp
     other = page.context.new_page()
     other.goto(f"{locked.server}/dashboard#/acme/runs")
     expect(other.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
+
+
+def test_nothing_is_read_while_the_key_is_asked_for(page: Page, locked: Api) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/runs?" in request.url else None)
+    page.goto(f"{locked.server}/dashboard#/acme/runs")
+    expect(page.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
+    before = len(asked)
+    page.wait_for_timeout(A_FEW_UPDATES_MS)
+    assert len(asked) == before
+    page.get_by_label("API key").fill(key_of(locked))
+    page.get_by_role("button", name="Show runs").click()
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    assert len(asked) > before
 
 
 def test_a_key_without_the_scope_read_gets_a_message(

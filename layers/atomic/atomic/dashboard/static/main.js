@@ -221,6 +221,8 @@ async function load(view, signal) {
 }
 
 function failed(error) {
+  // Nothing is asked for while the key is: an entered key begins anew.
+  if (error.status === 401) polling.stop();
   store.set({ error, locked: error.status === 401 });
 }
 

@@ -62,7 +62,8 @@ export function read(text) {
   for (const [token, name, inQuotes, word] of text.matchAll(TOKEN)) {
     const isField = Object.hasOwn(FIELDS, name ?? "");
     const plain = inQuotes === undefined ? word : inQuotes.replace(/\\(.)/g, "$1");
-    if (FIELDS[word?.slice(0, -1)] && word.endsWith(":")) return { wrong: `Type a value after “${word}”.` };
+    if (word?.endsWith(":") && Object.hasOwn(FIELDS, word.slice(0, -1)))
+      return { wrong: `Type a value after “${word}”.` };
     if (!isField && changes.search !== undefined) return { wrong: "Search for one text at a time." };
     if (!isField) {
       changes.search = name ? token : plain;
@@ -118,12 +119,15 @@ export function suggestionsOf(text, known) {
   const lead = text.slice(0, text.length - open.length);
   const [, name, rest] = open.match(/^(?:([a-z]+):)?"?(.*)$/s);
   const isField = OFFERED.includes(name);
-  const has = (value) => value.toLowerCase().includes((isField ? rest : open).toLowerCase());
+  const wanted = (isField ? rest : open).toLowerCase();
   const found = [];
   const offer = (field, values, about) => {
     if (isField ? field !== name : !open) return;
-    for (const value of values.filter(has))
-      found.push({ text: lead + written(field, value), label: written(field, value), about });
+    for (const value of values) {
+      const label = written(field, value);
+      const said = field === "tag" ? value.replace(":", "=") : value;
+      if (said.toLowerCase().includes(wanted)) found.push({ text: lead + label, label, about });
+    }
   };
   if (open && !isField) {
     const label = `Key contains “${open}”`;
