@@ -198,7 +198,10 @@ def test_workflows_are_sorted_and_have_their_starts_over_time(ask: Ask) -> None:
         a_counter(0, "c", live=1),
         a_counter(0, None, started=1, succeeded=1, durationMsP95=90),
     ]
-    sparks = [a_counter(time["to"] - HOUR_MS, "b", started=4, failed=2)]
+    every = ask("run-statistics", "sparkEveryOf", time, len(rows))
+    assert every == 2 * HOUR_MS
+    last = (time["to"] - 1) // every * every
+    sparks = {"items": [a_counter(last, "b", started=4, failed=2)], "every": every, "isAll": True}
 
     def names(sort: str) -> list[str | None]:
         found = ask("run-statistics", "workflowsOf", rows, sparks, time, sort)
@@ -214,6 +217,19 @@ def test_workflows_are_sorted_and_have_their_starts_over_time(ask: Ask) -> None:
     bars = ask("run-statistics", "workflowsOf", rows, sparks, time, "started")[0]["bars"]
     assert bars[-1] == [4, 2]
     assert len(bars) <= 25
+    partly = ask("run-statistics", "workflowsOf", rows, {**sparks, "isAll": False}, time, "started")
+    assert partly[0]["bars"] == []
+
+
+def test_the_small_bars_of_many_workflows_are_fewer(ask: Ask) -> None:
+    for name in ("1h", "24h", "7d", "30d"):
+        time = ask("run-statistics", "timeOf", name, START_MS)
+        for workflows in (0, 1, 40, 80, 199):
+            every = ask("run-statistics", "sparkEveryOf", time, workflows)
+            # Spans of the server begin at multiples of their length, so there may be one more.
+            bars = (time["to"] - time["from"]) // every + 1
+            assert every % time["every"] == 0
+            assert bars * workflows <= 1000, (name, workflows)
 
 
 def test_counters_say_when_they_were_counted(ask: Ask) -> None:

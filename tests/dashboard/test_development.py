@@ -47,6 +47,7 @@ def test_time_is_advanced_to_what_is_next(virtual: AtomicServer, endpoints: Endp
     page.goto(f"{virtual.url}/dashboard#/shop/runs")
     expect(page.locator("main")).to_contain_text("Jan 1")
     api.start(url, "at-once")
+    page.get_by_role("button", name="1 new run").click()
     expect(page.locator("main")).to_contain_text("just now")
     assert told(virtual, "time")["now"] == "2026-01-04T09:00:00.000Z"
 

@@ -1,6 +1,6 @@
 // The charts of runs over time, from the counters of the server.
 
-import { count, duration, percent, roundDuration } from "../core/format.js";
+import { count, percent, roundDuration } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { totalOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
@@ -49,7 +49,7 @@ export function RunCharts({ buckets, client, workflow = "" }) {
   const headlines = {
     started: `${count(all.started)}${all.live ? `, ${count(all.live)} live` : ""}`,
     rate: all.rate === null ? "–" : percent(all.rate),
-    duration: all.p95 < 0 ? "–" : `95 % up to ${duration(all.p95)}`,
+    duration: all.p95 < 0 ? "–" : `95 % up to ${roundDuration(all.p95)}`,
     retries: count(all.retries),
   };
   return html`

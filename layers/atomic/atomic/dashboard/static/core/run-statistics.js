@@ -12,18 +12,24 @@ export const TIMES = [
   ["30d", "last 30 days", 30 * 24, 24],
 ];
 const CHOSEN = "24h";
-const SPARKS = 24;
+const SPARKS_MIN = 4;
+const SPARKS_MAX = 24;
+// As many counters as the page reads for the small bars of all workflows.
+const COUNTERS_MAX = 1000;
 
-/**
- * The time of a choice: `{from, to, every}`. It begins with a whole bar, so it is a little longer than it
- * says. `sparkEvery` is for the small bars of a workflow.
- */
+/** The time of a choice: `{from, to, every}`. It begins with a whole bar, so it is longer than it says. */
 export function timeOf(period, now) {
   const [name, label, hours, each] = TIMES.find(([known]) => known === period) ?? timeNamed(CHOSEN);
   const every = each * HOUR;
   const from = Math.floor((now - hours * HOUR) / every) * every;
-  const sparkEvery = Math.ceil(hours / each / SPARKS) * every;
-  return { name, label, from, to: Math.ceil((now + 1) / every) * every, every, sparkEvery };
+  return { name, label, from, to: Math.ceil((now + 1) / every) * every, every };
+}
+
+/** How long a small bar is for so many workflows: the more there are, the fewer bars each of them has. */
+export function sparkEveryOf({ from, to, every }, workflows) {
+  const fitting = Math.floor(COUNTERS_MAX / Math.max(1, workflows)) - 1;
+  const wanted = Math.min(SPARKS_MAX, Math.max(SPARKS_MIN, fitting));
+  return Math.ceil((to - from) / every / wanted) * every;
 }
 
 const timeNamed = (wanted) => TIMES.find(([name]) => name === wanted);
@@ -59,13 +65,14 @@ export function totalOf(buckets) {
 }
 
 /** The workflows that ran in the time, with their starts over it, in an order of `sorted`. */
-export function workflowsOf(workflows, sparks, { from, to, sparkEvery }, sort) {
-  const first = Math.floor(from / sparkEvery) * sparkEvery;
-  const length = Math.ceil((to - first) / sparkEvery);
+export function workflowsOf(workflows, { items, every, isAll }, { from, to }, sort) {
+  const first = Math.floor(from / every) * every;
+  const length = Math.ceil((to - first) / every);
   const bars = new Map();
-  for (const { workflowName, hour, started, failed } of sparks) {
+  // Of counters that were not all read, the bars would show too little.
+  for (const { workflowName, hour, started, failed } of isAll ? items : []) {
     if (!bars.has(workflowName)) bars.set(workflowName, Array.from({ length }, () => [0, 0]));
-    const at = Math.round((ms(hour) - first) / sparkEvery);
+    const at = Math.round((ms(hour) - first) / every);
     if (at >= 0 && at < length) bars.get(workflowName)[at] = [started, failed];
   }
   const rows = workflows

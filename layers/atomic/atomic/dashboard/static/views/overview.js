@@ -8,7 +8,15 @@ import { WorkflowTable } from "../components/workflow-table.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, ms, percent, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { bucketsOf, countedAt, timeOf, TIMES, totalOf, workflowsOf } from "../core/run-statistics.js";
+import {
+  bucketsOf,
+  countedAt,
+  sparkEveryOf,
+  timeOf,
+  TIMES,
+  totalOf,
+  workflowsOf,
+} from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 5000;
@@ -25,14 +33,14 @@ export const loadedBy = ({ query }) => query.period ?? "";
 export async function load({ api, route, signal, now, before }) {
   const time = timeOf(route.query.period, now);
   const from = new Date(time.from).toISOString();
-  const every = { from, every: time.every, allWorkflows: true };
-  const hasSparks = before?.time.from === time.from && before.round % SPARKS_EVERY;
-  const [hours, workflows, stats, sparks] = await Promise.all([
-    api.counters(every, signal),
+  const [hours, workflows, stats] = await Promise.all([
+    api.counters({ from, every: time.every, allWorkflows: true }, signal),
     api.workflows(from, signal),
     api.stats(signal),
-    hasSparks ? before.sparks : api.counters({ from, every: time.sparkEvery }, signal),
   ]);
+  const every = sparkEveryOf(time, workflows.items.length);
+  const hasSparks = before?.time.from === time.from && before.round % SPARKS_EVERY;
+  const sparks = hasSparks ? before.sparks : { every, ...(await api.counters({ from, every }, signal)) };
   return {
     time,
     stats,
@@ -80,7 +88,7 @@ function Body({ state: { route, data, error, now, needsKey }, actions }) {
   if (!data) return html`<${Loading} />`;
   const { client, query } = route;
   const sort = query.sort ?? "started";
-  const rows = workflowsOf(data.workflows.items, data.sparks.items, data.time, sort);
+  const rows = workflowsOf(data.workflows.items, data.sparks, data.time, sort);
   return html`
     <${Slowed} stats=${data.stats} />
     <${Tiles} data=${data} client=${client} now=${now} />
@@ -140,7 +148,7 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
         value=${count(stats.needsAction)}
         to=${{ client, page: "problems" }}
       >
-        ${stats.needsAction ? "failed runs" : "nothing failed"}
+        ${stats.needsAction ? `failed ${stats.needsAction === 1 ? "run" : "runs"}` : "no failed run"}
       <//>
       <${Tile} name="Retrying" value=${count(stats.live.retrying ?? 0)} to=${runs({ status: "retrying" })}>
         ${overdue > OVERDUE_MS ? `a step is overdue by ${ticking(overdue)}` : "until their next attempt"}
