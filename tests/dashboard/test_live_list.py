@@ -139,11 +139,15 @@ def test_a_row_says_why_a_run_waits(page: Page, api: Api, waiting: dict[str, str
 def test_the_columns_fit_a_small_screen(page: Page, api: Api, endpoints: Endpoints) -> None:
     name, key = "svc-00-jobs-nightly-sync", "order-2026-11-27-123456789"
     api.start(endpoints.serve("/bad", (410, 0)), key, workflow=name)
-    page.set_viewport_size({"width": 1024, "height": 768})
     open_at(page, api, "runs")
-    for text in (name, key):
-        shown = page.locator("tbody").get_by_text(text)
-        assert shown.evaluate("node => node.scrollWidth <= node.clientWidth"), text
+    took = page.locator("tbody .c-took")
+    for width in (1024, 1280):
+        page.set_viewport_size({"width": width, "height": 768})
+        for text in (name, key):
+            shown = page.locator("tbody").get_by_text(text)
+            assert shown.evaluate("node => node.scrollWidth <= node.clientWidth"), (width, text)
+        fits = "node => { node.textContent = '59 min 59 s'; return node.scrollWidth <= node.clientWidth; }"
+        assert took.evaluate(fits), width
     page.set_viewport_size({"width": 390, "height": 800})
     states = page.get_by_role("group", name="Status").get_by_role("button")
     tops = states.evaluate_all("all => all.map((each) => each.getBoundingClientRect().top)")
