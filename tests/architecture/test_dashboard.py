@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from atomic.dashboard import files
 from dashboard_enums import MODULE, module
 
 REPO = Path(__file__).parents[2]
@@ -15,8 +16,6 @@ VENDORED = sorted(STATIC.glob("vendor/*.js"))
 MODULES = sorted(set(STATIC.rglob("*.js")) - set(VENDORED))
 # A view is mostly markup, with one line per element.
 MODULE_MAX, FUNCTION_MAX, LINE_MAX = 300, 60, 108
-# Only the page of a server in development loads it.
-DEVELOPMENT = "development.js"
 # Code that would interpret text as HTML or run it as a script.
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser"
@@ -72,13 +71,25 @@ def test_core_modules_do_not_use_vendored_code() -> None:
     assert using == []
 
 
-def test_every_module_is_loaded_from_the_start() -> None:
-    preloaded = re.findall(r'modulepreload" href="/static/([^"]+)"', (STATIC / "index.html").read_text())
-    assert preloaded == sorted(
-        str(module.relative_to(STATIC))
-        for module in MODULES + VENDORED
-        if module.name not in {"main.js", DEVELOPMENT}
+def test_every_module_and_sheet_is_in_what_the_page_loads() -> None:
+    script, sheet = files.file("joined.js"), files.file("joined.css")
+    assert script is not None
+    assert sheet is not None
+    joined = re.findall(r'^modules\["([^"]+)"\] =', script.body.decode(), re.MULTILINE)
+    assert sorted(joined) == sorted(str(module.relative_to(STATIC)) for module in MODULES + VENDORED)
+    for path in STATIC.glob("styles/*.css"):
+        assert path.read_bytes() in sheet.body, path.name
+
+
+def test_imports_and_exports_have_the_forms_that_can_be_joined() -> None:
+    forms = re.compile(
+        r'import (?:\* as \w+|\{[^}]*\}) from "\.[^"]+";|export \{[^}]*\} from "\.[^"]+";'
+        r"|export (?:const|class|function|async function) \w+"
     )
+    for path in MODULES:
+        text = path.read_text()
+        for found in re.finditer(r"^(?:import|export)\b(?!\()", text, re.MULTILINE):
+            assert forms.match(text, found.start()), text[found.start() :][:80]
 
 
 def test_vendored_code_states_versions_and_has_licences() -> None:

@@ -136,13 +136,13 @@ class StoreContract(QueryContract):
 
     @on_store
     async def test_the_outline_of_a_run(self, store: StepStore) -> None:
-        tried = {"attempt_count": 12, "retries_used": 3, "retries_before": 8}
+        tried = {"attempt_count": 12, "retries_used": 3, "retries_before": 8, "version": 3}
         root, child = a_root(), replace(a_child("mail", status=Status.FAILED), **tried)
         await put(store, root, child, keyed("another run"))
         outline = await store.outline(root.spec.run_id)
         assert set(outline) == {
             StepOutline(root.id, None, Status.PENDING, None, 0, due_at_ms=root.due_at_ms),
-            StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms, 12, retries=11),
+            StepOutline(child.id, root.id, Status.FAILED, child.finished_at_ms, 12, retries=11, version=3),
         }
 
     @on_store

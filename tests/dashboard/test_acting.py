@@ -90,14 +90,14 @@ def test_a_retry_is_made_now(page: Page, api: Api, endpoints: Endpoints) -> None
     open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
     expect(page.locator(".run-title .badge")).to_have_text("retrying")
 
-    page.get_by_role("complementary").get_by_role("button", name="Make due now").click()
-    dialog = page.get_by_role("dialog", name="Make due now?")
+    page.get_by_role("complementary").get_by_role("button", name="Run now").click()
+    dialog = page.get_by_role("dialog", name="Run now?")
     expect(dialog).to_contain_text("its next attempt is made")
-    dialog.get_by_role("button", name="Make due now").click()
+    dialog.get_by_role("button", name="Run now").click()
 
     expect(page.get_by_role("status").filter(has_text="Due: the step is")).to_be_visible()
     expect(page.locator(".run-title .badge")).to_have_text("succeeded")
-    expect(page.get_by_role("button", name="Make due now")).to_have_count(0)
+    expect(page.get_by_role("button", name="Run now")).to_have_count(0)
     assert api.get(f"/steps/{run['id']}")["attempts"] == 2
 
 
@@ -110,11 +110,11 @@ def test_a_sleep_is_ended_and_a_start_is_made_now(page: Page, api: Api, endpoint
         open_at(page, api, f"runs/{run['runId']}?step={step_id}")
         panel = page.get_by_role("complementary")
         expect(panel).to_contain_text(wakes)
-        panel.get_by_role("button", name="Make due now").click()
-        page.get_by_role("dialog").get_by_role("button", name="Make due now").click()
+        panel.get_by_role("button", name="Run now").click()
+        page.get_by_role("dialog").get_by_role("button", name="Run now").click()
         expect(page.get_by_role("dialog")).to_be_hidden()
         expect(panel.locator(".badge").first).to_have_text("succeeded")
-        expect(panel.get_by_role("button", name="Make due now")).to_have_count(0)
+        expect(panel.get_by_role("button", name="Run now")).to_have_count(0)
     assert [api.get(f"/steps/{each['id']}")["attempts"] for each in (run, nap)] == [1, 0]
 
 
@@ -124,7 +124,7 @@ def test_an_open_event_is_not_made_due(page: Page, api: Api, endpoints: Endpoint
     open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
     complementary = page.get_by_role("complementary")
     expect(complementary.get_by_role("button", name="Cancel step")).to_be_visible()
-    expect(complementary.get_by_role("button", name="Make due now")).to_have_count(0)
+    expect(complementary.get_by_role("button", name="Run now")).to_have_count(0)
 
 
 def test_closing_the_dialog_changes_nothing(page: Page, api: Api, endpoints: Endpoints) -> None:
@@ -168,7 +168,7 @@ def test_the_result_of_one_dialog_does_not_close_another(
     open_at(page, api, f"runs/{run['runId']}")
     held: list[Route] = []
     page.route("**/redrive", lambda route: held.append(route))
-    page.get_by_role("button", name="Redrive").click()
+    page.get_by_role("button", name="Redrive").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
     expect(page.get_by_role("dialog")).to_contain_text("Working…")
     page.go_back()

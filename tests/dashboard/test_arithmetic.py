@@ -88,8 +88,52 @@ def test_what_a_step_does_next(ask: Ask) -> None:
     ]  # fmt: skip
     said = [ask("timeline", "nextOf", step) for step in steps]
     assert [each and each["verb"] for each in said] == ["retry", "wakes", "starts", None, None]
-    span = ask("timeline", "rangeOf", steps[1], [], START_MS + 40_000)
-    assert span["to"] - START_MS > 50_000
+    extent = ask("axis", "extentOf", {"root": steps[1], "steps": []})
+    axis = ask("axis", "axisOf", extent, START_MS + 20_000)
+    assert axis["to"] - START_MS > 25_000
+
+
+def test_a_long_gap_is_drawn_short_and_times_keep_their_order(ask: Ask) -> None:
+    tries = [an_attempt(1, 0, 100, "retryable"), an_attempt(2, 3_600_000, 3_600_100, "succeeded")]
+    run = {"root": a_step("succeeded", tries, finishedAt=at(3_600_100)), "steps": []}
+    axis = ask("axis", "axisOf", ask("axis", "extentOf", run), START_MS + 9_000_000)
+    [gap] = axis["breaks"]
+    assert (gap["from"] - START_MS, gap["to"] - START_MS) == (100, 3_600_000)
+    assert axis["span"] < 1000
+    offsets = [
+        ask("axis", "offsetOf", axis, START_MS + time) for time in (0, 50, 100, 3_600_000, 3_600_100)
+    ]
+    assert offsets == sorted(offsets)
+    assert offsets[:3] == [0, 50, 100]
+    for time in (50, 3_600_050):
+        offset = ask("axis", "offsetOf", axis, START_MS + time)
+        assert ask("axis", "timeAt", axis, offset) == START_MS + time
+    ordinary = {"root": a_step("succeeded", tries[:1], finishedAt=at(20_000)), "steps": []}
+    axis = ask("axis", "axisOf", ask("axis", "extentOf", ordinary), START_MS + 9_000_000)
+    assert axis["breaks"] == []
+
+
+def test_siblings_of_one_name_are_one_row_until_it_is_opened(ask: Ask, page: Page) -> None:
+    root = a_step("running", [], id="r", parent=None, workflowName="feed")
+    steps = [
+        a_step("succeeded", [], id=f"s{number}", parent="r", stepName="resize") for number in range(12)
+    ]
+    steps.append(a_step("succeeded", [], id="below", parent="s3", stepName="store"))
+    steps.append(a_step("succeeded", [], id="one", parent="r", stepName="send"))
+    run = {"root": root, "steps": steps}
+    script = """async ([run, open]) => {
+        const { rowsOf } = await import("/static/core/rows.js");
+        const rows = rowsOf(run, new Set(open));
+        return rows.map(({ key, members, depth }) => [key, members?.length ?? 0, depth]);
+    }"""
+    group = "group r resize"
+    shut = page.evaluate(script, [run, []])
+    assert shut == [["r", 0, 0], [group, 12, 1], ["one", 0, 1]]
+    opened = page.evaluate(script, [run, [group]])
+    assert [key for key, *_ in opened][:6] == ["r", group, "s0", "s1", "s2", "s3"]
+    assert ["below", 0, 3] in opened
+    assert opened[-1] == ["one", 0, 1]
+    assert len(opened) == 16
 
 
 def test_a_line_is_not_drawn_over_a_gap(page: Page, server: AtomicServer) -> None:

@@ -123,4 +123,4 @@ def test_a_server_that_is_not_for_development_is_asked_nothing(page: Page, tmp_p
     finally:
         server.stop()
     assert [url for url in asked if "_dev" in url or "development" in url] == []
-    assert any(url.endswith("/static/main.js") for url in asked)
+    assert any(url.endswith("/joined.js") for url in asked)

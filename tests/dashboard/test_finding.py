@@ -67,7 +67,7 @@ def test_an_id_in_the_search_field_leads_to_its_run(page: Page, api: Api, endpoi
     page.keyboard.press("Escape")
     page.locator("main").click(position={"x": 2, "y": 2})
     page.keyboard.press("Escape")
-    expect(page.get_by_role("complementary")).to_be_hidden()
+    expect(page).to_have_url(re.compile(f"{run['runId']}$"))
 
 
 def test_pages_go_back_and_forth(page: Page, api: Api, endpoints: Endpoints) -> None:
@@ -113,9 +113,10 @@ def test_everything_can_be_done_by_keyboard(page: Page, api: Api, endpoints: End
     expect(page.locator(".run-head")).to_contain_text("k-1")
     page.locator(".row").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("complementary")).to_be_visible()
+    expect(page).to_have_url(re.compile("step="))
+    expect(page.get_by_role("complementary")).to_be_focused()
     page.go_back()
-    expect(page.get_by_role("complementary")).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("step="))
     expect(page.locator(".run-head")).to_be_visible()
 
 
@@ -130,11 +131,11 @@ def test_going_back_from_a_step_leads_to_the_run_however_many_were_looked_at(
         page.locator(".row").filter(has_text=name).click()
         expect(page.get_by_role("complementary", name=f"Step {name}")).to_be_visible()
     page.go_back()
-    expect(page.get_by_role("complementary")).to_be_hidden()
+    expect(page.get_by_role("complementary", name="Step order")).to_be_visible()
     assert page.url.endswith(run["runId"])
     page.locator(".row").filter(has_text="one").click()
-    page.locator(".row").filter(has_text="one").click()
-    expect(page.get_by_role("complementary")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("complementary", name="Step order")).to_be_visible()
 
 
 def test_going_back_keeps_filters_and_position(page: Page, api: Api, endpoints: Endpoints) -> None:

@@ -52,7 +52,10 @@ def called() -> Iterator[list[Any]]:
 
 
 def copied(page: Page, name: str) -> str:
-    page.get_by_role("complementary").get_by_role("button", name=name).click()
+    panel = page.get_by_role("complementary")
+    if name.startswith("Copy as") or "endpoint" in name:
+        panel.locator(".step-details").evaluate("details => details.open = true")
+    panel.get_by_role("button", name=name).click()
     note = page.locator(".note").filter(has_text="Copied.")
     note.get_by_role("button", name="Dismiss").click()
     expect(note).to_have_count(0)
@@ -66,10 +69,10 @@ def test_numbers_keep_every_digit_and_members_their_order(page: Page, api: Api, 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     run = api.start(f"{called.pop()}/pay", "k", payload=PAYLOAD)
     page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
-    expect(page.get_by_role("region", name="Response")).to_have_text(SHOWN)
-    expect(page.get_by_role("region", name="Payload")).to_have_text(json.dumps(PAYLOAD, indent=2))
-    assert copied(page, "Copy response") == SHOWN
-    assert json.loads(copied(page, "Copy payload")) == PAYLOAD
+    expect(page.get_by_role("region", name="Result")).to_have_text(SHOWN)
+    expect(page.get_by_role("region", name="Input")).to_have_text(json.dumps(PAYLOAD, indent=2))
+    assert copied(page, "Copy result") == SHOWN
+    assert json.loads(copied(page, "Copy input")) == PAYLOAD
     for name in ("Copy as curl", "Copy endpoint call"):
         command = f"{copied(page, name)} -s"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
@@ -87,7 +90,7 @@ def test_a_value_that_is_too_long_for_the_page_is_named_with_its_size(page: Page
     shown = page.get_by_text(f"GET {path}")
     expect(shown).to_be_visible()
     expect(page.get_by_text("300,002 bytes, too many to show here.")).to_be_visible()
-    expect(page.get_by_role("region", name="Payload")).to_have_count(0)
+    expect(page.get_by_role("region", name="Input")).to_have_count(0)
     assert "put here the payload, of 300002 bytes" in copied(page, "Copy as curl")
 
 
@@ -102,8 +105,8 @@ def test_an_encrypted_value_is_named_with_its_key(page: Page, api: Api) -> None:
         "Encrypted with key <b>2026</b>, 20 bytes. Programs that have this key can read it."
     )
     expect(shown).to_be_visible()
-    expect(page.get_by_role("region", name="Payload")).to_have_count(0)
-    assert json.loads(copied(page, "Copy payload")) == sealed
+    expect(page.get_by_role("region", name="Input")).to_have_count(0)
+    assert json.loads(copied(page, "Copy input")) == sealed
 
 
 @pytest.mark.parametrize(
@@ -112,14 +115,14 @@ def test_an_encrypted_value_is_named_with_its_key(page: Page, api: Api) -> None:
 def test_what_only_looks_encrypted_is_shown(page: Page, api: Api, payload: Any) -> None:
     run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=payload)
     page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
-    expect(page.get_by_role("region", name="Payload")).to_have_text(json.dumps(payload, indent=2))
+    expect(page.get_by_role("region", name="Input")).to_have_text(json.dumps(payload, indent=2))
 
 
 @pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])
 def test_a_string_is_shown_without_its_quotes(page: Page, api: Api, value: str) -> None:
     run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=value)
     page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
-    shown = page.get_by_role("region", name="Payload")
+    shown = page.get_by_role("region", name="Input")
     expect(shown).to_be_attached()
     assert shown.evaluate("node => node.textContent") == value
 

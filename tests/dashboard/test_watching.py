@@ -44,8 +44,8 @@ def test_a_run_goes_from_running_to_succeeded_and_shows_its_refused_attempts(
         panel = page.get_by_role("complementary")
         expect(panel.locator(".attempts li").filter(has_text="failed · 404")).to_have_count(3)
         expect(panel).to_contain_text("Retried up to 10 times, first after 300 ms")
-        expect(panel.get_by_label("Payload")).to_contain_text('"userName": "ada"')
-        expect(panel.get_by_label("Response")).to_contain_text('"tracked": true')
+        expect(panel.get_by_label("Input", exact=True)).to_contain_text('"userName": "ada"')
+        expect(panel.get_by_label("Result", exact=True)).to_contain_text('"tracked": true')
 
 
 def test_a_live_run_is_watched_to_its_end_on_its_own_page(
@@ -132,12 +132,14 @@ def test_a_failed_run_names_the_step_that_failed(page: Page, api: Api, endpoints
     api.start(page_of, "order-1", parent=run["id"])
     endpoints.release()
     open_at(page, api, f"runs/{run['runId']}")
-    culprit = page.locator(".culprit")
-    expect(culprit).to_have_text("pay failed first: the endpoint answered 410: no tax id")
-    culprit.get_by_role("link").click()
-    panel = page.get_by_role("complementary")
+    why = page.get_by_role("region", name="Why this run failed")
+    expect(why).to_contain_text(re.compile("pay failed after 1 attempt *no tax id"))
+    panel = page.get_by_role("complementary", name="Step pay")
     headings = panel.get_by_role("heading", level=3)
-    expect(headings).to_have_text(["Attempts", "Response", "Retry policy", "Payload"])
+    expect(headings).to_have_text(["Input", "Response", "Attempts"])
+    why.get_by_role("link", name="Go to step").click()
+    expect(page).to_have_url(re.compile("step="))
+    expect(why.get_by_role("link")).to_have_count(0)
 
 
 def test_a_run_whose_code_changed_says_so_beside_the_builds_of_its_attempts(

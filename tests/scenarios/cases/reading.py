@@ -45,6 +45,43 @@ async def scenario_pages_show_every_step_of_a_run_once(runtime: Runtime) -> None
         assert max(map(len, pages)) <= limit
 
 
+async def scenario_a_run_is_read_again_from_a_revision(runtime: Runtime) -> None:
+    gate = Gate()
+    url = runtime.endpoint("/order", gate)
+    run = (await runtime.start(document(url), Prefer="respond-async")).json
+    target = f"/runs/{run['runId']}"
+    await gate.entered.wait()
+    nap = {"kind": "timer", "workflowName": run["workflowName"], "idempotencyKey": "k", "delay": 3_600_000}
+    for number in range(5):
+        await runtime.start({**nap, "parent": run["id"], "stepName": f"s{number}"}, Prefer="respond-async")
+    first = (await runtime.get(target)).json
+    assert (len(first["steps"]), first["isPartial"]) == (5, False)
+
+    same = (await runtime.get(f"{target}?since={first['revision']}")).json
+    assert (same["steps"], same["isPartial"], same["revision"]) == ([], True, first["revision"])
+    assert same["root"] == first["root"]
+
+    woken = first["steps"][2]["id"]
+    assert (await runtime.post(f"/steps/{woken}/cancel")).status == 200
+    await runtime.start({**nap, "parent": run["id"], "stepName": "s5"}, Prefer="respond-async")
+    later = (await runtime.get(f"{target}?since={first['revision']}")).json
+    known = {step["id"]: step for step in first["steps"]}
+    whole = {step["id"]: step for step in (await runtime.get(target)).json["steps"]}
+    assert known | {step["id"]: step for step in later["steps"]} == whole
+    assert whole[woken]["status"] == "cancelled"
+    assert len(later["steps"]) < len(whole)
+
+    # What does not fit the page is read from the beginning, page by page.
+    short = (await runtime.get(f"{target}?limit=1&since={first['revision']}")).json
+    assert (short["isPartial"], len(short["steps"])) == (False, 1)
+    assert "since" not in short["next"]
+    gate.open()
+    for wrong in ("since=x", f"since={first['revision']}&after={woken}"):
+        refused = await runtime.get(f"{target}?{wrong}")
+        assert refused.status == 400
+        assert "since" in refused.json["detail"]
+
+
 async def scenario_a_step_shows_what_was_asked_for(runtime: Runtime) -> None:
     url = runtime.endpoint("/mail", answer_ok)
     retry = {

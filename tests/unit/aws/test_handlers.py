@@ -1,6 +1,7 @@
 """The three functions on moto, called with single events; endpoints are real HTTP servers."""
 
 import base64
+import gzip
 import io
 import json
 import logging
@@ -617,6 +618,15 @@ def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
     answer = stack.api(asked, None)
     assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False)
     assert json.loads(answer["body"]) == {"runs": [], "next": None}
+    known = {**asked["headers"], "If-None-Match": answer["headers"]["etag"]}
+    same = stack.api({**asked, "headers": known}, None)
+    assert (same["statusCode"], same["body"]) == (304, "")
+    page = gateway_event("GET", "/openapi.json", "")
+    plain = stack.api(page, None)
+    page["headers"] = {"Accept-Encoding": "gzip"}
+    packed = stack.api(page, None)
+    assert (packed["isBase64Encoded"], packed["headers"]["content-encoding"]) == (True, "gzip")
+    assert gzip.decompress(base64.b64decode(packed["body"])).decode() == plain["body"]
     encoded = gateway_event("POST", "/acme", base64.b64encode(b"[1]").decode())
     encoded |= {"isBase64Encoded": True}
     encoded["headers"] = {"authorization": f"Bearer {stack.key}"}

@@ -49,6 +49,8 @@ OTHERS: dict[str, tuple[str, Any]] = {
     "allow_origin": ("http://a.example http://b.example", ("http://a.example", "http://b.example")),
     "allow_network": ("10.1.2.0/24 fd12::/64", ("10.1.2.0/24", "fd12::/64")),
     "public_url": ("https://atomic.example/base", "https://atomic.example/base"),
+    "trace_link": ("https://traces.example/{traceId}", "https://traces.example/{traceId}"),
+    "log_link": ("http://logs.example/?q={runId}", "http://logs.example/?q={runId}"),
     "faults_seed": ("7", 7),
     "virtual_time": ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
 }

@@ -21,6 +21,7 @@ from atomic.domain.clients.client import Client
 from atomic.domain.failed_runs import cause_of, last_status
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.outcomes import sentence_of
+from atomic.domain.revisions import changed_since, revision_of
 from atomic.domain.steps import Step
 from atomic.domain.waits import waits_for
 from atomic.protocol import keys
@@ -32,6 +33,8 @@ from atomic.protocol.error_kinds import ErrorKind
 PAGE_MAX_BYTES: Final = 2_000_000
 # Rows have no large texts, so a hundred are a megabyte or so.
 READ_AT_ONCE: Final = 100
+# So many steps are read one by one; if more have changed, the run is read from its beginning.
+_CHANGED_MAX: Final = 200
 # Of a list whose conditions no index knows: the rows, or runs with their steps, that a page reads at most.
 _COMPARED_MAX: Final = 500
 _STEP_BYTES: Final = 1_500
@@ -40,11 +43,16 @@ _ATTEMPT_BYTES: Final = 430
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """A run's root and a page of its other steps; `next_after` is None on the last page."""
+    """A run's root and a page of its other steps; `next_after` is None on the last page.
+
+    `revision`: what a reader of all pages has; None on later pages. `is_partial`: only steps that changed.
+    """
 
     root: Step
     steps: Sequence[Step]
     next_after: str | None
+    revision: str | None = None
+    is_partial: bool = False
 
 
 async def get_step(engine: Engine, client: Client, step_id: str) -> Step:
@@ -84,7 +92,37 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
     """
     root = await as_shown(engine.store, await get_root(engine, client, run_id))
     steps, next_after = await _page_of(engine, root, after=after, limit=limit)
-    return RunPage(root, await for_all(engine.store, steps, as_listed), next_after)
+    revision = await _revision_of(engine, root, steps, next_after) if after is None else None
+    return RunPage(root, await for_all(engine.store, steps, as_listed), next_after, revision)
+
+
+async def _revision_of(engine: Engine, root: Step, steps: Sequence[Step], next_after: str | None) -> str:
+    """The revision of a reader who has these steps, and reads the later ones hereafter."""
+    if next_after is None:
+        return revision_of(steps)
+    outline = await engine.store.outline(root.spec.run_id)
+    later = [step for step in outline if step.id > next_after and step.id != root.id]
+    return revision_of([*steps, *later])
+
+
+async def changes_of_run(
+    engine: Engine, client: Client, run_id: str, *, since: str, limit: int
+) -> RunPage | None:
+    """The root of a run, and its steps that changed since a revision; None when they fit no page."""
+    root = await as_shown(engine.store, await get_root(engine, client, run_id))
+    # Read before the steps: what changes in between is in the answer, and is told once more.
+    outline = [step for step in await engine.store.outline(run_id) if step.id != root.id]
+    ids = changed_since(since, outline)
+    if len(ids) > min(limit, _CHANGED_MAX):
+        return None
+    found = await side_by_side(*map(engine.store.get, ids))
+    steps = [step for step in found if step is not None]
+    for step in steps:
+        await _wake_if_left_alone(engine, step)
+    if weight(root) + sum(map(weight, steps)) > PAGE_MAX_BYTES:
+        return None
+    listed = await for_all(engine.store, steps, as_listed)
+    return RunPage(root, listed, None, revision_of(outline), is_partial=True)
 
 
 async def _page_of(

@@ -12,6 +12,7 @@ class StepOutline:
 
     `awaited`: a post asked to wait for this step: the first one, or one whose step is among its waiters.
     `in_line`: whether it waits for a slot of flow control. `retries`: those before a redrive included.
+    `version` counts the writes of its row.
     """
 
     id: str
@@ -25,6 +26,7 @@ class StepOutline:
     watches: tuple[Watch, ...] = ()
     in_line: bool = False
     retries: int = 0
+    version: int = 1
 
     @property
     def calls(self) -> bool:
@@ -51,4 +53,5 @@ def outline_of(step: Step) -> StepOutline:
         step.watches,
         step.in_line,
         step.retries_before + step.retries_used,
+        step.version,
     )

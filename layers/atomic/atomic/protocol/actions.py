@@ -75,7 +75,7 @@ ACTIONS: Final = (
         states=(Status.PENDING, Status.RETRYING),
         roots=True,
         kinds=("http", "timer"),
-        label="Make due now",
+        label="Run now",
     ),
     Action(
         name="pause",

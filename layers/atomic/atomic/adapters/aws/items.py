@@ -121,7 +121,7 @@ class StepItems:
 
     def outline(self, run_id: str) -> list[StepOutline]:
         """The state of every step of the run, strongly consistent."""
-        found = self._query_run(run_id, None, ProjectionExpression="pk, sk, s, g")
+        found = self._query_run(run_id, None, ProjectionExpression="pk, sk, v, s, g")
         return [rows.decode_outline(item) for item in found]
 
     def tally(self, run_id: str, created_ms: int) -> Tally | None:
@@ -136,7 +136,7 @@ class StepItems:
         """A page of the step's children, strongly consistent."""
         children: list[StepOutline] = []
         wanted = _children_after(parent_id, after)
-        found = self._query(*wanted, ProjectionExpression="pk, sk, s, g", Limit=limit)
+        found = self._query(*wanted, ProjectionExpression="pk, sk, v, s, g", Limit=limit)
         for item in found:
             child = rows.decode_outline(item)
             if child.parent == parent_id:

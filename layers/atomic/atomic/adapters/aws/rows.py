@@ -90,6 +90,7 @@ def decode_outline(item: Item) -> StepOutline:
         load_watches(progress.get("watches", ())),
         progress.get("in_line", False),
         _retries(progress),
+        int(item["v"]["N"]),
     )
 
 

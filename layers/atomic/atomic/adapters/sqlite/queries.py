@@ -42,7 +42,7 @@ SELECT id, parent, status, finished_at_ms, coalesce(CAST(progress AS TEXT) ->> '
     coalesce(CAST(spec AS TEXT) ->> '$.kind', 'http'), due_at_ms, CAST(progress AS TEXT) -> '$.watches',
     coalesce(CAST(progress AS TEXT) ->> '$.in_line', 0),
     coalesce(CAST(progress AS TEXT) ->> '$.retries_used', 0)
-    + coalesce(CAST(progress AS TEXT) ->> '$.retries_before', 0)
+    + coalesce(CAST(progress AS TEXT) ->> '$.retries_before', 0), version
 FROM steps WHERE id > ? AND id < ?
 """
 OUTLINE: Final = f"{_OUTLINE} LIMIT ?"

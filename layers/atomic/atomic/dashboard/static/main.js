@@ -1,7 +1,9 @@
 // Wires store, address, API and views together.
 
+import { Help } from "./components/help.js";
 import { moveInList } from "./components/list-keyboard.js";
 import { createApi } from "./core/api.js";
+import { setZone } from "./core/format.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
@@ -54,13 +56,18 @@ const store = createStore({
   question: null,
   // What the key may do, once the server has answered.
   scopes: null,
+  needsHelp: false,
   theme: localStorage.getItem("atomic.theme") ?? "auto",
+  zone: localStorage.getItem("atomic.zone") ?? "",
 });
+setZone(store.get().zone);
 let polling;
 // The time by the server's clock. In virtual time it may stand still, far from ours.
 let serverNow = () => Date.now();
 let shown = "";
 let noteId = 0;
+// Whether the heading of a page that was just opened gets the focus when its data is there.
+let isOpening = false;
 const scrolls = new Map();
 
 const actions = {
@@ -123,6 +130,14 @@ const actions = {
     store.set({ development, now: now() });
   },
   note,
+  help: () => store.set({ needsHelp: true }),
+  closeHelp: () => store.set({ needsHelp: false }),
+  /** Show times in this zone; an empty text is the zone of the browser. */
+  setZone(zone) {
+    localStorage.setItem("atomic.zone", zone);
+    setZone(zone);
+    store.set({ zone });
+  },
   nextTheme() {
     const theme = THEMES[(THEMES.indexOf(store.get().theme) + 1) % THEMES.length];
     localStorage.setItem("atomic.theme", theme);
@@ -171,6 +186,7 @@ function follow() {
   const samePage = isSamePage(route, before);
   document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
   if (!samePage) {
+    isOpening = true;
     leave(before);
     actions.closeDialog();
   }
@@ -235,9 +251,20 @@ function draw(state) {
   const page = html`
     <${Shell} state=${state} actions=${actions}>
       <${View} key=${place} state=${state} actions=${actions} />
+      ${state.needsHelp && html`<${Help} zone=${state.zone} actions=${actions} />`}
     <//>
   `;
   render(page, app);
+  if (isOpening && (state.data || state.error || View === signIn.View)) focusHeading();
+}
+
+/** So that a screen reader says which page was opened, and the keyboard goes on from its beginning. */
+function focusHeading() {
+  isOpening = false;
+  const heading = app.querySelector("h1");
+  if (!heading || app.querySelector("dialog, main :focus")) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }
 
 document.addEventListener("keydown", (event) => {
@@ -246,6 +273,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !isTyping && document.getElementById("search")) {
     event.preventDefault();
     document.getElementById("search").focus();
+  } else if (event.key === "?" && !isTyping) {
+    actions.help();
   } else if (event.key === "Escape" && !isTyping && store.get().route.query.step) {
     actions.query({ step: "" });
   } else if (!isTyping) {

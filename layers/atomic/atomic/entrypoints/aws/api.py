@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from atomic.entrypoints.aws.prices import estimated_usd
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.entrypoints.http_api.api import Api, unavailable
+from atomic.entrypoints.http_api.delivery import delivered
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.routes import handle
 
@@ -57,7 +58,8 @@ class ApiFunction:
     async def _answer(self, event: dict[str, Any]) -> ApiResponse:
         try:
             async with asyncio.timeout(self._left_s()):
-                response = await handle(self._api, api_request(event))
+                request = api_request(event)
+                response = await delivered(request, await handle(self._api, request))
         except TimeoutError:
             # AWS was slow after a long wait. Answer before the gateway's limit.
             response = unavailable()
@@ -90,10 +92,12 @@ def api_request(event: Mapping[str, Any]) -> ApiRequest:
 
 
 def gateway_response(response: ApiResponse) -> dict[str, Any]:
-    """The response in the gateway's format. All bodies of this API are text."""
+    """The response in the gateway's format. All bodies of this API are text, or text that is compressed."""
+    is_compressed = "content-encoding" in response.headers
+    body = base64.b64encode(response.body) if is_compressed else response.body
     return {
         "statusCode": response.status,
         "headers": dict(response.headers),
-        "body": response.body.decode(),
-        "isBase64Encoded": False,
+        "body": body.decode(),
+        "isBase64Encoded": is_compressed,
     }

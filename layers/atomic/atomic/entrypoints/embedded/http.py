@@ -20,6 +20,7 @@ from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemet
 from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.http_api import callbacks
 from atomic.entrypoints.http_api.api import Api, unavailable
+from atomic.entrypoints.http_api.delivery import delivered
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.origins import allowed_origin
 from atomic.entrypoints.http_api.routes import handle
@@ -340,7 +341,8 @@ class AsgiApp:
             metrics = ApiResponse(status=200, body=self.metrics.exposition())
             await _send(send, metrics, {"content-type": CONTENT_TYPE})
         else:
-            await _send(send, await self.answer(self.api, request), extra)
+            answer = await self.answer(self.api, request)
+            await _send(send, await delivered(request, answer), extra)
 
     async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
         """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""

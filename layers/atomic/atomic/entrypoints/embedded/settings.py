@@ -67,6 +67,14 @@ class ServerSettings(SettingsModel):
         description="Where endpoints reach this server, as https://atomic.example; calls name it in "
         "Atomic-Steps-Url. Left out: the address that it listens on, if that is one address.",
     )
+    trace_link: str = Field(
+        "",
+        description="Where the dashboard leads to a trace: a URL with {traceId}, {runId}, {stepId}, "
+        "{workflowName} or {idempotencyKey}.",
+    )
+    log_link: str = Field(
+        "", description="Where the dashboard leads to log lines; parts as in --trace-link."
+    )
     log_level: Literal["debug", "info", "warning"] = Field("info", description="Which lines are logged.")
     retention_days: int = Field(
         _ENGINE.retention_ms // _DAY_MS,
@@ -177,6 +185,13 @@ class ServerSettings(SettingsModel):
             raise ValueError("use an address, 0.0.0.0 for every interface")
         return host
 
+    @field_validator("trace_link", "log_link")
+    @classmethod
+    def _is_a_link(cls, link: str) -> str:
+        if link and not link.startswith(("https://", "http://")):
+            raise ValueError("use an http or https URL, such as https://traces.example/trace/{traceId}")
+        return link
+
     @field_validator("public_url")
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
@@ -186,6 +201,12 @@ class ServerSettings(SettingsModel):
     @classmethod
     def _are_private_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return as_private_networks(networks)
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The links of the dashboard, by their names."""
+        given = {"trace": self.trace_link, "log": self.log_link}
+        return {name: link for name, link in given.items() if link}
 
     def engine(self, listens_at: str = "") -> Settings:
         """The settings for the engine; `listens_at` is a URL that reaches the server."""

@@ -3,7 +3,7 @@
 import hmac
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -147,17 +147,18 @@ class Server:
         self.store = backend.steps
         self._open = clients.open
         self._drain_s = settings.drain_s
-        self.api = self._open_api(clients)
+        self.api = self._open_api(clients, settings.links)
         if faults is not None and not faults.is_idle:
             self.misbehave(faults)
         self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
 
-    def _open_api(self, clients: _Clients) -> Api:
+    def _open_api(self, clients: _Clients, links: Mapping[str, str]) -> Api:
         return Api(
             engine=self.engine,
             admits=self.tasks.admits,
             manage=clients.manage,
             own_settings=clients.open,
+            links=links,
             features=FEATURES if self.time is None else (*FEATURES, "virtual-time"),
         )
 

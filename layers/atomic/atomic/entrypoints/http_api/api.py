@@ -6,7 +6,7 @@ The rate limit headers follow draft-ietf-httpapi-ratelimit-headers-10.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -75,7 +75,7 @@ class Api:
     steps, on runtimes that are paid by use. `manage` is None where no clients are stored; `own_settings`
     has what clients of a server without API keys have set. `features` are what `GET /health` lists.
     `rehash_after_s`: when a key, by its id, may be hashed under the current pepper again, in the loop's
-    time. `act_numbers` number what operators do.
+    time. `act_numbers` number what operators do. `links`: where the dashboard leads, by name.
     """
 
     engine: Engine
@@ -86,6 +86,7 @@ class Api:
     features: Sequence[str] = FEATURES
     rehash_after_s: dict[str, float] = field(default_factory=dict)
     act_numbers: Iterator[int] = field(default_factory=count)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 class Table:

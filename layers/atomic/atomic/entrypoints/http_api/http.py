@@ -132,8 +132,9 @@ class Query:
             raise invalid(name, "unknown query parameter; see /docs")
 
     def link(self, **changed: Any) -> str:
-        """This request's URL path with some parameters changed."""
-        return f"{self._path}?{urlencode([*{**self._given, **changed}.items(), *self._repeated])}"
+        """This request's URL path with some parameters changed, and without those that are None."""
+        given = {name: value for name, value in {**self._given, **changed}.items() if value is not None}
+        return f"{self._path}?{urlencode([*given.items(), *self._repeated])}"
 
 
 def read_flag(text: str) -> bool:

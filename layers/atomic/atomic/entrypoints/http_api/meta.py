@@ -1,14 +1,17 @@
 """Routes that need no API key: health, public keys, the API's description, the dashboard."""
 
 import json
-import re
+from dataclasses import replace
 from functools import cache
+from html import escape
 from importlib import metadata, resources
 from typing import Any
 
 from atomic import __version__
 from atomic.application.ports import StoreUnavailable
+from atomic.dashboard import files
 from atomic.entrypoints.http_api.api import Api
+from atomic.entrypoints.http_api.delivery import takes_gzip
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.route import Operation, Routes
 from atomic.entrypoints.http_api.views import json_response
@@ -26,16 +29,8 @@ _PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-# Fixed here, because the standard library's guess depends on the machine.
-_CONTENT_TYPES = {
-    "css": "text/css",
-    "html": "text/html",
-    "js": "text/javascript",
-    "svg": "image/svg+xml",
-    "txt": "text/plain",
-}
-# The allowed names of files and folders. None of them leads out of the folder.
-_NAME = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
+# A file whose path has its version never changes. A browser asks for others each time.
+_KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 _PROBE = "run_" + "0" * 32 + "-root"
 
 
@@ -115,20 +110,30 @@ async def get_docs(_api: Api, _request: ApiRequest) -> ApiResponse:
     "/dashboard",
     Operation(id="getDashboard", summary="The dashboard", content_type="text/html"),
 )
-async def get_dashboard(api: Api, request: ApiRequest) -> ApiResponse:
+async def get_dashboard(api: Api, _request: ApiRequest) -> ApiResponse:
     """The dashboard's one page."""
-    return await get_static(api, request, "index.html")
+    links = "".join(f' data-{name}-link="{escape(link)}"' for name, link in api.links.items())
+    page = files.page().replace(b'<div id="app"', f'<div id="app"{links}'.encode(), 1)
+    return _page(page, "text/html; charset=utf-8")
 
 
 @routes.add("GET", "/static/{file}", None)
 @routes.add("GET", "/static/{folder}/{file}", None)
-async def get_static(_api: Api, _request: ApiRequest, *path: str) -> ApiResponse:
-    """A file of the dashboard or of the documentation page."""
-    found = resources.files("atomic.dashboard").joinpath("static", *path)
-    if not all(map(_NAME.fullmatch, path)) or not found.is_file():
+@routes.add("GET", "/static/{version}/{folder}/{file}", None)
+async def get_static(_api: Api, request: ApiRequest, *path: str) -> ApiResponse:
+    """A file of the dashboard or of the documentation page, with or without its version."""
+    found = files.file(*files.without_version(path))
+    if found is None:
         raise not_found()
-    content_type = _CONTENT_TYPES[path[-1].rpartition(".")[2]]
-    return _page(found.read_bytes(), f"{content_type}; charset=utf-8")
+    page = _page(found.body, found.content_type)
+    # While servers are replaced, one may be asked for the version of another.
+    kept = _KEPT if path[0] == files.version() else {}
+    packed = {"content-encoding": "gzip", "vary": "Accept-Encoding"} if takes_gzip(request) else {}
+    return replace(
+        page,
+        body=found.packed if packed else found.body,
+        headers={**page.headers, **kept, **packed, "etag": f'"{files.version()}"'},
+    )
 
 
 @cache

@@ -10,6 +10,7 @@ from atomic.application.redaction import all_redacted, without_error_excerpt
 from atomic.application.redrive import redrive_many, redrive_tagged
 from atomic.application.run_query import Cursor, RunQuery
 from atomic.domain.clients.client import Client
+from atomic.domain.revisions import read_revision
 from atomic.entrypoints.http_api.api import Api, read
 from atomic.entrypoints.http_api.http import (
     ApiRequest,
@@ -137,6 +138,12 @@ async def get_runs(api: Api, request: ApiRequest, client: Client) -> ApiResponse
         query=(
             in_query("after", "Where the last page of steps ended.", type="string"),
             in_query("limit", "Steps on a page.", type="integer", minimum=1, maximum=_STEPS_DEFAULT),
+            in_query(
+                "since",
+                "The `revision` of an earlier answer: only the steps that changed since. If they do not "
+                "fit a page, the answer is as without it, and `isPartial` is false.",
+                type="string",
+            ),
         ),
         answers=((200, "RunDocument", "The run."),),
         refusals=(problems.INVALID_REQUEST,),
@@ -149,11 +156,18 @@ async def get_run(api: Api, request: ApiRequest, client: Client, run_id: str) ->
     query = Query(request)
     after = query.take("after", read_step_id, "use the value of `next`, unchanged")
     limit = query.number("limit", _STEPS_DEFAULT, least=1, most=_STEPS_DEFAULT)
+    since = query.take("since", read_revision, "use the value of `revision`, unchanged")
     query.refuse_rest()
-    page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
+    if since is not None and after is not None:
+        raise problems.invalid("since", "pages have no `since`; leave one of the two out")
+    page = None
+    if since is not None:
+        page = await queries.changes_of_run(api.engine, client, run_id, since=since, limit=limit)
+    if page is None:
+        page = await queries.get_run(api.engine, client, run_id, after=after, limit=limit)
     if client.token is not None:
         refuse_unread(client.token, page.root, with_steps=True)
-    link = query.link(after=page.next_after) if page.next_after else None
+    link = query.link(after=page.next_after, since=None) if page.next_after else None
     price = api.estimated_usd and api.estimated_usd([page.root, *page.steps])
     root, *steps = await all_redacted(api.engine.large_bodies, [page.root, *page.steps], client)
     page = replace(page, root=root, steps=steps)

@@ -12,8 +12,8 @@ const fits = ({ states, kinds }, step) =>
 // Some actions are only of runs that are paused, or that are not. Others are not done twice, if the run
 // has a member for what was done, such as its dismissal.
 const fitsRun = ({ paused, done }, root) => (paused === null ? !root[done] : paused === isPaused(root));
-const labelOf = ({ name, of, roots, label }) =>
-  label || (roots ? capital(name) : `${capital(name)} ${of}`);
+const labelOf = ({ name, of, label }, step) =>
+  label || `${capital(name)} ${step.parent === null ? "run" : of}`;
 
 /** The buttons for a run: of its own actions, and of those on steps that its root takes as well. */
 export function RunActions({ run: { root, steps }, actions }) {
@@ -45,7 +45,7 @@ function Act({ action, step, actions }) {
   const isFinal = SETTLED.includes(action.done);
   const looks = { small: true, primary: !isFinal, danger: isFinal, title: action.summary };
   return html`
-    <${Button} ...${looks} onClick=${() => ask(action, step, actions)}>${labelOf(action)}<//>
+    <${Button} ...${looks} onClick=${() => ask(action, step, actions)}>${labelOf(action, step)}<//>
   `;
 }
 
@@ -56,7 +56,7 @@ function ask(action, step, actions) {
   actions.ask({
     title: label ? `${label}?` : `${capital(name)} this ${of}?`,
     text: isFinal ? [...effect, "This cannot be undone."] : effect,
-    verb: labelOf(action),
+    verb: labelOf(action, step),
     keep: isFinal ? `Keep the ${of}` : "Cancel",
     danger: isFinal,
     act: async (api) => {

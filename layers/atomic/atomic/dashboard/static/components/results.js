@@ -54,8 +54,9 @@ const RESULT = {
   input: (props) => html`
     <label class="field">
       <span>Result, as JSON</span>
-      <textarea rows="6" spellcheck=${false} ...${props} />
+      <textarea class="json-input" rows="6" spellcheck=${false} ...${props} />
     </label>
+    ${wrongIn(props.value) && html`<p class="error-text" role="alert">${wrongIn(props.value)}</p>`}
   `,
   send: (api, event, text) => api.complete(event, text),
   done: "The result is sent.",
@@ -94,10 +95,15 @@ function Answer({ question, actions, close }) {
 
 /** Whether a text is JSON. It is sent as it is typed: a parsed number could lose digits. */
 export function isJson(text) {
+  return !wrongIn(text);
+}
+
+/** What is wrong in a text that should be JSON; empty when nothing is. */
+export function wrongIn(text) {
   try {
     JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+    return "";
+  } catch (error) {
+    return `This is not JSON: ${error.message}`;
   }
 }

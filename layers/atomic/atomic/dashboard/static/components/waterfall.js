@@ -1,162 +1,138 @@
 // The run on a time axis: a row for each step, a bar for each attempt, and hatching for waits.
 
-import { duration, ms, plural, roundDuration, ticking } from "../core/format.js";
-import { isLive, nextOf, rangeOf, segmentsOf, ticksOf, treeOf } from "../core/timeline.js";
-import { html, useMemo } from "../vendor/preact-htm.js";
-import { Badge, Icon, Paused } from "./icons.js";
+import { axisOf, extentOf, nearer, offsetOf, ticksOf } from "../core/axis.js";
+import { duration, roundDuration } from "../core/format.js";
+import { foundRows, groupOf, rowsOf, toggled } from "../core/rows.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
+import { showRow, useRowsInSight } from "./virtual-rows.js";
+import { along, GroupRow, StepRow } from "./waterfall-row.js";
+import { Tools } from "./waterfall-tools.js";
 
-const WORDS = {
-  succeeded: "succeeded",
-  retryable: "failed, to be retried",
-  permanent: "failed, no retry",
-  suspended: "suspended, to wait for other steps",
-  deferred: "deferred by Atomic, not counted",
-  no_answer: "lost by Atomic, not counted",
-  running: "running",
-};
+export { nameOf } from "../core/rows.js";
+
 const LEGEND = [
   ["succeeded", "succeeded"],
   ["retryable", "failed, retried"],
   ["permanent", "failed, no retry"],
   ["running", "running"],
-  ["suspended", "handed back"],
+  ["suspended", "suspended"],
   ["backoff", "back-off"],
   ["waiting", "waiting"],
+  ["dead", "until a redrive"],
 ];
-const DEPTH_SHOWN = 8;
+const NOTHING_FOUND = { text: "", only: "" };
 
-/** `run` comes from core/api.js; `chosen` is the id of the chosen step; a click calls `choose(id)`. */
-export function Waterfall({ run, chosen, now, choose }) {
-  const range = rangeOf(run.root, run.steps, now);
-  const span = range.to - range.from;
-  const ticks = ticksOf(span, 6);
-  const hasLive = [run.root, ...run.steps].some(isLive);
-  // The rows of a run that has ended do not change until the run is read again.
+/**
+ * `run` comes from core/api.js; `chosen` is the step in the panel, `shown` the id of the one to scroll to.
+ * `choose(id, byKeyboard)` is called for the row that is pressed.
+ */
+export function Waterfall({ run, chosen, shown, now, choose }) {
+  const [wanted, setWanted] = useState(NOTHING_FOUND);
+  const [open, setOpen] = useState(new Set());
+  const [zoom, setZoom] = useState(null);
+  const list = useRef();
+  const extent = useMemo(() => extentOf(run), [run]);
+  const axis = axisOf(extent, now, zoom);
+  const isFiltered = Boolean(wanted.text.trim() || wanted.only);
   const rows = useMemo(
-    () =>
-      treeOf(run.root, run.steps).map(
-        ({ step, depth }) => html`
-          <${Row} key=${step.id} ...${{ step, depth, range, now, isChosen: chosen === step.id }} />
-        `,
-      ),
-    [run, chosen, hasLive && now],
+    () => (isFiltered ? foundRows(run, wanted) : rowsOf(run, open)),
+    [run, wanted, open, isFiltered],
   );
-  // One handler for all rows, because a row is not drawn again when another one is chosen.
-  const click = ({ target }) => {
-    const row = target.closest("[data-step]");
-    if (row) choose(row.dataset.step);
+  const toggle = (key) => setOpen(toggled(open, key));
+  useShown({ run, rows, open, toggle, list, shown });
+  const { first, last, height } = useRowsInSight(list, rows.length);
+  const click = (event) => {
+    const row = event.target.closest(".row");
+    if (row?.dataset.group) toggle(row.dataset.group);
+    else if (row) choose(row.dataset.step, event.detail === 0);
+  };
+  const zoomTo = (way) => setZoom(way ? nearer(axis, chosen, now) : null);
+  const ticks = ticksOf(axis, 6, extent.from);
+  const style = {
+    "--tick": axis.breaks.length ? "100%" : share(ticks[1]?.at ?? axis.span, axis.span),
+    "--ms": share(1, axis.span),
+    paddingBlock: `${first * height}px ${Math.max(0, rows.length - last) * height}px`,
   };
   return html`
     <section class="waterfall" aria-label="Steps on a time axis">
-      <${Axis} ticks=${ticks} span=${span} />
-      <ol
-        class="rows"
-        style=${{ "--tick": share(ticks[1] ?? span, span), "--ms": share(1, span) }}
-        onClick=${click}
-        onKeyDown=${moveFocus}
-      >
-        ${rows}
-      </ol>
+      <div class="waterfall-head">
+        <${Tools} ...${{ run, wanted, setWanted, isZoomed: Boolean(zoom), zoomTo }} />
+        <${Axis} ticks=${ticks} axis=${axis} />
+      </div>
+      <div class="lanes" style=${{ "--ms": share(1, axis.span) }}>
+        <ol class="rows" ref=${list} style=${style} onClick=${click} onKeyDown=${moveFocus}>
+          ${rows.slice(first, last).map((row, at) => {
+            const place = { position: first + at + 1, size: rows.length };
+            if (row.members) return html`<${GroupRow} key=${row.key} ...${{ row, axis, now, place }} />`;
+            const isChosen = chosen?.id === row.step.id;
+            return html`<${StepRow} key=${row.key} ...${{ ...row, axis, now, place, isChosen }} />`;
+          })}
+        </ol>
+        ${rows.length === 0 && html`<${NoneFits} showAll=${() => setWanted(NOTHING_FOUND)} />`}
+        <${Marks} axis=${axis} now=${now} isLive=${extent.isLive} />
+      </div>
       <${Legend} />
     </section>
   `;
 }
 
+/** Open the group of the step to show, and scroll to its row, once for each step. */
+function useShown({ run, rows, open, toggle, list, shown }) {
+  const done = useRef("");
+  useLayoutEffect(() => {
+    if (done.current === shown) return;
+    const group = shown && groupOf(run, shown);
+    const index = rows.findIndex(({ key }) => key === shown);
+    if (index < 0 && group && !open.has(group)) return void toggle(group);
+    done.current = shown;
+    if (index >= 0) showRow(list.current, index);
+  });
+}
+
+function NoneFits({ showAll }) {
+  return html`
+    <p class="nothing">
+      No step fits. <button type="button" class="link" onClick=${showAll}>Show all</button>
+    </p>
+  `;
+}
+
 const share = (part, whole) => `${(part / whole) * 100}%`;
 
-function Axis({ ticks, span }) {
-  const shown = ticks.filter((tick) => tick / span < 0.93);
+function Axis({ ticks, axis }) {
+  const shown = ticks.filter(({ at }) => at / axis.span < 0.93);
   return html`
     <div class="axis" aria-hidden="true">
       <span class="axis-step">Step</span>
       <div class="axis-ticks">
         ${shown.map(
-          (tick) => html`
-            <span style=${{ left: share(tick, span) }}>${tick ? roundDuration(tick) : "0"}</span>
+          ({ at, time }) => html`
+            <span style=${{ left: share(at, axis.span) }}>${time ? roundDuration(time) : "0"}</span>
           `,
         )}
       </div>
-      <span class="axis-took">Took</span>
+      <span class="axis-took">Duration</span>
     </div>
   `;
 }
 
-/** A settled step is drawn again only when it is chosen; CSS places its bars by the scale of the axis. */
-function Row({ step, depth, range, now, isChosen }) {
-  return useMemo(
-    () => drawnRow({ step, depth, range, now, isChosen }),
-    [
-      JSON.stringify(step.attemptLog),
-      step.status,
-      step.dueAt,
-      depth,
-      isChosen,
-      isLive(step) && now,
-    ],
-  );
-}
-
-function drawnRow({ step, depth, range, now, isChosen }) {
-  const indent = `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))`;
+/** What stands across all rows: the present, and marks where the axis leaves time out. */
+function Marks({ axis, now, isLive }) {
+  const at = offsetOf(axis, now);
   return html`
-    <li>
-      <button
-        type="button"
-        class="row ${isChosen ? "chosen" : ""}"
-        aria-pressed=${isChosen}
-        aria-label=${inWords(step, now)}
-        data-step=${step.id}
-      >
-        <span class="row-name" style=${{ paddingInlineStart: indent }}>
-          <${Badge} step=${step} /><${Paused} step=${step} />
-          <span class="row-title" title=${step.stepInvokeUrl ?? step.kind}>${nameOf(step)}</span>
-          ${
-            step.attempts > 1 &&
-            html`<span class="row-tries" title=${plural(step.attempts, "attempt")}>×${step.attempts}</span>`
-          }
-          ${
-            step.unusedResults > 0 &&
-            html`<span class="row-changed" title="Code changed?"><${Icon} name="warning" /></span>`
-          }
-        </span>
-        <span class="lane">
-          ${segmentsOf(step, now).map((part) => html`<${Bar} part=${part} range=${range} />`)}
-          <${NextMark} ...${{ step, range, now }} />
-        </span>
-        <span class="row-took">${tookOf(step, now)}</span>
-      </button>
-    </li>
-  `;
-}
-
-function Bar({ part, range }) {
-  const from = Math.max(part.from, range.from);
-  const to = Math.max(from, Math.min(part.to, range.to));
-  const style = { left: along(from - range.from), width: along(to - from) };
-  return html`<span class="bar is-${part.kind}" title=${titleOf(part)} style=${style} />`;
-}
-
-/** The position on the axis of a time in milliseconds. */
-const along = (time) => `calc(${time} * var(--ms))`;
-
-function titleOf({ from, to, kind, attempt, label }) {
-  const took = duration(to - from);
-  if (!attempt) return `${label} · ${took}`;
-  return [`Attempt ${attempt.number}: ${WORDS[kind] ?? kind}`, attempt.status, took, attempt.error]
-    .filter(Boolean)
-    .join(" · ");
-}
-
-function NextMark({ step, range, now }) {
-  const next = nextOf(step);
-  if (!next || (next.at <= now && step.status === "pending")) return null;
-  const from = Math.min(next.at, range.to) - range.from;
-  const isLate = from > 0.75 * (range.to - range.from);
-  const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}` : "retry is due";
-  return html`
-    <span class="next ${isLate ? "to-left" : ""}" style=${{ left: along(from) }}>
-      <span>${text}</span>
-    </span>
+    <div class="marks" aria-hidden="true">
+      <div class="lane-marks">
+        ${axis.breaks.map((gap) => {
+          const from = offsetOf(axis, gap.from);
+          return html`
+            <span class="break" style=${{ left: along(from), width: along(gap.drawn) }}>
+              <span>${duration(gap.to - gap.from)}</span>
+            </span>
+          `;
+        })}
+        ${isLive && at >= 0 && at <= axis.span && html`<span class="now" style=${{ left: along(at) }} />`}
+      </div>
+    </div>
   `;
 }
 
@@ -168,26 +144,6 @@ function Legend() {
       )}
     </ul>
   `;
-}
-
-/** The name of a step, or the last part of its URL. */
-export function nameOf(step) {
-  if (step.stepName) return step.stepName;
-  if (step.parent === null) return step.workflowName;
-  const path = (step.stepInvokeUrl ?? step.kind).split("?")[0].replace(/\/+$/, "");
-  return path.slice(path.lastIndexOf("/") + 1) || path;
-}
-
-export function tookOf(step, now) {
-  const from = ms(step.createdAt);
-  return step.finishedAt ? duration(ms(step.finishedAt) - from) : ticking(now - from);
-}
-
-function inWords(step, now) {
-  const retry = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
-  const tries = plural(step.attempts, "attempt");
-  const changed = step.unusedResults > 0 ? ", code changed?" : "";
-  return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}${changed}`;
 }
 
 function moveFocus(event) {

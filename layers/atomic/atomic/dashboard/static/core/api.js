@@ -3,12 +3,18 @@
 
 import { newRun } from "./curl.js";
 import { LIVE } from "./enums.js";
+import { readRun } from "./run-changes.js";
 import { parse, write } from "./stored.js";
 
 const STEPS_PAGE = 1000;
 const PAGE_MAX = 100;
 // Of workflows and counters.
 const PAGES_MAX = 10;
+const UNCHANGED = 304;
+// The last answers of reads, by path and key: an answer that is still right is not sent again.
+const ANSWERS_MAX = 4;
+const KEPT_CHARS = 300_000;
+const answers = new Map();
 
 /** A refusal with the server's text (RFC 9457), or `status` 0 when the server could not be reached. */
 export class ApiError extends Error {
@@ -19,11 +25,14 @@ export class ApiError extends Error {
   }
 }
 
+/** `body` is sent as JSON; `text` is JSON already. */
 async function send(method, path, { signal, body, text, key, extra } = {}) {
   const headers = { accept: "application/json", ...extra };
   if (key) headers.authorization = `Bearer ${key}`;
   const sent = text ?? (body && JSON.stringify(body));
   if (sent !== undefined) headers["content-type"] = "application/json";
+  const known = method === "GET" ? answers.get(`${path} ${key}`) : undefined;
+  if (known) headers["if-none-match"] = known.tag;
   let reply;
   try {
     reply = await fetch(path, { method, signal, headers, body: sent });
@@ -35,12 +44,29 @@ async function send(method, path, { signal, body, text, key, extra } = {}) {
       "Is it still running? This page tries again by itself.",
     );
   }
-  const answer = await reply
-    .text()
-    .then(parse)
-    .catch(() => ({}));
+  if (reply.status === UNCHANGED) return known.answer;
+  const said = await reply.text().catch(() => "");
+  const answer = read(said);
+  const tag = reply.headers.get("etag");
+  if (reply.ok && method === "GET" && tag && said.length < KEPT_CHARS)
+    remember(`${path} ${key}`, { tag, answer });
   if (reply.ok) return answer;
   throw new ApiError(reply.status, answer.title ?? `Answer ${reply.status}`, answer.detail ?? "");
+}
+
+function read(text) {
+  try {
+    return parse(text);
+  } catch {
+    return {};
+  }
+}
+
+/** Keep an answer in the memory of the page, and only the newest few. */
+function remember(place, entry) {
+  answers.delete(place);
+  answers.set(place, entry);
+  if (answers.size > ANSWERS_MAX) answers.delete(answers.keys().next().value);
 }
 
 /** Requests that only a server in development answers: its time, and the faults that it makes. */
@@ -60,7 +86,7 @@ export function createApi(client, key) {
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
   const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
 
-  return { ...reads({ request, read }), ...acts({ request, post, base }) };
+  return { client, ...reads({ request, read }), ...acts({ request, post, base }) };
 }
 
 const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
@@ -105,19 +131,11 @@ function reads({ request, read }) {
       );
       return { events, next: list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor") };
     },
-    run: async (runId, signal) => {
-      const first = await read(runPath(runId), { limit: STEPS_PAGE }, signal);
-      const steps = [...first.steps];
-      let costUsd = first.estimatedCostUsd;
-      for (let next = first.next; next;) {
-        const page = await request("GET", next, { signal });
-        const known = new Set(steps.map((step) => step.id));
-        steps.push(...page.steps.filter((step) => !known.has(step.id)));
-        costUsd = costUsd === null ? null : costUsd + page.estimatedCostUsd;
-        next = page.next;
-      }
-      return { run: first.run, root: first.root, steps, costUsd };
-    },
+    /** A run with its steps; of `before`, which is this run as it was, what has not changed is kept. */
+    run: (runId, before, signal) =>
+      readRun((query) => read(runPath(runId), query, signal), before, (next) =>
+        request("GET", next, { signal }),
+      ),
     /** The workflows by name, with the counts of their runs from a time on: `{items, isAll}`. */
     workflows: (from, signal) => allOf("/workflows", "workflows", { from }, signal),
     /** Counters of runs, the newest first: `{items, isAll}`. */
@@ -140,6 +158,9 @@ function acts({ request, post, base }) {
     /** Do an action of `enums.ACTIONS` to a step, or to its run. */
     act: ({ of, name }, { id, runId }, body) =>
       post(`${of === "run" ? runPath(runId) : stepPath(id)}/${name}`, body),
+    /** Start a run again with another payload, which is JSON as text: numbers stay as they are written. */
+    restart: (runId, text) =>
+      post(`${runPath(runId)}/restart`, undefined, { text: `{"payload": ${text}}` }),
     /** Start a run, and do not wait for its end. */
     start: (given) =>
       post("", undefined, { text: write(newRun(given)), extra: { prefer: "respond-async" } }),

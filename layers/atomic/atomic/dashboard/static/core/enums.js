@@ -149,7 +149,7 @@ export const ACTIONS = [
       "http",
       "timer"
     ],
-    "label": "Make due now",
+    "label": "Run now",
     "paused": null
   },
   {

@@ -5,18 +5,22 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-});
-const date = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-const moment = new Intl.DateTimeFormat(undefined, {
-  dateStyle: "medium",
-  timeStyle: "long",
-  hourCycle: "h23",
-});
+let clock;
+let date;
+let moment;
+
+/** Show times in this zone; an empty text is the zone of the browser. */
+export function setZone(zone) {
+  const timeZone = zone || undefined;
+  const time = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone };
+  clock = new Intl.DateTimeFormat(undefined, time);
+  date = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", timeZone });
+  const whole = { dateStyle: "medium", timeStyle: "long", hourCycle: "h23", timeZone };
+  moment = new Intl.DateTimeFormat(undefined, whole);
+}
+
+setZone("");
+
 const number = new Intl.NumberFormat();
 
 export const ms = (text) => (text === null || text === undefined ? null : Date.parse(text));

@@ -1,14 +1,10 @@
-// A run as bars on one time axis: pure arithmetic, no DOM. Times are milliseconds since the epoch.
+// What each step did, as parts of a time axis: pure arithmetic, no DOM. Times are milliseconds since the
+// epoch.
 
 import { capital, ms } from "./format.js";
 
 // A queue of a few milliseconds is not shown.
 const QUEUED_SHOWN_MS = 50;
-const TICKS = [
-  1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5,
-  216e5, 432e5, 864e5,
-];
-const DAY_MS = 864e5;
 const ENDS = { cancelled: "it was cancelled", failed: "its time was over" };
 
 /** Whether a step or run is live; a state that this page does not know counts as live. */
@@ -44,24 +40,6 @@ export function nextOf(step) {
   if (step.status !== "pending") return null;
   if (step.kind === "timer") return { name: "Wakes", verb: "wakes", at };
   return step.kind === "http" ? { name: "Starts", verb: "starts", at } : { name: "Due", verb: "due", at };
-}
-
-/** The first and the last time of the drawing of a run; a live run has some space at the end. */
-export function rangeOf(root, steps, now) {
-  const from = ms(root.createdAt);
-  const all = [root, ...steps];
-  const ends = all.flatMap((step) => [
-    step.finishedAt,
-    ...step.attemptLog.map((attempt) => attempt.endedAt),
-  ]);
-  let to = Math.max(from + 1, ...ends.filter(Boolean).map(ms), ...all.map((step) => ms(step.createdAt)));
-  if (all.some(isLive)) {
-    to = Math.max(to, now);
-    const next = all.map(nextOf).filter(Boolean);
-    const room = (to - from) * 0.3 + 1000;
-    to = Math.max(to, ...next.map(({ at }) => Math.min(at, to + room)));
-  }
-  return { from, to: to + (to - from) * 0.01 };
 }
 
 /**
@@ -135,10 +113,4 @@ function waitingFor(step) {
   if (step.status === "waiting") return "Waiting for other steps";
   if (isLive(step) && step.status !== "pending") return capital(step.status);
   return step.kind === "http" ? "Waiting to start" : "Waiting";
-}
-
-/** The positions of ticks as offsets from the start: round numbers, about `wanted` of them. */
-export function ticksOf(span, wanted) {
-  const size = TICKS.find((tick) => span / tick <= wanted) ?? Math.ceil(span / wanted / DAY_MS) * DAY_MS;
-  return Array.from({ length: Math.floor(span / size) + 1 }, (_, at) => at * size);
 }

@@ -1,15 +1,19 @@
-// One run: its steps on a time axis, and the panel of the chosen step.
+// One run: its steps on a time axis, and beside it the panel of a step. Without a choice, the panel has the
+// step because of which the run failed, or the run itself.
 
 import { RunActions } from "../components/acting.js";
-import { Badge, CodeChanged, Paused } from "../components/icons.js";
-import { StepPanel } from "../components/step-panel.js";
-import { nameOf, tookOf, Waterfall } from "../components/waterfall.js";
+import { Badge, CodeChanged, Icon, Paused } from "../components/icons.js";
+import { RestartEdited } from "../components/restart.js";
+import { StepLink, StepPanel } from "../components/step-panel.js";
+import { Waterfall } from "../components/waterfall.js";
+import { tookOf } from "../components/waterfall-row.js";
 import { CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
 import { startCommand } from "../core/curl.js";
-import { count, dollars, ms } from "../core/format.js";
+import { count, dollars, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { isLive } from "../core/timeline.js";
-import { html } from "../vendor/preact-htm.js";
+import { culpritOf, nameOf, visible } from "../core/rows.js";
+import { isLive, nextOf } from "../core/timeline.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 
 const LISTS = {
   overview: "Overview",
@@ -19,14 +23,25 @@ const LISTS = {
   waiting: "Waiting for you",
   start: "Start a run",
 };
-const LIVE_MS = 700;
-const ENDED_MS = 10_000;
+const CALLED_MS = 700;
+const WAITING_MS = 5_000;
+const ENDED_MS = 15_000;
 
-export const everyMs = (data) => (data && [data.root, ...data.steps].some(isLive) ? LIVE_MS : ENDED_MS);
+/** How often a run is read again: often while an endpoint is called or a step is due, else seldom. */
+export function everyMs(data) {
+  if (!data) return CALLED_MS;
+  const live = [data.root, ...data.steps].filter(isLive);
+  if (!live.length) return ENDED_MS;
+  if (live.some((step) => step.status === "running")) return CALLED_MS;
+  const next = live.map((step) => nextOf(step)?.at ?? Number.POSITIVE_INFINITY);
+  const left = Math.min(...next) - Date.now();
+  return Math.min(WAITING_MS, Math.max(CALLED_MS, left));
+}
+
 export const loadedBy = ({ id }) => id;
 
 /** Fetch the data of the view. */
-export const load = ({ api, route, signal }) => api.run(route.id, signal);
+export const load = ({ api, route, signal, before }) => api.run(route.id, before, signal);
 
 export function View({ state, actions }) {
   return html`
@@ -37,17 +52,44 @@ export function View({ state, actions }) {
 
 function Run({ state, actions }) {
   const { route, data: run, now } = state;
+  const body = useRef();
+  const asked = useRef(false);
   const chosen = [run.root, ...run.steps].find((step) => step.id === route.query.step);
+  const step = chosen ?? culpritOf(run) ?? run.root;
+  const toPanel = () => body.current.querySelector(".panel").focus({ preventScroll: true });
   // The first choice adds an entry to the history: going back from it leads to the run, not to the list.
-  const choose = (id) =>
-    actions.query({ step: id === route.query.step ? "" : id }, { keep: !route.query.step });
+  const choose = (id, byKeyboard) => {
+    asked.current = byKeyboard;
+    if (id === route.query.step) toPanel();
+    else actions.query({ step: id }, { keep: !route.query.step });
+  };
+  useFocus(body, chosen?.id, () => {
+    if (asked.current) toPanel();
+    asked.current = false;
+  });
   return html`
     <${Head} state=${state} actions=${actions} />
-    <div class="run-body ${chosen ? "with-panel" : ""}">
-      <${Waterfall} run=${run} chosen=${chosen?.id} now=${now} choose=${choose} />
-      ${chosen && html`<${StepPanel} key=${chosen.id} step=${chosen} ...${{ run, state, actions }} />`}
+    <div class="run-body ${chosen ? "is-chosen" : ""}" ref=${body}>
+      <${Waterfall} run=${run} chosen=${step} shown=${chosen?.id} now=${now} choose=${choose} />
+      <${StepPanel}
+        key=${step.id}
+        ...${{ step, run, state, actions }}
+        close=${() => actions.query({ step: "" })}
+      />
     </div>
   `;
+}
+
+/** When a choice ends, the focus goes back to its row; `chosen()` is called when one begins. */
+function useFocus(body, id, chosen) {
+  const before = useRef(id);
+  useLayoutEffect(() => {
+    const last = before.current;
+    before.current = id;
+    if (id && id !== last) chosen();
+    const isLost = document.activeElement === document.body || document.activeElement.closest(".panel");
+    if (last && !id && isLost) body.current.querySelector(`[data-step="${last}"]`)?.focus();
+  }, [id]);
 }
 
 function Absent({ state: { error }, actions }) {
@@ -62,13 +104,28 @@ function Back({ route: { client }, lastList }) {
   return html`<a class="back" href=${linkTo(list)}>← ${LISTS[list.page]}</a>`;
 }
 
-/** The step that failed first, in a run that failed. */
-function Culprit({ run: { root, steps }, route: { client, id } }) {
-  const failed = root.status === "failed" ? steps.filter((step) => step.status === "failed") : [];
-  if (!failed.length) return null;
-  const first = failed.reduce((a, b) => (ms(b.finishedAt) < ms(a.finishedAt) ? b : a));
-  const href = linkTo({ client, page: "run", id, query: { step: first.id } });
-  return html`<p class="culprit"><a href=${href}>${nameOf(first)}</a> failed first: ${first.error}</p>`;
+/** Why a run failed: the step that failed, how often it was tried, and what its endpoint said. */
+function Why({ run, route: { client, id, query } }) {
+  const step = culpritOf(run);
+  if (!step) return null;
+  const tries = step.attempts ? ` after ${plural(step.attempts, "attempt")}` : "";
+  const said = step.errorExcerpt || step.error || "";
+  const text = step.errorType && !said.startsWith(step.errorType) ? `${step.errorType}: ${said}` : said;
+  const href = linkTo({ client, page: "run", id, query: { step: step.id } });
+  return html`
+    <section class="why" aria-label="Why this run failed">
+      <${Icon} name="warning" />
+      <p>
+        <strong>${nameOf(step)} failed${tries}</strong>
+        ${text && html`<span class="why-text">${visible(text)}</span>`}
+      </p>
+      ${
+        step !== run.root &&
+        query.step !== step.id &&
+        html`<a class="button small" href=${href}>Go to step</a>`
+      }
+    </section>
+  `;
 }
 
 function Head({ state: { route, data: run, now, needsKey }, actions }) {
@@ -77,29 +134,31 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
   return html`
     <header class="run-head">
       <div class="run-title">
-        <h1>${root.workflowName}</h1>
+        <h1>${visible(root.workflowName)}</h1>
         <${Badge} step=${root} />
         <${Paused} step=${root} />
         <${CodeChanged} step=${root} />
       </div>
       <div class="run-actions">
+        <${RunActions} run=${run} actions=${actions} />
+        <${RestartEdited} root=${root} actions=${actions} />
         <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
         <${CopyButton} text=${() => location.href} actions=${actions}>Copy link<//>
-        <${RunActions} run=${run} actions=${actions} />
       </div>
-      <${Facts} run=${run} client=${route.client} now=${now} />
-      ${root.error && root.status === "failed" && html`<p class="error-text">${root.error}</p>`}
-      <${Culprit} run=${run} route=${route} />
+      <${Facts} run=${run} route=${route} now=${now} />
+      <${Why} run=${run} route=${route} />
     </header>
   `;
 }
 
-function Facts({ run: { root, steps, costUsd }, client, now }) {
+function Facts({ run, route, now }) {
+  const { root, steps, costUsd } = run;
   const done = steps.filter((step) => step.status === "succeeded").length;
   const attempts = [root, ...steps].reduce((sum, step) => sum + step.attempts, 0);
+  const link = (id) => html`<${StepLink} ...${{ id, run, route }} />`;
   return html`
     <dl class="facts">
-      <${Fact} name="Key"><code>${root.idempotencyKey}</code><//>
+      <${Fact} name="Key"><code>${visible(root.idempotencyKey)}</code><//>
       <${Fact} name="Run"><code>${root.runId}</code><//>
       <${Fact} name="Started"><${When} text=${root.createdAt} now=${now} /><//>
       <${Fact} name="Duration">${tookOf(root, now)}<//>
@@ -107,9 +166,11 @@ function Facts({ run: { root, steps, costUsd }, client, now }) {
         ${steps.length ? `${count(done)} of ${count(steps.length)} done` : "none"}
       <//>
       <${Fact} name="Attempts">${count(attempts)}<//>
-      <${Fact} name="Cost"><${Cost} usd=${costUsd} /><//>
-      ${root.tags && html`<${Fact} name="Tags"><${Tags} tags=${root.tags} client=${client} /><//>`}
+      ${costUsd !== null && html`<${Fact} name="Cost"><${Cost} usd=${costUsd} /><//>`}
+      ${root.tags && html`<${Fact} name="Tags"><${Tags} tags=${root.tags} client=${route.client} /><//>`}
       ${root.hooks && html`<${Fact} name="Hooks"><${Hooks} hooks=${root.hooks} /><//>`}
+      ${root.startedBy && html`<${Fact} name="Started by">${link(root.startedBy)}<//>`}
+      ${root.restartOf && html`<${Fact} name="Restart of">${link(`${root.restartOf}-root`)}<//>`}
     </dl>
   `;
 }
@@ -123,12 +184,10 @@ function Tags({ tags, client }) {
   return Object.entries(tags).map(([name, value], number) => {
     const tag = `${name}:${value}`;
     const href = linkTo({ client, page: "runs", query: { tag } });
-    return html`${number > 0 && ", "}<a href=${href} title="The runs with this tag">${tag}</a>`;
+    return html`${number > 0 && ", "}<a href=${href} title="The runs with this tag">${visible(tag)}</a>`;
   });
 }
 
 function Cost({ usd }) {
-  if (usd !== null) return html`<span title="Estimated by AWS list prices">${dollars(usd)}</span>`;
-  const why = "This is your own server. On AWS, an estimate by list prices is shown here.";
-  return html`<span title=${why}>own server</span>`;
+  return html`<span title="Estimated by AWS list prices">${dollars(usd)}</span>`;
 }

@@ -1,6 +1,7 @@
 // The frame around every view.
 
 import { Dialog, Notes } from "../components/dialog.js";
+import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
 import { Job } from "../components/job.js";
 import { WaitingCount } from "../components/waiting-count.js";
@@ -49,6 +50,7 @@ function Header({ state, actions }) {
         }
         ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
         ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
+        <${HelpButton} actions=${actions} />
         <button
           type="button"
           class="plain"

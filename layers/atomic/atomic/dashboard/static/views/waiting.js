@@ -1,7 +1,7 @@
 // Open events: what workflows wait for from a person. They are answered here.
 
+import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
-import { askForApproval, askForReason, askForResult } from "../components/results.js";
 import { Blank, Button, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
 import { fullTime, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -79,7 +79,6 @@ function Event({ event, root, route, now, actions }) {
   });
   const since = ms(event.createdAt);
   const ends = ms(event.deadlineAt);
-  const ask = (what) => () => what(event, actions);
   return html`
     <li class="event">
       <header>
@@ -94,14 +93,7 @@ function Event({ event, root, route, now, actions }) {
         ${ends && html`, <span title=${fullTime(ends)}>${expiryInWords(ends - now)}</span>`}
       </p>
       <${Payload} value=${event.payload.isNull ? root.payload : event.payload} client=${route.client} />
-      ${
-        actions.may("signal") &&
-        html`<div class="row-acts">
-          <${Button} primary onClick=${ask(askForApproval)}>Approve…<//>
-          <${Button} danger onClick=${ask(askForReason)}>Reject…<//>
-          <${Button} onClick=${ask(askForResult)}>Send JSON…<//>
-        </div>`
-      }
+      <${AnswerEvent} event=${event} actions=${actions} />
     </li>
   `;
 }

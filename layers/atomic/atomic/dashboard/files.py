@@ -1,0 +1,99 @@
+"""The files of the dashboard as they are served, and the name of their version.
+
+All files are below a path with the version, so a browser may keep them for ever, and an update of the
+server has other paths.
+"""
+
+import gzip
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from atomic.dashboard.joined import joined_script
+
+# Fixed here, because the standard library's guess depends on the machine.
+_CONTENT_TYPES: Final = {
+    "css": "text/css",
+    "html": "text/html",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "txt": "text/plain",
+}
+# The allowed names of files and folders. None of them leads out of the folder.
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
+_VERSION: Final = re.compile(r"v[0-9a-f]{16}")
+_PAGE: Final = "index.html"
+_FIRST_MODULE: Final = "main.js"
+# In the order in which the later ones take precedence.
+_SHEETS: Final = ("tokens", "base", "components", "views", "problems", "run")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file, plain and by gzip."""
+
+    content_type: str
+    body: bytes
+    packed: bytes
+
+
+@cache
+def version() -> str:
+    """The version of all files: it changes with any of them."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, body in _all(_folder()):
+        digest.update(f"{name} {len(body)} ".encode() + body)
+    return f"v{digest.hexdigest()}"
+
+
+@cache
+def file(*path: str) -> File | None:
+    """The file at this path, or what is joined under this name; None if there is none."""
+    found = _folder().joinpath(*path)
+    if path in _JOINED:
+        body = _JOINED[path]().encode()
+    elif all(map(_NAME.fullmatch, path)) and found.is_file():
+        body = found.read_bytes()
+    else:
+        return None
+    content_type = f"{_CONTENT_TYPES[path[-1].rpartition('.')[2]]}; charset=utf-8"
+    return File(content_type, body, gzip.compress(body, 9, mtime=0))
+
+
+def page() -> bytes:
+    """The page, which loads its files by their version."""
+    return _folder().joinpath(_PAGE).read_bytes().replace(b'"/static/', f'"/static/{version()}/'.encode())
+
+
+def without_version(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of a file without the version that it may begin with."""
+    return path[1:] if len(path) > 1 and _VERSION.fullmatch(path[0]) else path
+
+
+def _script() -> str:
+    modules = {name.strip("/"): body.decode() for name, body in _all(_folder()) if ".js/" in name}
+    return joined_script(modules, _FIRST_MODULE)
+
+
+def _sheet() -> str:
+    return "".join(_folder().joinpath("styles", f"{name}.css").read_text() for name in _SHEETS)
+
+
+_JOINED: Final = {("joined.js",): _script, ("joined.css",): _sheet}
+
+
+def _folder() -> Traversable:
+    return resources.files("atomic.dashboard").joinpath("static")
+
+
+def _all(folder: Traversable) -> list[tuple[str, bytes]]:
+    """The names and bytes of the files in a folder and below it, in order."""
+    files: list[tuple[str, bytes]] = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        below = _all(entry) if entry.is_dir() else [("", entry.read_bytes())]
+        files += [(f"{entry.name}/{name}", body) for name, body in below]
+    return files

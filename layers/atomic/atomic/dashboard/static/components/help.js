@@ -1,0 +1,51 @@
+// What the keyboard does, and the zone in which times are shown.
+
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
+import { Icon } from "./icons.js";
+import { Button } from "./widgets.js";
+
+const KEYS = [
+  ["/", "Go to the search field"],
+  ["↓ ↑ or j k", "Move in a list, and between steps"],
+  ["Enter", "Open a run; move from a step into its panel"],
+  ["Esc", "Leave the panel, back to its step; close a dialog"],
+  ["?", "Show this"],
+];
+
+export function HelpButton({ actions }) {
+  return html`
+    <button type="button" class="plain" title="Help (?)" aria-label="Help" onClick=${actions.help}>
+      <${Icon} name="unknown" />
+    </button>
+  `;
+}
+
+export function Help({ zone, actions }) {
+  const element = useRef();
+  useLayoutEffect(() => element.current.showModal(), []);
+  return html`
+    <dialog ref=${element} class="help" aria-labelledby="help-title" onClose=${actions.closeHelp}>
+      <div class="dialog-body">
+        <h2 id="help-title">Keyboard</h2>
+        <dl class="facts narrow">
+          ${KEYS.map(([keys, does]) => html`<dt><kbd>${keys}</kbd></dt><dd>${does}</dd>`)}
+        </dl>
+        <h2>Times</h2>
+        <div class="zones" role="group" aria-label="Time zone">
+          <${Zone} ...${{ name: "Local time", value: "", zone, actions }} />
+          <${Zone} ...${{ name: "UTC", value: "UTC", zone, actions }} />
+        </div>
+        <div class="dialog-actions"><${Button} onClick=${actions.closeHelp}>Close<//></div>
+      </div>
+    </dialog>
+  `;
+}
+
+function Zone({ name, value, zone, actions }) {
+  const pressed = zone === value;
+  return html`
+    <button type="button" class="state" aria-pressed=${pressed} onClick=${() => actions.setZone(value)}>
+      ${name}
+    </button>
+  `;
+}

@@ -1,0 +1,148 @@
+// One row of the waterfall: a step with a bar for each attempt, or a group of steps of one name.
+
+import { offsetOf } from "../core/axis.js";
+import { count, duration, ms, plural, ticking } from "../core/format.js";
+import { countsOf, densityOf, isRetried, nameOf } from "../core/rows.js";
+import { isLive, nextOf, segmentsOf } from "../core/timeline.js";
+import { html, useMemo } from "../vendor/preact-htm.js";
+import { Badge, Icon, Paused } from "./icons.js";
+
+const WORDS = {
+  succeeded: "succeeded",
+  retryable: "failed, to be retried",
+  permanent: "failed, no retry",
+  suspended: "suspended, to wait for other steps",
+  deferred: "deferred by Atomic, not counted",
+  no_answer: "lost by Atomic, not counted",
+  running: "running",
+};
+const DEPTH_SHOWN = 8;
+
+export function tookOf(step, now) {
+  const from = ms(step.createdAt);
+  return step.finishedAt ? duration(ms(step.finishedAt) - from) : ticking(now - from);
+}
+
+/** A settled step is drawn again only when it is chosen; CSS places its bars by the scale of the axis. */
+export function StepRow({ step, depth, axis, now, isChosen, place }) {
+  return useMemo(
+    () => drawnStep({ step, depth, axis, now, isChosen, place }),
+    [step, depth, isChosen, place.position, place.size, axis.from, breaksKey(axis), isLive(step) && now],
+  );
+}
+
+const breaksKey = ({ breaks }) => breaks.map(({ from, to, drawn }) => `${from} ${to} ${drawn}`).join();
+const indentOf = (depth) => `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))`;
+
+function drawnStep({ step, depth, axis, now, isChosen, place }) {
+  return html`
+    <li aria-setsize=${place.size} aria-posinset=${place.position}>
+      <button
+        type="button"
+        class="row ${isChosen ? "chosen" : ""}"
+        aria-pressed=${isChosen}
+        aria-label=${inWords(step, now)}
+        data-step=${step.id}
+      >
+        <span class="row-name" style=${{ paddingInlineStart: indentOf(depth) }}>
+          <${Badge} step=${step} /><${Paused} step=${step} />
+          <span class="row-title" title=${step.stepInvokeUrl ?? step.kind}>${nameOf(step)}</span>
+          ${isRetried(step) && html`<${Retries} step=${step} />`}
+          ${
+            step.unusedResults > 0 &&
+            html`<span class="row-changed" title="Code changed?"><${Icon} name="warning" /></span>`
+          }
+        </span>
+        <span class="lane">
+          ${segmentsOf(step, now).map((part) => html`<${Bar} part=${part} axis=${axis} />`)}
+          <${NextMark} ...${{ step, axis, now }} />
+        </span>
+        <span class="row-took">${tookOf(step, now)}</span>
+      </button>
+    </li>
+  `;
+}
+
+function Retries({ step: { retriesUsed, generation } }) {
+  const redriven = generation > 1 ? `, redriven ${plural(generation - 1, "time")}` : "";
+  const text = `${count(retriesUsed)} ${retriesUsed === 1 ? "retry" : "retries"}${redriven}`;
+  return html`<span class="row-tries" title=${text}>↻${retriesUsed || ""}</span>`;
+}
+
+/** A group of siblings: how many of them are where on the axis. A click opens or closes it. */
+export function GroupRow({ row: { key, name, members, depth, isOpen }, axis, now, place }) {
+  const counts = countsOf(members);
+  const states = Object.entries(counts)
+    .map(([status, number]) => `${count(number)} ${status}`)
+    .join(", ");
+  const isGroupLive = members.some(isLive);
+  const stripes = densityOf(members, (time) => offsetOf(axis, time) / axis.span, now);
+  return html`
+    <li aria-setsize=${place.size} aria-posinset=${place.position}>
+      <button
+        type="button"
+        class="row group"
+        aria-expanded=${isOpen}
+        aria-label="${name}, ${plural(members.length, "step")}: ${states}"
+        data-group=${key}
+      >
+        <span class="row-name" style=${{ paddingInlineStart: indentOf(depth) }}>
+          <span class="fold" aria-hidden="true" />
+          <span class="row-title">${name}</span>
+          <span class="row-count">×${count(members.length)}</span>
+        </span>
+        <span class="lane" title=${states}>
+          ${stripes.map(
+            ({ at, width, share, isBad }) => html`
+              <span
+                class="stripe ${isBad ? "is-bad" : isGroupLive ? "is-live" : ""}"
+                style=${{ left: part(at), width: part(width), height: part(0.25 + 0.55 * share) }}
+              />
+            `,
+          )}
+        </span>
+        <span class="row-took">${counts.failed ? `${count(counts.failed)} failed` : ""}</span>
+      </button>
+    </li>
+  `;
+}
+
+const part = (share) => `${share * 100}%`;
+
+function Bar({ part: { kind, ...part }, axis }) {
+  const from = Math.max(0, offsetOf(axis, part.from));
+  const to = Math.max(from, offsetOf(axis, part.to));
+  const style = { left: along(from), width: along(to - from) };
+  return html`<span class="bar is-${kind}" title=${titleOf({ ...part, kind })} style=${style} />`;
+}
+
+/** The position on the axis of a time in milliseconds. */
+export const along = (time) => `calc(${time} * var(--ms))`;
+
+function titleOf({ from, to, kind, attempt, label }) {
+  const took = duration(to - from);
+  if (!attempt) return `${label} · ${took}`;
+  return [`Attempt ${attempt.number}: ${WORDS[kind] ?? kind}`, attempt.status, took, attempt.error]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+function NextMark({ step, axis, now }) {
+  const next = nextOf(step);
+  if (!next || (next.at <= now && step.status === "pending")) return null;
+  const from = offsetOf(axis, Math.min(next.at, axis.to));
+  const isLate = from > 0.75 * axis.span;
+  const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}` : "retry is due";
+  return html`
+    <span class="next ${isLate ? "to-left" : ""}" style=${{ left: along(from) }}>
+      <span>${text}</span>
+    </span>
+  `;
+}
+
+function inWords(step, now) {
+  const retry = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
+  const tries = plural(step.attempts, "attempt");
+  const changed = step.unusedResults > 0 ? ", code changed?" : "";
+  return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}${changed}`;
+}

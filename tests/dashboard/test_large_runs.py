@@ -1,0 +1,225 @@
+"""Runs of many steps: few rows in the page, found, folded and shown, and cheap while they go on."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from dashboard.seeds import seed_wide_run
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+from scenarios.embedded_runtime import AtomicServer
+
+LARGE = 10_000
+ROWS_MAX = 90
+LIVE_STEPS = 1_000
+LIVE_S = 20
+LIVE_MAX_BYTES = 300_000
+TASK_MAX_MS = 50
+PAGE_MAX_BYTES = 60_000
+SLOW_BYTES_S = 50_000
+FIRST_PAINT_MAX_MS = 2_000
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator[str]:
+    """The address of a run of ten thousand steps."""
+    now_ms = time.time_ns() // 1_000_000
+    run_id = seed_wide_run(tmp_path / "data", "large", LARGE, now_ms=now_ms - 300_000)
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+    yield f"{server.url}/dashboard#/large/runs/{run_id}"
+    server.stop()
+
+
+def fan_out(api: Api, endpoints: Endpoints, number: int) -> tuple[Any, list[Any]]:
+    """A live run with so many steps of one name, the last of which failed, and one step after them."""
+    run = api.start(endpoints.serve("/busy", (503, 0)), "feed", wait=False, retry={"count": 9})
+    ok, bad = endpoints.serve("/ok", (200, {"resized": True})), endpoints.serve("/bad", (410, 0))
+    steps = [
+        api.start(url, f"{at}", parent=run["id"], stepName="resize image")
+        for at in range(number)
+        for url in (bad if at == number - 1 else ok,)
+    ]
+    api.start(ok, "after", parent=run["id"], stepName="publish")
+    return run, steps
+
+
+def test_ten_thousand_steps_are_found_and_scrolled(page: Page, large: str) -> None:
+    page.goto(large)
+    rows = page.locator(".row")
+    expect(rows.first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("10,000 of 10,000 done")).to_be_visible()
+    assert rows.count() < ROWS_MAX
+    page.evaluate("scrollTo(0, 200_000)")
+    expect(page.locator(".waterfall-head")).to_be_in_viewport()
+    expect(page.locator('li[aria-posinset="5270"]')).to_be_attached()
+    assert rows.count() < ROWS_MAX
+    page.get_by_label("Find step").fill("step-9123")
+    expect(rows).to_have_count(1)
+    rows.first.click()
+    expect(page.get_by_role("complementary", name="Step step-9123")).to_be_visible()
+    page.get_by_label("Find step").fill("")
+    expect(page.get_by_role("button", name="Retried (0)")).to_be_disabled()
+
+
+def test_siblings_of_one_name_fold_and_the_chosen_one_comes_into_sight(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run, steps = fan_out(api, endpoints, 60)
+    open_at(page, api, f"runs/{run['runId']}")
+    rows = page.locator(".row")
+    expect(rows).to_have_count(3)
+    group = page.get_by_role("button", name=re.compile("resize image, 60 steps: 59 succeeded, 1 failed"))
+    expect(group).to_contain_text("×60")
+    assert group.locator(".stripe").count() > 0
+    group.click()
+    expect(group).to_have_attribute("aria-expanded", "true")
+    group.click()
+    expect(rows).to_have_count(3)
+
+    open_at(page, api, f"runs/{run['runId']}?step={steps[55]['id']}")
+    row = page.locator(f'[data-step="{steps[55]["id"]}"]')
+    expect(row).to_be_in_viewport()
+    expect(row).to_have_attribute("aria-pressed", "true")
+
+
+def test_failed_and_retried_steps_are_picked_out(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run, steps = fan_out(api, endpoints, 20)
+    open_at(page, api, f"runs/{run['runId']}")
+    failed = page.get_by_role("button", name="Failed (1)")
+    failed.click()
+    row = page.locator(".row")
+    expect(row).to_have_count(1)
+    expect(row).to_have_attribute("data-step", steps[-1]["id"])
+    expect(page.get_by_role("button", name=re.compile("Retried"))).to_have_text("Retried (1)")
+    page.get_by_label("Find step").fill("nothing like this")
+    expect(page.get_by_text("No step fits.")).to_be_visible()
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".row")).to_have_count(3)
+    before = page.locator(".axis").inner_text()
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page.locator(".axis")).not_to_have_text(before)
+    page.get_by_role("button", name="Whole time").click()
+    expect(page.get_by_role("button", name="Whole time")).to_be_disabled()
+
+
+def test_a_long_wait_is_drawn_short_and_the_present_is_marked(
+    page: Page, server: AtomicServer, api: Api, endpoints: Endpoints
+) -> None:
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/down", (503, 0)), "down", wait=False, retry=retry)
+    open_at(page, api, f"runs/{run['runId']}")
+    expect(page.locator(".marks .now")).to_be_visible()
+    expect(page.locator(".break")).to_have_count(0)
+    later = "const now = Date.now; Date.now = () => now() + 3 * 3600 * 1000;"
+    page.add_init_script(later)
+    page.reload()
+    expect(page.locator(".break")).to_have_count(1)
+    expect(page.locator(".break")).to_contain_text(re.compile("2 h 59 min|3 h"))
+
+
+def test_a_live_run_of_a_thousand_steps_is_cheap_to_watch(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run, _ = fan_out(api, endpoints, LIVE_STEPS)
+    event = {"kind": "event", "stepName": "approval", "parent": run["id"]}
+    approval = api.start("", "feed", wait=False, **event)
+    open_at(page, api, f"runs/{run['runId']}?step={approval['id']}")
+    expect(page.locator(".row").first).to_be_visible()
+    page.wait_for_timeout(1_000)
+    taken = received(page)
+    browser = page.context.browser
+    assert browser is not None
+    browser.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline"])
+    until = time.monotonic() + LIVE_S
+    number = 0
+    while time.monotonic() < until:
+        api.start(f"{endpoints.url}/ok", f"more-{number}", parent=run["id"], stepName=f"more {number}")
+        number += 1
+        page.wait_for_timeout(500)
+    assert number > LIVE_S
+    ended = LIVE_STEPS - 1 + 1 + number
+    expect(page.locator(".facts").first).to_contain_text(f"{ended:,} of {ended + 2:,} done")
+    longest = longest_task_ms(browser.stop_tracing())
+    print(f"{sum(taken)} bytes in {len(taken)} answers, longest task {longest} ms")
+    assert 0 < sum(taken) < LIVE_MAX_BYTES
+    assert longest < TASK_MAX_MS
+    page.get_by_role("button", name="Approve…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("complementary").locator(".badge").first).to_have_text("succeeded")
+
+
+def longest_task_ms(trace: bytes) -> float:
+    """The processor time of the longest task of a page: other work on the machine is not counted."""
+    events = json.loads(trace)["traceEvents"]
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        event.get("tdur", 0) / 1000
+        for event in events
+        if event["name"] == "RunTask" and (event["pid"], event["tid"]) in mains
+    ]
+    assert len(tasks) > LIVE_S
+    return max(tasks)
+
+
+def received(page: Page) -> list[int]:
+    """The bytes of each answer from now on, as they were sent."""
+    sizes: list[int] = []
+
+    def keep(response: Response) -> None:
+        sent = response.request.sizes()
+        sizes.append(sent["responseBodySize"] + sent["responseHeadersSize"])
+
+    page.on("requestfinished", lambda asked: keep(answer) if (answer := asked.response()) else None)
+    return sizes
+
+
+def test_a_run_that_waits_is_asked_for_seldom_and_answered_without_a_body(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/down", (503, 0)), "down", wait=False, retry=retry)
+    open_at(page, api, f"runs/{run['runId']}")
+    expect(page.locator(".row")).to_have_count(1)
+    with page.expect_response(lambda each: "/runs/" in each.url and each.status == 304, timeout=40_000):
+        pass
+    answers: list[int] = []
+    page.on(
+        "response", lambda response: answers.append(response.status) if "/runs/" in response.url else None
+    )
+    page.wait_for_timeout(11_000)
+    assert answers
+    assert len(answers) <= 3
+    assert set(answers) == {304}
+
+
+def test_the_page_is_small_and_there_soon_on_a_slow_line(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run = api.start(endpoints.serve("/ok", (200, 1)), "slow")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    limits = {"offline": False, "latency": 20, "downloadThroughput": SLOW_BYTES_S, "uploadThroughput": -1}
+    devtools.send("Network.emulateNetworkConditions", limits)
+    taken = received(page)
+    open_at(page, api, f"runs/{run['runId']}")
+    expect(page.locator(".row")).to_have_count(1)
+    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    page.wait_for_load_state("networkidle")
+    print(f"{sum(taken)} bytes in {len(taken)} answers, first paint after {painted:.0f} ms")
+    assert sum(taken) < PAGE_MAX_BYTES
+    assert painted < FIRST_PAINT_MAX_MS
+    again = received(page)
+    page.reload()
+    expect(page.locator(".row")).to_have_count(1)
+    assert sum(again) < PAGE_MAX_BYTES / 4

@@ -1,0 +1,147 @@
+"""The page of a run: why it failed, the panel beside the steps, and what an operator does there."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.stage import Api, Endpoints
+from dashboard.test_watching import open_at
+
+TRACE = "Traceback (most recent call last):\n  File \"pay.py\", line 4\nKeyError: 'currency'"
+
+
+@pytest.fixture
+def failed(api: Api, endpoints: Endpoints) -> dict[str, Any]:
+    """A run whose step `charge card` failed after a retry; the answer has a stack trace."""
+    root = endpoints.serve("/order", None, (500, {"detail": "step charge card failed"}))
+    payload = {"order": "O-1", "customer": {"name": "Ada", "tags": ["a", "b"]}}
+    run: dict[str, Any] = api.start(root, "order-1", wait=False, retry={"count": 0}, payload=payload)
+    answer = {"detail": "KeyError: 'currency'", "traceback": TRACE}
+    retry = {"count": 1, "backOff": 1, "jitter": "none"}
+    more = {"parent": run["id"], "retry": retry, "payload": payload}
+    api.start(endpoints.serve("/charge", (500, answer)), "order-1", stepName="charge card", **more)
+    api.start(endpoints.serve("/ok", (200, {"ok": 1})), "order-1", parent=run["id"], stepName="reserve")
+    endpoints.release()
+    return run
+
+
+def test_a_failed_run_says_why_and_shows_the_step(page: Page, api: Api, failed: Any) -> None:
+    open_at(page, api, f"runs/{failed['runId']}")
+    why = page.get_by_role("region", name="Why this run failed")
+    expect(why).to_contain_text("charge card failed after 2 attempts")
+    expect(why).to_contain_text("KeyError: 'currency'")
+    panel = page.get_by_role("complementary", name="Step charge card")
+    expect(panel).to_be_visible()
+    parts = panel.locator("h3:visible, .step-details > summary")
+    expect(parts).to_have_text(["Stack trace", "Input", "Response", "Attempts", "Details"])
+    expect(panel.get_by_role("region", name="Stack trace")).to_have_text(TRACE)
+    attempts = panel.locator(".attempts li")
+    expect(attempts.nth(0)).to_contain_text("same error as #1")
+    expect(attempts.nth(1)).to_contain_text("the endpoint answered 500")
+
+
+def test_an_ended_run_shows_its_input_and_result_at_once(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    run = api.start(endpoints.serve("/sum", (200, {"sum": 3})), "sum", payload={"of": [1, 2]})
+    open_at(page, api, f"runs/{run['runId']}")
+    panel = page.get_by_role("complementary", name="Step order")
+    expect(panel.get_by_role("heading", level=3)).to_have_text(["Input", "Result", "Attempts"])
+    expect(panel.get_by_role("region", name="Input")).to_contain_text('"of"')
+    expect(panel.get_by_role("region", name="Result")).to_contain_text('"sum": 3')
+    expect(page.get_by_role("region", name="Why this run failed")).to_have_count(0)
+
+
+def test_json_folds_and_its_long_lines_need_not_wrap(page: Page, api: Api, endpoints: Endpoints) -> None:
+    payload = {"customer": {"name": "Ada", "tags": ["a", "b"]}, "text": "word " * 60}
+    run = api.start(endpoints.serve("/ok", (200, 1)), "folds", payload=payload)
+    open_at(page, api, f"runs/{run['runId']}")
+    shown = page.get_by_role("region", name="Input")
+    expect(shown).to_contain_text('"tags"')
+    shown.get_by_role("button", name='Fold "customer"').click()
+    expect(shown).not_to_contain_text('"tags"')
+    expect(shown).to_contain_text('"customer": {…}')
+    wide = "node => node.scrollWidth > node.clientWidth"
+    assert shown.evaluate(wide) is False
+    page.get_by_label("Wrap lines").click()
+    assert shown.evaluate(wide) is True
+
+
+def test_an_open_event_is_approved_rejected_or_answered(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/busy", (503, 0)), "waits", wait=False, retry={"count": 9})
+    answers = {"Approve": {"approved": True}, "Send": {"limit": 12345678901234567890}, "Reject": None}
+    for name, result in answers.items():
+        made = {"kind": "event", "stepName": f"event {name}", "parent": run["id"]}
+        event = api.start("", "waits", wait=False, **made)
+        open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
+        panel = page.get_by_role("complementary", name=f"Step event {name}")
+        panel.get_by_role("button", name="Send JSON…" if name == "Send" else f"{name}…", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading")).to_contain_text(f"“event {name}”")
+        if name == "Send":
+            box = dialog.get_by_label("Result, as JSON")
+            box.fill("{")
+            expect(dialog.get_by_role("alert")).to_contain_text("This is not JSON")
+            expect(dialog.get_by_role("button", name="Send")).to_be_disabled()
+            box.fill('{"limit": 12345678901234567890}')
+        if name == "Reject":
+            dialog.get_by_label("Reason").fill("too late")
+        dialog.get_by_role("button", name=name).click()
+        expect(dialog).to_be_hidden()
+        expect(panel.get_by_role("button", name="Approve…")).to_have_count(0)
+        step = api.get(f"/steps/{event['id']}")
+        assert step["status"] == ("failed" if name == "Reject" else "succeeded")
+        assert name == "Reject" or step["response"] == result
+
+
+def test_a_run_is_started_again_with_an_edited_input(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/again", (410, 0), (200, 0))
+    run = api.start(url, "again", payload={"amount": 12345678901234567890})
+    open_at(page, api, f"runs/{run['runId']}")
+    page.get_by_role("button", name="Restart with edited input…").click()
+    editor = page.get_by_role("dialog", name="Restart order with edited input")
+    box = editor.get_by_label("Input, as JSON")
+    expect(box).to_have_value('{\n  "amount": 12345678901234567890\n}')
+    box.fill('{"amount": 12345678901234567891}')
+    editor.get_by_role("button", name="Restart…").click()
+    dialog = page.get_by_role("dialog", name="Restart with edited input?")
+    dialog.get_by_role("button", name="Restart run").click()
+    expect(page.locator(".run-head .facts")).to_contain_text("again/2")
+    expect(page.get_by_role("region", name="Input")).to_contain_text("12345678901234567891")
+    link = page.locator(".run-head").get_by_role("link", name=re.compile("run_"))
+    expect(link).to_have_attribute("href", f"#/{api.client}/runs/{run['runId']}")
+
+
+def test_a_child_run_and_its_parent_lead_to_each_other(page: Page, api: Api, endpoints: Endpoints) -> None:
+    parent = api.start(endpoints.serve("/busy", (503, 0)), "parent", wait=False, retry={"count": 9})
+    url = endpoints.serve("/bill", (200, 0))
+    child = {"kind": "run", "stepInvokeUrl": url, "run": {"workflowName": "bill", "idempotencyKey": "b"}}
+    link = api.start(url, "parent", wait=False, parent=parent["id"], **child)
+    open_at(page, api, f"runs/{parent['runId']}?step={link['id']}")
+    panel = page.get_by_role("complementary")
+    panel.get_by_role("link", name=re.compile("run_")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("bill")
+    page.locator(".run-head").get_by_role("link", name=re.compile("run_")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("order")
+
+
+def test_the_buttons_name_what_they_act_on(page: Page, api: Api, failed: Any) -> None:
+    open_at(page, api, f"runs/{failed['runId']}")
+    actions = page.locator(".run-actions")
+    expect(actions.get_by_role("button", name="Redrive run")).to_be_visible()
+    panel = page.get_by_role("complementary")
+    expect(panel.get_by_role("button", name="Redrive step")).to_be_visible()
+    expect(page.get_by_role("button", name="Redrive", exact=True)).to_have_count(0)
+
+
+def test_characters_that_turn_text_around_are_written_out(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    turned = "pay \u202elive"
+    run = api.start(endpoints.serve("/ok", (200, 1)), "k", workflow=turned, payload={"a": turned})
+    open_at(page, api, f"runs/{run['runId']}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("pay \\u202elive")
+    expect(page.get_by_role("region", name="Input")).to_contain_text("pay \\u202elive")
+    assert "\u202e" not in page.locator("main").inner_text()
