@@ -99,6 +99,8 @@ const actions = {
   hasKey: () => Boolean(sessionStorage.getItem(keyName(store.get().route.client))),
   ask: (question) => store.set({ question: { ...question, confirm: () => confirm(question) } }),
   closeDialog: () => store.set({ question: null }),
+  /** Whether this question is still open. */
+  isAsked: (question) => store.get().question === question,
   /** Close the dialog of an action that is done, which may have removed the button that opened it. */
   settle() {
     store.set({ question: null });

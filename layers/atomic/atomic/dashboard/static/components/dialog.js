@@ -1,6 +1,6 @@
 // The dialog before an action, and the notes about its result.
 
-import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
 
@@ -56,6 +56,31 @@ export function DialogBody({
       </div>
     </div>
   `;
+}
+
+/**
+ * For a `Body` that does its action itself: what its dialog shows, and what its buttons do. `act(tell)`
+ * does it, tells how far it is, and may return a note. An error after the dialog was closed is a note, too.
+ */
+export function useConfirm({ question, actions, act }) {
+  const [state, setState] = useState({ busy: "", error: "" });
+  const refuse = (error) => {
+    const said = `${error.message}. ${error.detail ?? ""}`;
+    if (actions.isAsked(question)) setState({ busy: "", error: said });
+    else actions.note(said, true);
+  };
+  const confirm = async () => {
+    setState({ busy: "Working…", error: "" });
+    try {
+      const said = await act((busy) => setState({ busy, error: "" }));
+      if (said) actions.note(said);
+      if (actions.isAsked(question)) actions.settle();
+    } catch (error) {
+      refuse(error);
+    }
+    actions.refresh();
+  };
+  return { state, confirm, refuse };
 }
 
 /** Notes about actions that were just done. */

@@ -4,7 +4,7 @@ import { ACTIONS } from "../core/enums.js";
 import { count, plural } from "../core/format.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
-import { DialogBody } from "./dialog.js";
+import { DialogBody, useConfirm } from "./dialog.js";
 import { Field } from "./filters.js";
 import { Fact } from "./widgets.js";
 
@@ -86,29 +86,18 @@ function Many({ question, actions, close }) {
   const { what, filter, cause, find, begin } = question;
   const [found, setFound] = useState(null);
   const [note, setNote] = useState("");
-  const [state, setState] = useState({ busy: "", error: "" });
-  const refused = (error) => setState({ busy: "", error: `${error.message}. ${error.detail ?? ""}` });
+  const act = (tell) =>
+    begin(actions.api(), note.trim(), (done) => tell(`${count(done)} of ${count(found.runs)}`));
+  const { state, confirm, refuse } = useConfirm({ question, actions, act });
   useLayoutEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
     look(actions.api(), find, what, signal).then(
       (answer) => signal.aborted || setFound(answer),
-      (error) => signal.aborted || refused(error),
+      (error) => signal.aborted || refuse(error),
     );
     return () => controller.abort();
   }, []);
-  const confirm = async () => {
-    setState({ busy: "Working…", error: "" });
-    const tell = (done) => setState({ busy: `${count(done)} of ${count(found.runs)}`, error: "" });
-    try {
-      const said = await begin(actions.api(), note.trim(), tell);
-      if (said) actions.note(said);
-      actions.settle();
-    } catch (error) {
-      refused(error);
-    }
-    actions.refresh();
-  };
   const runs = found ? numberOf(found) : "these runs";
   return html`
     <${DialogBody}

@@ -1,7 +1,7 @@
 // The dialogs by which a person answers an open event.
 
 import { html, useState } from "../vendor/preact-htm.js";
-import { DialogBody } from "./dialog.js";
+import { DialogBody, useConfirm } from "./dialog.js";
 import { Field } from "./filters.js";
 
 const APPROVED = '{"approved": true}';
@@ -65,18 +65,11 @@ const RESULT = {
 function Answer({ question, actions, close }) {
   const { event, title, text, verb, danger, initial, isReady, input, send, done } = question;
   const [typed, setTyped] = useState(initial);
-  const [state, setState] = useState({ busy: "", error: "" });
-  const confirm = async () => {
-    setState({ busy: "Working…", error: "" });
-    try {
-      await send(actions.api(), event, typed.trim());
-      actions.note(done);
-      actions.settle();
-    } catch (error) {
-      setState({ busy: "", error: `${error.message}. ${error.detail ?? ""}` });
-    }
-    actions.refresh();
+  const act = async () => {
+    await send(actions.api(), event, typed.trim());
+    return done;
   };
+  const { state, confirm } = useConfirm({ question, actions, act });
   return html`
     <${DialogBody}
       title=${title(event)}
