@@ -36,7 +36,7 @@ export function View({ state, actions }) {
 
 function Form({ state: { route, data, needsKey }, actions }) {
   const [given, setGiven] = useState(EMPTY);
-  const [said, setSaid] = useState({ busy: false, error: "", hint: "" });
+  const [said, setSaid] = useState({ busy: false, error: "", about: "" });
   const filled = useRef(EMPTY);
   if (!actions.may("start")) {
     return html`
@@ -53,26 +53,26 @@ function Form({ state: { route, data, needsKey }, actions }) {
   const choose = async ({ target: { value: workflowName } }) => {
     setGiven({ ...given, workflowName });
     if (!data.workflows.includes(workflowName)) return;
-    const [changes, hint] = await templateOf(actions.api(), workflowName);
+    const [changes, about] = await templateOf(actions.api(), workflowName);
     setGiven((now) => (now.workflowName === workflowName ? filledIn(now, filled.current, changes) : now));
     filled.current = changes;
-    setSaid({ busy: false, error: "", hint });
+    setSaid({ busy: false, error: "", about });
   };
   const isReady = given.workflowName && given.url && KEY.test(given.key) && isJson(given.payload);
   const submit = async (event) => {
     event.preventDefault();
-    setSaid({ busy: true, error: "", hint: "" });
+    setSaid({ busy: true, error: "", about: "" });
     try {
       const { runId } = await actions.api().start(given);
       actions.go({ client: route.client, page: "run", id: runId });
     } catch (error) {
-      setSaid({ busy: false, error: `${error.message}. ${error.detail ?? ""}`, hint: "" });
+      setSaid({ busy: false, error: `${error.message}. ${error.detail ?? ""}`, about: "" });
     }
   };
   return html`
     <form class="start" onSubmit=${submit}>
       <${Fields} ...${{ field, choose, workflows: data.workflows, isValid: isJson(given.payload) }} />
-      ${said.hint && html`<p class="soft" role="status">${said.hint}</p>`}
+      ${said.about && html`<p class="soft" role="status">${said.about}</p>`}
       ${said.error && html`<p class="error-text" role="alert">${said.error}</p>`}
       <div class="row-acts">
         <${Button} primary type="submit" disabled=${said.busy || !isReady}>Start run<//>
