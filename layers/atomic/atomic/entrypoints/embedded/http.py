@@ -342,7 +342,10 @@ class AsgiApp:
             await _send(send, metrics, {"content-type": CONTENT_TYPE})
         else:
             answer = await self.answer(self.api, request)
-            await _send(send, await delivered(request, answer), extra)
+            # Starts are posts, whose path is short.
+            if request.method != "POST":
+                answer = await delivered(request, answer)
+            await _send(send, answer, extra)
 
     async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
         """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""
