@@ -43,8 +43,8 @@ class File:
 
 @cache
 def version() -> str:
-    """The version of all files: it changes with any of them."""
-    digest = hashlib.blake2b(digest_size=8)
+    """The version of all files: it changes with any of them, and with how they are joined."""
+    digest = hashlib.blake2b(_script().encode(), digest_size=8)
     for name, body in _all(_folder()):
         digest.update(f"{name} {len(body)} ".encode() + body)
     return f"v{digest.hexdigest()}"
