@@ -29,6 +29,8 @@ def served(function: Function, *, several: bool = False) -> Iterator[str]:
             with turn:
                 answer = function(_event(self, sent), None)
             body = answer["body"].encode()
+            if answer.get("isBase64Encoded"):
+                body = base64.b64decode(body)
             self.send_response_only(answer["statusCode"])
             for name, value in answer["headers"].items():
                 self.send_header(name, value)
