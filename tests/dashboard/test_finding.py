@@ -1,5 +1,7 @@
 """Filters, search, paging and links: the address holds the state of the view."""
 
+import re
+
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.stage import Api, Endpoints

@@ -2,7 +2,6 @@
 
 import json
 import re
-import urllib.parse
 
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -132,10 +131,8 @@ def test_a_workflow_has_a_page_of_its_own(page: Page, api: Api, endpoints: Endpo
     expect(page.locator("tbody td.c-key")).to_have_text(["bad"])
     cause = page.get_by_role("listitem").filter(has_text="the endpoint answered 410")
     cause.get_by_role("link", name="1 run").click()
+    expect(page).to_have_url(re.compile("/problems/[0-9a-f]{16}$"))
     expect(page.locator("tbody tr")).to_have_count(1)
-    query = urllib.parse.parse_qs(page.url.partition("?")[2])
-    assert query["workflow"] == ["broken/a b"]
-    assert query.keys() == {"workflow", "cause", "dismissed"}
 
 
 def test_a_workflow_is_paused_with_a_note_and_resumed(page: Page, api: Api, endpoints: Endpoints) -> None:

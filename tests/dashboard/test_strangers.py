@@ -71,7 +71,7 @@ def test_hostile_strings_stay_text_in_what_is_found_out_of_a_run(
     open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
     page.get_by_role("button", name="Approve…").click()
     expect(page.get_by_role("dialog")).to_contain_text("<img/src=x")
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_label("Find step").fill(HOSTILE)
     endpoints.release()
     open_at(page, api, f"runs/{run['runId']}?step={failed['id']}")

@@ -1,29 +1,44 @@
-"""The dashboard's modules as one script: each once, after those it imports, under the names it exports."""
+"""The dashboard's modules as scripts: each once, after those it imports, under the names it exports."""
+
+import re
 
 import pytest
 
 from atomic.dashboard import files
-from atomic.dashboard.joined import joined_script
+from atomic.dashboard.joined import joined_scripts
 
 MODULES = {
     "main.js": '// The first.\nimport * as all from "./core/a.js";\n'
     'import {\n  one,\n  two as zwei,\n} from "./core/b.js";\nconst later = import("./core/c.js");\n',
     "core/a.js": 'import { one } from "./b.js";\n/** Says\n * more. */\nexport function say() {}\n',
     "core/b.js": "export const one = 1;\nexport class two {}\n",
-    "core/c.js": 'export { one } from "./b.js";\n',
+    "core/c.js": 'export { one } from "./b.js";\nimport { two } from "./d.js";\n',
+    "core/d.js": "export const two = 2;\n",
     "core/unused.js": "export const never = 0;\n",
 }
 
 
 def test_modules_are_blocks_in_the_order_of_their_imports() -> None:
-    assert joined_script(MODULES, "main.js").split("\n") == [
+    assert joined_scripts(MODULES, "main.js")["joined.js"].split("\n") == [
         "const modules = {};",
         "{", "const one = 1;", "class two {}", "", 'modules["core/b.js"] = { one, two };', "}",
         "{", 'const { one } = modules["core/b.js"];', "function say() {}", "",
         'modules["core/a.js"] = { say };', "}",
-        "{", 'const { one } = modules["core/b.js"];', "", 'modules["core/c.js"] = { one };', "}",
         "{", 'const all = modules["core/a.js"];', 'const { one, two: zwei, } = modules["core/b.js"];',
-        'const later = Promise.resolve(modules["core/c.js"]);', "", 'modules["main.js"] = {  };', "}", "",
+        'const later = import("./joined-core-c.js").then((part) => part.default(modules));', "",
+        'modules["main.js"] = {  };', "}", "",
+    ]  # fmt: skip
+
+
+def test_what_is_imported_later_is_a_part_with_what_it_needs_besides() -> None:
+    scripts = joined_scripts(MODULES, "main.js")
+    assert scripts.keys() == {"joined.js", "joined-core-c.js"}
+    assert scripts["joined-core-c.js"].split("\n") == [
+        "export default (modules) => {",
+        'if (!modules["core/d.js"]) {', "const two = 2;", "", 'modules["core/d.js"] = { two };', "}",
+        'if (!modules["core/c.js"]) {', 'const { one } = modules["core/b.js"];',
+        'const { two } = modules["core/d.js"];', "", 'modules["core/c.js"] = { one };', "}",
+        'return modules["core/c.js"];', "};", "",
     ]  # fmt: skip
 
 
@@ -33,13 +48,14 @@ def test_modules_in_a_circle_are_refused() -> None:
         "a.js": 'import { main } from "./main.js";\nexport const a = main;\n',
     }
     with pytest.raises(ValueError, match=r"main\.js"):
-        joined_script(circle, "main.js")
+        joined_scripts(circle, "main.js")
 
 
-def test_every_module_of_the_dashboard_is_in_it() -> None:
-    script = files.file("joined.js")
-    assert script is not None
-    text = script.body.decode()
-    assert 'modules["core/timeline.js"] = {' in text
-    assert text.count('modules["components/json.js"] = {') == 1
-    assert "import " not in text.split("Preact")[0]
+def test_a_module_of_the_dashboard_is_in_what_needs_it() -> None:
+    first, run = files.file("joined.js"), files.file("joined-views-run.js")
+    assert first is not None
+    assert run is not None
+    assert first.body.decode().count('modules["core/api.js"] = {') == 1
+    assert 'modules["core/api.js"] = {' not in run.body.decode()
+    assert run.body.decode().count('modules["views/run.js"] = {') == 1
+    assert not re.search(r"^import ", first.body.decode(), re.MULTILINE)

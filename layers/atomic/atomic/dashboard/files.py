@@ -13,7 +13,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from atomic.dashboard.joined import joined_script
+from atomic.dashboard.joined import joined_scripts
 
 # Fixed here, because the standard library's guess depends on the machine.
 _CONTENT_TYPES: Final = {
@@ -44,7 +44,7 @@ class File:
 @cache
 def version() -> str:
     """The version of all files: it changes with any of them, and with how they are joined."""
-    digest = hashlib.blake2b(_script().encode(), digest_size=8)
+    digest = hashlib.blake2b("".join(joined().values()).encode(), digest_size=8)
     for name, body in _all(_folder()):
         digest.update(f"{name} {len(body)} ".encode() + body)
     return f"v{digest.hexdigest()}"
@@ -54,8 +54,8 @@ def version() -> str:
 def file(*path: str) -> File | None:
     """The file at this path, or what is joined under this name; None if there is none."""
     found = _folder().joinpath(*path)
-    if path in _JOINED:
-        body = _JOINED[path]().encode()
+    if len(path) == 1 and path[0] in joined():
+        body = joined()[path[0]].encode()
     elif all(map(_NAME.fullmatch, path)) and found.is_file():
         body = found.read_bytes()
     else:
@@ -74,16 +74,12 @@ def without_version(path: tuple[str, ...]) -> tuple[str, ...]:
     return path[1:] if len(path) > 1 and _VERSION.fullmatch(path[0]) else path
 
 
-def _script() -> str:
+@cache
+def joined() -> dict[str, str]:
+    """The texts of the files that are made of others, by their names."""
     modules = {name.strip("/"): body.decode() for name, body in _all(_folder()) if ".js/" in name}
-    return joined_script(modules, _FIRST_MODULE)
-
-
-def _sheet() -> str:
-    return "".join(_folder().joinpath("styles", f"{name}.css").read_text() for name in _SHEETS)
-
-
-_JOINED: Final = {("joined.js",): _script, ("joined.css",): _sheet}
+    sheets = (_folder().joinpath("styles", f"{name}.css").read_text() for name in _SHEETS)
+    return {**joined_scripts(modules, _FIRST_MODULE), "joined.css": "".join(sheets)}
 
 
 def _folder() -> Traversable:

@@ -1,6 +1,6 @@
-"""All modules of the dashboard as one script, and all style sheets as one.
+"""The modules of the dashboard as a few scripts: one that every page needs, and a part for each view.
 
-Forty small files would each have a head, wait for a connection, and be compressed alone. The modules stay
+Sixty small files would each have a head, wait for a connection, and be compressed alone. The modules stay
 as they are written: each becomes a block, its imports and exports become members of one object. Their forms
 are those that the tests of the dashboard's modules allow. Comments and indentation are left out.
 """
@@ -22,37 +22,61 @@ _COMMENTS: Final = re.compile(r"^ *(?://.*|/\*\*(?s:.*?)\*/)\n|^ +", re.MULTILIN
 _VENDORED: Final = "vendor/"
 
 
-def joined_script(modules: Mapping[str, str], first: str) -> str:
-    """One script of the module `first` and all that it imports. `modules` are texts by their paths."""
+def joined_scripts(modules: Mapping[str, str], first: str) -> dict[str, str]:
+    """The scripts by their names. `modules` are texts by their paths.
+
+    `joined.js` is the module `first` and all that it imports. A module that is imported later, by
+    `import()`, is the part `joined-FOLDER-NAME.js`, with what it needs besides. Parts may share modules, of
+    which the one that comes first is taken.
+    """
+    blocks = _blocks(modules, first, {})
+    scripts = {"joined.js": "const modules = {};\n" + "".join(blocks.values())}
+    for path in sorted({_beside(each, to) for each in blocks for to in _LATER.findall(modules[each])}):
+        needed = _blocks(modules, path, blocks)
+        added = "".join(f'if (!modules["{name}"]) {block}' for name, block in needed.items())
+        scripts[_part(path)] = f'export default (modules) => {{\n{added}return modules["{path}"];\n}};\n'
+    return scripts
+
+
+def _part(path: str) -> str:
+    return "joined-" + path.replace("/", "-")
+
+
+def _beside(path: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+
+
+def _blocks(modules: Mapping[str, str], first: str, known: Mapping[str, str]) -> dict[str, str]:
+    """The blocks of a module and of all that it imports, without those that are known."""
     blocks: dict[str, str] = {}
 
     def add(path: str) -> str:
         """The member of a module, whose block stands before those of the modules that import it."""
-        if path not in blocks:
+        if path not in blocks and path not in known:
             blocks[path] = ""
             block = _block(path, modules[path], add)
             # Behind those that it imports, which came meanwhile.
             del blocks[path]
             blocks[path] = block
-        elif not blocks[path]:
+        elif path in blocks and not blocks[path]:
             raise ValueError(f"{path} imports itself")
         return f'modules["{path}"]'
 
     add(first)
-    return "const modules = {};\n" + "".join(blocks.values())
+    return blocks
 
 
 def _block(path: str, text: str, add: Callable[[str], str]) -> str:
     exported: list[str] = []
 
-    def other(name: str) -> str:
-        return add(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)))
+    def later(found: re.Match[str]) -> str:
+        return f'import("./{_part(_beside(path, found[1]))}").then((part) => part.default(modules))'
 
     def imported(found: re.Match[str]) -> str:
         whole, names, name = found.groups()
         if found[0].startswith("export"):
             exported.extend(each.strip() for each in names.split(","))
-        return f"const {whole or _renamed(names)} = {other(name)};\n"
+        return f"const {whole or _renamed(names)} = {add(_beside(path, name))};\n"
 
     def own(found: re.Match[str]) -> str:
         name, names = found.groups()
@@ -62,7 +86,7 @@ def _block(path: str, text: str, add: Callable[[str], str]) -> str:
     if not path.startswith(_VENDORED):
         text = _COMMENTS.sub("", text)
     text = _IMPORT.sub(imported, text)
-    text = _LATER.sub(lambda found: f"Promise.resolve({other(found[1])})", text)
+    text = _LATER.sub(later, text)
     text = _EXPORT.sub(own, text)
     return f'{{\n{text}\nmodules["{path}"] = {{ {", ".join(exported)} }};\n}}\n'
 

@@ -2,35 +2,16 @@
 
 import { Help } from "./components/help.js";
 import { moveInList } from "./components/list-keyboard.js";
-import { createApi } from "./core/api.js";
+import { ApiError, createApi } from "./core/api.js";
 import { setZone } from "./core/format.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
 import { html, render } from "./vendor/preact-htm.js";
-import * as overview from "./views/overview.js";
-import * as problem from "./views/problem.js";
-import * as problems from "./views/problems.js";
-import * as run from "./views/run.js";
-import * as runs from "./views/runs.js";
+import { isLater, loadView, shownOf, TITLES, viewOf } from "./views/pages.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
-import * as start from "./views/start.js";
-import * as waiting from "./views/waiting.js";
-import * as workflow from "./views/workflow.js";
 
-const VIEWS = { overview, runs, run, workflow, problems, problem, waiting, start };
-const TITLES = {
-  overview: "Overview",
-  runs: "Runs",
-  run: "Run",
-  problems: "Problems",
-  problem: "Problem",
-  waiting: "Waiting for you",
-  workflow: "Workflow",
-  start: "Start a run",
-  "sign-in": "Sign in",
-};
 const THEMES = ["auto", "light", "dark"];
 const NOTE_MS = 6000;
 const TICK_MS = 500;
@@ -71,7 +52,7 @@ let isOpening = false;
 const scrolls = new Map();
 
 const actions = {
-  refresh: () => polling?.now(),
+  refresh: () => (polling ? polling.now() : follow()),
   go: (route) => void (location.hash = linkTo(route)),
   /** Change the filters; `keep` keeps the former ones in the history. */
   query(changes, { keep = false } = {}) {
@@ -192,17 +173,28 @@ function follow() {
     leave(before);
     actions.closeDialog();
   }
-  const view = VIEWS[route.page];
+  const view = viewOf(route.page);
   const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
   if (loaded && loaded === shown) store.set({ route });
   else watch(view, route, samePage);
+  if (isLater(route.page)) open(route.page);
   shown = loaded;
   store.flush();
 }
 
+/** Load the view of a page, and go on. */
+async function open(page) {
+  try {
+    await loadView(page);
+    follow();
+  } catch {
+    failed(new ApiError(0, "A part of this page could not be loaded", "Reload the page to try again."));
+  }
+}
+
 /** Keep the scroll position of a list, so that the way back shows the same rows. */
 function leave(route) {
-  if (VIEWS[route.page] && route.page !== "run") {
+  if (viewOf(route.page) && route.page !== "run") {
     scrolls.set(linkTo(route), scrollY);
     store.set({ lastList: route });
   }
@@ -247,7 +239,7 @@ function failed(error) {
 function draw(state) {
   const { route, locked, theme } = state;
   document.documentElement.dataset.theme = theme;
-  const { View } = locked ? signIn : (VIEWS[route.page] ?? signIn);
+  const View = locked ? signIn.View : shownOf(route.page);
   // Each page and each client starts without the data of another.
   const place = `${route.client} ${route.page} ${route.id}`;
   const page = html`

@@ -34,8 +34,10 @@ async function send(method, path, { signal, body, text, key, extra } = {}) {
   const known = method === "GET" ? answers.get(`${path} ${key}`) : undefined;
   if (known) headers["if-none-match"] = known.tag;
   let reply;
+  let said;
   try {
     reply = await fetch(path, { method, signal, headers, body: sent });
+    said = await reply.text();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(
@@ -45,20 +47,20 @@ async function send(method, path, { signal, body, text, key, extra } = {}) {
     );
   }
   if (reply.status === UNCHANGED) return known.answer;
-  const said = await reply.text().catch(() => "");
   const answer = read(said);
   const tag = reply.headers.get("etag");
-  if (reply.ok && method === "GET" && tag && said.length < KEPT_CHARS)
+  if (reply.ok && method === "GET" && tag && answer && said.length < KEPT_CHARS)
     remember(`${path} ${key}`, { tag, answer });
-  if (reply.ok) return answer;
-  throw new ApiError(reply.status, answer.title ?? `Answer ${reply.status}`, answer.detail ?? "");
+  if (reply.ok) return answer ?? {};
+  throw new ApiError(reply.status, answer?.title ?? `Answer ${reply.status}`, answer?.detail ?? "");
 }
 
+/** The value of an answer; null if it is not JSON, which is not remembered. */
 function read(text) {
   try {
     return parse(text);
   } catch {
-    return {};
+    return null;
   }
 }
 
@@ -98,7 +100,7 @@ function reads({ request, read }) {
   // The pages of a list, up to a number of them.
   async function allOf(path, name, query, signal) {
     let page = await read(path, { ...query, limit: PAGE_MAX }, signal);
-    const items = page[name];
+    const items = [...page[name]];
     for (let number = 1; page.next && number < PAGES_MAX; number++) {
       page = await request("GET", page.next, { signal });
       items.push(...page[name]);

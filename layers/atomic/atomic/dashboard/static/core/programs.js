@@ -1,36 +1,40 @@
 // The start of a run in Python and TypeScript. A text is written as in JSON, which both languages read.
+// Lines are texts of their own, since the indentation of this file is left out where it is served.
 
 const quoted = (text) => JSON.stringify(text);
+const program = (...lines) => `${lines.join("\n")}\n`;
 
 /** `{workflowName, url, key, payload}`, where the payload is JSON, as a program in Python. */
 export function pythonStart({ workflowName, url, key, payload }, client, origin) {
-  return `import json
-
-from atomic import Client
-
-# The API key is read from ATOMIC_API_KEY.
-with Client(${quoted(origin)}, client_id=${quoted(client)}) as client:
-    run = client.start(
-        ${quoted(workflowName)},
-        ${quoted(url)},
-        json.loads(${quoted(payload)}),
-        key=${quoted(key)},
-    )
-    print(run.status, run.response)
-`;
+  return program(
+    "import json",
+    "",
+    "from atomic import Client",
+    "",
+    "# The API key is read from ATOMIC_API_KEY.",
+    `with Client(${quoted(origin)}, client_id=${quoted(client)}) as client:`,
+    "    run = client.start(",
+    `        ${quoted(workflowName)},`,
+    `        ${quoted(url)},`,
+    `        json.loads(${quoted(payload)}),`,
+    `        key=${quoted(key)},`,
+    "    )",
+    "    print(run.status, run.response)",
+  );
 }
 
 /** The same in TypeScript. */
 export function typescriptStart({ workflowName, url, key, payload }, client, origin) {
-  return `import { Atomic } from "atomic-workflows";
-
-// The API key is read from ATOMIC_API_KEY.
-const atomic = new Atomic({ url: ${quoted(origin)}, clientId: ${quoted(client)} });
-const run = await atomic.start(
-  { workflowName: ${quoted(workflowName)}, url: ${quoted(url)} },
-  JSON.parse(${quoted(payload)}),
-  { key: ${quoted(key)} },
-);
-console.log(run.status, run.response);
-`;
+  return program(
+    'import { Atomic } from "atomic-workflows";',
+    "",
+    "// The API key is read from ATOMIC_API_KEY.",
+    `const atomic = new Atomic({ url: ${quoted(origin)}, clientId: ${quoted(client)} });`,
+    "const run = await atomic.start(",
+    `  { workflowName: ${quoted(workflowName)}, url: ${quoted(url)} },`,
+    `  JSON.parse(${quoted(payload)}),`,
+    `  { key: ${quoted(key)} },`,
+    ");",
+    "console.log(run.status, run.response);",
+  );
 }
