@@ -17,6 +17,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from atomic.adapters.memory.flow import MemoryFlowStore
@@ -206,7 +207,7 @@ class SharingWorld(FaultyWorld):
                 process = self.chance.choice(self._processes)
                 done = asyncio.ensure_future(work(process.engine))
                 process.works[done] = None
-                done.add_done_callback(lambda ended: process.works.pop(ended, None))
+                done.add_done_callback(partial(process.works.pop, done))
                 with suppress(StoreUnavailable, Refusal, asyncio.CancelledError):
                     return await done
             await asyncio.sleep(0.3)

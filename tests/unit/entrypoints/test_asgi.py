@@ -6,7 +6,8 @@ import pytest
 
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.domain.clients.client import OpenRegistry
-from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
+from atomic.entrypoints.embedded.browsers import BrowserCheck
+from atomic.entrypoints.embedded.http import AsgiApp
 from atomic.entrypoints.http_api.api import Api
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.testing import LocalAtomic, run

@@ -2,7 +2,7 @@
 
 import pytest
 
-from atomic.entrypoints.embedded.http import BrowserCheck
+from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.protocol.problems import FOREIGN_ORIGIN, INVALID_REQUEST, MISDIRECTED
 
 OWN = "127.0.0.1:8787"

@@ -9,15 +9,15 @@ No web framework is used (decision 0063).
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from atomic.adapters.prometheus.telemetry import CONTENT_TYPE, PrometheusTelemetry
 from atomic.application.ports import StoreUnavailable
+from atomic.entrypoints.embedded.browsers import BrowserCheck, wrong_host
 from atomic.entrypoints.http_api import callbacks
 from atomic.entrypoints.http_api.api import Api, unavailable
 from atomic.entrypoints.http_api.delivery import delivered
@@ -26,7 +26,7 @@ from atomic.entrypoints.http_api.origins import allowed_origin
 from atomic.entrypoints.http_api.routes import handle
 from atomic.entrypoints.http_api.views import problem_response
 from atomic.protocol.constants import BODY_MAX_BYTES
-from atomic.protocol.problems import FOREIGN_ORIGIN, MISDIRECTED, Problem, invalid
+from atomic.protocol.problems import FOREIGN_ORIGIN
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
@@ -45,10 +45,6 @@ _REFUSAL: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-# RFC 3986, 3.2: an address in brackets or a name, and a port.
-_AUTHORITY: Final = re.compile(
-    r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?", re.IGNORECASE | re.ASCII
-)
 # Closing a connection with unread bytes resets it, and then the caller never sees the 413.
 _DRAINED_MAX_BYTES: Final = 4 * BODY_MAX_BYTES
 # Larger bodies are received so many at a time. Callers are not known yet, and could fill the memory.
@@ -252,61 +248,6 @@ class OneWrite(asyncio.Transport):
             self._kept = b""
 
 
-class BrowserCheck:
-    """Checks `Host` and `Origin`, so that a foreign web page cannot use a browser to reach this server.
-
-    A page's own name may be bound to 127.0.0.1 (DNS rebinding), so `Host` must be a name of this server. A
-    form or script of another origin may post without a preflight, so `Origin`, if present, must be this
-    server.
-
-    `names` are the names of this server beside `localhost` and every IP address; None allows any name.
-    """
-
-    def __init__(self, names: Collection[str] | None = None) -> None:
-        self._names = None if names is None else frozenset(map(str.lower, names))
-        self._known: str | None = None
-
-    def refusal(self, headers: Mapping[str, str]) -> Problem | None:
-        """The problem of a request that is refused; None for others. Every browser sends a `Host`."""
-        host = headers.get("host")
-        # Most requests have the same Host.
-        if host != self._known:
-            if host is not None and (refusal := self._not_ours(host)):
-                return refusal
-            self._known = host
-        origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
-            return Problem(
-                FOREIGN_ORIGIN,
-                "Origin: pages of other servers may not call this one, unless the client lists their "
-                "origin (`atomic clients origins`, or --allow-origin with --dev). A proxy in between must "
-                "pass `Host` on unchanged (nginx: proxy_set_header Host $http_host).",
-            )
-        return None
-
-    def _not_ours(self, host: str) -> Problem | None:
-        match = _AUTHORITY.fullmatch(host)
-        if match is None:
-            return invalid("Host", "send a name or an address, optionally followed by a colon and a port")
-        name = match[1].strip("[]").lower().rstrip(".")
-        if self._names is None or name in self._names or name == "localhost":
-            return None
-        if name.endswith(".localhost") or _is_ip(name):
-            return None
-        return Problem(
-            MISDIRECTED, "Host: not a name of this server; start it with --allow-host NAME to add one."
-        )
-
-
-def _is_ip(name: str) -> bool:
-    # Unlike a name, an address cannot be bound to another address.
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 class AsgiApp:
     """Serves `Api` over ASGI, and `/metrics`, which only this runtime has."""
 
@@ -349,7 +290,7 @@ class AsgiApp:
 
     async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
         """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""
-        problem = _wrong_host(scope, hosts)
+        problem = wrong_host(scope, hosts)
         # The token of a callback URL is enough, whatever page or name the request comes from.
         if problem is None and not request.path.startswith(callbacks.PATH):
             problem = self._browsers.refusal(request.headers)
@@ -362,13 +303,6 @@ class AsgiApp:
         except StoreUnavailable:
             return unavailable()
         return problem_response(problem)
-
-
-def _wrong_host(scope: Scope, hosts: int) -> Problem | None:
-    """The problem for a wrong Host header (RFC 9112, 3.2). Health checks by HTTP/1.0 may have none."""
-    if hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0"):
-        return None
-    return invalid("Host", "HTTP/1.1 needs this header once; send the name or address that you connect to")
 
 
 async def read_body(content_length: str, receive: Receive, large: asyncio.Semaphore) -> bytes | None:

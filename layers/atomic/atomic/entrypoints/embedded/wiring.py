@@ -27,8 +27,9 @@ from atomic.application.bulk import do_bulk
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnavailable, Telemetry
 from atomic.domain.clients.client import OpenRegistry
+from atomic.entrypoints.embedded.browsers import BrowserCheck
 from atomic.entrypoints.embedded.client_admin import ManagedClients, peppers_of_keys
-from atomic.entrypoints.embedded.http import AsgiApp, BrowserCheck
+from atomic.entrypoints.embedded.http import AsgiApp
 from atomic.entrypoints.embedded.paused import kept_call_rate
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.http_api.api import Api, ManageClients

@@ -1,4 +1,4 @@
-// The panel of one step: why it failed, what it was given and what came of it, its attempts, and the rest.
+// The panel of one step: why it failed, its input and its result, its attempts, and the rest.
 
 import { fullTime, ms, shortTime, ticking } from "../core/format.js";
 import { stackTraceOf } from "../core/json-lines.js";
