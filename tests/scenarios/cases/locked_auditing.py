@@ -10,7 +10,7 @@ from scenarios.starts import assert_problem
 
 RUN = "run_" + 32 * "e"
 # One scenario reads the log of each.
-CLIENT, STRANGER = "only-admin", "only-signal"
+CLIENT, STRANGER = "managed-secrets", "only-signal"
 
 
 async def log(

@@ -3,7 +3,8 @@
 from scenarios.locked_clients import scoped
 from scenarios.runtime import Runtime
 
-CLIENT = "only-admin"
+# No other scenario takes a key of this client away.
+CLIENT = "managed-secrets"
 TARGET = f"/{CLIENT}/workflows/beats/retention"
 BODY = b'{"days": 1}'
 

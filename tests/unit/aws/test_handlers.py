@@ -838,14 +838,15 @@ TAGS = {"customer": "c-17"}
 
 
 def erase_and_audit(stack: Stack, key: str, run_id: str) -> None:
-    """Find a run by its tag, erase it, and read who did, and what was counted."""
-    for method, path, query, by in (
-        ("GET", "/limited/runs", "tag=customer:c-17", stack.key),
-        ("DELETE", f"/limited/runs/{run_id}", "", key),
-        ("GET", "/limited/audit", "", key),
-        ("GET", "/limited/counters", "", stack.key),
+    """Set a retention, find a run by its tag, erase it, and read who did, and what was counted."""
+    for method, path, query, body, by in (
+        ("PUT", "/limited/workflows/beats/retention", "", '{"days": 1}', key),
+        ("GET", "/limited/runs", "tag=customer:c-17", "", stack.key),
+        ("DELETE", f"/limited/runs/{run_id}", "", "", key),
+        ("GET", "/limited/audit", "", "", key),
+        ("GET", "/limited/counters", "", "", stack.key),
     ):
-        asked = gateway_event(method, path, "") | {"rawQueryString": query}
+        asked = gateway_event(method, path, body) | {"rawQueryString": query}
         asked["headers"] |= {"authorization": f"Bearer {by}"}
         assert stack.api(asked, None)["statusCode"] == 200
 
