@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_runtime import AtomicServer, clients_command, create_client
@@ -101,6 +101,25 @@ def test_a_lost_connection_is_shown_and_recovers(page: Page, api: Api, endpoints
     expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_an_answer_that_came_in_part_is_asked_for_again(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "before")
+    cut: list[str] = []
+
+    def in_part(route: Route) -> None:
+        if cut:
+            return route.continue_()
+        cut.append(route.request.url)
+        answer = route.fetch()
+        # Its tag is that of the whole, which the server would confirm.
+        named = {name: text for name, text in answer.headers.items() if name in {"etag", "content-type"}}
+        return route.fulfill(status=200, headers=named, body=answer.text()[:20])
+
+    page.route("**/runs?**", in_part)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs")
+    expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
+    assert cut
 
 
 def test_a_key_sees_the_buttons_that_it_may_press(page: Page, tmp_path: Path, endpoints: Endpoints) -> None:
