@@ -104,7 +104,7 @@ def test_a_lost_connection_is_shown_and_recovers(page: Page, api: Api, endpoints
 
 
 def test_an_answer_that_came_in_part_is_asked_for_again(page: Page, api: Api, endpoints: Endpoints) -> None:
-    api.start(endpoints.serve("/ok", (200, 1)), "before")
+    run = api.start(endpoints.serve("/ok", (200, 1)), "before")
     cut: list[str] = []
 
     def in_part(route: Route) -> None:
@@ -116,9 +116,9 @@ def test_an_answer_that_came_in_part_is_asked_for_again(page: Page, api: Api, en
         named = {name: text for name, text in answer.headers.items() if name in {"etag", "content-type"}}
         return route.fulfill(status=200, headers=named, body=answer.text()[:20])
 
-    page.route("**/runs?**", in_part)
-    page.goto(f"{api.server}/dashboard#/{api.client}/runs")
-    expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
+    page.route("**/runs/**", in_part)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}")
+    expect(page.locator(".row")).to_have_count(1)
     assert cut
 
 
