@@ -258,7 +258,8 @@ def test_waiting_ends_at_the_limit(variant: str) -> None:
 
 
 def test_a_run_comes_with_all_pages_of_its_steps(variant: str) -> None:
-    first = {"run": DONE, "root": WHOLE, "steps": [WHOLE], "estimatedCostUsd": None, "next": "/me/more?x=1"}
+    run = {"run": DONE, "root": WHOLE, "revision": None, "isPartial": False, "estimatedCostUsd": None}
+    first = {**run, "steps": [WHOLE], "next": "/me/more?x=1"}
     last = {**first, "next": None}
     with fake_api((200, {}, first), (200, {}, last)) as api:
         assert len(call(variant, api, "get", STEP[:-5]).steps) == 2
