@@ -89,6 +89,8 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     page.keyboard.press("Enter")
     assert_accessible(page, f"a wrong search, {how}")
     open_at(page, api, "overview")
+    # What was clicked before may have left the pointer above another bar.
+    page.mouse.move(0, 0)
     page.locator(".plot-links a").last.focus()
     expect(page.locator(".tip")).to_be_visible()
     assert_accessible(page, f"numbers of a bar, {how}")
