@@ -1,4 +1,4 @@
-"""Writes the dashboard's core/enums.js from `atomic.protocol.enums` and `atomic.protocol.actions`.
+"""Writes the dashboard's core/enums.js from `atomic.protocol`: its enumerations, actions and names.
 
 python scripts/dashboard_enums.py
 """
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from atomic.protocol import keys
 from atomic.protocol.actions import ACTIONS
 from atomic.protocol.enums import KINDS, LIVE, SETTLED, STATES, WAITS_FOR, OutcomeKind, Status
 from atomic.protocol.error_kinds import ErrorKind
@@ -15,8 +16,8 @@ from atomic.protocol.wire import to_camel
 
 MODULE: Final = Path(__file__).parents[1] / "layers/atomic/atomic/dashboard/static/core/enums.js"
 _HEAD: Final = """\
-// The enumerations of the wire and the actions of operators, generated from protocol/enums.py and
-// protocol/actions.py by `make openapi`. A server may be newer than an open page, so code that looks up a
+// The enumerations of the wire, the actions of operators and reserved names, generated from protocol/ by
+// `make openapi`. A server may be newer than an open page, so code that looks up a
 // value must also handle one that is not listed here.
 """
 _LISTS: Final[dict[str, Any]] = {
@@ -28,6 +29,8 @@ _LISTS: Final[dict[str, Any]] = {
     "ERROR_KINDS": tuple(ErrorKind),
     "KINDS": KINDS,
     "OUTCOMES": tuple(OutcomeKind),
+    # How the names of workflows begin whose runs Atomic itself starts.
+    "RESERVED_NAMES": keys.RESERVED_NAMES,
     "ACTIONS": [{to_camel(name): value for name, value in asdict(action).items()} for action in ACTIONS],
 }
 # Of a value that stands beside its name.

@@ -51,6 +51,7 @@ EXCLUDED = {
     "an_event_that_is_opened_is_told": HOOKS_LATER,
     "an_attempt_that_outlives_its_run_writes_nothing": ERASED_ELSEWHERE,
     "a_restart_of_an_erased_run_is_no_restart_of_the_next_one": ERASED_ELSEWHERE,
+    "a_revision_of_an_erased_run_is_none_of_the_next_one": ERASED_ELSEWHERE,
     "what_an_operator_does_is_in_the_audit_log": "who acts there has a key, and the scenario expects none",
     "a_bad_document_is_told_field_and_cure": "attemptTimeout has a lower ceiling on AWS",
     "suspending_on_nothing_that_is_still_to_settle_is_a_failed_attempt": "its other client has no key here",

@@ -51,6 +51,25 @@ async def scenario_a_run_that_has_ended_is_erased_with_all_its_steps(runtime: Ru
     assert len(runtime.calls(url)) > calls
 
 
+async def scenario_a_revision_of_an_erased_run_is_none_of_the_next_one(runtime: Runtime) -> None:
+    inner = runtime.endpoint("/inner", answer_ok)
+
+    async def workflow(call: EndpointCall) -> EndpointReply:
+        await runtime.finish(document(inner, parent=call.json["stepId"]))
+        return EndpointReply(json=None)
+
+    url = runtime.endpoint("/root", workflow)
+    # It waits, so that the next run is created later, also where time stands still.
+    run_id = (await runtime.finish(document(url, key="k-1", delay=1_000))).json["runId"]
+    before = (await runtime.get(f"/runs/{run_id}")).json
+    assert (await erase(runtime, run_id)).status == 200
+    assert (await runtime.finish(document(url, key="k-1"))).json["runId"] == run_id
+
+    # Its steps have the ids of those before, and were written as often.
+    after = (await runtime.get(f"/runs/{run_id}?since={before['revision']}")).json
+    assert (after["isPartial"], len(after["steps"])) == (False, 1)
+
+
 async def scenario_a_live_run_is_not_erased(runtime: Runtime) -> None:
     url = runtime.endpoint("/later", answer_ok)
     started = await runtime.start(document(url, key="k-1", delay=3_600_000), **ASYNC)

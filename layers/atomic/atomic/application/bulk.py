@@ -309,9 +309,7 @@ async def _restart(bulk: _Bulk, run: Step) -> bool | str:
         run.spec.payload,
         run.spec.fingerprint,
         trace_id=None,
-        retention_ms=bulk.client.retentions.ms_of(
-            run.spec.workflow_name, bulk.engine.settings.retention_ms
-        ),
+        retention_ms=bulk.engine.kept_ms(bulk.client, run.spec.workflow_name),
     )
     return (await restart(bulk.engine, run, spec)).created
 

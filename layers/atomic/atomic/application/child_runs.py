@@ -76,8 +76,7 @@ async def begin_run(engine: Engine, link: Step) -> Step:
     client = await engine.clients.get(wanted.client_id)
     if client is None:
         return await _end(engine, link, failed_by(link, ErrorKind.CLIENT_MAY_NOT_CALL))
-    kept_ms = client.retentions.ms_of(wanted.workflow_name, engine.settings.retention_ms)
-    wanted = replace(wanted, retention_ms=kept_ms)
+    wanted = replace(wanted, retention_ms=engine.kept_ms(client, wanted.workflow_name))
     reserved = await engine.admission.reserve(engine.store, client, wanted, now_ms)
     if isinstance(reserved, Refused):
         return await _defer(engine, link, reserved)

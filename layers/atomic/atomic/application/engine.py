@@ -22,6 +22,7 @@ from atomic.application.ports import (
     Telemetry,
     WakeupQueue,
 )
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.pauses import Pause
 from atomic.domain.retentions import RETENTION_MS
@@ -301,6 +302,10 @@ class Engine:
     runs: RunCache = field(default_factory=RunCache)
     admission: Admission = field(default_factory=Admission)
     large_bodies: LargeBodies = field(default_factory=LargeBodies)
+
+    def kept_ms(self, client: Client, workflow_name: str) -> int:
+        """For how long a run of this workflow that begins now is kept after its end."""
+        return client.retentions.ms_of(workflow_name, self.settings.retention_ms)
 
     def send_wakeup(self, step: Step, at_ms: int) -> Awaitable[None]:
         """Begin to send a wake-up for the step; the awaitable is done when it is acknowledged."""

@@ -96,8 +96,7 @@ async def start_run(
     client = await engine.clients.get(schedule.client_id)
     if client is None:
         return Refused("steps", _PAUSE_MAX_MS, "its client does not exist any more")
-    kept_ms = client.retentions.ms_of(spec.workflow_name, engine.settings.retention_ms)
-    spec = replace(spec, retention_ms=kept_ms)
+    spec = replace(spec, retention_ms=engine.kept_ms(client, spec.workflow_name))
     reserved = await engine.admission.reserve(engine.store, client, spec, engine.clock.now_ms())
     if isinstance(reserved, Refused):
         return reserved

@@ -21,7 +21,7 @@ from atomic.domain.clients.client import Client
 from atomic.domain.failed_runs import cause_of, last_status
 from atomic.domain.leftovers import not_redrivable_reason
 from atomic.domain.outcomes import sentence_of
-from atomic.domain.revisions import changed_since, revision_of
+from atomic.domain.revisions import Revision, changed_since, revision_of
 from atomic.domain.steps import Step
 from atomic.domain.waits import waits_for
 from atomic.protocol import keys
@@ -51,7 +51,7 @@ class RunPage:
     root: Step
     steps: Sequence[Step]
     next_after: str | None
-    revision: str | None = None
+    revision: Revision | None = None
     is_partial: bool = False
 
 
@@ -96,24 +96,30 @@ async def get_run(engine: Engine, client: Client, run_id: str, *, after: str | N
     return RunPage(root, await for_all(engine.store, steps, as_listed), next_after, revision)
 
 
-async def _revision_of(engine: Engine, root: Step, steps: Sequence[Step], next_after: str | None) -> str:
+async def _revision_of(
+    engine: Engine, root: Step, steps: Sequence[Step], next_after: str | None
+) -> Revision:
     """The revision of a reader who has these steps, and reads the later ones hereafter."""
     if next_after is None:
-        return revision_of(steps)
+        return revision_of(root.created_at_ms, steps)
     outline = await engine.store.outline(root.spec.run_id)
     later = [step for step in outline if step.id > next_after and step.id != root.id]
-    return revision_of([*steps, *later])
+    return revision_of(root.created_at_ms, [*steps, *later])
 
 
 async def changes_of_run(
-    engine: Engine, client: Client, run_id: str, *, since: str, limit: int
+    engine: Engine, client: Client, run_id: str, *, since: Revision, limit: int
 ) -> RunPage | None:
-    """The root of a run, and its steps that changed since a revision; None when they fit no page."""
+    """The root of a run, and its steps that changed since a revision.
+
+    None when they fit no page, and when the revision is that of an earlier run of the same id.
+    """
     root = await as_shown(engine.store, await get_root(engine, client, run_id))
     # Read before the steps: what changes in between is in the answer, and is told once more.
     outline = [step for step in await engine.store.outline(run_id) if step.id != root.id]
-    ids = changed_since(since, outline)
-    if len(ids) > min(limit, _CHANGED_MAX):
+    revision = revision_of(root.created_at_ms, outline)
+    ids = changed_since(since, revision, outline)
+    if since.created_at_ms != root.created_at_ms or len(ids) > min(limit, _CHANGED_MAX):
         return None
     found = await side_by_side(*map(engine.store.get, ids))
     steps = [step for step in found if step is not None]
@@ -122,7 +128,7 @@ async def changes_of_run(
     if weight(root) + sum(map(weight, steps)) > PAGE_MAX_BYTES:
         return None
     listed = await for_all(engine.store, steps, as_listed)
-    return RunPage(root, listed, None, revision_of(outline), is_partial=True)
+    return RunPage(root, listed, None, revision, is_partial=True)
 
 
 async def _page_of(

@@ -90,7 +90,7 @@ FIRST_PAGE: Final = Page(None, Tally())
 
 def workflow_of(action: BulkAction) -> str:
     """The workflow name of such a bulk's run."""
-    return f"bulk/{action}"
+    return keys.OF_BULKS + action
 
 
 def bulk_spec(

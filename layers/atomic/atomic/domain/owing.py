@@ -117,7 +117,7 @@ def root_of_delivery(
     client_id: str, told: Told, key: str, message: dict[str, Any], limits: DeliveryLimits
 ) -> StepSpec:
     """The root of the run that tells a hook this message."""
-    workflow_name = f"hook/{told.hook}"
+    workflow_name = keys.OF_HOOKS + told.hook
     run_id = keys.run_id(client_id, workflow_name, key)
     payload = canonical_json(message)
     return StepSpec(

@@ -249,8 +249,8 @@ class RunDocument(Document):
     estimated_cost_usd: float | None = Field(
         description="Estimated AWS cost of the root and these steps by list price; null on other runtimes."
     )
-    revision: str | None = Field(description="`since` of what changes after this; null on later pages.")
-    is_partial: bool = Field(description="Whether `steps` are only those that changed.")
+    revision: str | None = Field(default=None, description="What `since` takes; null on later pages.")
+    is_partial: bool = Field(default=False, description="Whether `steps` are only those that changed.")
     next: str | None = Field(description="Path of the next page of steps.")
 
 

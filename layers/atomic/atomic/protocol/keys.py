@@ -32,6 +32,10 @@ _PREFIX_CHARS: Final = 8
 _SENT_KEY_CHARS: Final = 200
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{KEY_MAX_CHARS}}}")
 _RESTARTED: Final = re.compile(r"(.+)/([1-9][0-9]{0,8})")
+# How the names of workflows begin whose runs Atomic itself starts.
+OF_BULKS: Final = "bulk/"
+OF_HOOKS: Final = "hook/"
+RESERVED_NAMES: Final = (OF_BULKS, OF_HOOKS)
 # These path segments are routes of the server, so no client may have one as its id.
 RESERVED_CLIENT_IDS: Final = frozenset(
     {"audit", "callbacks", "clients", "dashboard", "docs", "health", "iam", "metrics", "static"}

@@ -27,7 +27,6 @@ from atomic.protocol.tags import Tags
 from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import (
     RESERVED,
-    RESERVED_NAMES,
     Duration,
     MomentIfGiven,
     PositiveDuration,
@@ -290,7 +289,7 @@ class StartRequest(WireModel):
             if self.kind not in kinds and getattr(self, name) is not None:
                 cure = f"{to_camel(name)}: a step of kind {self.kind} {why}; leave it out"
                 raise PydanticCustomError("member_surplus", "{cure}", {"cure": cure})
-        if self.parent is None and self.workflow_name.startswith(RESERVED_NAMES):
+        if self.parent is None and self.workflow_name.startswith(keys.RESERVED_NAMES):
             raise PydanticCustomError("reserved", f"workflowName: {RESERVED}")
         if self.paused and self.parent is not None:
             cure = "paused: a run is paused, and not one of its steps; leave it out"

@@ -12,16 +12,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol import defaults, headers
+from atomic.protocol import defaults, headers, keys
 from atomic.protocol.backoff import Jitter, Strategy
 from atomic.protocol.constants import DURATION_MAX_MS, RETRY_COUNT_MAX
 
 # Milliseconds.
 Duration = Annotated[int, Field(ge=0, le=DURATION_MAX_MS)]
 PositiveDuration = Annotated[int, Field(ge=1, le=DURATION_MAX_MS)]
-# How the names of runs begin that Atomic itself starts.
-RESERVED_NAMES: Final = ("bulk/", "hook/")
-RESERVED: Final = "bulk/ and hook/ begin the names of runs that Atomic itself starts; use another name"
+_RESERVED: Final = " and ".join(keys.RESERVED_NAMES)
+RESERVED: Final = f"{_RESERVED} begin the names of runs that Atomic itself starts; use another name"
 _STATUS_RULE: Final = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 _MOMENT_MAX_CHARS: Final = 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +30,7 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 def unreserved(name: str) -> str:
     """The name of a workflow that somebody starts."""
-    if name.startswith(RESERVED_NAMES):
+    if name.startswith(keys.RESERVED_NAMES):
         raise PydanticCustomError("reserved", RESERVED)
     return name
 

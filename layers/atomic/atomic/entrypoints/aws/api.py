@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from atomic.entrypoints.aws.prices import estimated_usd
 from atomic.entrypoints.aws.wiring import AwsRuntime
 from atomic.entrypoints.http_api.api import Api, unavailable
-from atomic.entrypoints.http_api.delivery import delivered
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.routes import handle
 
@@ -58,11 +57,7 @@ class ApiFunction:
     async def _answer(self, event: dict[str, Any]) -> ApiResponse:
         try:
             async with asyncio.timeout(self._left_s()):
-                request = api_request(event)
-                response = await handle(self._api, request)
-                # Starts are posts, whose path is short.
-                if request.method != "POST":
-                    response = await delivered(request, response)
+                response = await handle(self._api, api_request(event))
         except TimeoutError:
             # AWS was slow after a long wait. Answer before the gateway's limit.
             response = unavailable()

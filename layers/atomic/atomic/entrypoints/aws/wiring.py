@@ -146,6 +146,7 @@ class AwsRuntime:
             peppers=self._peppers,
             now_ms=SystemClock().now_ms,
         )
+        settings = self.settings.engine()
         return Engine(
             store=self.store,
             queue=self.queue,
@@ -157,13 +158,13 @@ class AwsRuntime:
             clock=self.processes.clock,
             entropy=SystemEntropy(),
             spawn=self.tasks.spawn,
-            settings=self.settings.engine(),
+            settings=settings,
             admission=Admission(
                 destinations=self.processes.destinations,
                 rates=self.processes.starts,
                 flow=self.flow,
                 call_limit=self._call_limit(),
-                retention_ms=self.settings.engine().retention_ms,
+                retention_ms=settings.retention_ms,
             ),
         )
 

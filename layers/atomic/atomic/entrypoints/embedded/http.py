@@ -20,7 +20,6 @@ from atomic.application.ports import StoreUnavailable
 from atomic.entrypoints.embedded.browsers import BrowserCheck, wrong_host
 from atomic.entrypoints.http_api import callbacks
 from atomic.entrypoints.http_api.api import Api, unavailable
-from atomic.entrypoints.http_api.delivery import delivered
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.origins import allowed_origin
 from atomic.entrypoints.http_api.routes import handle
@@ -282,11 +281,7 @@ class AsgiApp:
             metrics = ApiResponse(status=200, body=self.metrics.exposition())
             await _send(send, metrics, {"content-type": CONTENT_TYPE})
         else:
-            answer = await self.answer(self.api, request)
-            # Starts are posts, whose path is short.
-            if request.method != "POST":
-                answer = await delivered(request, answer)
-            await _send(send, answer, extra)
+            await _send(send, await self.answer(self.api, request), extra)
 
     async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
         """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""

@@ -133,14 +133,14 @@ class Server:
             clock=self._processes.clock,
             entropy=entropy,
             spawn=self.tasks.spawn,
-            settings=settings.engine(listens_at),
+            settings=(of_engine := settings.engine(listens_at)),
             admission=Admission(
                 destinations=self._processes.destinations,
                 rates=self._processes.starts,
                 adaptive=adaptive,
                 server_flow=backend.flow,
                 call_limit=call_rate,
-                retention_ms=settings.engine(listens_at).retention_ms,
+                retention_ms=of_engine.retention_ms,
             ),
         )
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)

@@ -25,6 +25,7 @@ from atomic.domain.clients.client import OPERATOR_SCOPE, SCOPES_DEFAULT, Client,
 from atomic.domain.clients.iam import role_of
 from atomic.domain.steps import Step, StepSpec
 from atomic.entrypoints.http_api.auditing import note_act
+from atomic.entrypoints.http_api.delivery import delivered
 from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse
 from atomic.entrypoints.http_api.origins import allowed_origin, is_preflight, preflight, shown_to
 from atomic.entrypoints.http_api.refusals import MAPPED, problem_of
@@ -124,7 +125,8 @@ async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
         response = await _dispatch(table, api, request)
     except Exception as error:
         response = _failed(request, error)
-    return response if page is None else shown_to(page, response)
+    response = response if page is None else shown_to(page, response)
+    return response if request.method == "POST" else await delivered(request, response)
 
 
 def _failed(request: ApiRequest, error: Exception) -> ApiResponse:

@@ -1,7 +1,8 @@
 """How an answer travels: an `ETag` for what a reader has already, and gzip for what is long.
 
 A reader that sends the tag of its last answer (`If-None-Match`) gets 304 without a body while that answer
-is still right. Nothing is kept for it: the tag is computed of the body.
+is still right. Nothing is kept for it: the tag is computed of the body. Starts are posts, whose path is
+short, so what answers a post does not come here.
 """
 
 import asyncio

@@ -187,9 +187,7 @@ def _spec(api: Api, client: Client, message: EventRequest, handler: Step | None)
         payload=_NO_PAYLOAD,
         reached_at=api.engine.settings.public_url,
         fingerprint=fingerprint(_NO_PAYLOAD),
-        retention_ms=client.retentions.ms_of(name, api.engine.settings.retention_ms)
-        if handler is None
-        else handler.spec.retention_ms,
+        retention_ms=api.engine.kept_ms(client, name) if handler is None else handler.spec.retention_ms,
         trace_id=run_id.removeprefix("run_"),
     )
 

@@ -110,7 +110,7 @@ async def _spec(
         root.spec.fingerprint if given is None else fingerprint(given),
         url=asked.url,
         trace_id=headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, "")),
-        retention_ms=client.retentions.ms_of(root.spec.workflow_name, api.engine.settings.retention_ms),
+        retention_ms=api.engine.kept_ms(client, root.spec.workflow_name),
     )
 
 

@@ -319,9 +319,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         fails_if_lost=message.on_lost == "fail",
         capture=tuple(message.capture),
         reached_at=api.engine.settings.public_url if message.kind == "event" else None,
-        retention_ms=client.retentions.ms_of(message.workflow_name, api.engine.settings.retention_ms)
-        if client.retentions.workflows
-        else api.engine.settings.retention_ms,
+        retention_ms=api.engine.kept_ms(client, message.workflow_name),
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,

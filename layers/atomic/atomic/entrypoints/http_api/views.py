@@ -156,7 +156,7 @@ def run_page_view(page: RunPage, next_link: str | None, price_usd: float | None)
         "root": step_view(page.root),
         "steps": [step_view(step) for step in steps],
         "estimatedCostUsd": price_usd,
-        "revision": page.revision,
+        "revision": page.revision and page.revision.as_text(),
         "isPartial": page.is_partial,
         "next": next_link,
     }

@@ -10,8 +10,7 @@ from atomic.entrypoints.http_api.http import ApiRequest, ApiResponse, Query, ref
 from atomic.entrypoints.http_api.own_settings import own_settings
 from atomic.entrypoints.http_api.route import OF_BODIES, Operation, Routes
 from atomic.entrypoints.http_api.workflow_states import check_workflow_name, states_of, workflow_state
-from atomic.protocol import problems
-from atomic.protocol.wire import RESERVED_NAMES
+from atomic.protocol import keys, problems
 from atomic.protocol.workflow_states import RetentionRequest
 
 _log = logging.getLogger("atomic.workflows")
@@ -40,7 +39,7 @@ async def put_retention(api: Api, request: ApiRequest, client: Client, name: str
     """Set the retention of a workflow."""
     asked = await read(api, client, request, RetentionRequest)
     check_workflow_name(name)
-    if name.startswith(RESERVED_NAMES):
+    if name.startswith(keys.RESERVED_NAMES):
         cure = "Atomic itself starts these runs, and keeps them as others; name a workflow of your own"
         raise problems.invalid("workflowName", cure)
     most = api.engine.settings.retention_ms // DAY_MS

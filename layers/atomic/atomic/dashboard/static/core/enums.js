@@ -1,5 +1,5 @@
-// The enumerations of the wire and the actions of operators, generated from protocol/enums.py and
-// protocol/actions.py by `make openapi`. A server may be newer than an open page, so code that looks up a
+// The enumerations of the wire, the actions of operators and reserved names, generated from protocol/ by
+// `make openapi`. A server may be newer than an open page, so code that looks up a
 // value must also handle one that is not listed here.
 
 export const STATUSES = [
@@ -77,6 +77,8 @@ export const ERROR_KINDS = [
 export const KINDS = ["http", "timer", "event", "value", "run"];
 
 export const OUTCOMES = ["succeeded", "retryable", "permanent", "suspended", "deferred", "no_answer"];
+
+export const RESERVED_NAMES = ["bulk/", "hook/"];
 
 export const ACTIONS = [
   {
