@@ -90,6 +90,17 @@ def _call(method: str, url: str, document: Any, headers: dict[str, str]) -> Any:
 
 
 @contextmanager
+def serving(data_dir: Path) -> Iterator[AtomicServer]:
+    """Run a server on this data."""
+    server = AtomicServer(data_dir)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
 def example_application(
     atomic: AtomicServer, client: str, folder: Path
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from dashboard.seeds import seed_wide_run
-from dashboard.stage import Api, Endpoints
+from dashboard.stage import Api, Endpoints, serving
 from dashboard.test_watching import open_at
 from scenarios.embedded_runtime import AtomicServer
 
@@ -31,10 +31,8 @@ def large(tmp_path: Path) -> Iterator[str]:
     """The address of a run of ten thousand steps."""
     now_ms = time.time_ns() // 1_000_000
     run_id = seed_wide_run(tmp_path / "data", "large", LARGE, now_ms=now_ms - 300_000)
-    server = AtomicServer(tmp_path / "data")
-    server.start()
-    yield f"{server.url}/dashboard#/large/runs/{run_id}"
-    server.stop()
+    with serving(tmp_path / "data") as server:
+        yield f"{server.url}/dashboard#/large/runs/{run_id}"
 
 
 def fan_out(api: Api, endpoints: Endpoints, number: int) -> tuple[Any, list[Any]]:

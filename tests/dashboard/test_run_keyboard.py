@@ -1,7 +1,7 @@
 """The page of a run by keyboard, on a phone, in high contrast, and in another time zone."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -135,8 +135,9 @@ def test_axe_finds_no_problem_in_what_is_new(page: Page, api: Api, endpoints: En
     ended = api.start(
         endpoints.serve("/bad", (410, {"stack": "a\\n  b"})), "ended", payload={"a": {"b": 1}}
     )
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
         open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
         page.get_by_role("button", name="Send JSON…").click()
         page.get_by_label("Result, as JSON").fill("{")

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard.seeds import seed_runs, seed_wide_run
+from dashboard.stage import serving
 from scenarios.embedded_runtime import AtomicServer
 
 RUNS, STEPS = 10_000, 1_000
@@ -26,7 +27,8 @@ def many(tmp_path: Path) -> Iterator[AtomicServer]:
     """A server on which the client `many` has many runs."""
     now_ms = time.time_ns() // 1_000_000
     seed_runs(tmp_path / "data", "many", RUNS, now_ms=now_ms, span_ms=DAY_MS, seed=1)
-    yield from serving(tmp_path / "data")
+    with serving(tmp_path / "data") as server:
+        yield server
 
 
 @pytest.fixture
@@ -34,14 +36,8 @@ def wide(tmp_path: Path) -> Iterator[AtomicServer]:
     """A server on which the client `wide` has one run of many steps."""
     now_ms = time.time_ns() // 1_000_000
     seed_wide_run(tmp_path / "data", "wide", STEPS, now_ms=now_ms - 60_000)
-    yield from serving(tmp_path / "data")
-
-
-def serving(data_dir: Path) -> Iterator[AtomicServer]:
-    server = AtomicServer(data_dir)
-    server.start()
-    yield server
-    server.stop()
+    with serving(tmp_path / "data") as server:
+        yield server
 
 
 # Counts requests, so that an update ends when all of its requests are answered and drawn.

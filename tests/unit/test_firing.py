@@ -1,7 +1,6 @@
 """Schedules whose last run goes on in another way: as another run, or once more after it failed."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,19 +13,12 @@ from atomic.domain.schedules import Schedule
 from atomic.protocol.wire import to_rfc3339
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from atomic.testing.virtual_time import EPOCH_MS
+from unit.asking import ask
 
 MINUTE_MS = 60_000
 # Behind the second slot.
 UNTIL = to_rfc3339(EPOCH_MS + 5 * MINUTE_MS // 2)
 DONE = EndpointReply(status=200, json=None)
-
-
-async def ask(atomic: LocalAtomic, method: str, path: str, document: Any = None, **headers: str) -> Any:
-    body = b"" if document is None else json.dumps(document).encode()
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    reply = await atomic.request(method, f"/me{path}", body=body, headers=given)
-    assert reply.status < 300, reply.body
-    return reply.json
 
 
 async def put(atomic: LocalAtomic, url: str, **members: Any) -> None:

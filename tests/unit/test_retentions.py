@@ -7,16 +7,9 @@ from typing import Any
 from atomic.domain.retentions import DAY_MS, RETENTION_MS
 from atomic.protocol import keys
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
+from unit.asking import ask
 
 DAY_S = 24 * 3600
-
-
-async def ask(atomic: LocalAtomic, method: str, path: str, document: Any = None, **headers: str) -> Any:
-    body = b"" if document is None else json.dumps(document).encode()
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    reply = await atomic.request(method, f"/me{path}", body=body, headers=given)
-    assert reply.status < 300, reply.body
-    return reply.json
 
 
 def a_start(url: str, name: str, key: str, **members: Any) -> dict[str, Any]:

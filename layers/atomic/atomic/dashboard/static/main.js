@@ -3,7 +3,7 @@
 import { Help } from "./components/help.js";
 import { moveInList } from "./components/list-keyboard.js";
 import { ApiError, createApi } from "./core/api.js";
-import { setZone } from "./core/format.js";
+import { errorText, setZone } from "./core/format.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
@@ -47,6 +47,7 @@ let polling;
 let serverNow = () => Date.now();
 let shown = "";
 let noteId = 0;
+let questionId = 0;
 // Whether the heading of a page that was just opened gets the focus when its data is there.
 let isOpening = false;
 const scrolls = new Map();
@@ -78,7 +79,10 @@ const actions = {
   /** Whether the key has this scope: only then its buttons are shown. */
   may: (scope) => Boolean(store.get().scopes?.includes(scope)),
   hasKey: () => Boolean(sessionStorage.getItem(keyName(store.get().route.client))),
-  ask: (question) => store.set({ question: { ...question, confirm: () => confirm(question) } }),
+  ask(question) {
+    const id = ++questionId;
+    store.set({ question: { ...question, id, confirm: () => confirm(question) } });
+  },
   closeDialog: () => store.set({ question: null }),
   /** Whether this question is still open. */
   isAsked: (question) => store.get().question === question,
@@ -94,10 +98,6 @@ const actions = {
   closeJob: () => store.set({ job: null }),
   /** Change the data of the view that is shown. */
   show: (changes) => store.set({ data: { ...store.get().data, ...changes } }),
-  /** Read more for the view that is shown; what fails is not needed. */
-  read: (task) => void task(api()).catch(() => {}),
-  /** Do something without a question; throws what the server refuses. */
-  act: (task) => task(api()),
   async copy(text) {
     try {
       await navigator.clipboard.writeText(text);
@@ -143,7 +143,7 @@ async function confirm(question) {
     actions.refresh();
     if (isOpen()) actions.settle();
   } catch (error) {
-    const said = `${error.message}. ${error.detail ?? ""}`;
+    const said = errorText(error);
     if (isOpen()) answer({ busy: "", error: said });
     else note(said, true);
   }

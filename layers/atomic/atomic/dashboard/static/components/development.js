@@ -1,7 +1,7 @@
 // The bar of a server in development: its clock, what is due next, and the faults that it makes.
 
 import { development } from "../core/api.js";
-import { count, duration, fullTime, ms, plural } from "../core/format.js";
+import { count, duration, errorText, fullTime, ms, plural } from "../core/format.js";
 import { poll } from "../core/poll.js";
 import { html } from "../vendor/preact-htm.js";
 import { Select } from "./filters.js";
@@ -39,7 +39,7 @@ export function develop(actions) {
     try {
       await change();
     } catch (error) {
-      actions.note(`${error.message}. ${error.detail}`, true);
+      actions.note(errorText(error), true);
     }
     acting -= 1;
     polling.now();

@@ -1,10 +1,14 @@
 // The dialog before an action, and the notes about its result.
 
+import { errorText } from "../core/format.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
 
-/** The open question; one that is not in words alone has a `Body`, which gets `close`, too. */
+/**
+ * The open question; one that is not in words alone has a `Body`, which gets `close`, too. Use the
+ * question's id as the key.
+ */
 export function Dialog({ question, actions }) {
   const element = useRef();
   useLayoutEffect(() => element.current.showModal(), []);
@@ -14,6 +18,7 @@ export function Dialog({ question, actions }) {
   return html`
     <dialog
       ref=${element}
+      class=${question.isWide ? "wide" : ""}
       aria-labelledby="dialog-title"
       onClose=${actions.closeDialog}
       onClick=${(event) => event.target === event.currentTarget && close()}
@@ -65,7 +70,7 @@ export function DialogBody({
 export function useConfirm({ question, actions, act }) {
   const [state, setState] = useState({ busy: "", error: "" });
   const refuse = (error) => {
-    const said = `${error.message}. ${error.detail ?? ""}`;
+    const said = errorText(error);
     if (actions.isAsked(question)) setState({ busy: "", error: said });
     else actions.note(said, true);
   };

@@ -1,7 +1,7 @@
 // How far a bulk is, above every page of its client; after it, how many runs have failed again.
 
 import { LIVE } from "../core/enums.js";
-import { count, ms, plural } from "../core/format.js";
+import { count, errorText, ms, plural } from "../core/format.js";
 import { poll } from "../core/poll.js";
 import { linkTo } from "../core/router.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
@@ -41,7 +41,7 @@ export function Job({ job, actions }) {
       await actions.api().act({ of: "run", name }, { runId: job.runId });
       setPaused(name === "pause");
     } catch (error) {
-      actions.note(`${error.message}. ${error.detail ?? ""}`, true);
+      actions.note(errorText(error), true);
     }
   };
   return html`

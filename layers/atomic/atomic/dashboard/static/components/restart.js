@@ -1,52 +1,36 @@
 // Start a run that has ended again, with a payload that is edited first.
 
-import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
-import { wrongIn } from "./results.js";
+import { html, useState } from "../vendor/preact-htm.js";
+import { DialogBody } from "./dialog.js";
+import { isJson, JsonField } from "./json-field.js";
 import { Button } from "./widgets.js";
 
 /** The button, where a run may be started again and its payload can be shown. */
 export function RestartEdited({ root, actions }) {
-  const [isOpen, setOpen] = useState(false);
   if (!(actions.may("act") && actions.may("start"))) return null;
   const isFitting = root.finishedAt && root.kind === "http" && root.stepInvokeUrl;
   if (!isFitting || root.payloadBytes || root.payload.encryption) return null;
-  return html`
-    <${Button} small onClick=${() => setOpen(true)}>Restart with edited input…<//>
-    ${isOpen && html`<${Editor} ...${{ root, actions }} close=${() => setOpen(false)} />`}
-  `;
+  const edit = () => actions.ask({ Body: Editor, root, isWide: true });
+  return html`<${Button} small onClick=${edit}>Restart with edited input…<//>`;
 }
 
-function Editor({ root, actions, close }) {
-  const element = useRef();
+function Editor({ question: { root }, actions, close }) {
   const [text, setText] = useState(root.payload.indented);
-  useLayoutEffect(() => element.current.showModal(), []);
-  const wrong = wrongIn(text);
-  const go = () => {
-    close();
-    ask(root, text, actions);
-  };
   return html`
-    <dialog class="editor" ref=${element} aria-labelledby="editor-title" onClose=${close}>
-      <div class="dialog-body">
-        <h2 id="editor-title">Restart ${root.workflowName} with edited input</h2>
-        <label class="field">
-          Input, as JSON
-          <textarea
-            class="json-input"
-            rows="14"
-            spellcheck=${false}
-            aria-invalid=${Boolean(wrong)}
-            value=${text}
-            onInput=${(event) => setText(event.currentTarget.value)}
-          />
-        </label>
-        ${wrong && html`<p class="error-text" role="alert">${wrong}</p>`}
-        <div class="dialog-actions">
-          <${Button} onClick=${close}>Cancel<//>
-          <${Button} primary disabled=${Boolean(wrong)} onClick=${go}>Restart…<//>
-        </div>
-      </div>
-    </dialog>
+    <${DialogBody}
+      title="Restart ${root.workflowName} with edited input"
+      verb="Restart…"
+      disabled=${!isJson(text)}
+      confirm=${() => ask(root, text, actions)}
+      close=${close}
+    >
+      <${JsonField}
+        label="Input"
+        rows="14"
+        value=${text}
+        onInput=${(event) => setText(event.currentTarget.value)}
+      />
+    <//>
   `;
 }
 

@@ -3,6 +3,7 @@
 import { html, useState } from "../vendor/preact-htm.js";
 import { DialogBody, useConfirm } from "./dialog.js";
 import { Field } from "./filters.js";
+import { isJson, JsonField } from "./json-field.js";
 
 const APPROVED = '{"approved": true}';
 const REASON_MAX_CHARS = 1000;
@@ -51,13 +52,7 @@ const RESULT = {
   verb: "Send",
   initial: APPROVED,
   isReady: isJson,
-  input: (props) => html`
-    <label class="field">
-      <span>Result, as JSON</span>
-      <textarea class="json-input" rows="6" spellcheck=${false} ...${props} />
-    </label>
-    ${wrongIn(props.value) && html`<p class="error-text" role="alert">${wrongIn(props.value)}</p>`}
-  `,
+  input: (props) => html`<${JsonField} label="Result" rows="6" ...${props} />`,
   send: (api, event, text) => api.complete(event, text),
   done: "The result is sent.",
 };
@@ -84,19 +79,4 @@ function Answer({ question, actions, close }) {
       ${input({ value: typed, onInput: (change) => setTyped(change.target.value) })}
     <//>
   `;
-}
-
-/** Whether a text is JSON. It is sent as it is typed: a parsed number could lose digits. */
-export function isJson(text) {
-  return !wrongIn(text);
-}
-
-/** What is wrong in a text that should be JSON; empty when nothing is. */
-export function wrongIn(text) {
-  try {
-    JSON.parse(text);
-    return "";
-  } catch (error) {
-    return `This is not JSON: ${error.message}`;
-  }
 }

@@ -2,9 +2,10 @@
 
 import { count, percent, roundDuration } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { totalOf } from "../core/run-statistics.js";
+import { timeOf, TIMES, totalOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
 import { Chart } from "./chart.js";
+import { Select } from "./filters.js";
 
 const CHARTS = [
   {
@@ -42,6 +43,19 @@ const CHARTS = [
     series: [{ name: "retries", kind: "bar", tone: "warn", value: (bucket) => bucket.retries }],
   },
 ];
+
+/** The choice of the time that a page shows. */
+export function TimeSelect({ route, now, actions }) {
+  const { name } = timeOf(route.query.period, now);
+  return html`
+    <${Select}
+      label="Time"
+      value=${name}
+      options=${TIMES}
+      change=${(period) => actions.query({ period })}
+    />
+  `;
+}
 
 /** Four charts; `workflow` is the name whose runs a bar leads to, empty for all. */
 export function RunCharts({ buckets, client, workflow = "" }) {

@@ -8,8 +8,6 @@ import { showRow, useRowsInSight } from "./virtual-rows.js";
 import { along, GroupRow, StepRow } from "./waterfall-row.js";
 import { Tools } from "./waterfall-tools.js";
 
-export { nameOf } from "../core/rows.js";
-
 const LEGEND = [
   ["succeeded", "succeeded"],
   ["retryable", "failed, retried"],

@@ -81,3 +81,16 @@ export function Command({ text, actions }) {
     </div>
   `;
 }
+
+/** The buttons below a list that lead to its other pages, around words about the one that is shown. */
+export function PageTurner({ route, next, actions, children }) {
+  const newest = () => actions.query({ cursor: "" });
+  const older = () => actions.query({ cursor: next }, { keep: true });
+  return html`
+    <nav class="pager" aria-label="Pages">
+      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
+      <span class="soft">${children}</span>
+      ${next && html`<${Button} onClick=${older}>Older<//>`}
+    </nav>
+  `;
+}

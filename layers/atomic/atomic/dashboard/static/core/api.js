@@ -2,7 +2,8 @@
 // with the same requests; they are described at /docs.
 
 import { newRun } from "./curl.js";
-import { LIVE } from "./enums.js";
+import { LIVE, RESERVED_NAMES } from "./enums.js";
+import { cursorOf } from "./paging.js";
 import { readRun } from "./run-changes.js";
 import { parse, write } from "./stored.js";
 
@@ -131,7 +132,7 @@ function reads({ request, read }) {
           .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
           .map((event) => ({ event, root })),
       );
-      return { events, next: list.next && new URLSearchParams(list.next.split("?")[1]).get("cursor") };
+      return { events, next: cursorOf(list.next) };
     },
     /** A run with its steps; of `before`, which is this run as it was, what has not changed is kept. */
     run: (runId, before, signal) =>
@@ -178,7 +179,7 @@ function acts({ request, post, base }) {
 }
 
 /** Whether a workflow is one of those that Atomic itself starts. */
-const isOwn = (workflowName) => ["bulk/", "hook/"].some((own) => workflowName.startsWith(own));
+const isOwn = (workflowName) => RESERVED_NAMES.some((own) => workflowName.startsWith(own));
 
 function queryString(query) {
   const given = Object.entries(query)

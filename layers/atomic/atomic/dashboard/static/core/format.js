@@ -113,3 +113,6 @@ function delayInWords(retry) {
   if (growth === null) return `, ${first} after each failure`;
   return `, first after ${first}, then ${growth}, ${most}`;
 }
+
+/** An error in words, with what the server says about it. */
+export const errorText = ({ message, detail = "" }) => `${message}. ${detail}`;

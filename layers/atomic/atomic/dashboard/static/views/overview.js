@@ -1,8 +1,7 @@
 // The state of a client, from the counters of the server: the whole chosen time, and every workflow.
 
-import { Select } from "../components/filters.js";
 import { Icon } from "../components/icons.js";
-import { RunCharts } from "../components/run-charts.js";
+import { RunCharts, TimeSelect } from "../components/run-charts.js";
 import { Blank, Command, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
 import { WorkflowTable } from "../components/workflow-table.js";
 import { firstRunCommand } from "../core/curl.js";
@@ -13,7 +12,6 @@ import {
   countedAt,
   sparkEveryOf,
   timeOf,
-  TIMES,
   totalOf,
   workflowsOf,
 } from "../core/run-statistics.js";
@@ -54,18 +52,12 @@ export async function load({ api, route, signal, now, before }) {
 
 export function View({ state, actions }) {
   const { route, data, now } = state;
-  const chosen = timeOf(route.query.period, now).name;
   return html`
     <div class="page-head">
       <h1>Overview</h1>
       ${data && html`<p class="soft"><${Age} data=${data} now=${now} /></p>`}
       <div class="page-acts">
-        <${Select}
-          label="Time"
-          value=${chosen}
-          options=${TIMES}
-          change=${(period) => actions.query({ period })}
-        />
+        <${TimeSelect} ...${{ route, now, actions }} />
       </div>
     </div>
     <${Body} state=${state} actions=${actions} />

@@ -3,8 +3,18 @@
 import { answerOf, CauseName } from "../components/causes.js";
 import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
 import { askAll, askSome, doEach, MANY } from "../components/many.js";
-import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
-import { count, needAction, plural } from "../core/format.js";
+import {
+  Blank,
+  Button,
+  LIST_REFUSED,
+  Loading,
+  PageTurner,
+  Problem,
+  Table,
+  When,
+} from "../components/widgets.js";
+import { count, errorText, needAction, plural } from "../core/format.js";
+import { cursorOf } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
@@ -38,8 +48,7 @@ export async function load({ api, route, signal, now, before }) {
   ]);
   const known = causes.causes.find((cause) => cause.id === route.id);
   const cause = known ?? (before?.cause ? { ...before.cause, count: 0 } : null);
-  const next = found.next && new URLSearchParams(found.next.split("?")[1]).get("cursor");
-  return { cause, runs: found.runs ?? found.deadLetters, next, stats };
+  return { cause, runs: found.runs ?? found.deadLetters, next: cursorOf(found.next), stats };
 }
 
 export function View({ state, actions }) {
@@ -117,7 +126,9 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
         `,
       )}
     <//>
-    <${Pager} ...${{ route, data, actions }} />
+    <${PageTurner} ...${{ route, next: data.next, actions }}>
+      ${count(data.runs.length)} on this page${data.cause && `, ${count(data.cause.count)} of this cause`}
+    <//>
   `;
 }
 
@@ -156,7 +167,7 @@ async function takeBack(runs, actions) {
     await doEach(runs, (run) => api.undismiss(run.runId), () => {});
     actions.note(`${needAction(runs.length)} again.`);
   } catch (error) {
-    actions.note(`${error.message}. ${error.detail ?? ""}`, true);
+    actions.note(errorText(error), true);
   }
   actions.refresh();
 }
@@ -191,20 +202,6 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
       <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
     </tr>
-  `;
-}
-
-function Pager({ route, data, actions }) {
-  const newest = () => actions.query({ cursor: "" });
-  const older = () => actions.query({ cursor: data.next }, { keep: true });
-  return html`
-    <nav class="pager" aria-label="Pages">
-      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
-      <span class="soft">
-        ${count(data.runs.length)} on this page${data.cause && `, ${count(data.cause.count)} of this cause`}
-      </span>
-      ${data.next && html`<${Button} onClick=${older}>Older<//>`}
-    </nav>
   `;
 }
 

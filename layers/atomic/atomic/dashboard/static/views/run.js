@@ -14,15 +14,8 @@ import { linkTo } from "../core/router.js";
 import { culpritOf, nameOf, visible } from "../core/rows.js";
 import { isLive, nextOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
+import { TITLES } from "./pages.js";
 
-const LISTS = {
-  overview: "Overview",
-  runs: "Runs",
-  problems: "Problems",
-  problem: "Problem",
-  waiting: "Waiting for you",
-  start: "Start a run",
-};
 const CALLED_MS = 700;
 const WAITING_MS = 5_000;
 const ENDED_MS = 15_000;
@@ -101,7 +94,7 @@ function Absent({ state: { error }, actions }) {
 
 function Back({ route: { client }, lastList }) {
   const list = lastList?.client === client ? lastList : { client, page: "runs" };
-  return html`<a class="back" href=${linkTo(list)}>← ${LISTS[list.page]}</a>`;
+  return html`<a class="back" href=${linkTo(list)}>← ${TITLES[list.page]}</a>`;
 }
 
 /** Why a run failed: the step that failed, how often it was tried, and what its endpoint said. */

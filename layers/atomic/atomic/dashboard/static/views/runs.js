@@ -6,7 +6,7 @@ import { Chips, SearchBox } from "../components/search-box.js";
 import { Blank, Button, Command, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, plural, timeOfDay } from "../core/format.js";
-import { cursorOf, heldBack, justAfter, pagesBefore } from "../core/pages.js";
+import { cursorOf, heldBack, justAfter, pagesBefore } from "../core/paging.js";
 import { changed, NO_FILTERS, wantedOf } from "../core/search.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 
@@ -54,11 +54,13 @@ export function View({ state, actions }) {
   const clear = () => actions.query(CLEARED, { keep: true });
   const open = ({ run, step }) =>
     actions.go({ client, page: "run", id: run, query: step ? { step } : {} });
+  // Suggestions are not needed, so what fails is not told.
   const names = (then) =>
-    actions.read(async (api) => {
-      const { items } = await api.workflows();
-      then(items.flatMap((each) => each.workflowName ?? []));
-    });
+    actions
+      .api()
+      .workflows()
+      .then(({ items }) => then(items.flatMap((each) => each.workflowName ?? [])))
+      .catch(() => {});
   const narrow = (changes) => apply(changed(query, changes));
   useTop(data);
   return html`

@@ -30,7 +30,10 @@ export function Shell({ state, actions, children }) {
       ${children}
     </main>
     <${Notes} list=${state.notes} actions=${actions} />
-    ${state.question && html`<${Dialog} question=${state.question} actions=${actions} />`}
+    ${
+      state.question &&
+      html`<${Dialog} key=${state.question.id} question=${state.question} actions=${actions} />`
+    }
   `;
 }
 

@@ -1,9 +1,10 @@
 // Starts a run from a form, or copies the same start for a shell or a program.
 
 import { Field } from "../components/filters.js";
-import { isJson } from "../components/results.js";
+import { isJson, JsonField } from "../components/json-field.js";
 import { Blank, Button, CopyButton, Loading, Problem } from "../components/widgets.js";
 import { newRunCommand } from "../core/curl.js";
+import { errorText } from "../core/format.js";
 import { pythonStart, typescriptStart } from "../core/programs.js";
 import { html, useRef, useState } from "../vendor/preact-htm.js";
 
@@ -66,12 +67,12 @@ function Form({ state: { route, data, needsKey }, actions }) {
       const { runId } = await actions.api().start(given);
       actions.go({ client: route.client, page: "run", id: runId });
     } catch (error) {
-      setSaid({ busy: false, error: `${error.message}. ${error.detail ?? ""}`, about: "" });
+      setSaid({ busy: false, error: errorText(error), about: "" });
     }
   };
   return html`
     <form class="start" onSubmit=${submit}>
-      <${Fields} ...${{ field, choose, workflows: data.workflows, isValid: isJson(given.payload) }} />
+      <${Fields} ...${{ field, choose, workflows: data.workflows }} />
       ${said.about && html`<p class="soft" role="status">${said.about}</p>`}
       ${said.error && html`<p class="error-text" role="alert">${said.error}</p>`}
       <div class="row-acts">
@@ -88,7 +89,7 @@ function filledIn(now, before, changes) {
   return { ...now, ...Object.fromEntries(untouched) };
 }
 
-function Fields({ field, choose, workflows, isValid }) {
+function Fields({ field, choose, workflows }) {
   return html`
     <${Field}
       label="Workflow"
@@ -112,11 +113,7 @@ function Fields({ field, choose, workflows, isValid }) {
       pattern="[!-~]{1,255}"
       ...${field("key")}
     />
-    <label class="field">
-      <span>Payload, as JSON</span>
-      <textarea rows="8" spellcheck=${false} aria-invalid=${!isValid} ...${field("payload")} />
-    </label>
-    ${!isValid && html`<p class="error-text">The payload is not JSON.</p>`}
+    <${JsonField} label="Payload" said="The payload is not JSON." rows="8" ...${field("payload")} />
   `;
 }
 

@@ -2,7 +2,7 @@
 
 import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
-import { Blank, Button, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
+import { Blank, LIST_REFUSED, Loading, PageTurner, Problem } from "../components/widgets.js";
 import { fullTime, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
@@ -41,8 +41,6 @@ export function View({ state, actions }) {
 function Body({ state: { route, data, error, now }, actions }) {
   if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} rows=${3} />`;
-  const newest = () => actions.query({ cursor: "" });
-  const older = () => actions.query({ cursor: data.next }, { keep: true });
   return html`
     ${
       data.events.length
@@ -53,11 +51,7 @@ function Body({ state: { route, data, error, now }, actions }) {
           </ul>`
         : html`<${Nothing} isFirst=${!route.query.cursor && !data.next} />`
     }
-    <nav class="pager" aria-label="Pages">
-      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
-      <span class="soft">The run that started last is first</span>
-      ${data.next && html`<${Button} onClick=${older}>Older<//>`}
-    </nav>
+    <${PageTurner} ...${{ route, next: data.next, actions }}>The run that started last is first<//>
   `;
 }
 

@@ -1,13 +1,12 @@
 // One workflow: its counters, why its runs failed, its newest runs, and its pause.
 
-import { Select } from "../components/filters.js";
 import { Icon } from "../components/icons.js";
-import { RunCharts } from "../components/run-charts.js";
+import { RunCharts, TimeSelect } from "../components/run-charts.js";
 import { RunTable } from "../components/run-table.js";
 import { Blank, Button, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
-import { fullTime, ms, plural } from "../core/format.js";
+import { errorText, fullTime, ms, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { bucketsOf, countedAt, timeOf, TIMES } from "../core/run-statistics.js";
+import { bucketsOf, countedAt, timeOf } from "../core/run-statistics.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 5000;
@@ -42,7 +41,6 @@ export async function load({ api, route, signal, now }) {
 
 export function View({ state, actions }) {
   const { route, data, now } = state;
-  const chosen = timeOf(route.query.period, now).name;
   const age = data?.countedAt && new Date(data.countedAt).toISOString();
   const back = linkTo({ client: route.client, page: "overview", query: { period: route.query.period } });
   return html`
@@ -51,12 +49,7 @@ export function View({ state, actions }) {
       <h1><bdi>${route.id}</bdi></h1>
       ${age && html`<p class="soft">Counted <${When} text=${age} now=${now} /></p>`}
       <div class="page-acts">
-        <${Select}
-          label="Time"
-          value=${chosen}
-          options=${TIMES}
-          change=${(period) => actions.query({ period })}
-        />
+        <${TimeSelect} ...${{ route, now, actions }} />
       </div>
     </div>
     <${Body} state=${state} actions=${actions} />
@@ -115,13 +108,13 @@ function Pause({ name, paused, actions }) {
   const act = async (does, said) => {
     setResult({ isBusy: true, wrong: "" });
     try {
-      await actions.act(does);
+      await does(actions.api());
       setResult({ isBusy: false, wrong: "" });
       setAsking(false);
       actions.note(said);
       actions.refresh();
     } catch (error) {
-      setResult({ isBusy: false, wrong: `${error.message}. ${error.detail ?? ""}` });
+      setResult({ isBusy: false, wrong: errorText(error) });
     }
   };
   const pause = (note) => act((api) => api.pauseWorkflow(name, note), "The workflow is paused.");
