@@ -46,6 +46,11 @@ def test_both_clients_count_runs(monkeypatch: pytest.MonkeyPatch, url: str) -> N
         reports = client.counters(workflow_name="report")
         assert [each.started for each in reports] == [1]
         assert client.counters(since=datetime.now(UTC) - 2 * day, before=datetime.now(UTC) - day) == []
+        [whole] = client.counters(since=datetime.now(UTC) - day, every=31 * day, all_workflows=True)
+        assert (whole.workflow_name, whole.started, whole.succeeded) == (None, 3, 2)
+        assert sum(each.started for each in client.workflows(since=datetime.now(UTC) - day)) == 3
+        with pytest.raises(InvalidRequestError, match="every: use whole hours"):
+            client.counters(every=5000)
         with pytest.raises(InvalidRequestError, match="since: use a datetime with a time zone"):
             client.counters(since=datetime(2026, 1, 1))  # noqa: DTZ001 - this is what is refused
         with pytest.raises(InvalidRequestError, match="to: "):
@@ -74,4 +79,7 @@ def test_runs_are_counted_on_the_command_line(monkeypatch: pytest.MonkeyPatch, u
     head, line = run("counters", "--from", "2020-01-01T00:00:00Z", "--workflow", "order").splitlines()
     assert head.startswith("hour (UTC)")
     assert line.split()[1:4] == ["order", "1", "1"]
+    _, line = run("counters", "--every", "744", "--all-workflows").splitlines()
+    assert line.split()[1:4] == ["(all)", "1", "1"]
+    assert run("workflows", "--from", "2020-01-01T00:00:00Z").splitlines()[1].split()[:2] == ["order", "1"]
     assert json.loads(run("counters", "--json"))[0]["workflowName"] == "order"

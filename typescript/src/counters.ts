@@ -1,5 +1,6 @@
 /** Counters of runs: which workflows there are, and what became of their runs, hour by hour. */
 
+import { type Duration, milliseconds } from "./durations.ts";
 import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
 
 /** What has become of runs until now. Durations are those of runs that succeeded, from start to end. */
@@ -28,7 +29,7 @@ export interface Counter extends RunCounts {
   readonly countedAt: string | null;
 }
 
-/** A workflow, and its runs that were started in this hour and the 23 before. */
+/** A workflow, and its runs that were started in the time that was asked for. */
 export interface WorkflowCount extends RunCounts {
   readonly lastStartAt: string | null;
 }
@@ -40,6 +41,10 @@ export interface CounterFilter {
   /** Hours that began before this moment (default: now). */
   readonly before?: Date;
   readonly workflowName?: string;
+  /** Sum up the hours of spans of this length: whole hours (default: an hour). */
+  readonly every?: Duration;
+  /** Sum up all workflows; `workflowName` of what is listed is null then. */
+  readonly allWorkflows?: boolean;
 }
 
 /** The counters of a client. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`. */
@@ -51,14 +56,23 @@ export class Counters {
     this.#connection = new Connection(options);
   }
 
-  /** The workflows that were started in the last 31 days, by name. */
-  workflows(): Promise<WorkflowCount[]> {
-    return this.#all("workflows", {});
+  /**
+   * The workflows that were started in the last 31 days, by name. `since`: runs are counted from this
+   * moment's hour on (default: this hour and the 23 before).
+   */
+  workflows({ since }: Pick<CounterFilter, "since"> = {}): Promise<WorkflowCount[]> {
+    return this.#all("workflows", { from: since?.toISOString() });
   }
 
   /** Counters by hour (UTC) and workflow, the newest hour first. */
-  list({ since, before, workflowName }: CounterFilter = {}): Promise<Counter[]> {
-    return this.#all("counters", { from: since?.toISOString(), to: before?.toISOString(), workflowName });
+  list({ since, before, workflowName, every, allWorkflows }: CounterFilter = {}): Promise<Counter[]> {
+    return this.#all("counters", {
+      from: since?.toISOString(),
+      to: before?.toISOString(),
+      workflowName,
+      every: every === undefined ? undefined : String(milliseconds("every", every)),
+      allWorkflows: allWorkflows ? "true" : undefined,
+    });
   }
 
   async #all<Item, Name extends string>(name: Name, given: Record<string, string | undefined>): Promise<Item[]> {

@@ -36,6 +36,9 @@ describe("counters", () => {
     // The two may have been started in two hours.
     const hours = await counters.list({ since: new Date(Date.now() - HOUR_MS), workflowName: "work" });
     expect(hours.reduce((sum, { started }) => sum + started, 0)).toBe(2);
+    const whole = await counters.list({ since: new Date(Date.now() - HOUR_MS), every: "31d", allWorkflows: true });
+    expect(whole).toMatchObject([{ workflowName: null, started: 2 }]);
+    expect(await counters.workflows({ since: new Date(Date.now() - HOUR_MS) })).toMatchObject([{ started: 2 }]);
     expect(await counters.list({ workflowName: "other" })).toEqual([]);
     await expect(counters.list({ since: new Date(), before: new Date(0) })).rejects.toMatchObject({
       code: "invalid-request",

@@ -1,8 +1,8 @@
 """`atomic workflows` and `atomic counters`: what became of the runs of each workflow."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import click
 
@@ -15,10 +15,17 @@ _OTHERS: Final = "(other workflows)"
 
 
 @click.command()
+@click.option(
+    "--from",
+    "since",
+    type=moment,
+    metavar="TIME",
+    help=f"Count runs from then on: {MOMENTS}. Default: this hour and the 23 before.",
+)
 @calls_api
-def workflows(api: Api) -> None:
-    """List workflows by name, with the runs that were started in this hour and the 23 before."""
-    found = api.client.workflows()
+def workflows(api: Api, *, since: datetime | None) -> None:
+    """List workflows by name, with what became of their runs."""
+    found = api.client.workflows(since=since)
     rows = [
         [each.workflow_name or _OTHERS, *_numbers(each), each.last_start_at or "never"] for each in found
     ]
@@ -35,13 +42,15 @@ def workflows(api: Api) -> None:
 )
 @click.option("--to", "before", type=moment, metavar="TIME", help="Only hours that began before then.")
 @click.option("--workflow", "workflow_name", help="Only runs of this workflow.")
+@click.option("--every", "hours", type=click.IntRange(min=1), help="Sum up so many hours.")
+@click.option("--all-workflows", is_flag=True, help="Sum up all workflows.")
 @calls_api
-def counters(
-    api: Api, *, since: datetime | None, before: datetime | None, workflow_name: str | None
-) -> None:
+def counters(api: Api, *, hours: int | None, all_workflows: bool, **wanted: Any) -> None:
     """Count runs by workflow and by the hour (UTC) of their start, the newest hour first."""
-    found = api.client.counters(since=since, before=before, workflow_name=workflow_name)
-    rows = [[each.hour[:16], each.workflow_name or _OTHERS, *_numbers(each)] for each in found]
+    every = None if hours is None else timedelta(hours=hours)
+    found = api.client.counters(every=every, all_workflows=all_workflows, **wanted)
+    others = "(all)" if all_workflows else _OTHERS
+    rows = [[each.hour[:16], each.workflow_name or others, *_numbers(each)] for each in found]
     api.show(found, _table(["hour (UTC)", "workflow", *_HEAD], rows) if rows else "no runs")
 
 

@@ -15,6 +15,7 @@ from atomic.sdk._wire.base_client import BaseClient
 from atomic.sdk._wire.lists import list_all
 from atomic.sdk._wire.moments import moment
 from atomic.sdk._wire.transport import Flow
+from atomic.sdk.retry import Seconds, milliseconds
 
 T = TypeVar("T")
 
@@ -22,16 +23,20 @@ T = TypeVar("T")
 class CountersOfClient(BaseClient, ABC):
     """The methods of `Client` about counters: `workflows` and `counters`."""
 
-    def workflows(self) -> list[WorkflowDocument]:
+    def workflows(self, *, since: datetime | None = None) -> list[WorkflowDocument]:
         """List the workflows that were started in the last 31 days, by name, with counts of their runs.
 
-        Returns for each: `workflow_name`, how many runs are `live`, `last_start_at`, and what has become of
-        the runs that were started in this hour and the 23 before: `started`, `succeeded`, `failed`,
-        `cancelled`, `retries`, `duration_ms_p50` and `duration_ms_p95`.
+        - `since`: count runs from this moment's hour on, as a datetime with a time zone (default: this hour
+          and the 23 before).
 
-        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        Returns for each: `workflow_name`, how many runs are `live`, `last_start_at`, and what has become of
+        the runs of that time: `started`, `succeeded`, `failed`, `cancelled`, `retries`, `duration_ms_p50`
+        and `duration_ms_p95`.
+
+        Raises `InvalidRequestError` for a wrong moment, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
         """
-        return self.run_flow(_workflows(self.client_id, self.patience_s))
+        return self.run_flow(_workflows(self.client_id, since, self.patience_s))
 
     def counters(
         self,
@@ -39,21 +44,26 @@ class CountersOfClient(BaseClient, ABC):
         since: datetime | None = None,
         before: datetime | None = None,
         workflow_name: str | None = None,
+        every: Seconds | None = None,
+        all_workflows: bool = False,
     ) -> list[CounterDocument]:
         """Count runs by workflow and by the hour (UTC) of their start, the newest hour first.
 
         - `since`: hours from this moment's on, as a datetime with a time zone (default: a day ago).
         - `before`: hours that began before this moment (default: now).
         - `workflow_name`: only this workflow (default: all).
+        - `every`: sum up the hours of spans of this length, in seconds or as a timedelta: whole hours
+          (default: an hour).
+        - `all_workflows`: sum up all workflows; `workflow_name` of what is returned is None then.
 
         Returns for each hour and workflow what has become of its runs until now: `started`, `succeeded`,
         `failed`, `cancelled`, `live`, `retries`, `duration_ms_sum`, `duration_ms_p50`, `duration_ms_p95`.
         They are kept for 31 days.
 
-        Raises `InvalidRequestError` for a wrong moment, `UnauthorizedError`, `NoAnswerError` or
+        Raises `InvalidRequestError` for a wrong moment or span, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        query = _filter(since, before, workflow_name)
+        query = _filter(since, before, workflow_name, every, all_workflows=all_workflows)
         return self.run_flow(_counters(self.client_id, query, self.patience_s))
 
     @abstractmethod
@@ -63,16 +73,20 @@ class CountersOfClient(BaseClient, ABC):
 class CountersOfAsyncClient(BaseClient, ABC):
     """The same methods of `AsyncClient`."""
 
-    async def workflows(self) -> list[WorkflowDocument]:
+    async def workflows(self, *, since: datetime | None = None) -> list[WorkflowDocument]:
         """List the workflows that were started in the last 31 days, by name, with counts of their runs.
 
-        Returns for each: `workflow_name`, how many runs are `live`, `last_start_at`, and what has become of
-        the runs that were started in this hour and the 23 before: `started`, `succeeded`, `failed`,
-        `cancelled`, `retries`, `duration_ms_p50` and `duration_ms_p95`.
+        - `since`: count runs from this moment's hour on, as a datetime with a time zone (default: this hour
+          and the 23 before).
 
-        Raises `UnauthorizedError`, `NoAnswerError` or `UnavailableError`.
+        Returns for each: `workflow_name`, how many runs are `live`, `last_start_at`, and what has become of
+        the runs of that time: `started`, `succeeded`, `failed`, `cancelled`, `retries`, `duration_ms_p50`
+        and `duration_ms_p95`.
+
+        Raises `InvalidRequestError` for a wrong moment, `UnauthorizedError`, `NoAnswerError` or
+        `UnavailableError`.
         """
-        return await self.run_flow(_workflows(self.client_id, self.patience_s))
+        return await self.run_flow(_workflows(self.client_id, since, self.patience_s))
 
     async def counters(
         self,
@@ -80,30 +94,38 @@ class CountersOfAsyncClient(BaseClient, ABC):
         since: datetime | None = None,
         before: datetime | None = None,
         workflow_name: str | None = None,
+        every: Seconds | None = None,
+        all_workflows: bool = False,
     ) -> list[CounterDocument]:
         """Count runs by workflow and by the hour (UTC) of their start, the newest hour first.
 
         - `since`: hours from this moment's on, as a datetime with a time zone (default: a day ago).
         - `before`: hours that began before this moment (default: now).
         - `workflow_name`: only this workflow (default: all).
+        - `every`: sum up the hours of spans of this length, in seconds or as a timedelta: whole hours
+          (default: an hour).
+        - `all_workflows`: sum up all workflows; `workflow_name` of what is returned is None then.
 
         Returns for each hour and workflow what has become of its runs until now: `started`, `succeeded`,
         `failed`, `cancelled`, `live`, `retries`, `duration_ms_sum`, `duration_ms_p50`, `duration_ms_p95`.
         They are kept for 31 days.
 
-        Raises `InvalidRequestError` for a wrong moment, `UnauthorizedError`, `NoAnswerError` or
+        Raises `InvalidRequestError` for a wrong moment or span, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
         """
-        query = _filter(since, before, workflow_name)
+        query = _filter(since, before, workflow_name, every, all_workflows=all_workflows)
         return await self.run_flow(_counters(self.client_id, query, self.patience_s))
 
     @abstractmethod
     async def run_flow(self, flow: Flow[T]) -> T: ...
 
 
-def _workflows(client_id: str, patience_s: float) -> Flow[list[WorkflowDocument]]:
+def _workflows(client_id: str, since: datetime | None, patience_s: float) -> Flow[list[WorkflowDocument]]:
+    query = {} if since is None else {"from": moment("since", since)}
     return (
-        yield from list_all(client_id, "workflows", WorkflowList, lambda page: page.workflows, patience_s)
+        yield from list_all(
+            client_id, "workflows", WorkflowList, lambda page: page.workflows, patience_s, query
+        )
     )
 
 
@@ -115,8 +137,16 @@ def _counters(client_id: str, query: Mapping[str, str], patience_s: float) -> Fl
     )
 
 
-def _filter(since: datetime | None, before: datetime | None, workflow_name: str | None) -> dict[str, str]:
-    query = {"workflowName": workflow_name or ""}
+def _filter(
+    since: datetime | None,
+    before: datetime | None,
+    workflow_name: str | None,
+    every: Seconds | None,
+    *,
+    all_workflows: bool,
+) -> dict[str, str]:
+    query = {"workflowName": workflow_name or "", "allWorkflows": "true" if all_workflows else ""}
     query["from"] = "" if since is None else moment("since", since)
     query["to"] = "" if before is None else moment("before", before)
+    query["every"] = "" if every is None else str(milliseconds("every", every))
     return {name: text for name, text in query.items() if text}
