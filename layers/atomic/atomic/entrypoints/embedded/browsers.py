@@ -25,16 +25,12 @@ class BrowserCheck:
 
     def __init__(self, names: Collection[str] | None = None) -> None:
         self._names = None if names is None else frozenset(map(str.lower, names))
-        self._known: str | None = None
 
     def refusal(self, headers: Mapping[str, str]) -> Problem | None:
         """The problem of a request that is refused; None for others. Every browser sends a `Host`."""
         host = headers.get("host")
-        # Most requests have the same Host.
-        if host != self._known:
-            if host is not None and (refusal := self._not_ours(host)):
-                return refusal
-            self._known = host
+        if host is not None and (refusal := self._not_ours(host)):
+            return refusal
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
             return Problem(

@@ -281,22 +281,21 @@ def _read_step(api: Api, request: ApiRequest, client: Client) -> tuple[StartRequ
 
 def step_spec(api: Api, request: ApiRequest, client: Client, message: StartRequest) -> StepSpec:
     """The step that a message asks for. Raises Problem."""
-    key = _idempotency_key(request, message)
+    key, name, settings = _idempotency_key(request, message), message.workflow_name, api.engine.settings
     url, step_name = message.step_invoke_url or "", message.step_name or ""
     # Nearly all URLs are allowed, and calls between modules cost each start.
     if url and (url.startswith((LAMBDA, BUS)) or not client.may_call(url)):
         check_url(api, client, url, "stepInvokeUrl")
     payload = payload_text(message.payload)
-    run_id = keys.run_id(client.id, message.workflow_name, key)
-    if message.parent is not None:
-        run_id = keys.run_of(message.parent)
+    run_id = keys.run_of(message.parent) if message.parent else keys.run_id(client.id, name, key)
+    kept_ms = api.engine.kept_ms(client, name) if client.retentions.workflows else settings.retention_ms
     trace_id = headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, ""))
     return StepSpec(
         client_id=client.id,
         run_id=run_id,
         identity=keys.identity(
             client.id,
-            message.workflow_name,
+            name,
             message.parent or "",
             # A link is told apart by its run. A timer or an event has its kind in place of a URL.
             (url or message.kind) if message.run is None else called_run(client, message, message.run),
@@ -304,7 +303,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
             key,
         ),
         kind=message.kind,
-        workflow_name=message.workflow_name,
+        workflow_name=name,
         url=url,
         step_name=step_name,
         idempotency_key=key,
@@ -313,13 +312,13 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         fingerprint=fingerprint(payload),
         retry=_policy_of(message),
         delay_ms=message.delay,
-        attempt_timeout_ms=_attempt_timeout_ms(api.engine.settings, message),
+        attempt_timeout_ms=_attempt_timeout_ms(settings, message),
         deadline_ms=message.deadline,
         heartbeat_ms=message.heartbeat,
         fails_if_lost=message.on_lost == "fail",
         capture=tuple(message.capture),
-        reached_at=api.engine.settings.public_url if message.kind == "event" else None,
-        retention_ms=api.engine.kept_ms(client, message.workflow_name),
+        reached_at=settings.public_url if message.kind == "event" else None,
+        retention_ms=kept_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
         continued_from=message.continues,
