@@ -71,6 +71,15 @@ def test_forced_colours_lose_nothing(page: Page, api: Api, views: dict[str, str]
     assert pressed.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
 
 
+def test_a_list_that_is_replaced_can_still_be_read(page: Page, api: Api, views: dict[str, str]) -> None:
+    open_at(page, api, "runs")
+    expect(page.locator(views["runs"]).first).to_be_visible()
+    page.route("**/runs?*status=failed**", lambda _: None)
+    page.get_by_role("button", name="failed", exact=True).click()
+    expect(page.locator("table")).to_have_attribute("aria-busy", "true")
+    assert_accessible(page, "an old list")
+
+
 def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     for view, there in views.items():
         open_at(page, api, view)
