@@ -23,6 +23,11 @@ async def scenario_every_page_and_file_holds_the_strict_policy(runtime: Runtime)
         assert_strict(page.headers)
 
 
+async def scenario_the_address_of_the_server_leads_to_its_dashboard(runtime: Runtime) -> None:
+    reply = await runtime.request("GET", "/")
+    assert (reply.status, reply.headers["location"], reply.body) == (303, "/dashboard", b"")
+
+
 async def scenario_every_module_of_the_dashboard_is_served(runtime: Runtime) -> None:
     """Modules import each other by relative paths, so all can be found from the first one."""
     seen: set[str] = set()

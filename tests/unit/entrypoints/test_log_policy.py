@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from pythonjsonlogger.json import JsonFormatter
 from atomic.adapters.memory.store import MemoryStepStore
 from atomic.adapters.system import LoggedTelemetry
 from atomic.application.ports import StoreUnavailable
-from atomic.entrypoints.embedded.logs import NoFlood
+from atomic.entrypoints.embedded.logs import NoFlood, line_format
 from atomic.entrypoints.log_policy import FIELDS, AllowedLines, OnlyAllowed
 from atomic.testing import EndpointCall, EndpointReply, LocalAtomic, run
 from scenarios.memory_runtime import MemoryClients
@@ -228,6 +230,52 @@ def test_an_uncaught_error_is_logged_without_its_text() -> None:
         ("uncaught error", "ValueError"),
     ]
     assert CANARY not in ended.stderr
+
+
+@pytest.mark.parametrize("given", [{}, {"clientId": "acme corp", "recovered": 3, "stepId": None}])
+def test_a_line_for_people_has_the_same_fields(given: dict[str, Any]) -> None:
+    lines = line_format(is_text=True)
+    record = logging.makeLogRecord(
+        {"levelname": "INFO", "name": "atomic.server", "msg": "listening", **given}
+    )
+    text = lines.format(record)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO     listening.*", text)
+    assert text.endswith("listening" + (' clientId="acme corp" recovered=3' if given else ""))
+
+
+def test_a_line_for_people_stays_one_line() -> None:
+    lines = line_format(is_text=True)
+    record = logging.makeLogRecord({"levelname": "INFO", "name": "atomic", "msg": "a\nb", "url": "c\nd"})
+    assert lines.format(record).endswith(r'INFO     "a\nb" url="c\nd"')
+    record.frames = ["file.py:1 f", "file.py:2 g"]
+    assert lines.format(record).endswith("\n    file.py:1 f\n    file.py:2 g")
+
+
+def test_the_form_of_lines_is_chosen() -> None:
+    for form, is_text in (("auto", False), ("json", False), ("text", True)):
+        program = f"""
+import logging
+from atomic.entrypoints.embedded.logs import configure_logs
+configure_logs("info", {form!r})
+logging.getLogger("atomic.server").info("listening")
+logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
+"""
+        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        [line] = said.stderr.splitlines()
+        assert line.startswith("{") is not is_text
+        assert "listening" in line
+
+
+def test_a_terminal_gets_text() -> None:
+    seen, terminal = pty.openpty()
+    program = (
+        "import logging; from atomic.entrypoints.embedded.logs import configure_logs; "
+        "configure_logs('info'); logging.getLogger('atomic.server').info('listening')"
+    )
+    subprocess.run([sys.executable, "-c", program], stderr=terminal, check=True)
+    os.close(terminal)
+    assert os.read(seen, 1000).decode().strip().endswith("INFO     listening")
+    os.close(seen)
 
 
 def test_the_fields_are_those_of_the_page() -> None:

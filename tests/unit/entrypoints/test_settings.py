@@ -25,7 +25,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
         begun.append(settings)
         return 0
 
-    monkeypatch.setattr(serving, "configure_logs", lambda _level: None)
+    monkeypatch.setattr(serving, "configure_logs", lambda _level, _form: None)
     monkeypatch.setattr(serving, "run_server", run_server)
     return begun
 

@@ -44,7 +44,7 @@ def serve(**given: Any) -> None:
     """Run the server. Each setting is a flag, or a variable of the environment."""
     try:
         settings = ServerSettings.of_flags(**given)
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, settings.log_format)
         code = run_server(settings)
     except (BadSettingError, ServeRefusedError, OSError) as refused:
         raise click.ClickException(str(refused)) from None

@@ -76,6 +76,9 @@ class ServerSettings(SettingsModel):
         "", description="Where the dashboard leads to log lines; parts as in --trace-link."
     )
     log_level: Literal["debug", "info", "warning"] = Field("info", description="Which lines are logged.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` is text on a terminal, else JSON, an object a line."
+    )
     retention_days: int = Field(
         _ENGINE.retention_ms // _DAY_MS,
         ge=1,

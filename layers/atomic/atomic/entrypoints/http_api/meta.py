@@ -85,6 +85,16 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
 
 @routes.add(
     "GET",
+    "/",
+    Operation(id="getRoot", summary="Leads to the dashboard", answers=((303, "", "To `/dashboard`."),)),
+)
+async def get_root(_api: Api, _request: ApiRequest) -> ApiResponse:
+    """The way to the dashboard, for people who open the address of the server."""
+    return ApiResponse(status=303, headers={"location": "/dashboard", "x-content-type-options": "nosniff"})
+
+
+@routes.add(
+    "GET",
     "/openapi.json",
     Operation(id="getOpenapi", summary="This description", content_type="application/json"),
 )
