@@ -85,6 +85,10 @@ CALLERS ?= 64
 servers: install  ## Run a workflow on gunicorn, waitress, uvicorn and Lambda, with their defaults: RUNS=2000 CALLERS=64
 	@cd tests && PYTHONPATH=../benchmarks ../$(BIN)/python -m servers.run $(RUNS) $(CALLERS) "$(NAME)"
 
+.PHONY: deploy-check
+deploy-check: install  ## Try the files of deploy/ with nginx, caddy, systemd and promtool: WAIT_S=70
+	WAIT_S=$${WAIT_S:-70} $(BIN)/pytest -q -n 0 -rs tests/deploy
+
 .PHONY: bench
 STORED ?= 1000000
 DUE ?= 100000

@@ -14,6 +14,7 @@ from atomic.entrypoints.embedded.backends import open_backend
 from atomic.entrypoints.embedded.development import Development
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
 from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.embedded.supervisor import READY, tell_supervisor
 from atomic.entrypoints.embedded.wiring import (
     Server,
     ServeRefusedError,
@@ -71,6 +72,7 @@ async def _serve(settings: ServerSettings) -> int:
                 "recovered": recovered,
             },
         )
+        tell_supervisor(READY)
         # The objects that exist now stay, so the collector need not scan them again. Steps make few cycles,
         # so it need not run after every 700 objects either.
         gc.collect()

@@ -32,6 +32,7 @@ from atomic.entrypoints.embedded.client_admin import ManagedClients, peppers_of_
 from atomic.entrypoints.embedded.http import AsgiApp
 from atomic.entrypoints.embedded.paused import kept_call_rate
 from atomic.entrypoints.embedded.settings import ServerSettings
+from atomic.entrypoints.embedded.supervisor import STOPPING, tell_supervisor
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.protocol.enums import FEATURES
 from atomic.protocol.signatures import decode_secret, encode_secret
@@ -211,6 +212,7 @@ class Server:
     async def drain(self) -> None:
         """Begin nothing new and let attempts end; then answer the callers that still wait."""
         _log.info("draining")
+        tell_supervisor(STOPPING)
         self.tasks.refuse_new_runs()
         if self.time is not None:
             self.time.close()
