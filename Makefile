@@ -228,6 +228,10 @@ fuzz: .venv-fuzz/installed  ## Fuzz the parsers and the SSRF guard, guided by co
 audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pinned packages (needs PyPI's advisories)
 	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
+.PHONY: dist
+dist: install $(TYPESCRIPT) build .venv-audit/installed  ## Build what a release has into dist/release, with checksums
+	$(BIN)/python scripts/dist.py dist/release
+
 sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) for the pinned packages
 	@mkdir -p dist
 	.venv-audit/bin/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json

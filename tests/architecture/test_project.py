@@ -17,6 +17,7 @@ from trove_classifiers import classifiers as known_classifiers
 REPO = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
 CI = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
+RELEASE = yaml.safe_load((REPO / ".github/workflows/release.yml").read_text())
 HOOKS = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())
 BIN = Path(sys.executable).parent
 # The text of https://www.apache.org/licenses/LICENSE-2.0.txt, as packages carry it.
@@ -60,6 +61,17 @@ def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
     script = "".join(re.findall(r"^make .*\n", (REPO / ".ci/run").read_text(), re.MULTILINE))
     assert made_in(script) <= called
     assert made_in(script) == {"test", "test-aws"}
+
+
+def test_a_release_calls_targets_and_tests_that_exist() -> None:
+    lines = "\n".join(line for job in RELEASE["jobs"].values() for line in steps_of(job))
+    assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist"} <= make_targets()
+    for path in re.findall(r"\b(?:tests|layers)/\S+", lines):
+        assert (REPO / path).exists(), path
+    # The version is read from the file which the packages have it from.
+    assert re.search(
+        r"^__version__ = ", (REPO / "layers/atomic/atomic/__init__.py").read_text(), re.MULTILINE
+    )
 
 
 def test_contributing_names_targets_that_exist() -> None:

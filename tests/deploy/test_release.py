@@ -1,0 +1,116 @@
+"""What `make dist` builds: the same bytes again, and an installation that runs without a checkout."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dist
+from atomic import __version__
+
+REPO = Path(__file__).parents[2]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release")
+    dist.python_packages(folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_another_checkout_of_the_same_commit_builds_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPO / "layers", elsewhere / "layers", ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+        shutil.copyfile(REPO / name, elsewhere / name)
+    dist.python_packages(tmp_path / "again", elsewhere)
+    assert contents(tmp_path / "again") == contents(built)
+    assert contents(built).keys() == {
+        f"atomic_workflows-{__version__}-py3-none-any.whl",
+        f"atomic_workflows-{__version__}.tar.gz",
+    }
+
+
+def test_wheel_and_sdist_have_the_package_and_nothing_of_the_repository(built: Path) -> None:
+    [wheel], [sdist] = built.glob("*.whl"), built.glob("*.tar.gz")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"atomic/__init__.py", "atomic/py.typed", "atomic/dashboard/static/main.js"} <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"atomic", "atomic_workflows"}
+    root = f"atomic_workflows-{__version__}"
+    with tarfile.open(sdist) as archive:
+        packed = {name.removeprefix(f"{root}/") for name in archive.getnames()}
+    assert {"layers/atomic/atomic/py.typed", "LICENSE", "README.md", "CHANGELOG.md", "PKG-INFO"} <= packed
+    assert not {name for name in packed if name.startswith(("tests", "docs", "typescript", "benchmarks"))}
+
+
+def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
+    [wheel], [sdist] = built.glob("*.whl"), built.glob("*.tar.gz")
+    made = (*PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, sdist)
+    run(*made, cwd=tmp_path)
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+def test_it_runs_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", "--without-pip", "empty", cwd=tmp_path)
+    install = (*PIP, "--python", tmp_path / "empty/bin/python", "install", "--quiet")
+    run(*install, "--require-hashes", "-r", REPO / "requirements-server.lock", cwd=tmp_path)
+    run(*install, "--no-deps", *built.glob("*.whl"), cwd=tmp_path)
+    command = tmp_path / "empty/bin/atomic"
+    assert __version__ in run(command, "--version", cwd=tmp_path)
+    assert "1 user, 1 mail, 1 analytics event" in run(command, "demo", cwd=tmp_path)
+
+
+def test_a_zip_is_the_same_whatever_the_times_and_the_order_of_files(tmp_path: Path) -> None:
+    for name, files in (("one", ("a", "b/c")), ("two", ("b/c", "a"))):
+        for each in files:
+            file = tmp_path / name / each
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(each)
+            file.chmod(0o600 if name == "one" else 0o755)
+        dist.zipped(tmp_path / name, tmp_path / f"{name}.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {"a": b"a", "b/c": b"b/c"}
+
+
+def test_checksums_are_those_that_sha256sum_reads(built: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "release"
+    shutil.copytree(built, folder)
+    dist.write_checksums(folder)
+    assert run("sha256sum", "--check", dist.CHECKSUMS, cwd=folder).count(": OK") == 2
+    next(folder.glob("*.whl")).write_bytes(b"another")
+    done = subprocess.run(
+        ["sha256sum", "--check", dist.CHECKSUMS], cwd=folder, capture_output=True, check=False
+    )
+    assert done.returncode != 0
+
+
+def test_packages_of_different_versions_are_no_release(tmp_path: Path) -> None:
+    assert dist.version() == __version__
+    documents: dict[str, Any] = {"package.json": {"version": __version__}, "jsr.json": {"version": "9.9.9"}}
+    (tmp_path / "typescript").mkdir()
+    for name, document in documents.items():
+        (tmp_path / "typescript" / name).write_text(json.dumps(document))
+    source = tmp_path / "layers/atomic/atomic/__init__.py"
+    source.parent.mkdir(parents=True)
+    source.write_text(f'__version__ = "{__version__}"\n')
+    with pytest.raises(dist.NoReleaseError, match=r"typescript/jsr\.json has the version 9\.9\.9"):
+        dist.version(tmp_path)
