@@ -40,17 +40,37 @@ class Caller:
     async def send(self, message: Message) -> None:
         self.answers.append(message)
 
-    def status(self, clients: OpenRegistry | None = None) -> int:
+    def status(self, clients: OpenRegistry | None = None, networks: tuple[str, ...] = ()) -> int:
         """Post; return the status of the answer."""
 
         async def main() -> None:
             async with LocalAtomic(clients=clients) as atomic:
-                app = AsgiApp(Api(engine=atomic.engine), PrometheusTelemetry(), BrowserCheck())
+                api = Api(engine=atomic.engine)
+                app = AsgiApp(api, PrometheusTelemetry(), BrowserCheck(), networks)
                 await app(self.scope, self.receive, self.send)
 
         run(main())
         status: int = self.answers[0]["status"]
         return status
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        ("172.28.0.7", 404), ("127.0.0.1", 404), ("::1", 404), ("::ffff:172.28.0.7", 404),
+        ("172.29.0.7", 403), ("192.168.1.9", 403), ("8.8.8.8", 403), ("::ffff:8.8.8.8", 403),
+    ],
+)  # fmt: skip
+def test_without_keys_a_container_answers_its_own_network_alone(source: str, status: int) -> None:
+    caller = Caller(part(1, more=False))
+    caller.scope["client"] = (source, 4711)
+    assert caller.status(networks=("172.28.0.0/24",)) == status
+
+
+def test_any_caller_is_answered_where_no_network_is_named() -> None:
+    caller = Caller(part(1, more=False))
+    caller.scope["client"] = ("8.8.8.8", 4711)
+    assert caller.status() == 404
 
 
 @pytest.mark.parametrize("size", [BODY_MAX_BYTES - 1, BODY_MAX_BYTES])

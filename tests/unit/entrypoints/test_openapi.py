@@ -36,7 +36,8 @@ def test_each_kind_of_refusal_is_named_where_it_may_come() -> None:
     # Any path may be requested with a wrong method, and any request may hit a bug.
     # The first two may answer any request; the others any request of a browser that another site caused.
     anywhere = {
-        problems.METHOD_NOT_ALLOWED, problems.INTERNAL, problems.FOREIGN_ORIGIN, problems.MISDIRECTED
+        problems.METHOD_NOT_ALLOWED, problems.INTERNAL, problems.FOREIGN_ORIGIN, problems.MISDIRECTED,
+        problems.FOREIGN_CALLER,  # in development alone, and any request
     }  # fmt: skip
     assert described == set(problems.ALL) - anywhere
 

@@ -48,6 +48,7 @@ def test_without_any_the_engine_gets_what_it_has_by_itself(served: list[ServerSe
 OTHERS: dict[str, tuple[str, Any]] = {
     "allow_origin": ("http://a.example http://b.example", ("http://a.example", "http://b.example")),
     "allow_network": ("10.1.2.0/24 fd12::/64", ("10.1.2.0/24", "fd12::/64")),
+    "dev_network": ("172.28.0.0/24", ("172.28.0.0/24",)),
     "public_url": ("https://atomic.example/base", "https://atomic.example/base"),
     "trace_link": ("https://traces.example/{traceId}", "https://traces.example/{traceId}"),
     "log_link": ("http://logs.example/?q={runId}", "http://logs.example/?q={runId}"),
@@ -142,6 +143,18 @@ def test_the_usual_time_out_is_not_above_the_longest(served: list[ServerSettings
     code, said = serve("--attempt-timeout-max-ms", "10000")
     assert (code, served) == (1, [])
     assert "--attempt-timeout-ms (20000) is above --attempt-timeout-max-ms (10000); lower" in said
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "172.28.0.0/40", "8.8.8.0/24"])
+def test_without_keys_only_private_networks_are_answered(
+    served: list[ServerSettings], network: str
+) -> None:
+    code, said = serve("--dev", "--dev-network", network)
+    assert (code, served) == (1, [])
+    assert "is no private network; use a part of 10.0.0.0/8" in said
+    code, said = serve("--dev-network", "172.28.0.0/24")
+    assert (code, served) == (1, [])
+    assert "--dev-network needs --dev" in said
 
 
 def test_settings_are_frozen() -> None:

@@ -11,6 +11,7 @@ STATUSES = {
     "url-not-allowed": 403,
     "attempt-token-required": 403,
     "foreign-origin": 403,
+    "foreign-caller": 403,
     "not-failed": 409,
     "not-found": 404,
     "method-not-allowed": 405,

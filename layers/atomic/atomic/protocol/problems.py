@@ -35,6 +35,7 @@ ATTEMPT_TOKEN_REQUIRED: Final = ProblemType(
 )
 BEYOND_TOKEN: Final = ProblemType("beyond-token", 403, "The start token does not allow this start")
 FOREIGN_ORIGIN: Final = ProblemType("foreign-origin", 403, "Requests from pages of other sites are refused")
+FOREIGN_CALLER: Final = ProblemType("foreign-caller", 403, "Callers outside of the network are refused")
 NOT_FOUND: Final = ProblemType("not-found", 404, "Not found")
 METHOD_NOT_ALLOWED: Final = ProblemType("method-not-allowed", 405, "The method is not allowed here")
 CANCELLED: Final = ProblemType("cancelled", 409, "The step was cancelled")

@@ -9,8 +9,9 @@ No web framework is used (decision 0063).
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,7 +26,7 @@ from atomic.entrypoints.http_api.origins import allowed_origin
 from atomic.entrypoints.http_api.routes import handle
 from atomic.entrypoints.http_api.views import problem_response
 from atomic.protocol.constants import BODY_MAX_BYTES
-from atomic.protocol.problems import FOREIGN_ORIGIN
+from atomic.protocol.problems import FOREIGN_CALLER, FOREIGN_ORIGIN, Problem
 
 HEAD_MAX_BYTES: Final = 32 * 1024
 HEADERS_MAX: Final = 100
@@ -250,8 +251,16 @@ class OneWrite(asyncio.Transport):
 class AsgiApp:
     """Serves `Api` over ASGI, and `/metrics`, which only this runtime has."""
 
-    def __init__(self, api: Api, metrics: PrometheusTelemetry, browsers: BrowserCheck) -> None:
+    def __init__(
+        self,
+        api: Api,
+        metrics: PrometheusTelemetry,
+        browsers: BrowserCheck,
+        networks: Sequence[str] = (),
+    ) -> None:
+        """`networks`: only callers from there and from this machine are answered; empty allows any."""
         self.api, self.metrics = api, metrics
+        self._networks = [ip_network(network) for network in networks]
         self.answer: Callable[[Api, ApiRequest], Awaitable[ApiResponse]] = handle
         self._browsers = browsers
         self._known_host: str | None = None
@@ -286,6 +295,10 @@ class AsgiApp:
 
     async def _refusal(self, scope: Scope, hosts: int, request: ApiRequest) -> ApiResponse | None:
         """The refusal of a request that comes by a wrong name or from a foreign page; None for others."""
+        if self._networks and not self._is_near(request.source):
+            return problem_response(
+                Problem(FOREIGN_CALLER, "Without API keys, callers from --dev-network alone are answered.")
+            )
         host = request.headers.get("host")
         # Nearly all requests come by the name of the one before, and from no web page.
         if hosts == 1 and host == self._known_host and "origin" not in request.headers:
@@ -305,6 +318,12 @@ class AsgiApp:
         except StoreUnavailable:
             return unavailable()
         return problem_response(problem)
+
+    def _is_near(self, source: str) -> bool:
+        caller = ip_address(source)
+        # A socket of both versions names callers of version 4 in this way.
+        caller = getattr(caller, "ipv4_mapped", None) or caller
+        return caller.is_loopback or any(caller in network for network in self._networks)
 
 
 async def read_body(content_length: str, receive: Receive, large: asyncio.Semaphore) -> bytes | None:

@@ -34,10 +34,11 @@ _EXIT_STORE_BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h
 
 def serve(settings: ServerSettings) -> int:
     """Run the server until it is told to stop; the exit code."""
-    if settings.dev and not is_loopback(settings.host):
+    if settings.dev and not (is_loopback(settings.host) or settings.dev_network):
         raise ServeRefusedError(
             "--dev needs no API key, so it listens on loopback only; leave out "
-            f"--host {settings.host}, or leave out --dev and make keys with `atomic clients create`"
+            f"--host {settings.host}, or leave out --dev and make keys with `atomic clients create`. In a "
+            "container, name its network (--dev-network 172.28.0.0/24)"
         )
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -28,6 +28,11 @@ class ServerSettings(SettingsModel):
     port: int = Field(8787, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     data_dir: Path = Field(Path(".atomic"), description="Where the embedded server keeps its data.")
     dev: bool = Field(False, description="Loopback only; any client without a key; any URL.")
+    dev_network: tuple[str, ...] = Field(
+        (),
+        description="With --dev in a container: its private network, as 172.28.0.0/24. Callers from there "
+        "are answered, and --host may be 0.0.0.0. May be given several times.",
+    )
     virtual_time: str = Field(
         "",
         description="With --dev: time stands still, and moves when it is told to. START is a time such as "
@@ -161,6 +166,8 @@ class ServerSettings(SettingsModel):
     def _develops(self) -> Self:
         if self.virtual_time and not self.dev:
             raise ValueError("--virtual-time needs --dev: it is for tests")
+        if self.dev_network and not self.dev:
+            raise ValueError("--dev-network needs --dev: a locked server answers whoever has a key")
         if (self.faults != "calm" or self.faults_seed is not None) and not self.dev:
             raise ValueError("--faults and --faults-seed need --dev: they are for tests")
         return self
@@ -200,7 +207,7 @@ class ServerSettings(SettingsModel):
     def _is_a_base_url(cls, url: str) -> str:
         return as_public_url(url)
 
-    @field_validator("allow_network")
+    @field_validator("allow_network", "dev_network")
     @classmethod
     def _are_private_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return as_private_networks(networks)

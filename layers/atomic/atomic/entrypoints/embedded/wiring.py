@@ -152,7 +152,7 @@ class Server:
         self.api = self._open_api(clients, settings.links)
         if faults is not None and not faults.is_idle:
             self.misbehave(faults)
-        self.app = AsgiApp(self.api, self.metrics, _browser_check(settings))
+        self.app = AsgiApp(self.api, self.metrics, _browser_check(settings), settings.dev_network)
 
     def _open_api(self, clients: _Clients, links: Mapping[str, str]) -> Api:
         return Api(
@@ -308,7 +308,7 @@ def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack)
 
 def _browser_check(settings: ServerSettings) -> BrowserCheck:
     # A server on a network may have any name. There, API keys keep strangers out.
-    if not settings.allow_host and not is_loopback(settings.host):
+    if not settings.allow_host and not is_loopback(settings.host) and not settings.dev:
         return BrowserCheck()
     return BrowserCheck((*settings.allow_host, settings.host))
 

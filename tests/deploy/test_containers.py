@@ -1,0 +1,98 @@
+"""Dockerfile and compose files, as far as they can be checked without a registry: none is built here."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from atomic.entrypoints.embedded.settings import ServerSettings
+from deploy.tools import DEPLOY, checked, program
+
+REPO: Final = DEPLOY.parent
+DOCKER: Final = DEPLOY / "docker"
+DOCKERFILE: Final = DOCKER / "Dockerfile"
+# `make deploy-check` installs it; it is a program of its own, and no package of Debian.
+HADOLINT: Final = REPO / ".venv-hadolint" / "bin" / "hadolint"
+
+
+def compose(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((DOCKER / name).read_text()))
+
+
+def test_hadolint_finds_no_fault() -> None:
+    found = str(HADOLINT) if HADOLINT.exists() else shutil.which("hadolint")
+    if found is None:
+        pytest.skip("hadolint is not installed: make deploy-check")
+    checked(found, DOCKERFILE)
+
+
+def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+    allowed = set(re.findall(r"^!(\S+)$", (DOCKER / "Dockerfile.dockerignore").read_text(), re.MULTILINE))
+    copied = [
+        line.split()[1:-1]
+        for line in re.findall(r"^COPY (?!--from).*$", DOCKERFILE.read_text(), re.MULTILINE)
+    ]
+    names = {name for names in copied for name in names}
+    assert names == allowed
+    for name in names:
+        assert (REPO / name).exists(), name
+    text = DOCKERFILE.read_text()
+    # The last user is one without rights, by number, so that Kubernetes can tell.
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["10001:10001"]
+    settings = {setting.variable for setting in ServerSettings.settings()}
+    assert set(re.findall(r"\b(ATOMIC_\w+)=", text)) <= settings
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
+def test_compose_files_name_files_and_settings_that_exist(name: str) -> None:
+    document = compose(name)
+    settings = {setting.variable for setting in ServerSettings.settings()}
+    for service in document["services"].values():
+        for mounted in service.get("volumes", []):
+            source = mounted.split(":")[0]
+            if source.startswith("."):
+                assert (DOCKER / source).is_file(), source
+            else:
+                assert source in document["volumes"]
+        build = service.get("build")
+        assert build is None or (DOCKER / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
+    atomic = document["services"]["atomic"]
+    assert set(atomic["environment"]) <= settings
+    grace_s = int(atomic["stop_grace_period"].removesuffix("s"))
+    assert grace_s > ServerSettings.model_fields["drain_s"].default + 10
+
+
+def test_the_server_without_keys_is_reached_from_this_machine_alone() -> None:
+    document = compose("compose.dev.yaml")
+    for service in document["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    atomic = document["services"]["atomic"]
+    [subnet] = [each["subnet"] for each in document["networks"]["default"]["ipam"]["config"]]
+    assert atomic["environment"]["ATOMIC_DEV_NETWORK"] == subnet
+    assert atomic["command"] == ["serve", "--dev"]
+    # The endpoints and Prometheus call it by the name of its service.
+    assert atomic["environment"]["ATOMIC_ALLOW_HOST"] == "atomic"
+
+
+def test_the_locked_server_has_no_port_of_its_own_and_no_rights() -> None:
+    services = compose("compose.yaml")["services"]
+    assert "ports" not in services["atomic"]
+    assert services["atomic"]["cap_drop"] == ["ALL"]
+    assert services["atomic"]["read_only"] is True
+
+
+def test_caddy_has_the_same_rules_in_a_container(tmp_path: Path) -> None:
+    outside = (DEPLOY / "caddy" / "Caddyfile").read_text().replace(" Replace atomic.example.com.", "")
+    inside = (DOCKER / "Caddyfile").read_text()
+    same = outside.replace("127.0.0.1:8787", "atomic:8787").replace(
+        "atomic.example.com {", "{$ATOMIC_NAME} {"
+    )
+    assert inside == same
+    command = ["env", "ATOMIC_NAME=atomic.example.com", f"HOME={tmp_path}", f"PATH={os.defpath}"]
+    said = checked(*command, program("caddy"), "adapt", "--config", DOCKER / "Caddyfile")
+    assert '"host":["atomic.example.com"]' in said
+    assert '"dial":"atomic:8787"' in said
