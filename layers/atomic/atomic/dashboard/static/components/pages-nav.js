@@ -2,7 +2,7 @@
 
 import { count, needAction } from "../core/format.js";
 import { linkTo, listOf } from "../core/router.js";
-import { html, useRef } from "../vendor/preact-htm.js";
+import { html } from "../vendor/preact-htm.js";
 import { WaitingCount } from "./waiting-count.js";
 
 // Where a page has its link: always in the row; under More on a phone; under More below 1180 px as well.
@@ -54,20 +54,21 @@ function NeedsAction({ runs }) {
  * is chosen, with Esc, and when the focus leaves it.
  */
 function More({ client, current, actions }) {
-  const element = useRef();
-  const close = () => element.current.removeAttribute("open");
-  const leave = ({ relatedTarget }) => element.current.contains(relatedTarget) || close();
+  const leave = ({ currentTarget, relatedTarget }) => {
+    if (!currentTarget.contains(relatedTarget)) currentTarget.open = false;
+  };
   const key = (event) => {
-    if (event.key !== "Escape" || !element.current.open) return;
+    const menu = event.currentTarget;
+    if (event.key !== "Escape" || !menu.open) return;
     event.stopPropagation();
-    close();
-    element.current.firstElementChild.focus();
+    menu.open = false;
+    menu.firstElementChild.focus();
   };
   const others = PAGES.filter(([, , room]) => room !== "always");
   if (actions.may("start")) others.push(["start", "Start a run", "wide"]);
   const isHere = others.find(([page]) => page === current);
   return html`
-    <details ref=${element} class="more" onFocusOut=${leave} onKeyDown=${key}>
+    <details class="more" onFocusOut=${leave} onKeyDown=${key}>
       <summary class=${isHere ? `holds-${isHere[2]}` : ""}>More</summary>
       <div class="more-pages">
         ${others.map(
