@@ -141,20 +141,26 @@ function madeInWords(slots) {
 function Times({ slots, client, words: [existing, fresh] }) {
   if (!slots.length) return null;
   return html`
-    <ul class="slots" tabindex="0" role="region" aria-label="Times">
-      ${slots.map(({ scheduledAt, runId, created }) => {
-        const word = created || !runId ? fresh : existing;
-        return html`
-          <li key=${scheduledAt}>
-            <time datetime=${scheduledAt}>${fullTime(ms(scheduledAt))}</time>
-            ${
-              runId
-                ? html`<a href=${linkTo({ client, page: "run", id: runId })}>${word}</a>`
-                : html`<span>${word}</span>`
-            }
-          </li>
-        `;
-      })}
-    </ul>
+    <div class="slots" tabindex="0" role="region" aria-label="Times">
+      <ul>
+        ${slots.map((slot) => {
+          const word = slot.created || !slot.runId ? fresh : existing;
+          return html`<${Slot} key=${slot.scheduledAt} ...${{ slot, client, word }} />`;
+        })}
+      </ul>
+    </div>
+  `;
+}
+
+function Slot({ slot: { scheduledAt, runId }, client, word }) {
+  return html`
+    <li>
+      <time datetime=${scheduledAt}>${fullTime(ms(scheduledAt))}</time>
+      ${
+        runId
+          ? html`<a href=${linkTo({ client, page: "run", id: runId })}>${word}</a>`
+          : html`<span>${word}</span>`
+      }
+    </li>
   `;
 }
