@@ -64,8 +64,8 @@ class Api:
     def get(self, path: str) -> Any:
         return self._call("GET", path, None, {})
 
-    def post(self, path: str) -> Any:
-        return self._call("POST", path, None, {})
+    def post(self, path: str, document: Any = None) -> Any:
+        return self._call("POST", path, document, {})
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path, None, {})
