@@ -12,6 +12,7 @@ const PAGES = [
   ["problems", "Problems", "always"],
   ["waiting", "Waiting", "always"],
   ["schedules", "Schedules", "widest"],
+  ["flow", "Flow", "widest"],
 ];
 
 export function PagesNav({ route: { client, page }, needsAction, data, locked, actions }) {
