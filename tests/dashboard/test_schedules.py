@@ -81,6 +81,27 @@ def test_the_list_is_filtered_and_ordered(page: Page, api: Api, endpoints: Endpo
     expect(page.get_by_role("heading", level=1)).to_have_text("c-soon")
 
 
+def test_many_schedules_are_listed_in_pages(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/ok", (200, 1))
+    for number in range(201):
+        api.put_schedule(f"s-{number:03}", url, **YEARLY)
+    open_at(page, api, "schedules")
+    names = page.locator("tbody .row-link")
+    expect(names).to_have_count(100)
+    expect(page.locator(".page-head")).to_contain_text("201 schedules")
+    pages = page.get_by_role("navigation", name="Pages")
+    expect(pages).to_contain_text("Schedules 1 to 100 of 201")
+    pages.get_by_role("button", name="Next").click()
+    pages.get_by_role("button", name="Next").click()
+    expect(names).to_have_text(["s-200"])
+    expect(pages.get_by_role("button")).to_have_text(["Previous"])
+    pages.get_by_role("button", name="Previous").click()
+    expect(names.first).to_have_text("s-100")
+    page.get_by_label("Name or workflow").fill("s-00")
+    expect(names).to_have_count(10)
+    expect(pages).to_have_count(0)
+
+
 def test_the_empty_list_has_commands_that_make_one(page: Page, api: Api, tmp_path: Path) -> None:
     open_at(page, api, "schedules")
     expect(page.get_by_role("heading", name="No schedules yet")).to_be_visible()

@@ -15,12 +15,12 @@ const SORTS = [
   ["next", "Next run"],
   ["failures", "Failures in a row"],
 ];
-// So many are drawn at first, and read often.
-const FIRST = 100;
+// So many are on a page: each row is drawn twice a second. Lists of more are read less often.
+const PAGE = 100;
 const EVERY_MS = 5000;
 const EVERY_OF_MANY_MS = 30_000;
 
-export const everyMs = (data) => (data?.schedules.length > FIRST ? EVERY_OF_MANY_MS : EVERY_MS);
+export const everyMs = (data) => (data?.schedules.length > PAGE ? EVERY_OF_MANY_MS : EVERY_MS);
 export const loadedBy = () => "";
 
 /** Fetch the data of the view: all schedules, since a client has 1,000 at most. */
@@ -72,7 +72,7 @@ function inWords(schedules) {
 }
 
 function Body({ state: { route, data, error, now }, actions, clear }) {
-  const [isWhole, setWhole] = useState(false);
+  const [at, setAt] = useState(0);
   if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} />`;
   if (!data.schedules.length) return html`<${Nothing} client=${route.client} actions=${actions} />`;
@@ -84,7 +84,9 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
       <//>
     `;
   }
-  const shown = isWhole ? fitting : fitting.slice(0, FIRST);
+  // A filter may leave fewer than there were before.
+  const first = at < fitting.length ? at : 0;
+  const shown = fitting.slice(first, first + PAGE);
   return html`
     <${Table}
       class="list schedules"
@@ -93,10 +95,18 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
     >
       ${shown.map((schedule) => html`<${Row} key=${schedule.name} ...${{ schedule, route, now }} />`)}
     <//>
-    ${
-      shown.length < fitting.length &&
-      html`<p><${Button} onClick=${() => setWhole(true)}>Show all ${count(fitting.length)}<//></p>`
-    }
+    ${fitting.length > PAGE && html`<${Pager} ...${{ first, number: fitting.length, turn: setAt }} />`}
+  `;
+}
+
+function Pager({ first, number, turn }) {
+  const last = Math.min(first + PAGE, number);
+  return html`
+    <nav class="pager" aria-label="Pages">
+      <span class="soft">Schedules ${count(first + 1)} to ${count(last)} of ${count(number)}</span>
+      ${first > 0 && html`<${Button} onClick=${() => turn(first - PAGE)}>Previous<//>`}
+      ${last < number && html`<${Button} onClick=${() => turn(last)}>Next<//>`}
+    </nav>
   `;
 }
 
