@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from chromium import WITHIN_MS, chromium
 from dashboard.stage import Api, Endpoints
@@ -46,9 +46,10 @@ def page(browser: Browser) -> Iterator[Page]:
     yield from watched_page(browser)
 
 
-def watched_page(browser: Browser) -> Iterator[Page]:
+def watched_page(browser: Browser, timezone_id: str | None = None) -> Iterator[Page]:
     """A page in a context of its own. An error or warning of its scripts fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    size: ViewportSize = {"width": 1280, "height": 800}
+    context = browser.new_context(viewport=size, reduced_motion="reduce", timezone_id=timezone_id)
     context.set_default_timeout(WITHIN_MS)
     page = context.new_page()
     complaints: list[str] = []

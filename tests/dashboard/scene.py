@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,11 @@ class Scene:
     dead: str
 
 
+def moment(at: datetime) -> str:
+    """The moment as the API wants it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @contextmanager
 def scene(folder: Path) -> Iterator[Scene]:
     """A day of seeded runs, then some real ones, one of which is still running."""
@@ -49,6 +55,7 @@ def scene(folder: Path) -> Iterator[Scene]:
         )
         for number in range(4):
             shop.order("welcome", f"user-{number}", path="/sendEmail")
+        shop.schedule()
         live = shop.order("checkout", "order-20418", path="/checkout", wait=False)
         time.sleep(4)
         yield Scene(server.url, live["runId"], dead["runId"])
@@ -69,6 +76,24 @@ class _Shop:
         return self._atomic.start(
             self._url + path, key, workflow=workflow, wait=wait, payload=payload, **more
         )
+
+    def schedule(self) -> None:
+        """Schedules as a shop has them: one that fails, one that is paused, and a few runs of some days."""
+        zone = {"timeZone": "Europe/Berlin"}
+        self._put("digest", {"cron": "0 8 * * MON-FRI", **zone, "pauseAfterFailures": 3})
+        self._put("invoices", {"cron": "0 6 L * *", **zone, "spread": 600_000})
+        self._put("stock-feed", {"every": 900_000, "overlap": "queue"})
+        self._put("price-sync", {"every": 1000, "limit": 3}, path="/refund")
+        note = "The audit lasts until Friday. Ask Ada before you resume it."
+        self._put("newsletter", {"cron": "30 9 * * TUE", **zone, "paused": True, "note": note})
+        now = datetime.now(UTC)
+        span = {"from": moment(now - timedelta(days=7)), "to": moment(now)}
+        self._atomic.post("/schedules/digest/backfill", span)
+
+    def _put(self, name: str, times: dict[str, Any], *, path: str = "/sendEmail") -> None:
+        retry = {"count": 0} if path == "/refund" else {}
+        start = {"payload": {"of": name}, "tags": {"team": "shop"}, "retry": retry}
+        self._atomic.put_schedule(name, self._url + path, workflow=name, start=start, **times)
 
     def answer(self, path: str, call: Any) -> Answer:
         """The response of an endpoint of the shop."""

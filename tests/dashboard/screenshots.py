@@ -34,6 +34,8 @@ def main(folder: Path) -> None:
             "runs": ("runs", "tbody tr", "light", _WIDE),
             "overview": ("overview", ".chart", "light", (1360, 1010)),
             "problems": ("problems", "tbody tr", "light", (1360, 620)),
+            "schedules": ("schedules", "tbody tr", "light", (1360, 620)),
+            "schedule": ("schedules/digest", ".runs tbody tr", "light", (1360, 1010)),
             "run-phone": (f"runs/{shop.live}", ".row", "dark", _PHONE),
             "runs-phone": ("runs", "tbody tr", "light", _PHONE),
         }

@@ -64,8 +64,11 @@ class Api:
     def get(self, path: str) -> Any:
         return self._call("GET", path, None, {})
 
-    def post(self, path: str) -> Any:
-        return self._call("POST", path, None, {})
+    def post(self, path: str, document: Any = None) -> Any:
+        return self._call("POST", path, document, {})
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path, None, {})
 
     def start(self, url: str, key: str, *, wait: bool = True, workflow: str = "order", **more: Any) -> Any:
         """Start a step; without `wait`, return as soon as it is on disk."""
@@ -73,6 +76,11 @@ class Api:
         if "kind" not in more:
             document["stepInvokeUrl"] = url
         return self._call("POST", "", document, {} if wait else {"Prefer": "respond-async"})
+
+    def put_schedule(self, name: str, url: str, *, workflow: str = "digest", **more: Any) -> Any:
+        """Put a schedule; `start` may have more members of its runs."""
+        start = {"workflowName": workflow, "stepInvokeUrl": url, **more.pop("start", {})}
+        return self._call("PUT", f"/schedules/{name}", {"start": start, **more}, {})
 
     def _call(self, method: str, path: str, document: Any, headers: dict[str, str]) -> Any:
         return _call(method, f"{self.server}/{self.client}{path}", document, self._headers | headers)

@@ -8,6 +8,7 @@ from dashboard.stage import Api, Endpoints
 from dashboard.test_search import options_of
 from dashboard.test_watching import open_at
 
+PAYLOAD = {"payload": {"of": "sales"}}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -27,6 +28,9 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
     api.start(flaky, "flaky", retry={"count": 2, "backOff": 1})
     api.start(endpoints.serve("/held", None, (200, 0)), "held", wait=False)
     down_run = api.start(down, "down", wait=False, retry={"count": 2, "backOff": 600_000, "jitter": "none"})
+    api.put_schedule("digest", ok, cron="0 8 * * MON-FRI", timeZone="Europe/Berlin", overlap="queue")
+    api.put_schedule("held", ok, every=60_000, paused=True, note="audit until Friday", start=PAYLOAD)
+    api.put_schedule("pulse", bad, every=1000, limit=2)
     # Below a run that lasts: an endpoint that holds a call lets go of it after half a minute.
     api.start("", "down", parent=down_run["id"], kind="event", stepName="approve", wait=False)
     return {
@@ -38,6 +42,11 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
         "problems?state=handled": ".blank",
         "waiting": ".event",
         "workflows/order": ".causes-list",
+        "schedules": "tbody tr",
+        "schedules?find=none": ".blank",
+        "schedules/digest": ".times tbody tr",
+        "schedules/held": ".paused-bar",
+        "schedules/pulse": ".runs tbody tr",
         "start": "form.start",
         f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
         f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
@@ -59,11 +68,13 @@ def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> No
 
 def test_forced_colours_lose_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
     page.emulate_media(forced_colors="active")
-    for view in ("runs?status=failed", "overview", "workflows/order"):
+    for view in ("runs?status=failed", "overview", "workflows/order", "schedules", "schedules/held"):
         open_at(page, api, view)
         expect(page.locator(views.get(view, "tbody tr")).first).to_be_visible()
         assert_accessible(page, f"{view}, forced colours")
+    open_at(page, api, "workflows/order")
     swatches = page.locator(".chart .swatch")
+    expect(swatches.first).to_be_visible()
     colours = swatches.evaluate_all("all => all.map((each) => getComputedStyle(each).backgroundColor)")
     assert len(set(colours)) >= 4
     open_at(page, api, "runs?status=failed")
@@ -107,6 +118,7 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     page.get_by_role("button", name="Pause workflow…").click()
     expect(page.get_by_label("Why?")).to_be_visible()
     assert_accessible(page, f"pause of a workflow, {how}")
+    look_at_a_backfill(page, api, how)
     page.goto(f"{api.server}/dashboard#/")
     expect(page.get_by_role("heading", name="Whose runs?")).to_be_visible()
     assert_accessible(page, f"sign-in, {how}")
@@ -120,6 +132,31 @@ def look_at_an_event(page: Page, api: Api, how: str) -> None:
         expect(page.get_by_role("dialog")).to_be_visible()
         assert_accessible(page, f"{button}, {how}")
         page.keyboard.press("Escape")
+
+
+def look_at_a_backfill(page: Page, api: Api, how: str) -> None:
+    """The dialog with times, what became of them, and the menu of the header."""
+    open_at(page, api, "schedules/held")
+    page.get_by_role("button", name="Backfill…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Show the times").click()
+    expect(dialog.locator("li").first).to_be_visible()
+    assert_accessible(page, f"times of a backfill, {how}")
+    page.keyboard.press("Escape")
+    open_at(page, api, "schedules/digest")
+    page.get_by_role("button", name="Backfill…").click()
+    # Each look starts other runs.
+    year = 2020 if "wide" in how else 2021
+    dialog.get_by_label("From").fill(f"{year}-01-06T00:00:00")
+    dialog.get_by_label("Before").fill(f"{year}-01-08T00:00:00")
+    dialog.get_by_role("button", name="Show the times").click()
+    dialog.get_by_role("button", name="Start").click()
+    expect(dialog).to_contain_text("existed.")
+    assert_accessible(page, f"result of a backfill, {how}")
+    dialog.get_by_role("button", name="Close").click()
+    if page.locator(".more").is_visible():
+        page.locator(".more summary").click()
+        assert_accessible(page, f"menu of the header, {how}")
 
 
 def look_at_a_problem(page: Page, api: Api, how: str) -> None:

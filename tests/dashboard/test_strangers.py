@@ -87,6 +87,35 @@ def test_hostile_strings_stay_text_in_what_is_found_out_of_a_run(
     assert page.locator("script").count() == 1
 
 
+def test_hostile_strings_of_a_schedule_stay_text(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/x<img src=x onerror=hit>".replace(" ", "%20"), (410, {HOSTILE: HOSTILE}))
+    start = {"payload": {HOSTILE: HOSTILE}, "tags": {"from": HOSTILE}}
+    times = {"every": 1000, "limit": 1}
+    api.put_schedule("bad", url, workflow=HOSTILE, start=start, note=HOSTILE, **times)
+    api.put_schedule("held", url, workflow=HOSTILE, start=start, note=HOSTILE, every=3_600_000, paused=True)
+    for view in ("schedules", f"schedules?find={quote('<img', safe='')}&sort={quote(HOSTILE)}"):
+        open_at(page, api, view)
+        page.reload()
+        expect(page.locator("tbody tr")).to_have_count(2)
+        expect(page.locator("tbody")).to_contain_text(HOSTILE)
+    for name in ("bad", "held"):
+        open_at(page, api, f"schedules/{name}")
+        expect(page.locator(".chip")).to_contain_text(HOSTILE)
+        expect(page.locator("main")).to_contain_text(HOSTILE)
+        page.get_by_role("button", name="Trigger now…").click()
+        expect(page.get_by_role("dialog")).to_contain_text(HOSTILE)
+        page.keyboard.press("Escape")
+    expect(page.locator(".paused-bar")).to_contain_text(HOSTILE)
+    open_at(page, api, "schedules/bad")
+    expect(page.locator(".runs tbody tr")).to_contain_text("<img/src=x", timeout=20_000)
+    for view in (f"schedules/{quote(KEY, safe='')}", f"schedules/{quote('../../runs', safe='')}"):
+        open_at(page, api, view)
+        expect(page.locator(".blank")).to_be_visible()
+    assert page.evaluate("window.hit") is None
+    assert page.locator("img:not([src='/static/icon.svg'])").count() == 0
+    assert page.locator("script").count() == 1
+
+
 def test_suggestions_and_notes_stay_text(page: Page, api: Api, endpoints: Endpoints) -> None:
     api.start(endpoints.serve("/ok", (200, 1)), "k", workflow=HOSTILE, tags={"from": HOSTILE})
     open_at(page, api, "runs")
@@ -122,6 +151,14 @@ def test_one_client_is_shown_nothing_of_another(
     open_at(page, api, "overview")
     expect(page.locator(".workflows tbody tr")).to_have_count(1)
     expect(page.locator(".chart").first.locator(".chart-now")).to_have_text("1")
+    theirs.put_schedule("their-schedule", ok, every=3_600_000, note="their-note")
+    api.put_schedule("own-schedule", ok, every=3_600_000)
+    open_at(page, api, "schedules?find=schedule")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text("own-schedule")
+    open_at(page, api, "schedules/their-schedule")
+    expect(page.locator(".blank")).to_contain_text("belongs to another client")
+    expect(page.get_by_text("their-note")).to_have_count(0)
     open_at(page, api, "workflows/their%20workflow")
     expect(page.get_by_role("heading", name="No runs of this workflow")).to_be_visible()
     expect(page.locator(".chart").first.locator(".chart-now")).to_have_text("0")
@@ -202,7 +239,7 @@ def test_every_answer_of_the_dashboard_is_the_server_s_own(
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for view in ("runs", "overview", "problems"):
+    for view in ("runs", "overview", "problems", "schedules"):
         open_at(page, api, view)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert len(asked) > 8

@@ -73,6 +73,9 @@ def test_a_schedule_in_a_client(call: Call_, endpoint: Answering) -> None:
     assert ([slot.run_id for slot in seen.slots], seen.started) == ([None] * 3, 0)
     made = call("backfill", "digest", SINCE, TO)
     assert (made.started, made.existing, made.next, len(made.slots)) == (3, 0, None, 3)
+    seen = call("backfill", "digest", SINCE, TO, dry_run=True)
+    assert [slot.run_id for slot in seen.slots] == [slot.run_id for slot in made.slots]
+    assert (seen.started, seen.existing) == (0, 3)
     assert call("backfill", "digest", SINCE, TO).existing == 3
     call("delete", "digest")
     with pytest.raises(NotFoundError):
@@ -212,6 +215,7 @@ def test_a_schedule_from_the_command_line(cli: Call_, endpoint: Answering) -> No
     backfill = ("backfill", "digest", "--from", "2020-02-28T00:00:00Z", "--to", "2020-03-01T00:00:00Z")
     assert cli(*backfill, "--dry-run").stdout.count("not started") == 2
     assert cli(*backfill).stdout.endswith("2 started, 0 existed\n")
+    assert cli(*backfill, "--dry-run").stdout.endswith("exists\n0 started, 2 existed\n")
     assert cli("delete", "digest").stdout == "digest is deleted\n"
     cli("show", "digest", code=1)
 

@@ -300,7 +300,10 @@ export class Schedules {
     });
   }
 
-  /** Start the runs of the times from `from` on and before `to`; those that exist stay as they are. */
+  /**
+   * Start the runs of the times from `from` on and before `to`; those that exist stay as they are. With
+   * `dryRun`, only tell the times, and which of them have a run.
+   */
   async backfill(
     name: string,
     { from, to, dryRun = false }: { readonly from: Date; readonly to: Date; readonly dryRun?: boolean },

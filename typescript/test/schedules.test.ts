@@ -87,7 +87,11 @@ describe("schedules", () => {
     const to = new Date("2026-01-01T00:00:00Z");
     const seen = await schedules.backfill("slow", { from, to, dryRun: true });
     expect([seen.slots.length, seen.started]).toEqual([4, 0]);
-    expect((await schedules.backfill("slow", { from, to })).started).toBe(4);
+    const made = await schedules.backfill("slow", { from, to });
+    expect(made.started).toBe(4);
+    const there = await schedules.backfill("slow", { from, to, dryRun: true });
+    expect(there.slots.map(({ runId }) => runId)).toEqual(made.slots.map(({ runId }) => runId));
+    expect([there.started, there.existing]).toEqual([0, 4]);
     expect((await schedules.backfill("slow", { from, to })).existing).toBe(4);
   });
 

@@ -217,10 +217,16 @@ async def scenario_a_backfill_starts_each_past_run_once(runtime: Runtime) -> Non
 
     seen = (await runtime.post("/schedules/digest/backfill", {**asked, "dryRun": True})).json
     page = (await runtime.post("/schedules/digest/backfill", {**asked, "limit": 2})).json
+    half = (await runtime.post("/schedules/digest/backfill", {**asked, "dryRun": True})).json
     rest = (await runtime.post("/schedules/digest/backfill", {**asked, "from": page["next"]})).json
     again = (await runtime.post("/schedules/digest/backfill", asked)).json
 
-    assert ([slot["scheduledAt"] for slot in seen["slots"]], seen["started"]) == (expected, 0)
+    assert [slot["scheduledAt"] for slot in seen["slots"]] == expected
+    assert {(slot["runId"], slot["created"]) for slot in seen["slots"]} == {(None, False)}
+    assert (seen["started"], seen["existing"]) == (0, 0)
+    started = [slot["runId"] for slot in page["slots"]]
+    assert [slot["runId"] for slot in half["slots"]] == [*started, None]
+    assert (half["started"], half["existing"]) == (0, 2)
     assert (page["started"], page["next"]) == (2, expected[2])
     assert (rest["started"], rest["existing"], rest["next"]) == (1, 0, None)
     assert (again["started"], again["existing"]) == (0, 3)

@@ -12,7 +12,8 @@ from atomic.application.firing import save, start_run
 from atomic.application.refusals import ChangedMeanwhile, NotFound, TooManySchedules
 from atomic.domain.clients.client import Client
 from atomic.domain.retiming import retimed
-from atomic.domain.schedules import Schedule, key_of, positioned, replaced, slots_ms
+from atomic.domain.schedules import Schedule, key_of, positioned, replaced, run_spec, slots_ms
+from atomic.protocol import keys
 from atomic.protocol.constants import SCHEDULES_MAX
 
 # Writers that lose against others try again; the slots of one schedule are not that many.
@@ -29,7 +30,7 @@ class StartRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SlotRun:
-    """The run of a slot, and whether it is new; no run in a dry run."""
+    """The run of a slot, and whether it is new; in a dry run, no run where there is none yet."""
 
     slot_ms: int
     run_id: str | None = None
@@ -137,15 +138,19 @@ async def backfill(
 ) -> Backfill:
     """Start the runs of the slots from `from_ms` on and before `to_ms`, `limit` at most.
 
-    Those that exist stay as they are. Raises StartRefused.
+    Those that exist stay as they are. A dry run starts nothing, and tells which exist. Raises StartRefused.
     """
     within = takewhile(lambda slot: slot < to_ms, slots_ms(schedule.plan, from_ms - 1))
     slots = list(islice(within, limit + 1))
-    made = [
-        SlotRun(slot) if dry_run else await _run(engine, schedule, key_of(schedule, slot), slot)
-        for slot in slots[:limit]
-    ]
+    do = _existing if dry_run else _run
+    made = [await do(engine, schedule, key_of(schedule, slot), slot) for slot in slots[:limit]]
     return Backfill(made, slots[limit] if len(slots) > limit else None)
+
+
+async def _existing(engine: Engine, schedule: Schedule, key: str, slot_ms: int) -> SlotRun:
+    run_id = run_spec(schedule, key, slot_ms).run_id
+    root = await engine.store.get(keys.root_of(run_id))
+    return SlotRun(slot_ms, None if root is None else run_id)
 
 
 async def _run(engine: Engine, schedule: Schedule, key: str, slot_ms: int) -> SlotRun:

@@ -149,7 +149,7 @@ def trigger(api: Api, name: str, *, key: str | None) -> None:
     "--from", "since", type=moment, required=True, metavar="TIME", help=f"The first moment: {MOMENTS}."
 )
 @click.option("--to", type=moment, required=True, metavar="TIME", help="The moment behind the last one.")
-@click.option("--dry-run", is_flag=True, help="Only tell the times.")
+@click.option("--dry-run", is_flag=True, help="Only tell the times, and which of them have a run.")
 @calls_api
 def backfill(api: Api, name: str, *, since: datetime, to: datetime, dry_run: bool) -> None:
     """Start the runs of times that have passed; those that exist stay as they are."""

@@ -70,10 +70,10 @@ class Triggered(Document):
 
 
 class BackfilledSlot(Document):
-    """A slot of a backfill; without a run in a dry run."""
+    """A slot of a backfill."""
 
     scheduled_at: str
-    run_id: str | None
+    run_id: str | None = Field(description="Null in a dry run if it has no run yet.")
     created: bool
 
 
@@ -81,7 +81,7 @@ class Backfilled(Document):
     """A page of a backfill."""
 
     slots: list[BackfilledSlot]
-    started: int
+    started: int = Field(description="0 in a dry run.")
     existing: int
     next: str | None = Field(description="What `from` is for the rest; null when all slots are done.")
 

@@ -145,5 +145,5 @@ class BackfillRequest(WireModel):
 
     since: Moment = Field(alias="from", description="The first moment.")
     to: Moment = Field(description="The moment behind the last one; no later than now.")
-    dry_run: bool = Field(default=False, description="Only tell the slots.")
+    dry_run: bool = Field(default=False, description="Only tell the slots, and which of them have a run.")
     limit: Annotated[int, Field(ge=1, le=BACKFILL_MAX)] = BACKFILL_MAX

@@ -245,8 +245,8 @@ class Schedules:
     def backfill(self, name: str, since: datetime, to: datetime, *, dry_run: bool = False) -> Backfilled:
         """Start the runs of the times from `since` on and before `to`; those that exist stay as they are.
 
-        With `dry_run`, only tell the times. Raises `NotFoundError`, `InvalidRequestError` and
-        `TooManyRequestsError`.
+        With `dry_run`, only tell the times, and which of them have a run. Raises `NotFoundError`,
+        `InvalidRequestError` and `TooManyRequestsError`.
         """
         client = self._client
         return client.run_flow(

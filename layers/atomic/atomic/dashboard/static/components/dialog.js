@@ -35,7 +35,10 @@ function Question({ question: { text, ...rest }, close }) {
   `;
 }
 
-/** What is in a dialog: its title, its text, and two buttons, the harmless one of which has the focus. */
+/**
+ * What is in a dialog: its title, its text, and two buttons, the harmless one of which has the focus.
+ * Without a `verb` there is nothing more to do, and no second button.
+ */
 export function DialogBody({
   title,
   verb,
@@ -55,9 +58,12 @@ export function DialogBody({
       ${error && html`<p class="error-text" role="alert">${error}</p>`}
       <div class="dialog-actions">
         <${Button} autofocus onClick=${close}>${keep}<//>
-        <${Button} primary danger=${danger} disabled=${busy || disabled} onClick=${confirm}>
-          ${busy || verb}
-        <//>
+        ${
+          verb &&
+          html`<${Button} primary danger=${danger} disabled=${busy || disabled} onClick=${confirm}>
+            ${busy || verb}
+          <//>`
+        }
       </div>
     </div>
   `;

@@ -45,10 +45,8 @@ export function Filters({ children }) {
 /** The period's controls. The address has instants, so a link means the same in each time zone. */
 export function PeriodFilter({ label, query, change }) {
   const moment = (name) => ({
-    type: "datetime-local",
-    step: "1",
-    value: localOf(query[name]),
-    onChange: (event) => change({ [name]: isoOf(event.target.value) ?? "" }),
+    value: query[name],
+    change: (value) => change({ [name]: value }),
   });
   return html`
     <${Select}
@@ -60,8 +58,8 @@ export function PeriodFilter({ label, query, change }) {
     ${
       query.period === "custom" &&
       html`
-        <${Field} label="From" ...${moment("from")} />
-        <${Field} label="To" ...${moment("to")} />
+        <${MomentField} label="From" ...${moment("from")} />
+        <${MomentField} label="To" ...${moment("to")} />
       `
     }
   `;
@@ -85,6 +83,14 @@ export function Field({ label, ...props }) {
       <span>${label}</span>
       <input autocomplete="off" spellcheck=${false} ...${props} />
     </label>
+  `;
+}
+
+/** A field for an instant in UTC, which is typed by the clock of the browser; empty if it is none. */
+export function MomentField({ value, change, ...props }) {
+  const typed = ({ target }) => change(isoOf(target.value) ?? "");
+  return html`
+    <${Field} type="datetime-local" step="1" value=${localOf(value)} onChange=${typed} ...${props} />
   `;
 }
 

@@ -2,6 +2,7 @@
 
 import { ACTIONS } from "../core/enums.js";
 import { count, plural } from "../core/format.js";
+import { newKey } from "../core/new-key.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
 import { DialogBody, useConfirm } from "./dialog.js";
@@ -32,9 +33,7 @@ export const MANY = {
 
 /** Ask, then do `what` to all runs that fit the filter, which has the id of `cause`. */
 export function askAll({ what, filter, cause }, actions) {
-  const once = [...crypto.getRandomValues(new Uint8Array(16))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
+  const once = newKey();
   actions.ask({
     Body: Many,
     what,

@@ -89,15 +89,6 @@ export function createApi(client, key) {
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
   const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
 
-  return { client, ...reads({ request, read }), ...acts({ request, post, base }) };
-}
-
-const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
-const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
-const workflowPath = (name) => `/workflows/${encodeURIComponent(name)}`;
-
-/** What is read of a client. */
-function reads({ request, read }) {
   // The pages of a list, up to a number of them.
   async function allOf(path, name, query, signal) {
     let page = await read(path, { ...query, limit: PAGE_MAX }, signal);
@@ -109,6 +100,21 @@ function reads({ request, read }) {
     return { items, isAll: !page.next };
   }
 
+  return {
+    client,
+    ...reads({ request, read, allOf }),
+    ...acts({ request, post, base }),
+    ...ofSchedules({ request, read, post, allOf, base }),
+  };
+}
+
+const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
+const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
+const workflowPath = (name) => `/workflows/${encodeURIComponent(name)}`;
+const schedulePath = (name) => `/schedules/${encodeURIComponent(name)}`;
+
+/** What is read of a client. */
+function reads({ request, read, allOf }) {
   return {
     // Only the runs of the shortest window are counted, because counting those of a day may take long.
     stats: (signal) => read("/stats", { window: 1 }, signal),
@@ -175,6 +181,26 @@ function acts({ request, post, base }) {
     countBulk: (asked, signal) => post("/bulk", { ...asked, dryRun: true }, { signal }),
     /** Begin a bulk; the same `once` begins no second one. */
     beginBulk: (asked, once) => post("/bulk", asked, { extra: { "idempotency-key": once } }),
+  };
+}
+
+/** What is read of schedules, and done to them. */
+function ofSchedules({ request, read, post, allOf, base }) {
+  return {
+    /** All schedules by name: `{items, isAll}`. */
+    schedules: (signal) => allOf("/schedules", "schedules", {}, signal),
+    schedule: (name, signal) => read(schedulePath(name), {}, signal),
+    /** The next times of a schedule, also of one that is paused. */
+    nextTimes: async (name, query, signal) =>
+      (await read(`${schedulePath(name)}/next`, query, signal)).next,
+    pauseSchedule: (name, note) => post(`${schedulePath(name)}/pause`, { note }),
+    resumeSchedule: (name) => post(`${schedulePath(name)}/resume`),
+    /** Start a run of a schedule now; the same `once` starts no second one. */
+    trigger: (name, once) =>
+      post(`${schedulePath(name)}/trigger`, undefined, { extra: { "idempotency-key": once } }),
+    /** A page of the times of a backfill; with `dryRun`, nothing is started. */
+    backfill: (name, asked) => post(`${schedulePath(name)}/backfill`, asked),
+    deleteSchedule: (name) => request("DELETE", `${base}${schedulePath(name)}`),
   };
 }
 

@@ -38,3 +38,44 @@ export function typescriptStart({ workflowName, url, key, payload }, client, ori
     "console.log(run.status, run.response);",
   );
 }
+
+const CRON = "0 8 * * MON-FRI";
+const ZONE = "Europe/Berlin";
+const DIGEST = "http://127.0.0.1:8000/reports/digest";
+
+/** The command that makes a first schedule. */
+export const scheduleCommand = (client, origin) =>
+  [
+    `atomic schedules put digest digest ${DIGEST}`,
+    `  --cron '${CRON}' --tz ${ZONE}`,
+    `  --url ${origin} --client ${client}`,
+  ].join(" \\\n");
+
+/** The same in Python. */
+export const pythonSchedule = (client, origin) =>
+  program(
+    "from atomic import Client",
+    "from atomic.sdk.schedules import Cron",
+    "",
+    `weekdays = Cron(${quoted(CRON)}, tz=${quoted(ZONE)})`,
+    `with Client(${quoted(origin)}, client_id=${quoted(client)}) as client:`,
+    "    client.schedules.put(",
+    `        "digest", weekdays, "digest", ${quoted(DIGEST)}`,
+    "    )",
+  );
+
+/** The same in TypeScript. */
+export const typescriptSchedule = (client, origin) =>
+  program(
+    'import { cron, Schedules } from "atomic-workflows/schedules";',
+    "",
+    "const schedules = new Schedules({",
+    `  url: ${quoted(origin)},`,
+    `  clientId: ${quoted(client)},`,
+    "});",
+    `const weekdays = cron(${quoted(CRON)}, { tz: ${quoted(ZONE)} });`,
+    'await schedules.put("digest", weekdays, {',
+    '  workflowName: "digest",',
+    `  url: ${quoted(DIGEST)},`,
+    "});",
+  );

@@ -4,17 +4,9 @@ import { Dialog, Notes } from "../components/dialog.js";
 import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
 import { Job } from "../components/job.js";
-import { WaitingCount } from "../components/waiting-count.js";
-import { count, needAction } from "../core/format.js";
-import { linkTo, listOf } from "../core/router.js";
+import { PagesNav } from "../components/pages-nav.js";
+import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
-
-const PAGES = [
-  ["overview", "Overview"],
-  ["runs", "Runs"],
-  ["problems", "Problems"],
-  ["waiting", "Waiting"],
-];
 
 export function Shell({ state, actions, children }) {
   return html`
@@ -45,11 +37,11 @@ function Header({ state, actions }) {
       <a class="brand" href=${client ? linkTo({ client, page: "overview" }) : "#/"}>
         <img src="/static/icon.svg" alt="" width="22" height="22" />Atomic
       </a>
-      ${client && html`<${Pages} ...${state} actions=${actions} />`}
+      ${client && html`<${PagesNav} ...${state} actions=${actions} />`}
       <div class="top-end">
         ${
           actions.may("start") &&
-          html`<a class="button small" href=${linkTo({ client, page: "start" })}>Start a run</a>`
+          html`<a class="button small room-wide" href=${linkTo({ client, page: "start" })}>Start a run</a>`
         }
         ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
         ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
@@ -65,35 +57,6 @@ function Header({ state, actions }) {
         </button>
       </div>
     </header>
-  `;
-}
-
-function Pages({ route: { client, page }, needsAction, data, locked, actions }) {
-  // What is answered on the page is counted anew.
-  const open = page === "waiting" ? data?.events.length : "";
-  const current = listOf(page);
-  return html`
-    <nav aria-label="Views">
-      ${PAGES.map(
-        ([each, name]) => html`
-          <a href=${linkTo({ client, page: each })} aria-current=${current === each ? "page" : undefined}>
-            ${name}
-            ${
-              each === "problems" &&
-              needsAction > 0 &&
-              html`<span class="number bad" title=${needAction(needsAction)}>
-                ${count(needsAction)}
-              </span>`
-            }
-            ${
-              each === "waiting" &&
-              !locked &&
-              html`<${WaitingCount} key=${`${client} ${open}`} actions=${actions} />`
-            }
-          </a>
-        `,
-      )}
-    </nav>
   `;
 }
 

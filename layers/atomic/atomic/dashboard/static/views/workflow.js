@@ -1,18 +1,25 @@
 // One workflow: its counters, why its runs failed, its newest runs, and its pause.
 
-import { Icon } from "../components/icons.js";
+import { Pause } from "../components/pause.js";
 import { RunCharts, TimeSelect } from "../components/run-charts.js";
 import { RunTable } from "../components/run-table.js";
-import { Blank, Button, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
-import { errorText, fullTime, ms, plural } from "../core/format.js";
+import { Blank, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
+import { plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { bucketsOf, countedAt, timeOf } from "../core/run-statistics.js";
-import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
+import { html } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 5000;
 const RUNS = 10;
 const CAUSES = 10;
-const NOTE_MAX = 200;
+const PAUSE = {
+  what: "workflow",
+  effect: "No run of it is called until it is resumed. New runs are kept.",
+  resumed: "The workflow goes on within 15 minutes.",
+  noteMax: 200,
+  pause: (api, name, note) => api.pauseWorkflow(name, note),
+  resume: (api, name) => api.resumeWorkflow(name),
+};
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ id, query }) => `${id} ${query.period ?? ""}`;
@@ -62,7 +69,7 @@ function Body({ state: { route, data, error, now }, actions }) {
   const { client, id: name } = route;
   const all = linkTo({ client, page: "runs", query: { workflow: name } });
   return html`
-    <${Pause} key=${name} ...${{ name, paused: data.paused, actions }} />
+    <${Pause} key=${name} ...${{ of: PAUSE, name, paused: data.paused, actions }} />
     <${RunCharts} buckets=${data.buckets} client=${client} workflow=${name} />
     <${Causes} ...${{ causes: data.causes, client, name }} />
     <section class="part">
@@ -99,73 +106,5 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
       </ul>
       ${more && html`<p><a href=${all}>All problems</a></p>`}
     </section>
-  `;
-}
-
-function Pause({ name, paused, actions }) {
-  const [isAsking, setAsking] = useState(false);
-  const [result, setResult] = useState({ isBusy: false, wrong: "" });
-  const act = async (does, said) => {
-    setResult({ isBusy: true, wrong: "" });
-    try {
-      await does(actions.api());
-      setResult({ isBusy: false, wrong: "" });
-      setAsking(false);
-      actions.note(said);
-      actions.refresh();
-    } catch (error) {
-      setResult({ isBusy: false, wrong: errorText(error) });
-    }
-  };
-  const pause = (note) => act((api) => api.pauseWorkflow(name, note), "The workflow is paused.");
-  const resume = () => act((api) => api.resumeWorkflow(name), "The workflow goes on within 15 minutes.");
-  const close = () => {
-    setResult({ isBusy: false, wrong: "" });
-    setAsking(false);
-  };
-  if (paused) return html`<${Paused} ...${{ paused, resume, ...result }} />`;
-  if (isAsking) return html`<${PauseForm} ...${{ pause, close, ...result }} />`;
-  return html`<p><${Button} small onClick=${() => setAsking(true)}>Pause workflow…<//></p>`;
-}
-
-function Paused({ paused: { since, until, note }, resume, isBusy, wrong }) {
-  return html`
-    <div class="paused-bar" role="status">
-      <${Icon} name="pending" />
-      <span>
-        <strong>Paused</strong> since ${fullTime(ms(since))}${until && `, until ${fullTime(ms(until))}`}${
-          note && html`: <bdi>${note}</bdi>`
-        }
-      </span>
-      <${Button} small primary disabled=${isBusy} onClick=${resume}>Resume workflow<//>
-      ${wrong && html`<p class="error-text" role="alert">${wrong}</p>`}
-    </div>
-  `;
-}
-
-function PauseForm({ pause, close, isBusy, wrong }) {
-  const field = useRef();
-  const [note, setNote] = useState("");
-  useLayoutEffect(() => field.current.focus(), []);
-  const submit = (event) => {
-    event.preventDefault();
-    pause(note);
-  };
-  return html`
-    <form class="paused-bar" onSubmit=${submit}>
-      <label class="field">
-        <span>Why? (others read this note)</span>
-        <input
-          ref=${field}
-          maxlength=${NOTE_MAX}
-          value=${note}
-          onInput=${(event) => setNote(event.target.value)}
-        />
-      </label>
-      <span>No run of it is called until it is resumed. New runs are kept.</span>
-      <button type="submit" class="button small primary" disabled=${isBusy}>Pause workflow</button>
-      <${Button} small onClick=${close}>Cancel<//>
-      ${wrong && html`<p class="error-text" role="alert">${wrong}</p>`}
-    </form>
   `;
 }
