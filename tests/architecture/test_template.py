@@ -41,6 +41,8 @@ OF_NETWORK_INTERFACES = (
 OF_MAINTENANCE = {"ATOMIC_MAINTENANCE_QUEUE_URL", "ATOMIC_WORKFLOW_METRICS"}
 # The steps function calls endpoints as well, and learns its own URL from its events.
 OF_CALLERS = {"ATOMIC_STEPS_URL"}
+# Of the function that serves the dashboard.
+OF_PAGES = {"ATOMIC_TRACE_LINK", "ATOMIC_LOG_LINK"}
 # Actions that AWS cannot restrict to resources.
 WILDCARDS = {
     # What Lambda itself does to place a function into a VPC. The code of the functions is denied it.
@@ -495,7 +497,7 @@ def test_objects_are_read_and_written_and_deleted_by_the_api_alone() -> None:
 def test_every_variable_is_declared_and_read() -> None:
     declared = GLOBALS["Environment"]["Variables"]
     # That variable is boto's own.
-    known = VARIABLES.keys() - OF_INVOKERS - OF_CALLERS - OF_MAINTENANCE
+    known = VARIABLES.keys() - OF_INVOKERS - OF_CALLERS - OF_MAINTENANCE - OF_PAGES
     assert set(declared) == known | {"AWS_ENDPOINT_URL"}
     own = {
         name: each["Environment"]["Variables"] for name, each in FUNCTIONS.items() if "Environment" in each
@@ -503,7 +505,7 @@ def test_every_variable_is_declared_and_read() -> None:
     assert set(own.pop("MaintenanceFunction")) == OF_MAINTENANCE
     assert set(own) == {*INVOKERS, "ApiFunction"}
     for name, variables in own.items():
-        assert set(variables) == OF_CALLERS | (OF_INVOKERS if name in INVOKERS else set())
+        assert set(variables) == OF_CALLERS | (OF_INVOKERS if name in INVOKERS else OF_PAGES)
     package = REPO / "layers/atomic/atomic"
     sources = [p for folder in ("adapters/aws", "entrypoints/aws") for p in (package / folder).glob("*.py")]
     assert [path.name for path in sources if re.search(r"environ(\[|\.get\()", path.read_text())] == []
@@ -527,7 +529,7 @@ def test_what_a_parameter_allows_its_setting_allows(variable: str, parameter: st
             "ATOMIC_INVOKERS_MAX": "1", "ATOMIC_WORKFLOW_METRICS": "0",
             "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
             "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": "", "ATOMIC_LAMBDA_TARGETS": "false",
-            "ATOMIC_CALLS_FROM": "", variable: str(value),
+            "ATOMIC_CALLS_FROM": "", "ATOMIC_TRACE_LINK": "", "ATOMIC_LOG_LINK": "", variable: str(value),
         }  # fmt: skip
         settings = LambdaSettings.of_environment(given)
         assert getattr(settings, VARIABLES[variable].name) == value

@@ -42,6 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "signed callers": {"IamRoutes": "true"},
     "functions": {"LambdaTargets": "arn:aws:lambda:r:1:function:shop"},
     "a bus": {"EventBusName": "ops"},
+    "links": {"TraceLink": "https://t.example/{traceId}", "LogLink": "https://l.example/?q={runId}"},
     "a key": {"KmsKeyArn": "arn:aws:kms:r:1:key/k"},
     "mails": {"AlarmEmail": "ops@example.com"},
     "an emulator": {"LocalEndpoint": "http://127.0.0.1:4566"},
@@ -244,7 +245,7 @@ def test_private_networks_are_those_of_the_list_and_none_by_default() -> None:
         "ATOMIC_INVOKERS_MAX": "1", "ATOMIC_WORKFLOW_METRICS": "0",
         "ATOMIC_INVOKER": "short", "ATOMIC_ALLOW_PRIVATE": "false", "ATOMIC_PUBLIC_URL": "",
         "ATOMIC_STEPS_URL": "", "ATOMIC_ALLOW_NETWORK": told, "ATOMIC_LAMBDA_TARGETS": "false",
-        "ATOMIC_CALLS_FROM": "",
+        "ATOMIC_CALLS_FROM": "", "ATOMIC_TRACE_LINK": "", "ATOMIC_LOG_LINK": "",
     }  # fmt: skip
     assert LambdaSettings.of_environment(given).allow_network == ("10.1.2.0/24", "fd12::/64")
 

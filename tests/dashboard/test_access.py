@@ -119,8 +119,12 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     expect(page.get_by_label("Why?")).to_be_visible()
     assert_accessible(page, f"pause of a workflow, {how}")
     look_at_a_backfill(page, api, how)
+    open_at(page, api, "start")
+    page.get_by_role("button", name=api.client).click()
+    expect(page.get_by_role("dialog", name=f"Client {api.client}")).to_be_visible()
+    assert_accessible(page, f"client, {how}")
     page.goto(f"{api.server}/dashboard#/")
-    expect(page.get_by_role("heading", name="Whose runs?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Open a client")).to_be_visible()
     assert_accessible(page, f"sign-in, {how}")
 
 
@@ -166,7 +170,7 @@ def look_at_a_problem(page: Page, api: Api, how: str) -> None:
     page.get_by_role("checkbox", name="All on this page").check()
     assert_accessible(page, f"problem, {how}")
     page.get_by_role("button", name="Redrive").last.click()
-    expect(page.get_by_role("dialog")).to_contain_text("Calls")
+    expect(page.get_by_role("dialog")).to_contain_text("URLs called")
     assert_accessible(page, f"dialog, {how}")
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
     expect(page.locator(".note").filter(has_text="redriven")).to_be_visible()

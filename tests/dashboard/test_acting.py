@@ -22,7 +22,10 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     page.reload()
     expect(page.get_by_role("link", name="Problems 1")).to_be_visible()
     page.get_by_role("button", name="Redrive").first.click()
-    dialog = page.get_by_role("dialog", name="Redrive this step?")
+    dialog = page.get_by_role("dialog", name="Redrive this run?")
+    expect(dialog).to_contain_text("Workflow repair, key mend.")
+    expect(dialog).to_contain_text("Every failed step of it gets a fresh budget")
+    expect(dialog).not_to_contain_text("ancestors")
     dialog.get_by_role("button", name="Redrive").click()
 
     expect(dialog).to_be_hidden()
@@ -74,6 +77,7 @@ def test_one_step_is_cancelled_and_its_run_goes_on(page: Page, api: Api, endpoin
 
     page.get_by_role("button", name="Cancel step").click()
     dialog = page.get_by_role("dialog", name="Cancel this step?")
+    expect(dialog).to_contain_text("Step “hangs” of workflow order, key busy.")
     dialog.get_by_role("button", name="Cancel step").click()
 
     expect(page.get_by_role("status").filter(has_text="The step is cancelled")).to_be_visible()
@@ -95,7 +99,7 @@ def test_a_retry_is_made_now(page: Page, api: Api, endpoints: Endpoints) -> None
     expect(dialog).to_contain_text("its next attempt is made")
     dialog.get_by_role("button", name="Run now").click()
 
-    expect(page.get_by_role("status").filter(has_text="Due: the step is")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Due: the run is")).to_be_visible()
     expect(page.locator(".run-title .badge")).to_have_text("succeeded")
     expect(page.get_by_role("button", name="Run now")).to_have_count(0)
     assert api.get(f"/steps/{run['id']}")["attempts"] == 2

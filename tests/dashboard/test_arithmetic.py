@@ -338,6 +338,36 @@ def test_a_run_is_retrying_if_one_of_its_steps_is(ask: Ask) -> None:
     assert wanted(error="timed_out", search="x") == {"errorKind": "timed_out", "keyContains": "x"}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "own"),
+    [
+        ("status 503: busy", "status 502: busy", ("503", "502")),
+        ("a b c", "a c", ("b ", "")),
+        ("", "none", ("", "none")),
+        ("same", "same", ("", "")),
+        ("naïve fee", "naïve fée", ("fee", "fée")),
+    ],
+)
+def test_what_differs_between_two_texts(ask: Ask, first: str, second: str, own: tuple[str, str]) -> None:
+    sides = ask("differences", "differences", first, second)
+    assert tuple("".join(part["text"] for part in side if part["isOwn"]) for side in sides) == own
+
+
+def test_both_texts_are_whole_and_share_what_is_not_marked(ask: Ask) -> None:
+    print("seed=11")
+    dice = random.Random(11)
+    words = ["503", "a", "b", ":", " ", "\u2028", "é", "<b>"]
+    for _ in range(60):
+        texts = ["".join(dice.choices(words, k=dice.randrange(40))) for _ in range(2)]
+        sides = ask("differences", "differences", *texts)
+        assert ["".join(part["text"] for part in side) for side in sides] == texts
+        shared = ["".join(part["text"] for part in side if not part["isOwn"]) for side in sides]
+        assert shared[0] == shared[1]
+    long = ["x " * 40_000, "y " * 40_000]
+    sides = ask("differences", "differences", *long)
+    assert ["".join(part["text"] for part in side) for side in sides] == long
+
+
 def test_durations_in_words(ask: Ask) -> None:
     said = {
         0: "0 ms", 999: "999 ms", 1000: "1.00 s", 12_340: "12.3 s", 60_000: "1 min", 123_000: "2 min 3 s",

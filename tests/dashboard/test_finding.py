@@ -133,11 +133,11 @@ def test_going_back_from_a_step_leads_to_the_run_however_many_were_looked_at(
         page.locator(".row").filter(has_text=name).click()
         expect(page.get_by_role("complementary", name=f"Step {name}")).to_be_visible()
     page.go_back()
-    expect(page.get_by_role("complementary", name="Step order")).to_be_visible()
+    expect(page.get_by_role("complementary", name="Run order")).to_be_visible()
     assert page.url.endswith(run["runId"])
     page.locator(".row").filter(has_text="one").click()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("complementary", name="Step order")).to_be_visible()
+    expect(page.get_by_role("complementary", name="Run order")).to_be_visible()
 
 
 def test_going_back_keeps_filters_and_position(page: Page, api: Api, endpoints: Endpoints) -> None:

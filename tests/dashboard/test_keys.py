@@ -1,5 +1,6 @@
 """A server with API keys: the dashboard asks for a key, keeps it for the tab, never in the address."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,48 @@ def test_a_key_without_the_scope_read_gets_a_message(
         server.stop()
 
 
+def test_signing_out_forgets_the_key_and_the_client(page: Page, locked: Api, endpoints: Endpoints) -> None:
+    locked.start(endpoints.serve("/ok", (200, 1)), "secret-run")
+    page.goto(f"{locked.server}/dashboard#/acme/runs")
+    page.get_by_label("API key").fill(key_of(locked))
+    page.get_by_role("button", name="Show runs").click()
+    page.get_by_label("Search runs").fill("secret")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row").filter(has_text="secret-run")).to_be_visible()
+    assert "acme" in page.evaluate("JSON.stringify(localStorage)")
+
+    page.get_by_role("button", name="acme").click()
+    dialog = page.get_by_role("dialog", name="Client acme")
+    expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+    dialog.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Open a client")).to_be_visible()
+    kept = page.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
+    assert "acme" not in kept
+    assert "secret" not in kept
+    page.go_back()
+    expect(page.get_by_role("heading", name="“acme” needs its API key")).to_be_visible()
+    assert "secret-run" not in page.content()
+
+
+def test_another_client_of_this_browser_is_opened(page: Page, api: Api, endpoints: Endpoints) -> None:
+    other = f"{api.client}-other"
+    Api(api.server, other).start(endpoints.serve("/ok", (200, 1)), "of-the-other")
+    page.goto(f"{api.server}/dashboard#/{other}/runs")
+    expect(page.get_by_role("row").filter(has_text="of-the-other")).to_be_visible()
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs")
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    page.reload()
+    page.get_by_role("button", name=api.client).click()
+    dialog = page.get_by_role("dialog", name=f"Client {api.client}")
+    expect(dialog.get_by_role("listitem")).to_have_text([other])
+    dialog.get_by_role("link", name=other).click()
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(re.compile(f"#/{other}/overview$"))
+    page.get_by_role("button", name=other).click()
+    page.get_by_role("dialog").get_by_role("link", name="Open a client…").click()
+    expect(page.get_by_role("heading", name="Open a client")).to_be_visible()
+
+
 def test_without_an_address_the_client_is_asked_for(page: Page, api: Api) -> None:
     page.goto(f"{api.server}/dashboard")
     page.get_by_label("Client").fill(api.client)
@@ -98,6 +141,7 @@ def test_a_lost_connection_is_shown_and_recovers(page: Page, api: Api, endpoints
     expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
     page.context.set_offline(True)
     expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached")
+    expect(page.get_by_role("alert")).to_contain_text(re.compile(r"Showing data from \d\d:\d\d:\d\d[.]"))
     expect(page.get_by_role("row").filter(has_text="before")).to_be_visible()
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_be_hidden()

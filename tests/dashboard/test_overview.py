@@ -6,6 +6,7 @@ import re
 from playwright.sync_api import Browser, Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
+from dashboard.test_access import assert_accessible
 from dashboard.test_watching import open_at
 
 
@@ -88,6 +89,78 @@ def test_the_numbers_of_a_bar_are_shown_by_keyboard_and_lead_to_its_runs(
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
     expect(page.locator("tbody tr")).to_have_count(5)
     assert re.search(r"period=custom&from=[^&]+Z&to=[^&]+Z$", page.url)
+
+
+def test_opened_numbers_do_not_stretch_the_chart_beside_them(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    charts = page.locator(".chart")
+    before = charts.nth(1).bounding_box()
+    charts.first.get_by_text("Numbers", exact=True).click()
+    expect(charts.first.get_by_role("table")).to_be_visible()
+    after = charts.nth(1).bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["y"] == before["y"]
+    assert after["height"] <= before["height"]
+
+
+def bars_in(page: Page) -> list[str]:
+    """From when to when, by the address of the list of runs."""
+    return re.findall(r"(?:from|to)=([^&]+)", page.url)
+
+
+def test_several_bars_are_chosen_with_the_pointer(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview")
+    bars = page.get_by_role("group", name=re.compile("^Runs started")).get_by_role("link")
+    count = bars.count()
+    boxes = [bars.nth(count - back).bounding_box() for back in (3, 1)]
+    first, last = ([box["x"] + box["width"] / 2, box["y"] + 60] for box in boxes if box)
+    wanted = [bars.nth(count - back).get_attribute("href") or "" for back in (3, 1)]
+    page.mouse.move(*last)
+    page.mouse.down()
+    page.mouse.move(*first, steps=4)
+    expect(page.locator(".brush")).to_be_visible()
+    # The end of the choice may be outside of the chart.
+    page.mouse.move(first[0], first[1] + 400)
+    page.mouse.up()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    since, until = re.findall("from=([^&]+)", wanted[0])[0], re.findall("to=([^&]+)", wanted[1])[0]
+    assert bars_in(page) == [since, until]
+
+
+def test_several_bars_are_chosen_by_keyboard(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "workflows/good")
+    group = page.get_by_role("group", name=re.compile("^Runs started"))
+    bars = group.get_by_role("link")
+    since = re.findall("from=([^&]+)", bars.nth(bars.count() - 3).get_attribute("href") or "")[0]
+    bars.last.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    said = page.get_by_role("status").filter(has_text="3 bars")
+    expect(said).to_contain_text("Enter shows their runs")
+    page.keyboard.press("Escape")
+    expect(page.locator(".brush")).to_have_count(0)
+    # Without Shift it is one bar again, and so is a chart that the focus has left.
+    for other in ("ArrowRight", "Tab"):
+        page.keyboard.press("Shift+ArrowLeft")
+        expect(page.locator(".brush")).to_have_count(1)
+        page.keyboard.press(other)
+        expect(page.locator(".brush")).to_have_count(0)
+    bars.last.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert_accessible(page, "several bars")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    assert bars_in(page)[0] == since
+    assert "workflow=good" in page.url
 
 
 def test_a_first_tap_shows_the_numbers_and_a_second_one_the_runs(

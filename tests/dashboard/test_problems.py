@@ -168,6 +168,44 @@ def test_a_bulk_is_paused_resumed_and_cancelled(page: Page, outage: Api) -> None
     assert 0 < causes(outage)["bank says no"] < 1000
 
 
+def test_a_bulk_in_progress_is_shown_again_after_a_reload(page: Page, outage: Api) -> None:
+    open_at(page, outage, "problems")
+    page.get_by_role("button", name="Redrive 1,000 runs").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive 1,000 runs").click()
+    progress = page.get_by_role("region", name="Progress")
+    progress.get_by_role("button", name="Pause").click()
+    expect(progress).to_contain_text("paused")
+    open_at(page, outage, "overview")
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url) if "workflowName=bulk" in each.url else None)
+    page.reload()
+    expect(progress).to_contain_text("paused")
+    expect(progress).to_contain_text("of 1,000 runs")
+    progress.get_by_role("button", name="Resume").click()
+    expect(progress.get_by_role("button", name="Pause")).to_be_visible()
+    progress.get_by_role("button", name="Cancel").click()
+    expect(progress).to_contain_text("cancelled after")
+    # It is asked for once, and not again by the updates of the page.
+    page.wait_for_timeout(6_000)
+    assert len(asked) == 2
+    page.reload()
+    expect(page.locator(".chart").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    expect(progress).to_have_count(0)
+
+
+def test_another_page_of_a_list_begins_at_its_top(page: Page, outage: Api) -> None:
+    open_at(page, outage, "problems")
+    page.get_by_role("row").filter(has_text="bank says no").get_by_role("link").click()
+    older = page.get_by_role("button", name="Older")
+    expect(page.locator("tbody tr")).to_have_count(50)
+    older.scroll_into_view_if_needed()
+    assert page.evaluate("scrollY") > 0
+    older.click()
+    expect(page.get_by_role("button", name="Newest")).to_be_attached()
+    page.wait_for_function("scrollY === 0")
+
+
 def test_the_former_address_leads_to_the_problems(page: Page, api: Api, endpoints: Endpoints) -> None:
     failing(api, endpoints, "a")
     open_at(page, api, "dead-letters?workflow=order")

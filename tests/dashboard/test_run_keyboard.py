@@ -44,6 +44,65 @@ def test_enter_moves_into_the_panel_and_escape_back_to_the_row(page: Page, api: 
     expect(page.locator(f'[data-step="{steps[4]["id"]}"]')).to_be_focused()
 
 
+def test_escape_leads_from_a_run_to_its_row(page: Page, api: Api, endpoints: Endpoints) -> None:
+    ok = endpoints.serve("/ok", (200, 1))
+    for number in range(40):
+        api.start(ok, f"key-{number}", workflow=f"bill-{number}")
+    open_at(page, api, "runs?status=succeeded")
+    row = page.get_by_role("link", name="bill-3", exact=True)
+    row.scroll_into_view_if_needed()
+    at = page.evaluate("scrollY")
+    assert at > 0
+    row.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1, name="bill-3")).to_be_focused()
+    page.locator(".row").first.click()
+    expect(page).to_have_url(re.compile("step="))
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("step="))
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("/runs[?]status=succeeded$"))
+    expect(row).to_be_focused()
+    expect(row).to_be_in_viewport()
+    # A dialog takes the key for itself.
+    open_at(page, api, "problems")
+    expect(page.get_by_role("heading", level=1, name="Problems")).to_be_visible()
+    run = api.start(endpoints.serve("/bad", (410, 0)), "bad")
+    open_at(page, api, f"runs/{run['runId']}")
+    page.get_by_role("button", name="Redrive run").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("heading", level=1, name="order")).to_be_visible()
+    # The list that was shown before has no such row.
+    page.get_by_role("heading", level=1).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", level=1, name="Problems")).to_be_visible()
+
+
+@pytest.mark.parametrize("key", ["/", "Control+k", "Meta+k"])
+def test_the_search_is_one_key_away_on_every_page(
+    page: Page, api: Api, endpoints: Endpoints, key: str
+) -> None:
+    run = api.start(endpoints.serve("/bad", (410, 0)), "k")
+    cause = api.get("/causes")["causes"][0]["id"]
+    places = ["overview", "problems", f"problems/{cause}", "waiting", "workflows/order", "start", "runs"]
+    for place in [*places, f"runs/{run['runId']}"]:
+        open_at(page, api, place)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        page.locator("body").press(key)
+        expect(page.get_by_label("Search runs")).to_be_focused()
+    page.keyboard.type("k")
+    expect(page.get_by_label("Search runs")).to_have_value("k")
+    open_at(page, api, "start")
+    field = page.get_by_label("Workflow")
+    field.press(key)
+    if key == "/":
+        expect(field).to_have_value("/")
+    else:
+        expect(page.get_by_label("Search runs")).to_be_focused()
+
+
 def test_the_heading_has_the_focus_on_each_page_that_is_opened(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:
@@ -132,9 +191,8 @@ def test_axe_finds_no_problem_in_what_is_new(page: Page, api: Api, endpoints: En
     for at in range(12):
         api.start(ok, f"{at}", parent=run["id"], stepName="resize")
     event = api.start("", "waits", parent=run["id"], wait=False, kind="event", stepName="approval")
-    ended = api.start(
-        endpoints.serve("/bad", (410, {"stack": "a\\n  b"})), "ended", payload={"a": {"b": 1}}
-    )
+    bad = endpoints.serve("/bad", (500, {"detail": "busy"}), (410, {"stack": "a\\n  b"}))
+    ended = api.start(bad, "ended", payload={"a": {"b": 1}}, retry={"count": 1, "backOff": 1})
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for scheme in schemes:
         page.emulate_media(color_scheme=scheme)
@@ -147,6 +205,8 @@ def test_axe_finds_no_problem_in_what_is_new(page: Page, api: Api, endpoints: En
         assert_accessible(page, f"an open event, {scheme}")
         open_at(page, api, f"runs/{ended['runId']}")
         page.get_by_text("Details", exact=True).click()
+        page.get_by_text("Compare two attempts").click()
+        expect(page.locator("mark").first).to_be_visible()
         assert_accessible(page, f"a failed run, {scheme}")
         page.get_by_role("button", name="Restart with edited input…").click()
         assert_accessible(page, f"the editor, {scheme}")

@@ -42,12 +42,47 @@ def test_a_failed_run_says_why_and_shows_the_step(page: Page, api: Api, failed: 
     expect(attempts.nth(1)).to_contain_text("the endpoint answered 500")
 
 
+def test_two_attempts_are_compared(page: Page, api: Api, endpoints: Endpoints) -> None:
+    answers = [
+        (500, {"error": "<b>no</b> stock"}),
+        (503, {"error": "no stock"}),
+        (503, {"error": "no luck"}),
+    ]
+    retry = {"count": 2, "backOff": 1, "jitter": "none"}
+    run = api.start(endpoints.serve("/order", *answers), "k", retry=retry)
+    open_at(page, api, f"runs/{run['runId']}")
+    panel = page.get_by_role("complementary")
+    panel.get_by_text("Compare two attempts").click()
+    before, after = (panel.get_by_role("region", name=f"Attempt #{number}") for number in (2, 3))
+    differ = panel.get_by_role("status")
+    expect(differ).to_contain_text(re.compile("What differs: .*outcome.*error[.]$"))
+    expect(differ).not_to_contain_text("status")
+    expect(before.locator("mark")).to_contain_text(["failed", "stock"])
+    expect(after.locator("mark")).to_contain_text(["failed, no retry", "luck"])
+    panel.get_by_role("combobox", name="Compare").select_option("#1")
+    first = panel.get_by_role("region", name="Attempt #1")
+    expect(first).to_contain_text("<b>no</b> stock")
+    expect(first.locator("mark").filter(has_text="500").first).to_be_visible()
+    expect(differ).to_contain_text("status")
+    side, beside = first.bounding_box(), after.bounding_box()
+    assert side is not None
+    assert beside is not None
+    assert side["y"] == beside["y"]
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{page.url}?step={run['id']}")
+    side, beside = first.bounding_box(), after.bounding_box()
+    assert side is not None
+    assert beside is not None
+    assert side["y"] + side["height"] <= beside["y"]
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
 def test_an_ended_run_shows_its_input_and_result_at_once(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:
     run = api.start(endpoints.serve("/sum", (200, {"sum": 3})), "sum", payload={"of": [1, 2]})
     open_at(page, api, f"runs/{run['runId']}")
-    panel = page.get_by_role("complementary", name="Step order")
+    panel = page.get_by_role("complementary", name="Run order")
     expect(panel.get_by_role("heading", level=3)).to_have_text(["Input", "Result", "Attempts"])
     expect(panel.get_by_role("region", name="Input")).to_contain_text('"of"')
     expect(panel.get_by_role("region", name="Result")).to_contain_text('"sum": 3')

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from answering import Answering
 from dashboard.stage import Api
@@ -116,6 +116,21 @@ def test_what_only_looks_encrypted_is_shown(page: Page, api: Api, payload: Any) 
     run = api.start("http://127.0.0.1:9/later", "k", wait=False, delay=3_600_000, payload=payload)
     page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}?step={run['id']}")
     expect(page.get_by_role("region", name="Input")).to_have_text(json.dumps(payload, indent=2))
+
+
+def test_bytes_are_named_with_their_type_and_size(page: Page, api: Api, called: list[Any]) -> None:
+    run = api.start(f"{called.pop()}/pay", "k")
+
+    def as_bytes(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        said["root"] |= {"response": "aGVsbG8hIQ==", "responseEncoding": "base64"}
+        said["root"]["responseContentType"] = "image/png"
+        route.fulfill(response=answer, body=json.dumps(said))
+
+    page.route("**/runs/run_*", as_bytes)
+    page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}")
+    expect(page.get_by_text("Status 200 · image/png, 7 bytes, as base64")).to_be_visible()
 
 
 @pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])

@@ -61,13 +61,14 @@ def test_hostile_strings_stay_text_in_what_is_found_out_of_a_run(
 ) -> None:
     trace = {"detail": HOSTILE, "traceback": f"{HOSTILE}\n{HOSTILE}", HOSTILE: {HOSTILE: 1}}
     run = api.start(endpoints.serve("/order", None, (410, trace)), KEY, workflow=HOSTILE, wait=False)
-    ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (410, trace))
+    ok, bad = endpoints.serve("/ok", (200, 1)), endpoints.serve("/bad", (500, trace), (410, trace))
     for number in range(10):
         api.start(ok, f"{number}", workflow=HOSTILE, parent=run["id"], stepName=HOSTILE)
     event = api.start(
         "", KEY, workflow=HOSTILE, parent=run["id"], stepName=f"e{HOSTILE}", kind="event", wait=False
     )
-    failed = api.start(bad, KEY, workflow=HOSTILE, parent=run["id"], stepName=f"f{HOSTILE}")
+    more = {"parent": run["id"], "retry": {"count": 1, "backOff": 1}}
+    failed = api.start(bad, KEY, workflow=HOSTILE, stepName=f"f{HOSTILE}", **more)
     open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
     page.get_by_role("button", name="Approve…").click()
     expect(page.get_by_role("dialog")).to_contain_text("<img/src=x")
@@ -78,6 +79,11 @@ def test_hostile_strings_stay_text_in_what_is_found_out_of_a_run(
     for name in ("Stack trace", "Result", "Why this run failed"):
         expect(page.get_by_role("region", name=name)).to_contain_text("<img/src=x")
     page.get_by_role("region", name="Result").get_by_role("button").last.click()
+    page.get_by_text("Compare two attempts").click()
+    expect(page.get_by_role("region", name="Attempt #2")).to_contain_text("<img/src=x")
+    page.get_by_role("button", name="Redrive step").click()
+    expect(page.get_by_role("dialog")).to_contain_text("<img/src=x")
+    page.keyboard.press("Escape")
     page.get_by_label("Find step").fill("")
     group = page.locator(".row.group")
     expect(group).to_contain_text("<img/src=x")
@@ -203,7 +209,7 @@ def test_a_client_sees_no_problem_of_another(
     expect(page.get_by_role("region", name="Progress")).to_have_count(0)
     assert other.get("/runs?status=failed")["runs"][0]["generation"] == 1
     open_at(page, api, f"problems/{cause}")
-    expect(page.get_by_role("heading", name="Nothing stands here for this cause")).to_be_visible()
+    expect(page.get_by_role("heading", name="No run has this cause now")).to_be_visible()
     expect(page.get_by_text("gone for another")).to_have_count(0)
 
 

@@ -104,7 +104,7 @@ def test_a_delayed_step_shows_when_it_is_due(page: Page, api: Api) -> None:
     timer = api.start("", "nap", wait=False, delay=3_600_000, **nap)
     open_at(page, api, f"runs/{run['runId']}?step={timer['id']}")
     panel = page.get_by_role("complementary")
-    expect(page.locator(".next").last).to_have_text(re.compile("wakes in (1 h|59 min)"))
+    expect(page.locator(".next").last).to_have_text(re.compile("wakes in (1 h|59 min).*→$"))
     expect(panel).to_contain_text(re.compile("Wakes ?in (1 h|59 min)"))
     for text in ("Attempts", "Attempt time-out", "Retry policy"):
         expect(panel).not_to_contain_text(text)
@@ -157,7 +157,8 @@ def test_a_run_whose_code_changed_says_so_beside_the_builds_of_its_attempts(
 
     endpoints.headers |= {"Atomic-Build": "abc-2", "Atomic-Unused-Results": "2"}
     api.post(f"/steps/{run['id']}/redrive")
-
+    # A run that has ended is read again as seldom as tests wait.
+    page.reload()
     expect(attempts).to_contain_text(["build abc-2", "build abc-1"])
     for place in (page.locator(".run-title"), panel):
         expect(place).to_contain_text("code changed? 2 results not used")

@@ -19,8 +19,9 @@ MODULES = {
 
 
 def test_modules_are_blocks_in_the_order_of_their_imports() -> None:
-    assert joined_scripts(MODULES, "main.js")["joined.js"].split("\n") == [
-        "const modules = {};",
+    head, *lines = joined_scripts(MODULES, "main.js")["joined.js"].split("\n")
+    assert re.fullmatch('const modules = { version: "[0-9a-f]{16}" };', head)
+    assert lines == [
         "{", "const one = 1;", "class two {}", "", 'modules["core/b.js"] = { one, two };', "}",
         "{", 'const { one } = modules["core/b.js"];', "function say() {}", "",
         'modules["core/a.js"] = { say };', "}",
@@ -33,13 +34,25 @@ def test_modules_are_blocks_in_the_order_of_their_imports() -> None:
 def test_what_is_imported_later_is_a_part_with_what_it_needs_besides() -> None:
     scripts = joined_scripts(MODULES, "main.js")
     assert scripts.keys() == {"joined.js", "joined-core-c.js"}
-    assert scripts["joined-core-c.js"].split("\n") == [
-        "export default (modules) => {",
+    head, check, *lines = scripts["joined-core-c.js"].split("\n")
+    assert head == "export default (modules) => {"
+    assert re.fullmatch('if \\(modules.version !== "[0-9a-f]{16}"\\) throw new Error\\(.*\\);', check)
+    assert lines == [
         'if (!modules["core/d.js"]) {', "const two = 2;", "", 'modules["core/d.js"] = { two };', "}",
         'if (!modules["core/c.js"]) {', 'const { one } = modules["core/b.js"];',
         'const { two } = modules["core/d.js"];', "", 'modules["core/c.js"] = { one };', "}",
         'return modules["core/c.js"];', "};", "",
     ]  # fmt: skip
+
+
+def test_a_part_refuses_modules_of_another_version() -> None:
+    def version(modules: dict[str, str]) -> set[str]:
+        texts = joined_scripts(modules, "main.js").values()
+        return {found for text in texts for found in re.findall(r'version\W+"(\w+)"', text)}
+
+    (before,) = version(MODULES)
+    (after,) = version(MODULES | {"core/b.js": "export const one = 2;\nexport class two {}\n"})
+    assert before != after
 
 
 def test_modules_in_a_circle_are_refused() -> None:

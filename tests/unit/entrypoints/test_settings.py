@@ -201,6 +201,8 @@ def test_a_bad_variable_of_a_stack_is_named(changes: dict[str, str | None], mess
         "ATOMIC_LAMBDA_TARGETS": "false",
         "ATOMIC_ALLOW_NETWORK": "",
         "ATOMIC_CALLS_FROM": "",
+        "ATOMIC_TRACE_LINK": "",
+        "ATOMIC_LOG_LINK": "",
         "UNRELATED": "x",
     } | changes
     with pytest.raises(BadSettingError) as refused:

@@ -5,6 +5,7 @@ as they are written: each becomes a block, its imports and exports become member
 are those that the tests of the dashboard's modules allow. Comments and indentation are left out.
 """
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Mapping
@@ -27,14 +28,18 @@ def joined_scripts(modules: Mapping[str, str], first: str) -> dict[str, str]:
 
     `joined.js` is the module `first` and all that it imports. A module that is imported later, by
     `import()`, is the part `joined-FOLDER-NAME.js`, with what it needs besides. Parts may share modules, of
-    which the one that comes first is taken.
+    which the one that comes first is taken. A part refuses to join modules of another version.
     """
+    version = hashlib.blake2b("".join(modules.values()).encode(), digest_size=8).hexdigest()
+    check = f'if (modules.version !== "{version}") throw new Error("This part is of another version.");\n'
     blocks = _blocks(modules, first, {})
-    scripts = {"joined.js": "const modules = {};\n" + "".join(blocks.values())}
+    scripts = {"joined.js": f'const modules = {{ version: "{version}" }};\n' + "".join(blocks.values())}
     for path in sorted({_beside(each, to) for each in blocks for to in _LATER.findall(modules[each])}):
         needed = _blocks(modules, path, blocks)
         added = "".join(f'if (!modules["{name}"]) {block}' for name, block in needed.items())
-        scripts[_part(path)] = f'export default (modules) => {{\n{added}return modules["{path}"];\n}};\n'
+        scripts[_part(path)] = (
+            f'export default (modules) => {{\n{check}{added}return modules["{path}"];\n}};\n'
+        )
     return scripts
 
 

@@ -4,6 +4,7 @@ The flag, the variable, the allowed values, the error message and the row in the
 all derived from the field.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from atomic.adapters.http.addresses import private_network
 from atomic.protocol.urls import is_function, parse_url
 
 PREFIX: Final = "ATOMIC_"
+# What the dashboard puts into a link, each in braces.
+_LINK_NAMES: Final = ("traceId", "runId", "stepId", "workflowName", "idempotencyKey")
 _BOUNDS: Final = {"ge": " from {}", "le": " to {}", "min_length": " of {} characters or more"}
 _KINDS: Final = {
     int: "a whole number",
@@ -36,6 +39,24 @@ def as_public_url(url: str) -> str:
         if "?" in url:
             raise ValueError("use a URL without a query")
     return url.rstrip("/")
+
+
+def as_link(link: str, *schemes: str) -> str:
+    """A link of the dashboard with names in it; nothing stays nothing. Raises ValueError for any other."""
+    names = "|".join(_LINK_NAMES)
+    wanted = rf"(?:{'|'.join(schemes)})://[^\s{{}}]+(?:\{{(?:{names})\}}[^\s{{}}]*)*"
+    if link and not re.fullmatch(wanted, link):
+        allowed = ", ".join(f"{{{name}}}" for name in _LINK_NAMES)
+        raise ValueError(
+            f"use an {' or '.join(schemes)} URL, such as https://traces.example/trace/{{traceId}}; "
+            f"only {allowed} may stand in it"
+        )
+    return link
+
+
+def links_of(trace_link: str, log_link: str) -> dict[str, str]:
+    """The links of the dashboard that are set, by their names."""
+    return {name: link for name, link in (("trace", trace_link), ("log", log_link)) if link}
 
 
 def as_private_networks(networks: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ class Action:
     live state, of a run that of any of its steps. `roots`: an action on a step that may also be done to the
     root of a run. `needs_run`: the action needs a run that may go on, so the run is live or has failed.
     `kinds`: the kinds of steps that have the action. `label`: what a button says in place of the name.
-    `paused`: the run has to be paused for it, or must not be.
+    `paused`: the run has to be paused for it, or must not be. `root_effect`: what the dashboard says in
+    place of `effect` before it is done to a root.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Action:
     kinds: tuple[Kind, ...] = KINDS
     label: str = ""
     paused: bool | None = None
+    root_effect: tuple[str, ...] = ()
 
 
 ACTIONS: Final = (
@@ -46,6 +48,11 @@ ACTIONS: Final = (
             "It gets a fresh budget of attempts; its endpoint gets the same key and payload again.",
             "Its failed ancestors are redriven with it, so that the run goes on.",
             "With a root, every failed step of its run is redriven.",
+        ),
+        root_effect=(
+            "Every failed step of it gets a fresh budget of attempts.",
+            "Endpoints get the same keys and payloads again.",
+            "What has succeeded stays as it is.",
         ),
         done="redriven",
         states=(Status.FAILED,),

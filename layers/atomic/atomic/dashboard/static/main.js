@@ -1,23 +1,26 @@
 // Wires store, address, API and views together.
 
 import { Help } from "./components/help.js";
-import { moveInList } from "./components/list-keyboard.js";
+import { focusOpened, pressed } from "./components/shortcuts.js";
 import { ApiError, createApi } from "./core/api.js";
-import { errorText, setZone } from "./core/format.js";
+import { createAsking } from "./core/asking.js";
+import { bulkInProgress } from "./core/bulks.js";
+import * as clients from "./core/clients.js";
+import { setZone } from "./core/format.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
 import { html, render } from "./vendor/preact-htm.js";
-import { isLater, loadView, shownOf, TITLES, viewOf } from "./views/pages.js";
+import { isLater, loadView, renewed, shownOf, TITLES, viewOf } from "./views/pages.js";
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
 
 const THEMES = ["auto", "light", "dark"];
-const NOTE_MS = 6000;
 const TICK_MS = 500;
 
 const app = document.getElementById("app");
-const keyName = (client) => `atomic.key.${client}`;
+// What stands there in case that no script comes.
+app.replaceChildren();
 const store = createStore({
   route: parseRoute(location.hash),
   data: null,
@@ -37,6 +40,8 @@ const store = createStore({
   question: null,
   // What the key may do, once the server has answered.
   scopes: null,
+  // When the data was read.
+  readAt: 0,
   needsHelp: false,
   theme: localStorage.getItem("atomic.theme") ?? "auto",
   zone: localStorage.getItem("atomic.zone") ?? "",
@@ -46,14 +51,18 @@ let polling;
 // The time by the server's clock. In virtual time it may stand still, far from ours.
 let serverNow = () => Date.now();
 let shown = "";
-let noteId = 0;
-let questionId = 0;
 // Whether the heading of a page that was just opened gets the focus when its data is there.
 let isOpening = false;
+// Whether the search field gets it as soon as it is there, and the run whose row gets it.
+let isSearching = false;
+let left = "";
 const scrolls = new Map();
 
+const refresh = () => (polling ? polling.now() : follow());
+
 const actions = {
-  refresh: () => (polling ? polling.now() : follow()),
+  ...createAsking(store, { api, refresh }),
+  refresh,
   go: (route) => void (location.hash = linkTo(route)),
   /** Change the filters; `keep` keeps the former ones in the history. */
   query(changes, { keep = false } = {}) {
@@ -68,29 +77,22 @@ const actions = {
     }
   },
   enter(client, key) {
-    sessionStorage.setItem(keyName(client), key);
-    localStorage.setItem("atomic.client", client);
+    clients.enter(client, key);
     store.set({ scopes: null });
     const { route } = store.get();
     shown = "";
     if (route.client === client) follow();
     else actions.go({ client, page: "overview" });
   },
+  /** Forget the client and its key. What the page has read of it goes with a new page. */
+  signOut() {
+    clients.forget(store.get().route.client);
+    history.replaceState(null, "", "#/");
+    location.reload();
+  },
   /** Whether the key has this scope: only then its buttons are shown. */
   may: (scope) => Boolean(store.get().scopes?.includes(scope)),
-  hasKey: () => Boolean(sessionStorage.getItem(keyName(store.get().route.client))),
-  ask(question) {
-    const id = ++questionId;
-    store.set({ question: { ...question, id, confirm: () => confirm(question) } });
-  },
-  closeDialog: () => store.set({ question: null }),
-  /** Whether this question is still open. */
-  isAsked: (question) => store.get().question === question,
-  /** Close the dialog of an action that is done, which may have removed the button that opened it. */
-  settle() {
-    store.set({ question: null });
-    requestAnimationFrame(() => document.getElementById("main").focus({ preventScroll: true }));
-  },
+  hasKey: () => Boolean(clients.keyOf(store.get().route.client)),
   /** Requests for the client that is shown, for parts of the page that ask by themselves. */
   api,
   /** Show the bulk `job` on all pages of the client until it is closed. */
@@ -98,23 +100,26 @@ const actions = {
   closeJob: () => store.set({ job: null }),
   /** Change the data of the view that is shown. */
   show: (changes) => store.set({ data: { ...store.get().data, ...changes } }),
-  async copy(text) {
-    try {
-      await navigator.clipboard.writeText(text);
-      note("Copied.");
-    } catch {
-      note("The browser did not allow copying.", true);
-    }
-  },
-  dismiss: (id) => store.set({ notes: store.get().notes.filter((each) => each.id !== id) }),
   /** Show a server in development. `now()` is the time by its clock. */
   develop(development, now) {
     serverNow = now;
     store.set({ development, now: now() });
   },
-  note,
   help: () => store.set({ needsHelp: true }),
   closeHelp: () => store.set({ needsHelp: false }),
+  /** Go to the search field, which is on the list of runs. */
+  search() {
+    const field = document.getElementById("search");
+    isSearching = !field;
+    if (field) field.focus();
+    else actions.go({ client: store.get().route.client, page: "runs" });
+  },
+  /** From a run to its row in the list that was shown before it. */
+  back() {
+    const { route, lastList } = store.get();
+    left = route.id;
+    actions.go(lastList?.client === route.client ? lastList : { client: route.client, page: "runs" });
+  },
   /** Show times in this zone; an empty text is the zone of the browser. */
   setZone(zone) {
     localStorage.setItem("atomic.zone", zone);
@@ -130,29 +135,7 @@ const actions = {
 
 function api() {
   const { client } = store.get().route;
-  return createApi(client, sessionStorage.getItem(keyName(client)) ?? "");
-}
-
-async function confirm(question) {
-  const answer = (changes) => store.set({ question: { ...store.get().question, ...changes } });
-  // Another question may have been opened meanwhile.
-  const isOpen = () => store.get().question?.act === question.act;
-  answer({ busy: "Working…", error: "" });
-  try {
-    note(await question.act(api()));
-    actions.refresh();
-    if (isOpen()) actions.settle();
-  } catch (error) {
-    const said = errorText(error);
-    if (isOpen()) answer({ busy: "", error: said });
-    else note(said, true);
-  }
-}
-
-function note(text, bad = false) {
-  const id = ++noteId;
-  store.set({ notes: [...store.get().notes.slice(-2), { id, text, bad }] });
-  setTimeout(() => actions.dismiss(id), NOTE_MS);
+  return createApi(client, clients.keyOf(client));
 }
 
 const isSamePage = (a, b) => ["client", "page", "id"].every((part) => a[part] === b[part]);
@@ -162,7 +145,7 @@ const isSamePage = (a, b) => ["client", "page", "id"].every((part) => a[part] ==
  * is drawn at once, so that no timer or click reaches a view of an old address.
  */
 function follow() {
-  const known = localStorage.getItem("atomic.client");
+  const known = clients.lastClient();
   if (!location.hash && known) history.replaceState(null, "", linkTo({ client: known, page: "runs" }));
   const before = store.get().route;
   const route = parseRoute(location.hash);
@@ -184,11 +167,13 @@ function follow() {
 
 /** Load the view of a page, and go on. */
 async function open(page) {
+  const say = (...words) => store.get().route.page === page && failed(new ApiError(0, ...words));
   try {
-    await loadView(page);
+    await loadView(page, () => say("A part of this page is late", "It is shown as soon as it comes."));
     follow();
   } catch {
-    failed(new ApiError(0, "A part of this page could not be loaded", "Reload the page to try again."));
+    if (await renewed()) return;
+    say("A part of this page could not be loaded", "Is the server still running?");
   }
 }
 
@@ -223,11 +208,22 @@ async function load(view, signal) {
   const heard = data.stats?.needsAction ?? store.get().needsAction;
   const needsAction = heard ?? (await api().stats(signal)).needsAction;
   if (signal.aborted) return;
+  if (!known) meet(route.client);
   const needsKey = actions.hasKey();
-  store.set({ data, needsAction, scopes, needsKey, error: null, locked: false, now: serverNow() });
+  const at = serverNow();
+  store.set({ data, needsAction, scopes, needsKey, error: null, locked: false, now: at, readAt: at });
   const hash = linkTo(route);
   // After the list is drawn, because before that there is nothing to scroll.
   if (!before && scrolls.has(hash)) requestAnimationFrame(() => scrollTo(0, scrolls.get(hash)));
+}
+
+/** What is done once for each client: the browser knows it then, and a bulk in progress is shown again. */
+async function meet(client) {
+  clients.know(client);
+  // It is in the list of runs as well, so what fails is not told.
+  const job = await bulkInProgress(api()).catch(() => null);
+  const { route, job: shownNow } = store.get();
+  if (job && route.client === client && shownNow?.client !== client) actions.follow(job);
 }
 
 function failed(error) {
@@ -249,37 +245,22 @@ function draw(state) {
     <//>
   `;
   render(page, app);
-  if (isOpening && (state.data || state.error || View === signIn.View)) focusHeading();
-}
-
-/** So that a screen reader says which page was opened, and the keyboard goes on from its beginning. */
-function focusHeading() {
+  if (isSearching && document.getElementById("search")) actions.search();
+  if (!isOpening || !(state.data || state.error || View === signIn.View)) return;
+  // So that a screen reader says which page was opened, and the keyboard goes on from there.
   isOpening = false;
-  const heading = app.querySelector("h1");
-  if (!heading || app.querySelector("dialog, main :focus")) return;
-  heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
+  focusOpened(app, route.client, left);
+  left = "";
 }
 
-document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.matches("input, select, textarea, dialog *");
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/" && !isTyping && document.getElementById("search")) {
-    event.preventDefault();
-    document.getElementById("search").focus();
-  } else if (event.key === "?" && !isTyping) {
-    actions.help();
-  } else if (event.key === "Escape" && !isTyping && store.get().route.query.step) {
-    actions.query({ step: "" });
-  } else if (!isTyping) {
-    moveInList(event);
-  }
-});
+document.addEventListener("keydown", (event) => pressed(event, store.get().route, actions));
 window.addEventListener("hashchange", follow);
 setInterval(() => document.hidden || store.set({ now: serverNow() }), TICK_MS);
 store.subscribe(draw);
 follow();
 // Only the page of a server in development asks for this module.
 if ("development" in app.dataset) {
-  import("./components/development.js").then(({ develop }) => develop(actions));
+  // If it does not come, the page is as that of other servers.
+  const begin = ({ develop }) => develop(actions);
+  import("./components/development.js").then(begin, () => {});
 }

@@ -34,6 +34,7 @@ class ApiFunction:
             engine=self.runtime.engine,
             estimated_usd=estimated_usd,
             manage=self.runtime.manage,
+            links=self.runtime.settings.links,
         )
 
     def __call__(self, event: dict[str, Any], _context: Any) -> dict[str, Any]:

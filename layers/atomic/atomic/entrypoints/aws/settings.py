@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from atomic.adapters.aws.flow import CONCURRENCY_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.api_keys import Peppers
-from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
+from atomic.entrypoints.settings import SettingsModel, as_link, as_private_networks, as_public_url, links_of
 from atomic.protocol.wire import from_rfc3339
 
 # Nothing is called until the stack gets a time in place of this.
@@ -85,6 +85,8 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     wait_max_ms: int = Field(ge=0, le=25_000, description="how long a caller may wait for a result")
     invoker: Literal["short", "long"] | None = Field(None, description="which invoker this is")
     invokers_max: int | None = Field(None, ge=1, description="how many environments this invoker may have")
+    trace_link: str = Field("", description="where the dashboard leads to a trace")
+    log_link: str = Field("", description="where the dashboard leads to log lines")
     calls_from: str = Field("", description="paused, or the time from which calls are made")
     maintenance_queue_url: str = Field("", description="the queue of maintenance's own messages")
     workflow_metrics: int = Field(
@@ -98,6 +100,11 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
         return as_public_url(url)
+
+    @field_validator("trace_link", "log_link")
+    @classmethod
+    def _is_a_link(cls, link: str) -> str:
+        return as_link(link, "https")
 
     @field_validator("calls_from")
     @classmethod
@@ -113,6 +120,11 @@ class LambdaSettings(LogSettings, ClientStoreSettings):
     @classmethod
     def _are_private_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return as_private_networks(networks)
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The links of the dashboard, by their names."""
+        return links_of(self.trace_link, self.log_link)
 
     def engine(self) -> Settings:
         """The settings for the engine."""

@@ -9,7 +9,7 @@ from atomic.application.call_rate import ENDS_PER_S
 from atomic.application.destinations import RUNS_MAX
 from atomic.application.engine import Settings
 from atomic.domain.clients.rules import check_origins
-from atomic.entrypoints.settings import SettingsModel, as_private_networks, as_public_url
+from atomic.entrypoints.settings import SettingsModel, as_link, as_private_networks, as_public_url, links_of
 from atomic.protocol.wire import from_rfc3339, to_rfc3339
 from atomic.runtime.driver import Pace
 from atomic.runtime.faults import SEED_MAX, Profile
@@ -198,9 +198,7 @@ class ServerSettings(SettingsModel):
     @field_validator("trace_link", "log_link")
     @classmethod
     def _is_a_link(cls, link: str) -> str:
-        if link and not link.startswith(("https://", "http://")):
-            raise ValueError("use an http or https URL, such as https://traces.example/trace/{traceId}")
-        return link
+        return as_link(link, "http", "https")
 
     @field_validator("public_url")
     @classmethod
@@ -215,8 +213,7 @@ class ServerSettings(SettingsModel):
     @property
     def links(self) -> dict[str, str]:
         """The links of the dashboard, by their names."""
-        given = {"trace": self.trace_link, "log": self.log_link}
-        return {name: link for name, link in given.items() if link}
+        return links_of(self.trace_link, self.log_link)
 
     def engine(self, listens_at: str = "") -> Settings:
         """The settings for the engine; `listens_at` is a URL that reaches the server."""

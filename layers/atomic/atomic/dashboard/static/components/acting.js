@@ -3,6 +3,7 @@
 import { ACTIONS, SETTLED, STATUSES } from "../core/enums.js";
 import { capital } from "../core/format.js";
 import { parseRoute } from "../core/router.js";
+import { nameOf, visible } from "../core/rows.js";
 import { isLive, isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 import { Button } from "./widgets.js";
@@ -12,8 +13,15 @@ const fits = ({ states, kinds }, step) =>
 // Some actions are only of runs that are paused, or that are not. Others are not done twice, if the run
 // has a member for what was done, such as its dismissal.
 const fitsRun = ({ paused, done }, root) => (paused === null ? !root[done] : paused === isPaused(root));
-const labelOf = ({ name, of, label }, step) =>
-  label || `${capital(name)} ${step.parent === null ? "run" : of}`;
+// A root stands for its run, also in an action that others have as steps.
+const wordOf = ({ of }, step) => (step.parent === null ? "run" : of);
+const labelOf = (action, step) => action.label || `${capital(action.name)} ${wordOf(action, step)}`;
+
+/** What an action is about, in words: a name alone may be that of many. */
+function aboutOf(step) {
+  const run = `workflow ${visible(step.workflowName)}, key ${visible(step.idempotencyKey)}`;
+  return step.parent === null ? `${capital(run)}.` : `Step “${nameOf(step)}” of ${run}.`;
+}
 
 /** The buttons for a run: of its own actions, and of those on steps that its root takes as well. */
 export function RunActions({ run: { root, steps }, actions }) {
@@ -51,13 +59,16 @@ function Act({ action, step, actions }) {
 
 /** Ask, then do the action to a step, or to its run. */
 function ask(action, step, actions) {
-  const { name, of, effect, done, label } = action;
+  const { name, effect, rootEffect, done, label } = action;
+  const word = wordOf(action, step);
+  const about = aboutOf(step);
+  const said = step.parent === null && rootEffect.length ? rootEffect : effect;
   const isFinal = SETTLED.includes(done);
   actions.ask({
-    title: label ? `${label}?` : `${capital(name)} this ${of}?`,
-    text: isFinal ? [...effect, "This cannot be undone."] : effect,
+    title: label ? `${label}?` : `${capital(name)} this ${word}?`,
+    text: [about, ...said, ...(isFinal ? ["This cannot be undone."] : [])],
     verb: labelOf(action, step),
-    keep: isFinal ? `Keep the ${of}` : "Cancel",
+    keep: isFinal ? `Keep the ${word}` : "Cancel",
     danger: isFinal,
     act: async (api) => {
       const { status, runId, idempotencyKey } = await api.act(action, step);
@@ -66,8 +77,8 @@ function ask(action, step, actions) {
         if (route.id === step.runId) actions.go({ ...route, id: runId, query: {} });
         return `${capital(done)} under the key ${idempotencyKey}: that run is ${status} now.`;
       }
-      if (!STATUSES.includes(done)) return `${capital(done)}: the ${of} is ${status} now.`;
-      return status === done ? `The ${of} is ${done}.` : `The ${of} had ended already: ${status}.`;
+      if (!STATUSES.includes(done)) return `${capital(done)}: the ${word} is ${status} now.`;
+      return status === done ? `The ${word} is ${done}.` : `The ${word} had ended already: ${status}.`;
     },
   });
 }

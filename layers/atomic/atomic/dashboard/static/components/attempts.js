@@ -52,7 +52,7 @@ function Attempt({ step, attempt, before, share, now }) {
       <span class="dot is-${kind}" aria-hidden="true" />
       <span class="attempt-number">#${attempt.number}</span>
       <span class="attempt-outcome">
-        ${[OUTCOMES[kind] ?? kind, attempt.status].filter(Boolean).join(" · ")}
+        ${[outcomeInWords(step, attempt), attempt.status].filter(Boolean).join(" · ")}
       </span>
       <span class="attempt-took">${isRunning ? ticking(now - started) : duration(attempt.duration)}</span>
       <time class="soft" datetime=${attempt.startedAt} title=${fullTime(started)}>
@@ -70,6 +70,12 @@ function Attempt({ step, attempt, before, share, now }) {
 }
 
 const More = ({ children }) => html`<span class="attempt-more">${children}</span>`;
+
+/** What an attempt of a step came to. */
+export function outcomeInWords(step, attempt) {
+  const kind = outcomeOf(step, attempt);
+  return OUTCOMES[kind] ?? kind;
+}
 
 /** The error of a step or of an attempt, with the name that its endpoint gave it. */
 export function errorOf({ error, errorType }) {

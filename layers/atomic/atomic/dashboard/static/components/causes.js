@@ -4,7 +4,7 @@ import { capital, fullTime, ms } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 import { Fact } from "./widgets.js";
 
-/** What failed: a step of a workflow, or the workflow itself. Names may be written from right to left. */
+/** What failed: a step of a workflow, or its handler. Names may be written from right to left. */
 export function CauseName({ cause: { stepName, workflowName } }) {
   if (!stepName) return html`<bdi>${workflowName}</bdi>`;
   return html`<bdi>${stepName}</bdi> in <bdi>${workflowName}</bdi>`;
@@ -30,7 +30,7 @@ export function FilterFacts({ filter, cause }) {
     <dl class="facts narrow">
       <${Fact} name="Workflow"><bdi>${cause.workflowName}</bdi><//>
       <${Fact} name="Failed">
-        ${cause.stepName ? html`step <bdi>${cause.stepName}</bdi>` : "the workflow itself"}
+        ${cause.stepName ? html`step <bdi>${cause.stepName}</bdi>` : "the handler"}
       <//>
       <${Fact} name="Error">${cause.text}${cause.errorType && ` [${cause.errorType}]`}<//>
       ${times.length > 0 && html`<${Fact} name="Started">${times.join(", ")}<//>`}

@@ -2,7 +2,8 @@
 // with the same numbers.
 
 import { shortTime } from "../core/format.js";
-import { html, useRef, useState } from "../vendor/preact-htm.js";
+import { html } from "../vendor/preact-htm.js";
+import { Links, shown } from "./chart-links.js";
 import { Table } from "./widgets.js";
 
 const HIGH = 100;
@@ -12,7 +13,6 @@ const TIME_TOPS = [
   ...[1e3, 6e4].flatMap((unit) => [1, 2, 4, 10, 20, 40].map((number) => number * unit)),
   ...[1, 2, 4, 8, 12, 24, 48, 96, 192].map((number) => number * 36e5),
 ];
-const MOVES = { ArrowLeft: -1, ArrowRight: 1 };
 
 /**
  * `series`: `{name, kind, tone, value(bucket)}` with kind `bar` (stacked) or `line`; null leaves a gap.
@@ -93,77 +93,6 @@ function Line({ buckets, each, top }) {
   return html`
     <path class="line series-${each.tone}" d=${line || "M0 0"} />
     <path class="dots series-${each.tone}" d=${dots || "M0 0"} />
-  `;
-}
-
-const shown = (each, bucket, show) => (each.value(bucket) === null ? "–" : show(each.value(bucket)));
-
-// One stop of the Tab key for all bars; the arrow keys move between them.
-function Links({ title, headline, buckets, series, show, linkOf }) {
-  const [at, setAt] = useState(null);
-  const [stop, setStop] = useState(null);
-  const tapped = useRef(null);
-  const last = buckets.length - 1;
-  const look = (index) => {
-    setAt(index);
-    setStop(index);
-  };
-  const move = (event) => {
-    const to = Math.min(last, Math.max(0, (at ?? last) + (MOVES[event.key] ?? 0)));
-    if (!MOVES[event.key]) return;
-    event.preventDefault();
-    event.currentTarget.querySelectorAll("a")[to].focus();
-  };
-  // A finger cannot rest above a bar, so its first tap shows the numbers and the second follows the link.
-  const tap = (event, index) => {
-    if (event.pointerType === "touch" && tapped.current !== index) event.preventDefault();
-    tapped.current = index;
-  };
-  const name = (bucket) =>
-    [timeOf(bucket), ...series.map((each) => `${each.name} ${shown(each, bucket, show)}`)].join(", ");
-  return html`
-    <div
-      class="plot-links"
-      role="group"
-      aria-label="${title}: ${headline}. Each bar leads to its runs."
-      onKeyDown=${move}
-      onPointerLeave=${() => setAt(null)}
-    >
-      ${buckets.map(
-        (bucket, index) => html`
-          <a
-            key=${bucket.from}
-            href=${linkOf(bucket)}
-            aria-label=${name(bucket)}
-            tabindex=${index === Math.min(stop ?? last, last) ? 0 : -1}
-            onPointerEnter=${() => setAt(index)}
-            onFocus=${() => look(index)}
-            onBlur=${() => setAt(null)}
-            onClick=${(event) => tap(event, index)}
-          ></a>
-        `,
-      )}
-      ${at !== null && buckets[at] && html`<${Tip} ...${{ at, buckets, series, show }} />`}
-    </div>
-  `;
-}
-
-// Bars of a day begin at midnight UTC, which is another hour elsewhere.
-const timeOf = ({ from, to }) => `${shortTime(from, DAY_MS)} – ${shortTime(to, DAY_MS)}`;
-
-function Tip({ at, buckets, series, show }) {
-  const share = (at + 0.5) / buckets.length;
-  const place = share < 0.5 ? { left: `${share * 100}%` } : { right: `${(1 - share) * 100}%` };
-  return html`
-    <div class="tip" style=${place} aria-hidden="true">
-      <strong>${timeOf(buckets[at])}</strong>
-      ${series.map(
-        (each) => html`
-          <span><span class="swatch series-${each.tone}" />${each.name}</span>
-          <span class="tip-value">${shown(each, buckets[at], show)}</span>
-        `,
-      )}
-    </div>
   `;
 }
 

@@ -1,6 +1,6 @@
 // How far a bulk is, above every page of its client; after it, how many runs have failed again.
 
-import { LIVE } from "../core/enums.js";
+import { isLiveBulk, MANY } from "../core/bulks.js";
 import { count, errorText, ms, plural } from "../core/format.js";
 import { poll } from "../core/poll.js";
 import { linkTo } from "../core/router.js";
@@ -12,26 +12,24 @@ const LIVE_MS = 700;
 const ENDED_MS = 4000;
 const AGAIN_MAX = 100;
 
-const isLive = ({ status }) => LIVE.includes(status);
-
 /** `job`: what `actions.follow` got. Use the id of its run as its key. */
 export function Job({ job, actions }) {
   const [{ bulk, again }, setSeen] = useState({ bulk: job.begun, again: null });
-  const [isPaused, setPaused] = useState(false);
+  const [isPaused, setPaused] = useState(Boolean(job.isPaused));
   useLayoutEffect(() => {
     const api = actions.api();
     let seen = job.begun;
     const look = async (signal) => {
       const before = seen;
-      seen = isLive(before) ? await api.bulk(job.runId, signal) : before;
-      const failed = await failedAgain(api, job, seen, signal);
+      seen = isLiveBulk(before) ? await api.bulk(job.runId, signal) : before;
+      const failed = await failedAgain(api, seen, signal);
       if (signal.aborted) return;
       setSeen({ bulk: seen, again: failed });
-      if (isLive(before) && !isLive(seen)) actions.refresh();
+      if (isLiveBulk(before) && !isLiveBulk(seen)) actions.refresh();
     };
     const polling = poll(
       look,
-      () => (isLive(seen) ? LIVE_MS : ENDED_MS),
+      () => (isLiveBulk(seen) ? LIVE_MS : ENDED_MS),
       () => {},
     );
     return polling.stop;
@@ -47,8 +45,8 @@ export function Job({ job, actions }) {
   return html`
     <section class="job" aria-label="Progress">
       ${
-        isLive(bulk)
-          ? html`<${Going} ...${{ bulk, job, isPaused, act }} />`
+        isLiveBulk(bulk)
+          ? html`<${Going} ...${{ bulk, isPaused, act }} mayAct=${actions.may("act")} />`
           : html`<${Ended} ...${{ bulk, job, again }} />`
       }
       <a href=${linkTo({ client: job.client, page: "run", id: job.runId })}>Details</a>
@@ -61,32 +59,37 @@ export function Job({ job, actions }) {
 
 const handledOf = ({ done, skipped, refused }) => done + skipped + refused;
 
-function Going({ bulk, job: { what }, isPaused, act }) {
+function Going({ bulk, isPaused, act, mayAct }) {
   const { runs } = bulk;
   const handled = handledOf(bulk);
   return html`
     <p>
-      <strong>${what.verb}</strong>${" "}
+      <strong>${MANY[bulk.do].verb}</strong>${" "}
       ${runs === null ? "is counting the runs" : `${count(handled)} of ${plural(runs, "run")}`}
       ${isPaused && ", paused"}
     </p>
     <progress aria-label="Runs done" max=${runs ?? 1} value=${handled} />
-    <${Button} small onClick=${() => act(isPaused ? "resume" : "pause")}>
-      ${isPaused ? "Resume" : "Pause"}
-    <//>
-    <${Button} small danger onClick=${() => act("cancel")}>Cancel<//>
+    ${
+      mayAct &&
+      html`
+        <${Button} small onClick=${() => act(isPaused ? "resume" : "pause")}>
+          ${isPaused ? "Resume" : "Pause"}
+        <//>
+        <${Button} small danger onClick=${() => act("cancel")}>Cancel<//>
+      `
+    }
   `;
 }
 
-function Ended({ bulk, job: { what, cause, client }, again }) {
+function Ended({ bulk, job: { client }, again }) {
   const { status, done, runs, refused, error } = bulk;
-  const parts = [`${count(done)} ${done === 1 ? "run" : "runs"} ${what.done}`];
+  const parts = [`${count(done)} ${done === 1 ? "run" : "runs"} ${MANY[bulk.do].done}`];
   const handled = count(handledOf(bulk));
   if (status === "cancelled") parts.push(`cancelled after ${handled} of ${count(runs ?? 0)}`);
   if (status === "failed") parts.push(error);
   if (refused) parts.push(`${count(refused)} refused`);
   if (again === 0) parts.push("none failed again so far");
-  const href = linkTo({ client, page: "problem", id: cause.id });
+  const href = linkTo({ client, page: "problem", id: bulk.filter.cause });
   return html`
     <${Icon} name=${status === "succeeded" ? "check" : "warning"} />
     <p role="status">
@@ -101,10 +104,11 @@ function Ended({ bulk, job: { what, cause, client }, again }) {
 }
 
 /** How many runs of the bulk have failed for its cause since then; null where that cannot happen. */
-async function failedAgain(api, { what, cause }, bulk, signal) {
-  if (!what.calls || isLive(bulk)) return null;
+async function failedAgain(api, bulk, signal) {
+  const { cause } = bulk.filter;
+  if (!MANY[bulk.do].calls || !cause || isLiveBulk(bulk)) return null;
   const wanted = {
-    cause: cause.id,
+    cause,
     dismissed: false,
     createdBefore: bulk.createdAt,
     limit: AGAIN_MAX,

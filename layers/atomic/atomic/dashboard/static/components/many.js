@@ -13,24 +13,6 @@ const SHOWN = 3;
 const AT_ONCE = 4;
 const NOTE_MAX_CHARS = 500;
 
-/** What can be done to many failed runs. */
-export const MANY = {
-  redrive: {
-    name: "redrive",
-    verb: "Redrive",
-    done: "redriven",
-    effect: "Each run goes on: what failed gets a fresh budget of attempts, what has succeeded stays.",
-    calls: true,
-  },
-  dismiss: {
-    name: "dismiss",
-    verb: "Dismiss",
-    done: "dismissed",
-    effect: "The runs stay as they are, and need no action any more. A redrive clears it.",
-    hasNote: true,
-  },
-};
-
 /** Ask, then do `what` to all runs that fit the filter, which has the id of `cause`. */
 export function askAll({ what, filter, cause }, actions) {
   const once = newKey();
@@ -42,7 +24,7 @@ export function askAll({ what, filter, cause }, actions) {
     find: (api, signal) => api.countBulk({ do: what.name, filter }, signal),
     begin: async (api, note) => {
       const begun = await api.beginBulk({ do: what.name, filter, note }, once);
-      actions.follow({ runId: begun.runId, begun, what, cause, filter });
+      actions.follow({ runId: begun.runId, begun });
     },
   });
 }
@@ -136,7 +118,7 @@ function Reach({ found, what }) {
       <${Fact} name=${found.runs > SHOWN ? "Keys, such as" : "Keys"}>
         <ul class="samples">${codes(found.keys)}</ul>
       <//>
-      <${Fact} name="Calls">
+      <${Fact} name="URLs called">
         ${found.urls.length ? html`<ul class="samples">${codes(found.urls)}</ul>` : "nothing"}
       <//>
     </dl>

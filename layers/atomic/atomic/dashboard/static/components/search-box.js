@@ -1,5 +1,6 @@
 // The search field of the list of runs: what is typed, suggestions for it, and the filters in force.
 
+import { searchesPlace } from "../core/clients.js";
 import {
   changed,
   filtersOf,
@@ -37,7 +38,7 @@ export function SearchBox(given) {
         aria-activedescendant=${list.at < 0 ? undefined : `suggestion-${list.at}`}
         aria-describedby="search-note"
         aria-invalid=${typed.wrong ? "true" : undefined}
-        aria-keyshortcuts="/"
+        aria-keyshortcuts="/ Control+K Meta+K"
         placeholder=${PLACEHOLDER}
         autocomplete="off"
         autocapitalize="none"
@@ -160,11 +161,9 @@ export function Chips({ query, apply, clear }) {
   `;
 }
 
-const place = (client) => `atomic.searches.${client}`;
-
 function recentOf(client) {
   try {
-    return JSON.parse(localStorage.getItem(place(client))) ?? [];
+    return JSON.parse(localStorage.getItem(searchesPlace(client))) ?? [];
   } catch {
     return [];
   }
@@ -172,7 +171,7 @@ function recentOf(client) {
 
 function remember(client, text) {
   const others = recentOf(client).filter((each) => each !== text);
-  localStorage.setItem(place(client), JSON.stringify([text, ...others].slice(0, RECENT_MAX)));
+  localStorage.setItem(searchesPlace(client), JSON.stringify([text, ...others].slice(0, RECENT_MAX)));
 }
 
 function knownOf(client, runs, workflows) {

@@ -33,7 +33,7 @@ export function Details({ step, run, state: { route, needsKey }, actions }) {
 }
 
 function Facts({ step, run }) {
-  const nothing = `none: this is ${KINDS[step.kind] ?? `a step of kind ${step.kind}`}`;
+  const nothing = `none, because this is ${KINDS[step.kind] ?? `a step of kind ${step.kind}`}`;
   return html`
     <dl class="facts narrow">
       <${Fact} name="URL"><code>${step.stepInvokeUrl ?? nothing}</code><//>

@@ -1,6 +1,6 @@
 // The panel of one step: why it failed, its input and its result, its attempts, and the rest.
 
-import { fullTime, ms, shortTime, ticking } from "../core/format.js";
+import { capital, fullTime, ms, plural, shortTime, ticking } from "../core/format.js";
 import { stackTraceOf } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
 import { nameOf, visible } from "../core/rows.js";
@@ -9,6 +9,7 @@ import { html } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
 import { AnswerEvent, isOpenEvent } from "./answer-event.js";
 import { Attempts, errorOf } from "./attempts.js";
+import { CompareAttempts } from "./compare-attempts.js";
 import { Badge, CodeChanged, Icon, Paused } from "./icons.js";
 import { Json, TooLong } from "./json.js";
 import { Details } from "./step-details.js";
@@ -22,12 +23,13 @@ const EVERY_CHILD = "*";
 export function StepPanel({ step, run, state, actions, close }) {
   const { route, now } = state;
   const isCalled = step.kind === "http";
+  const word = step.parent === null ? "run" : "step";
   const error = step.error && step.status !== "succeeded" ? errorOf(step) : "";
   // Several lines: a name in front of its own line would be of no use.
   const trace = step.status === "succeeded" ? null : stackTraceOf(step.response.text);
   return html`
-    <aside class="panel" tabindex="-1" aria-label="Step ${nameOf(step)}">
-      <${Head} step=${step} now=${now} close=${close} />
+    <aside class="panel" tabindex="-1" aria-label="${capital(word)} ${nameOf(step)}">
+      <${Head} ...${{ step, word, now, close }} />
       <${CodeChanged} step=${step} />
       ${error && html`<p class="error-text">${visible(error)}</p>`}
       ${trace && html`<${Section} title="Stack trace"><${Trace} text=${trace} /><//>`}
@@ -42,19 +44,25 @@ export function StepPanel({ step, run, state, actions, close }) {
       <${Section} title=${isCalled && step.status === "failed" ? "Response" : "Result"}>
         <${Answer} step=${step} client=${route.client} actions=${actions} />
       <//>
-      ${isCalled && html`<${Section} title="Attempts"><${Attempts} step=${step} now=${now} /><//>`}
+      ${
+        isCalled &&
+        html`<${Section} title="Attempts">
+          <${Attempts} step=${step} now=${now} />
+          <${CompareAttempts} step=${step} />
+        <//>`
+      }
       <${Details} ...${{ step, run, state, actions }} />
     </aside>
   `;
 }
 
-function Head({ step, now, close }) {
+function Head({ step, word, now, close }) {
   return html`
     <header class="panel-head">
       <h2>${nameOf(step)}</h2>
       <${Badge} step=${step} /><${Paused} step=${step} />
       <span class="soft">${tookOf(step, now)}</span>
-      <button type="button" class="plain close" aria-label="Close the step" onClick=${close}>
+      <button type="button" class="plain close" aria-label="Close the ${word}" onClick=${close}>
         <${Icon} name="close" />
       </button>
     </header>
@@ -124,7 +132,7 @@ function Answer({ step, client, actions }) {
   if (step.response.isNull && (!isKnown || step.kind === "timer"))
     return html`<p class="soft">${isLive(step) ? "None yet." : "None."}</p>`;
   const kind = step.responseEncoding
-    ? `${step.responseContentType ?? ""}, as base64`
+    ? [step.responseContentType, sizeInWords(step.response), "as base64"].filter(Boolean).join(", ")
     : step.responseContentType;
   const said = [step.responseStatus && `Status ${step.responseStatus}`, kind].filter(Boolean).join(" · ");
   return html`
@@ -138,6 +146,13 @@ function Answer({ step, client, actions }) {
           `
     }
   `;
+}
+
+/** How many bytes a base64 text stands for; nothing for what the page does not have. */
+function sizeInWords({ isNull, text }) {
+  if (isNull) return "";
+  const digits = text.replace(/[^A-Za-z0-9+/]/g, "").length;
+  return plural(Math.floor((digits * 3) / 4), "byte");
 }
 
 const pathOf = (step, { client }) => `/${client}/steps/${step.id}`;

@@ -132,7 +132,9 @@ function NextMark({ step, axis, now }) {
   if (!next || (next.at <= now && step.status === "pending")) return null;
   const from = offsetOf(axis, Math.min(next.at, axis.to));
   const isLate = from > 0.75 * axis.span;
-  const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}` : "retry is due";
+  // An arrow for a moment that is later than the end of the axis.
+  const beyond = next.at > axis.to ? " →" : "";
+  const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}${beyond}` : "retry is due";
   return html`
     <span class="next ${isLate ? "to-left" : ""}" style=${{ left: along(from) }}>
       <span>${text}</span>

@@ -1,7 +1,7 @@
 // Small elements that all views use.
 
 import { ago, fullTime, ms } from "../core/format.js";
-import { html } from "../vendor/preact-htm.js";
+import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
 const ABSENT =
@@ -80,6 +80,15 @@ export function Command({ text, actions }) {
       <${CopyButton} text=${() => text} actions=${actions}>Copy<//>
     </div>
   `;
+}
+
+/** Scroll to the top when another page of a list is shown; `cursor` is null while none is. */
+export function useTop(cursor) {
+  const shown = useRef(cursor);
+  useLayoutEffect(() => {
+    if (shown.current !== null && cursor !== null && shown.current !== cursor) scrollTo(0, 0);
+    shown.current = cursor;
+  }, [cursor]);
 }
 
 /** The buttons below a list that lead to its other pages, around words about the one that is shown. */

@@ -72,6 +72,12 @@ function remember(place, entry) {
   if (answers.size > ANSWERS_MAX) answers.delete(answers.keys().next().value);
 }
 
+/** Whether the server has another version of the page than this one, whose first script is `script`. */
+export async function isOutdated(script) {
+  const answer = await fetch("/dashboard", { cache: "no-store" });
+  return answer.ok && !(await answer.text()).includes(new URL(script).pathname);
+}
+
 /** Requests that only a server in development answers: its time, and the faults that it makes. */
 export const development = {
   time: (signal) => send("GET", "/_dev/time", { signal }),

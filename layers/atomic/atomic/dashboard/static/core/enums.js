@@ -104,7 +104,12 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": null
+    "paused": null,
+    "rootEffect": [
+      "Every failed step of it gets a fresh budget of attempts.",
+      "Endpoints get the same keys and payloads again.",
+      "What has succeeded stays as it is."
+    ]
   },
   {
     "name": "restart",
@@ -130,7 +135,8 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": null
+    "paused": null,
+    "rootEffect": []
   },
   {
     "name": "due",
@@ -152,7 +158,8 @@ export const ACTIONS = [
       "timer"
     ],
     "label": "Run now",
-    "paused": null
+    "paused": null,
+    "rootEffect": []
   },
   {
     "name": "pause",
@@ -175,7 +182,8 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": false
+    "paused": false,
+    "rootEffect": []
   },
   {
     "name": "resume",
@@ -197,7 +205,8 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": true
+    "paused": true,
+    "rootEffect": []
   },
   {
     "name": "dismiss",
@@ -221,7 +230,8 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": null
+    "paused": null,
+    "rootEffect": []
   },
   {
     "name": "cancel",
@@ -242,7 +252,8 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": null
+    "paused": null,
+    "rootEffect": []
   },
   {
     "name": "cancel",
@@ -264,6 +275,7 @@ export const ACTIONS = [
       "run"
     ],
     "label": "",
-    "paused": null
+    "paused": null,
+    "rootEffect": []
   }
 ];

@@ -1,6 +1,7 @@
 // The pages by name, with their titles and views. A view is loaded when its page is opened first.
 
 import { Loading, Problem } from "../components/widgets.js";
+import { isOutdated } from "../core/api.js";
 import { html } from "../vendor/preact-htm.js";
 import * as signIn from "./sign-in.js";
 
@@ -29,6 +30,9 @@ const LOADERS = {
   schedule: () => import("./schedule.js"),
   start: () => import("./start.js"),
 };
+const LATE_MS = 8000;
+// Which script was replaced by a newer one.
+const RENEWED = "atomic.renewed";
 const loaded = {};
 
 /** The view of a page, once it is loaded; the sign-in page has none. */
@@ -37,13 +41,31 @@ export const viewOf = (page) => loaded[page];
 /** Whether a page has a view that is still to be loaded. */
 export const isLater = (page) => Boolean(LOADERS[page]) && !loaded[page];
 
-export async function loadView(page) {
-  loaded[page] = await LOADERS[page]();
+/** Load the view of a page; `late()` is called when that takes long. */
+export async function loadView(page, late) {
+  const timer = setTimeout(late, LATE_MS);
+  try {
+    loaded[page] = await LOADERS[page]();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** After an update of the server, get its page, once: true if it is on its way. */
+export async function renewed() {
+  const { src } = document.querySelector("script[type=module]");
+  const isNews = sessionStorage.getItem(RENEWED) !== src && (await isOutdated(src).catch(() => false));
+  if (!isNews) return false;
+  sessionStorage.setItem(RENEWED, src);
+  location.reload();
+  return true;
 }
 
 /** The component to draw for a page. */
 export const shownOf = (page) => (isLater(page) ? Pending : (loaded[page]?.View ?? signIn.View));
 
-function Pending({ state: { error }, actions }) {
+/** In place of a view that is not there yet. Some browsers ask again for what failed only in a new page. */
+function Pending({ state: { error } }) {
+  const actions = { refresh: () => location.reload() };
   return error ? html`<${Problem} error=${error} actions=${actions} />` : html`<${Loading} />`;
 }

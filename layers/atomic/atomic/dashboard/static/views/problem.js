@@ -2,7 +2,7 @@
 
 import { answerOf, CauseName } from "../components/causes.js";
 import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
-import { askAll, askSome, doEach, MANY } from "../components/many.js";
+import { askAll, askSome, doEach } from "../components/many.js";
 import {
   Blank,
   Button,
@@ -11,8 +11,10 @@ import {
   PageTurner,
   Problem,
   Table,
+  useTop,
   When,
 } from "../components/widgets.js";
+import { MANY } from "../core/bulks.js";
 import { count, errorText, needAction, plural } from "../core/format.js";
 import { cursorOf } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
@@ -55,6 +57,7 @@ export function View({ state, actions }) {
   const { route, data } = state;
   const change = (changes) => actions.query({ ...changes, cursor: "" });
   const { key, clear } = useClear(FILTERS, change);
+  useTop(route.query.cursor ?? "");
   const list = linkTo({ client: route.client, page: "problems", query: { state: route.query.state } });
   return html`
     <a class="back" href=${list}>← Problems</a>
@@ -221,7 +224,7 @@ function Nothing({ route, actions, clear }) {
     `;
   }
   return html`
-    <${Blank} icon="succeeded" title="Nothing stands here for this cause">
+    <${Blank} icon="succeeded" title="No run has this cause now">
       <p>Its runs were redriven or dismissed, or have expired.</p>
     <//>
   `;

@@ -3,8 +3,9 @@
 
 import { answerOf, CauseName, causeName } from "../components/causes.js";
 import { Filters, isFiltered, TextFilter, useClear } from "../components/filters.js";
-import { askAll, MANY } from "../components/many.js";
+import { askAll } from "../components/many.js";
 import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
+import { MANY } from "../core/bulks.js";
 import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
@@ -20,9 +21,9 @@ const TABS = [
 ];
 // Where a tab has nothing to show.
 const EMPTY = {
-  "": ["No problem needs action", "A run stands here when it has failed, with the step because of which."],
-  dismissed: ["No dismissed runs", "A failed run stands here after somebody has dismissed it."],
-  handled: ["No handled failures", "A step stands here when its workflow went on without it."],
+  "": ["No problem needs action", "A failed run is listed here, with the step that made it fail."],
+  dismissed: ["No dismissed runs", "A failed run is listed here after somebody has dismissed it."],
+  handled: ["No handled failures", "A failed step is listed here when its workflow went on without it."],
 };
 
 export const everyMs = () => EVERY_MS;

@@ -3,12 +3,20 @@
 import { Filters, isFiltered, PeriodFilter, periodOf, StatusFilter } from "../components/filters.js";
 import { Pager, RunTable } from "../components/run-table.js";
 import { Chips, SearchBox } from "../components/search-box.js";
-import { Blank, Button, Command, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
+import {
+  Blank,
+  Button,
+  Command,
+  LIST_REFUSED,
+  Loading,
+  Problem,
+  useTop,
+} from "../components/widgets.js";
 import { firstRunCommand } from "../core/curl.js";
 import { count, plural, timeOfDay } from "../core/format.js";
 import { cursorOf, heldBack, justAfter, pagesBefore } from "../core/paging.js";
 import { changed, NO_FILTERS, wantedOf } from "../core/search.js";
-import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
+import { html } from "../vendor/preact-htm.js";
 
 const CLEARED = { ...NO_FILTERS, period: "", from: "", to: "", cursor: "" };
 const PAGE = 50;
@@ -62,7 +70,7 @@ export function View({ state, actions }) {
       .then(({ items }) => then(items.flatMap((each) => each.workflowName ?? [])))
       .catch(() => {});
   const narrow = (changes) => apply(changed(query, changes));
-  useTop(data);
+  useTop(data ? (data.query.cursor ?? "") : null);
   return html`
     <div class="page-head">
       <h1>Runs</h1>
@@ -80,16 +88,6 @@ export function View({ state, actions }) {
     </div>
     <${Body} ...${{ state, actions, clear, isOld }} />
   `;
-}
-
-/** Scroll to the top when another page of the list is shown. */
-function useTop(data) {
-  const cursor = data ? (data.query.cursor ?? "") : null;
-  const shown = useRef(cursor);
-  useLayoutEffect(() => {
-    if (shown.current !== null && cursor !== null && shown.current !== cursor) scrollTo(0, 0);
-    shown.current = cursor;
-  }, [cursor]);
 }
 
 // How many runs fit, as far as it is known.

@@ -1,10 +1,12 @@
 // The frame around every view.
 
+import { ClientButton } from "../components/client-menu.js";
 import { Dialog, Notes } from "../components/dialog.js";
 import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
 import { Job } from "../components/job.js";
 import { PagesNav } from "../components/pages-nav.js";
+import { timeOfDay } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -44,7 +46,7 @@ function Header({ state, actions }) {
           html`<a class="button small room-wide" href=${linkTo({ client, page: "start" })}>Start a run</a>`
         }
         ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
-        ${client && html`<a class="client" href="#/" title="Another client">${client}</a>`}
+        ${client && html`<${ClientButton} client=${client} actions=${actions} />`}
         <${HelpButton} actions=${actions} />
         <button
           type="button"
@@ -68,12 +70,11 @@ function Pulse({ error }) {
 /** Whether the server did not answer, or answered with a failure of its own. */
 const isAway = ({ status }) => status === 0 || status >= 500;
 
-function Stale({ error, data }) {
+function Stale({ error, data, readAt }) {
   if (!error || !data) return null;
+  const said = `${error.message}. Showing data from ${timeOfDay(readAt)}. ${error.detail}`;
   return html`
-    <p class="stale" role="alert">
-      <${Icon} name="warning" />${`${error.message}. The page shows older data. ${error.detail}`}
-    </p>
+    <p class="stale" role="alert"><${Icon} name="warning" />${said}</p>
   `;
 }
 

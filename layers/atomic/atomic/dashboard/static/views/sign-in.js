@@ -21,7 +21,7 @@ export function View({ state: { route, error, locked }, actions }) {
   return html`
     <form ref=${form} class="sign-in" onSubmit=${submit}>
       <${Icon} name="key" />
-      <h1>${wrong ? `“${route.client}” needs its API key` : "Whose runs?"}</h1>
+      <h1>${wrong ? `“${route.client}” needs its API key` : "Open a client"}</h1>
       <p class="soft">
         ${
           wrong

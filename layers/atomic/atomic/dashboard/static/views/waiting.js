@@ -2,7 +2,7 @@
 
 import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
-import { Blank, LIST_REFUSED, Loading, PageTurner, Problem } from "../components/widgets.js";
+import { Blank, LIST_REFUSED, Loading, PageTurner, Problem, useTop } from "../components/widgets.js";
 import { fullTime, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
@@ -25,6 +25,7 @@ export async function load({ api, route, signal }) {
 
 export function View({ state, actions }) {
   const { data, route } = state;
+  useTop(route.query.cursor ?? "");
   return html`
     <div class="page-head">
       <h1>Waiting for you</h1>
@@ -59,7 +60,7 @@ function Nothing({ isFirst }) {
   if (!isFirst) return html`<${Blank} icon="search" title="No open event on this page" />`;
   return html`
     <${Blank} icon="succeeded" title="Nothing waits for you">
-      <p>A workflow that waits for an event, such as an approval, stands here until it is answered.</p>
+      <p>A workflow that waits for an event, such as an approval, is listed here until it is answered.</p>
     <//>
   `;
 }
