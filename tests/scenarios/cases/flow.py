@@ -98,6 +98,35 @@ async def scenario_a_pin_counts_more_than_what_steps_say(runtime: Runtime) -> No
     assert (key["concurrency"], key["pinned"]) == (7, {"concurrency": None, "rate": None})
 
 
+async def scenario_who_is_under_a_key_is_listed(runtime: Runtime) -> None:
+    url = runtime.endpoint("/flow/listed", answer_ok)
+    await _put(runtime, "listed", paused=True)
+    started = [
+        await _start(runtime, url, fair, {"key": "listed", "concurrency": 2, "fair": fair})
+        for fair in ("ada", "bob")
+    ]
+
+    async def are_listed() -> bool:
+        listed = (await runtime.get("/flow/listed/steps")).json
+        assert listed["running"] == []
+        queued = {each["fair"]: each for each in listed["queued"]}
+        if queued.keys() != {"ada", "bob"}:
+            return False
+        of_ada = queued["ada"]
+        assert (of_ada["id"], of_ada["runId"]) == (started[0].json["id"], started[0].json["runId"])
+        assert (of_ada["workflowName"], of_ada["stepName"], of_ada["priority"]) == ("flow", None, 0)
+        assert of_ada["since"] is not None
+        return True
+
+    await runtime.until(are_listed)
+    assert len((await runtime.get("/flow/listed/steps?limit=1")).json["queued"]) == 1
+    assert (await runtime.get("/flow/listed/steps?limit=0")).status == 400
+    assert (await runtime.get("/flow/unknown/steps")).status == 404
+    await _put(runtime, "listed", paused=False)
+    for each in started:
+        await runtime.step_in(each.json["id"], "succeeded")
+
+
 async def scenario_keys_are_listed_in_pages(runtime: Runtime) -> None:
     for key in ("list:c", "list:a", "list:b"):
         await _put(runtime, key, concurrency=1)

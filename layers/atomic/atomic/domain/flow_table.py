@@ -127,6 +127,14 @@ class KeyState:
     oldest_ms: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Some steps that have a slot of a key, and the first in its line, in the order of their turns."""
+
+    slots: tuple[Slot, ...]
+    waiting: tuple[Waiting, ...]
+
+
 def those_asked(times: Mapping[FlowKey, int]) -> list[FlowKey]:
     """The keys of which a step takes a time, when these are those that their rates would give it.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol.enums import FlowScope
+from atomic.protocol.enums import FlowScope, StatusName
 from atomic.protocol.wire import Document, PositiveDuration, WireModel
 
 FLOW_ENTRIES_MAX: Final = 4
@@ -137,6 +137,26 @@ class FlowKeyList(Document):
 
     keys: list[FlowKeyDocument]
     next: str | None = Field(description="Path of the next page.")
+
+
+class FlowStepDocument(Document):
+    """A step under a key of flow control."""
+
+    id: str
+    run_id: str
+    workflow_name: str
+    step_name: str | None
+    status: StatusName
+    fair: str = Field(description="Steps with different values take turns.")
+    priority: int
+    since: str | None = Field(description="Since when it is in line, or when its attempt began.")
+
+
+class FlowStepList(Document):
+    """Steps under a key, at most `limit` of each list."""
+
+    running: list[FlowStepDocument] = Field(description="Steps that have a slot.")
+    queued: list[FlowStepDocument] = Field(description="Steps in line, that whose turn is next first.")
 
 
 def is_flow_key(text: str) -> bool:
