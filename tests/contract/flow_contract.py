@@ -243,8 +243,10 @@ class FlowContract:
         async def body(store: FlowStore) -> None:
             entry = FlowEntry(key="k", concurrency=9)
             await store.enter(asking("inside", entry), NOW_MS)
-            assert await store.pin(AT, {"is_paused": True}, NOW_MS) == []
+            assert await store.pin(AT, {"is_paused": True, "note": "slow ☕"}, NOW_MS) == []
             assert await store.enter(asking("inside", entry), NOW_MS) == Entered()
+            [state] = await store.states("acme", after="", limit=9)
+            assert (state.row.is_paused, state.row.note) == (True, "slow ☕")
             assert [(await store.enter(asking(n, entry), NOW_MS)).key for n in "ab"] == ["k", "k"]
             await store.leave(AT, "inside", 2, NOW_MS)
             assert names(await store.pin(AT, {"is_paused": False}, NOW_MS)) == ["a", "b"]

@@ -65,8 +65,8 @@ async def scenario_no_more_attempts_are_open_than_the_key_has_slots(runtime: Run
 
 async def scenario_a_paused_key_holds_its_steps_until_it_is_resumed(runtime: Runtime) -> None:
     url = runtime.endpoint("/flow/paused", answer_ok)
-    paused = await _put(runtime, "paused", paused=True)
-    assert (paused.status, paused.json["paused"]) == (200, True)
+    paused = await _put(runtime, "paused", paused=True, note="a slow host")
+    assert (paused.status, paused.json["paused"], paused.json["note"]) == (200, True, "a slow host")
     started = await _start(runtime, url, "held", {"key": "paused"})
 
     async def waits() -> Any:
@@ -78,7 +78,11 @@ async def scenario_a_paused_key_holds_its_steps_until_it_is_resumed(runtime: Run
     assert key["oldest"] is not None
     assert runtime.calls(url) == []
     resumed = await _put(runtime, "paused", paused=False)
-    assert resumed.json["queued"] == 0
+    assert (resumed.json["queued"], resumed.json["note"]) == (0, "")
+    for wrong in ({"note": "why"}, {"paused": False, "note": "why"}, {"paused": True, "note": "x" * 501}):
+        refused = await _put(runtime, "paused", **wrong)
+        assert refused.status == 400
+        assert "note: " in refused.json["detail"]
     assert (await runtime.step_in(started.json["id"], "succeeded"))["inLine"] is None
 
 

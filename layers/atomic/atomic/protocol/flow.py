@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from atomic.protocol.enums import FlowScope, StatusName
-from atomic.protocol.wire import Document, PositiveDuration, WireModel
+from atomic.protocol.wire import Document, PositiveDuration, RunNote, WireModel
 
 FLOW_ENTRIES_MAX: Final = 4
 FLOW_PRIORITY_MAX: Final = 5
@@ -79,12 +79,16 @@ class FlowPinRequest(WireModel):
         default=None, description="Nothing new is let in; what is inside goes on to its end."
     )
 
+    note: RunNote = Field(default="", description="For people: why the key is paused.")
+
     @model_validator(mode="after")
     def _says_something(self) -> "FlowPinRequest":
         if not self.model_fields_set:
             raise PydanticCustomError("empty_pin", "give concurrency, rate or paused")
         if "paused" in self.model_fields_set and self.paused is None:
             raise PydanticCustomError("paused", "paused: use true or false")
+        if self.note and not self.paused:
+            raise PydanticCustomError("note", "note: give it with paused: true, or leave it out")
         return self
 
 
@@ -125,6 +129,7 @@ class FlowKeyDocument(Document):
     key: str
     concurrency: int | None = Field(description="How many slots there are; null for any number.")
     paused: bool
+    note: str = Field(description="Why it is paused, for people.")
     running: int = Field(description="How many slots are taken.")
     queued: int = Field(description="How many steps wait in line.")
     oldest: str | None = Field(description="Since when the step waits that has waited longest.")

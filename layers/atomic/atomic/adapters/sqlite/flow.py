@@ -78,15 +78,17 @@ CREATE TABLE flow_lanes (
     PRIMARY KEY (client_id, key, lane)
 ) STRICT, WITHOUT ROWID;
 """
+# Why a key is paused.
+FLOW_NOTES: Final = "ALTER TABLE flow_keys ADD COLUMN note TEXT NOT NULL DEFAULT '';"
 FLOW_TABLES: Final = ("flow_keys", "flow_slots", "flow_waiting", "flow_lanes")
 
 _KEY_COLUMNS: Final = """concurrency, rate_limit, rate_per_ms, given_at_ms, pinned_concurrency,
-    pinned_rate_limit, pinned_rate_per_ms, is_paused, turn, next_us, used_us, seen_at_ms"""
+    pinned_rate_limit, pinned_rate_per_ms, is_paused, note, turn, next_us, used_us, seen_at_ms"""
 _OF_KEY: Final = "WHERE client_id = ? AND key = ?"
 _OF_STEP: Final = f"{_OF_KEY} AND step_id = ?"
 _LOAD: Final = f"SELECT {_KEY_COLUMNS} FROM flow_keys {_OF_KEY}"
 _SAVE: Final = f"""INSERT OR REPLACE INTO flow_keys (client_id, key, {_KEY_COLUMNS})
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _SLOT_COLUMNS: Final = "step_id, version, until_ms, attempt_ms, for_run"
 _SLOT: Final = f"SELECT {_SLOT_COLUMNS} FROM flow_slots {_OF_STEP}"
 _SLOTS: Final = f"SELECT {_SLOT_COLUMNS} FROM flow_slots {_OF_KEY} ORDER BY step_id LIMIT ?"
@@ -147,6 +149,7 @@ class SqliteFlowRows:
                 pinned and pinned.limit,
                 pinned and pinned.per_ms,
                 row.is_paused,
+                row.note,
                 row.turn,
                 row.pace.next_us,
                 array("q", row.pace.used_us).tobytes(),
@@ -305,8 +308,8 @@ class SqliteFlowStore:
 
 
 def _row(row: Sequence[Any]) -> KeyRow:
-    concurrency, limit, per_ms, given, pinned, pinned_limit, pinned_per, paused, turn, *rest = row
-    next_us, used, seen_at_ms = rest
+    concurrency, limit, per_ms, given, pinned, pinned_limit, pinned_per, paused, note, *rest = row
+    turn, next_us, used, seen_at_ms = rest
     return KeyRow(
         concurrency=concurrency,
         rate=None if limit is None else Rate(limit, per_ms),
@@ -314,6 +317,7 @@ def _row(row: Sequence[Any]) -> KeyRow:
         pinned_concurrency=pinned,
         pinned_rate=None if pinned_limit is None else Rate(pinned_limit, pinned_per),
         is_paused=bool(paused),
+        note=note,
         turn=turn,
         pace=Pace(next_us, tuple(array("q", used))),
         seen_at_ms=seen_at_ms,

@@ -138,7 +138,7 @@ async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
     if "rate" in pinned.model_fields_set:
         changes["pinned_rate"] = _rate(pinned.rate)
     if pinned.paused is not None:
-        changes["is_paused"] = pinned.paused
+        changes |= {"is_paused": pinned.paused, "note": pinned.note}
     found = await flow.pin(api.engine, client.id, key, changes)
     if found is None:
         raise problems.not_found()
@@ -152,6 +152,7 @@ def key_view(state: KeyState) -> dict[str, Any]:
         "key": state.key,
         "concurrency": row.most,
         "paused": row.is_paused,
+        "note": row.note,
         "running": state.running,
         "queued": state.queued,
         "oldest": moment_view(state.oldest_ms),
