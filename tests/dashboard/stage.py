@@ -67,6 +67,9 @@ class Api:
     def post(self, path: str) -> Any:
         return self._call("POST", path, None, {})
 
+    def put(self, path: str, **document: Any) -> Any:
+        return self._call("PUT", path, document, {})
+
     def start(self, url: str, key: str, *, wait: bool = True, workflow: str = "order", **more: Any) -> Any:
         """Start a step; without `wait`, return as soon as it is on disk."""
         document = {"workflowName": workflow, "idempotencyKey": key, **more}

@@ -94,6 +94,7 @@ export function createApi(client, key) {
 
 const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
 const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
+const flowPath = (key) => `/flow/${encodeURIComponent(key)}`;
 const workflowPath = (name) => `/workflows/${encodeURIComponent(name)}`;
 
 /** What is read of a client. */
@@ -149,6 +150,25 @@ function reads({ request, read }) {
       return items.map(({ workflowName }) => workflowName).filter((name) => name && !isOwn(name));
     },
     workflow: (name, signal) => read(workflowPath(name), {}, signal),
+    /** A page of the keys of flow control, by name. */
+    flowKeys: async (query, signal) => {
+      const { keys, next } = await read("/flow", query, signal);
+      return { keys, next: next && new URLSearchParams(next.split("?")[1]).get("after") };
+    },
+    flowKey: (key, signal) => read(flowPath(key), {}, signal),
+    /** The first steps that have a slot of a key, and the first in its line. */
+    flowSteps: (key, query, signal) => read(`${flowPath(key)}/steps`, query, signal),
+    /** How endpoints have answered lately; null on a server that cannot tell. */
+    endpoints: async (signal) => {
+      try {
+        return await read("/endpoints", {}, signal);
+      } catch (error) {
+        if (error.status === 404) return null;
+        throw error;
+      }
+    },
+    /** The limits of the client, and what is used of them. */
+    limits: (signal) => read("/limits", {}, signal),
     bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
   };
 }
@@ -156,6 +176,8 @@ function reads({ request, read }) {
 /** What is done for a client. */
 function acts({ request, post, base }) {
   return {
+    /** Pin limits of a key of flow control, pause it or resume it. */
+    changeFlowKey: (key, changes) => request("PUT", `${base}${flowPath(key)}`, { body: changes }),
     pauseWorkflow: (name, note) => post(`${workflowPath(name)}/pause`, { note }),
     resumeWorkflow: (name) => post(`${workflowPath(name)}/resume`),
     /** Do an action of `enums.ACTIONS` to a step, or to its run. */

@@ -12,6 +12,8 @@ export const TITLES = {
   problem: "Problem",
   waiting: "Waiting for you",
   workflow: "Workflow",
+  flow: "Flow",
+  "flow-key": "Flow",
   start: "Start a run",
   "sign-in": "Sign in",
 };
@@ -23,6 +25,8 @@ const LOADERS = {
   problem: () => import("./problem.js"),
   waiting: () => import("./waiting.js"),
   workflow: () => import("./workflow.js"),
+  flow: () => import("./flow.js"),
+  "flow-key": () => import("./flow-key.js"),
   start: () => import("./start.js"),
 };
 const loaded = {};
