@@ -8,7 +8,7 @@ from typing import Any
 
 from atomic.application.flow_store import FlowStore, LeasedSlot, ServerFlowStore
 from atomic.domain.flow import FlowEntry, Rate
-from atomic.domain.flow_table import HANDED_MS, Entered, Entering, FlowKey, Handed
+from atomic.domain.flow_table import HANDED_MS, Entered, Entering, FlowKey, Handed, Members
 from atomic.domain.pointers import Singleton, line_of
 
 NOW_MS = 1_790_000_000_000
@@ -243,8 +243,10 @@ class FlowContract:
         async def body(store: FlowStore) -> None:
             entry = FlowEntry(key="k", concurrency=9)
             await store.enter(asking("inside", entry), NOW_MS)
-            assert await store.pin(AT, {"is_paused": True}, NOW_MS) == []
+            assert await store.pin(AT, {"is_paused": True, "note": "slow ☕"}, NOW_MS) == []
             assert await store.enter(asking("inside", entry), NOW_MS) == Entered()
+            [state] = await store.states("acme", after="", limit=9)
+            assert (state.row.is_paused, state.row.note) == (True, "slow ☕")
             assert [(await store.enter(asking(n, entry), NOW_MS)).key for n in "ab"] == ["k", "k"]
             await store.leave(AT, "inside", 2, NOW_MS)
             assert names(await store.pin(AT, {"is_paused": False}, NOW_MS)) == ["a", "b"]
@@ -281,6 +283,21 @@ class FlowContract:
             rest = await store.states("acme", after="b", limit=2)
             assert [(state.key, state.running) for state in rest] == [("c", 1)]
             assert await store.state(FlowKey("globex", "b")) is None
+
+        self.on_store(body)
+
+    def test_who_has_a_slot_and_who_is_in_line(self) -> None:
+        async def body(store: FlowStore) -> None:
+            two = FlowEntry(key="k", concurrency=2)
+            for number, name in enumerate("badcfe"):
+                await store.enter(asking(name, two), NOW_MS + number)
+            members = await store.members(AT, 3)
+            assert sorted(slot.step_id for slot in members.slots) == ["a", "b"]
+            in_line = [(each.step_id, each.since_ms - NOW_MS) for each in members.waiting]
+            assert in_line == [("d", 2), ("c", 3), ("f", 4)]
+            assert len((await store.members(AT, 1)).slots) == 1
+            for other in (FlowKey("globex", "k"), FlowKey("acme", "other")):
+                assert await store.members(other, 3) == Members((), ())
 
         self.on_store(body)
 

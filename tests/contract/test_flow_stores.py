@@ -47,7 +47,7 @@ class TestSqliteFlowStore(ServerFlowContract):
             async with self.store() as store:
                 await store.enter(asking("a", entry), NOW_MS)
                 place = await store.enter(asking("b", entry), NOW_MS)
-                await store.pin(AT, {"pinned_rate": Rate(3, 7), "is_paused": True}, NOW_MS)
+                await store.pin(AT, {"pinned_rate": Rate(3, 7), "is_paused": True, "note": "slow"}, NOW_MS)
                 state = await store.state(AT)
             async with self.store() as store:
                 assert await store.state(AT) == state

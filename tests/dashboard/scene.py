@@ -15,6 +15,8 @@ from dashboard.stage import Api
 from scenarios.embedded_runtime import AtomicServer
 
 CLIENT: Final = "shop"
+# Another one, whose keys of flow control have steps in line.
+MAILS: Final = "mails"
 _DAY_MS: Final = 24 * 3600 * 1000
 # How long each step takes, and how often it is refused before it succeeds.
 _STEPS: Final = {
@@ -48,7 +50,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     seed_runs(data_dir, CLIENT, 420, now_ms=now_ms - 20_000, span_ms=_DAY_MS, seed=7)
     server = AtomicServer(data_dir)
     server.start()
-    shop = _Shop(Api(server.url, CLIENT))
+    shop, mails = _Shop(Api(server.url, CLIENT)), _Shop(Api(server.url, MAILS))
     try:
         dead = shop.order(
             "refund", "order-20417", path="/refund", retry={**_RETRY, "count": 3, "backOff": 20}
@@ -57,10 +59,12 @@ def scene(folder: Path) -> Iterator[Scene]:
             shop.order("welcome", f"user-{number}", path="/sendEmail")
         shop.schedule()
         live = shop.order("checkout", "order-20418", path="/checkout", wait=False)
+        mails.hold_back()
         time.sleep(4)
         yield Scene(server.url, live["runId"], dead["runId"])
     finally:
         shop.close()
+        mails.close()
         server.stop()
 
 
@@ -94,12 +98,30 @@ class _Shop:
         retry = {"count": 0} if path == "/refund" else {}
         start = {"payload": {"of": name}, "tags": {"team": "shop"}, "retry": retry}
         self._atomic.put_schedule(name, self._url + path, workflow=name, start=start, **times)
+    def hold_back(self) -> None:
+        """Keys of flow control: one with a line, one that is paused, one with a rate."""
+        self._atomic.put("/flow/carrier-api", paused=True, note="The carrier asked us to wait until noon")
+        keys = (
+            ("smtp", {"concurrency": 2}, 7),
+            ("bank", {"rate": {"limit": 10, "per": 1000}}, 2),
+            ("carrier-api", {"concurrency": 5}, 3),
+        )
+        for each in range(12):
+            path = "/sendEmail" if each % 4 else "/refund"
+            self.order("notify", f"ended-{each}", path=path, wait=False, retry={"count": 0})
+        for key, limits, number in keys:
+            for each in range(number):
+                flow = [{"key": key, "fair": f"customer-{each % 3}", **limits}]
+                self.order("notify", f"{key}-{each}", path="/slow", wait=False, flow=flow)
 
     def answer(self, path: str, call: Any) -> Answer:
         """The response of an endpoint of the shop."""
         name = path.strip("/")
         if name == "refund":
             return 502, {"error": "the bank does not answer"}
+        if name == "slow":
+            time.sleep(8)
+            return 200, {"done": name}
         if name == "checkout":
             return self._checkout(call)
         seconds, refusals = _STEPS[name]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from dashboard.scene import CLIENT, Scene, scene
+from dashboard.scene import CLIENT, MAILS, Scene, scene
 
 COLOURS: Final = 256
 SIZE_MAX_BYTES: Final = 150_000
@@ -29,6 +29,8 @@ def main(folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         charge = step_of(shop, shop.live, "chargeCard")
         pictures = {
+            # First, because its steps end soon.
+            "flow": ("flow", ".list.flow tbody tr", "light", (1360, 640)),
             "run": (f"runs/{shop.live}?step={charge}", ".panel", "light", _WIDE),
             "run-dark": (f"runs/{shop.live}", ".row", "dark", (1360, 560)),
             "runs": ("runs", "tbody tr", "light", _WIDE),
@@ -40,7 +42,8 @@ def main(folder: Path) -> None:
             "runs-phone": ("runs", "tbody tr", "light", _PHONE),
         }
         for name, (view, there, scheme, size) in pictures.items():
-            picture = take(browser, f"{shop.url}/dashboard#/{CLIENT}/{view}", there, scheme, size)
+            client = MAILS if name == "flow" else CLIENT
+            picture = take(browser, f"{shop.url}/dashboard#/{client}/{view}", there, scheme, size)
             assert len(picture) <= SIZE_MAX_BYTES, f"{name}: {len(picture)} bytes"
             (folder / f"dashboard-{name}.png").write_bytes(picture)
         browser.close()

@@ -70,6 +70,9 @@ class Api:
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path, None, {})
 
+    def put(self, path: str, **document: Any) -> Any:
+        return self._call("PUT", path, document, {})
+
     def start(self, url: str, key: str, *, wait: bool = True, workflow: str = "order", **more: Any) -> Any:
         """Start a step; without `wait`, return as soon as it is on disk."""
         document = {"workflowName": workflow, "idempotencyKey": key, **more}

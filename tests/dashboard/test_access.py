@@ -33,6 +33,10 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
     api.put_schedule("pulse", bad, every=1000, limit=2)
     # Below a run that lasts: an endpoint that holds a call lets go of it after half a minute.
     api.start("", "down", parent=down_run["id"], kind="event", stepName="approve", wait=False)
+    api.put("/flow/smtp", concurrency=3, paused=True, note="slow")
+    api.put("/flow/free", rate={"limit": 5, "per": 1000})
+    for fair in ("ada", "bob"):
+        api.start(ok, f"in-line-{fair}", wait=False, flow=[{"key": "smtp", "fair": fair}])
     return {
         "runs": "tbody tr",
         "runs?status=cancelled": ".blank",
@@ -48,6 +52,9 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
         "schedules/held": ".paused-bar",
         "schedules/pulse": ".runs tbody tr",
         "start": "form.start",
+        "flow": ".endpoints tbody tr",
+        "flow/smtp": ".flow-steps tbody tr",
+        "flow/unknown": ".blank",
         f"runs/{bad_run['runId']}?step={bad_run['id']}": ".panel",
         f"runs/{down_run['runId']}?step={down_run['id']}": ".next",
         "runs/run_" + "0" * 32: ".blank",
@@ -64,6 +71,7 @@ def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> No
     look_at_all(page, api, filled, "dark and narrow")
     page.emulate_media(forced_colors="active")
     look_at_a_problem(page, api, "forced colours")
+    look_at_a_flow_key(page, api, "forced colours")
 
 
 def test_forced_colours_lose_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
@@ -100,6 +108,7 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
         assert overflow <= 0, f"{view} is {overflow} px too wide, {how}"
     look_at_an_event(page, api, how)
     look_at_a_problem(page, api, how)
+    look_at_a_flow_key(page, api, how)
     open_at(page, api, "runs")
     page.get_by_label("Search runs").fill("or")
     page.keyboard.press("ArrowDown")
@@ -126,6 +135,24 @@ def look_at_all(page: Page, api: Api, views: dict[str, str], how: str) -> None:
     page.goto(f"{api.server}/dashboard#/")
     expect(page.get_by_role("heading", name="Open a client")).to_be_visible()
     assert_accessible(page, f"sign-in, {how}")
+
+
+def look_at_a_flow_key(page: Page, api: Api, how: str) -> None:
+    """The dialogs about a key of flow control, and the limits of the client."""
+    open_at(page, api, "flow/smtp")
+    page.get_by_role("button", name="Pin…").click()
+    page.get_by_label("Begin at most").fill("5")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert_accessible(page, f"pin, {how}")
+    page.keyboard.press("Escape")
+    open_at(page, api, "flow/free")
+    page.get_by_role("button", name="Pause…").click()
+    expect(page.get_by_label("Note")).to_be_visible()
+    assert_accessible(page, f"pause of a key, {how}")
+    page.keyboard.press("Escape")
+    open_at(page, api, "flow")
+    page.get_by_text("Limits of this client").click()
+    assert_accessible(page, f"limits, {how}")
 
 
 def look_at_an_event(page: Page, api: Api, how: str) -> None:

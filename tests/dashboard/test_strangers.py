@@ -245,7 +245,7 @@ def test_every_answer_of_the_dashboard_is_the_server_s_own(
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for view in ("runs", "overview", "problems", "schedules"):
+    for view in ("runs", "overview", "problems", "schedules", "flow"):
         open_at(page, api, view)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert len(asked) > 8

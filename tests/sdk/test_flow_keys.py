@@ -73,11 +73,19 @@ def test_a_key_is_seen_pinned_and_paused(
     assert (pinned.concurrency, pinned.pinned.concurrency) == (3, 3)
     assert (pinned.pinned.rate.limit, pinned.pinned.rate.per) == (50, 2000)
     until(lambda: bool(call("get", "smtp").running == 3))
-    assert call("pause", "smtp").paused
+    inside = call("steps", "smtp")
+    assert {step.id for step in (*inside.running, *inside.queued)} == set(steps)
+    assert (len(inside.running), inside.queued[0].workflow_name) == (3, "mail")
+    assert (len(call("steps", "smtp", limit=1).running), inside.queued[0].priority) == (1, 0)
+    with pytest.raises(NotFoundError):
+        call("steps", "unknown")
+    paused = call("pause", "smtp", note="the host is slow")
+    assert (paused.paused, paused.note) == (True, "the host is slow")
     gate.set()
     until(lambda: bool(call("get", "smtp").running == 0))
     assert call("get", "smtp").queued == 1
-    assert not call("resume", "smtp").paused
+    resumed = call("resume", "smtp")
+    assert (resumed.paused, resumed.note) == (False, "")
     with Client(atomic_url, client_id=client_id) as client:
         assert {client.wait(step).status for step in steps} == {"succeeded"}
     free = call("unpin", "smtp")
@@ -111,9 +119,12 @@ def test_keys_from_the_command_line(
     cli("show", "smtp", code=1)
     cli("pin", "smtp", code=2)
     assert "0 running of 1, 0 queued, concurrency pinned" in cli("pin", "smtp", "--concurrency", "1").stdout
-    step = start(atomic_url, client_id, url, 1, Flow("smtp", concurrency=5))
+    assert cli("steps", "smtp").stdout == "no steps\n"
+    step = start(atomic_url, client_id, url, 1, Flow("smtp", concurrency=5, fair="ada"))
     until(lambda: "1 running of 1" in cli("show", "smtp").stdout)
-    assert "paused" in cli("pause", "smtp").stdout
+    assert f"running   {step}  mail, priority 0, fair ada, since 2" in cli("steps", "smtp").stdout
+    assert ", paused (slow host)" in cli("pause", "smtp", "--note", "slow host").stdout
+    assert ", paused\n" in cli("pause", "smtp").stdout.replace(", concurrency pinned", "")
     assert "paused" not in cli("resume", "smtp").stdout
     rated = cli("pin", "smtp", "--rate", "10", "1.5").stdout
     assert ", 10 in 1500 ms," in rated

@@ -47,6 +47,41 @@ export interface CounterFilter {
   readonly allWorkflows?: boolean;
 }
 
+/** An origin that a client calls: how it has answered in the last minutes, and how it is approached now. */
+export interface EndpointHealth {
+  /** Scheme, host and port; null: all further ones together. */
+  readonly origin: string | null;
+  readonly attempts: number;
+  readonly failed: number;
+  /** Half of the attempts took no longer, interpolated; null without any. */
+  readonly durationMsP50: number | null;
+  readonly durationMsP95: number | null;
+  /** Without handlers that wait for their own steps; null where the server keeps the limit fixed. */
+  readonly underWay: number | null;
+  /** How many may be under way at once now; null for any number. */
+  readonly limit: number | null;
+  /** Whether it gets fewer at once, since it seemed overloaded. */
+  readonly slowed: boolean;
+  /** How many steps wait for another attempt to end. */
+  readonly waiting: number;
+  /** No attempt begins within this time (milliseconds). */
+  readonly rests: number;
+}
+
+/** A limit of a client, and what is used of it; null where there is none, and where it is not known. */
+export interface Usage {
+  readonly limit: number | null;
+  readonly used: number | null;
+  readonly countedAt: string | null;
+}
+
+/** The limits of a client, which its operator sets. */
+export interface Limits {
+  readonly startsPerSecond: Usage;
+  readonly liveSteps: Usage;
+  readonly storedBytes: Usage;
+}
+
 /** The counters of a client. Every method rejects with an `AtomicError`, such as RefusedError for `not-found`. */
 export class Counters {
   readonly #connection: Connection;
@@ -73,6 +108,18 @@ export class Counters {
       every: every === undefined ? undefined : String(milliseconds("every", every)),
       allWorkflows: allWorkflows ? "true" : undefined,
     });
+  }
+
+  /** The origins that were called in the last 15 minutes, the one that failed most first. Not on AWS. */
+  async endpoints(): Promise<EndpointHealth[]> {
+    const path = this.#connection.path("endpoints");
+    const found: { endpoints: EndpointHealth[] } = await documentOf(this.#connection, { method: "GET", path });
+    return found.endpoints;
+  }
+
+  /** The limits of the client, and what is used of them. */
+  limits(): Promise<Limits> {
+    return documentOf(this.#connection, { method: "GET", path: this.#connection.path("limits") });
   }
 
   async #all<Item, Name extends string>(name: Name, given: Record<string, string | undefined>): Promise<Item[]> {

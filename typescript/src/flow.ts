@@ -14,6 +14,8 @@ export interface FlowKeyDocument {
   /** How many slots there are; null for any number. */
   readonly concurrency: number | null;
   readonly paused: boolean;
+  /** Why it is paused, for people. */
+  readonly note: string;
   /** How many slots are taken. */
   readonly running: number;
   /** How many steps wait in line. */
@@ -23,6 +25,20 @@ export interface FlowKeyDocument {
   /** The rate in force, and the first time that no attempt has taken. */
   readonly pace: (Rate & { readonly nextAt: string }) | null;
   readonly pinned: { readonly concurrency: number | null; readonly rate: Rate | null };
+}
+
+/** A step under a key of flow control. */
+export interface FlowStep {
+  readonly id: string;
+  readonly runId: string;
+  readonly workflowName: string;
+  readonly stepName: string | null;
+  readonly status: string;
+  /** Steps with different values take turns. */
+  readonly fair: string;
+  readonly priority: number;
+  /** Since when it is in line, or when its attempt began. */
+  readonly since: string | null;
 }
 
 /** The keys of flow control of a client. Every method rejects with an `AtomicError`. */
@@ -62,9 +78,15 @@ export class FlowKeys {
     return this.#put(key, limits);
   }
 
-  /** Let nothing new in; what is inside goes on to its end. */
-  pause(key: string): Promise<FlowKeyDocument> {
-    return this.#put(key, { paused: true });
+  /** The steps that have a slot, and those in line, that whose turn is next first: at most 100 of each. */
+  steps(key: string): Promise<{ running: FlowStep[]; queued: FlowStep[] }> {
+    const path = `${this.#connection.path("flow", key, "steps")}?limit=100`;
+    return documentOf(this.#connection, { method: "GET", path });
+  }
+
+  /** Let nothing new in; what is inside goes on to its end. `note`: why, for people. */
+  pause(key: string, { note = "" }: { readonly note?: string } = {}): Promise<FlowKeyDocument> {
+    return this.#put(key, note ? { paused: true, note } : { paused: true });
   }
 
   /** Let steps in again. */

@@ -40,6 +40,8 @@ describe("counters", () => {
     expect(whole).toMatchObject([{ workflowName: null, started: 2 }]);
     expect(await counters.workflows({ since: new Date(Date.now() - HOUR_MS) })).toMatchObject([{ started: 2 }]);
     expect(await counters.list({ workflowName: "other" })).toEqual([]);
+    expect(await counters.endpoints()).toMatchObject([{ attempts: 1, failed: 0, slowed: false }]);
+    expect((await counters.limits()).liveSteps).toEqual({ limit: null, used: null, countedAt: null });
     await expect(counters.list({ since: new Date(), before: new Date(0) })).rejects.toMatchObject({
       code: "invalid-request",
     });

@@ -29,9 +29,10 @@ it("lets so many attempts of a key in at a time, and operators pin and pause it"
   expect(most).toBe(2);
   expect(await keys.get("smtp")).toMatchObject({ concurrency: 2, running: 0, queued: 0, paused: false });
   expect((await keys.pin("smtp", { concurrency: 1 })).pinned.concurrency).toBe(1);
-  expect((await keys.pause("smtp")).paused).toBe(true);
+  expect(await keys.pause("smtp", { note: "slow" })).toMatchObject({ paused: true, note: "slow" });
   const late = atomic.start(mail, null, { key: "late", flow });
   await expect.poll(async () => (await keys.get("smtp")).queued).toBe(1);
+  expect((await keys.steps("smtp")).queued).toMatchObject([{ workflowName: "mail", fair: "a" }]);
   expect((await keys.resume("smtp")).concurrency).toBe(1);
   expect((await late).status).toBe("succeeded");
   expect((await keys.pin("smtp", { concurrency: null })).concurrency).toBe(2);

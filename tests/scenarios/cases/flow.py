@@ -65,8 +65,8 @@ async def scenario_no_more_attempts_are_open_than_the_key_has_slots(runtime: Run
 
 async def scenario_a_paused_key_holds_its_steps_until_it_is_resumed(runtime: Runtime) -> None:
     url = runtime.endpoint("/flow/paused", answer_ok)
-    paused = await _put(runtime, "paused", paused=True)
-    assert (paused.status, paused.json["paused"]) == (200, True)
+    paused = await _put(runtime, "paused", paused=True, note="a slow host")
+    assert (paused.status, paused.json["paused"], paused.json["note"]) == (200, True, "a slow host")
     started = await _start(runtime, url, "held", {"key": "paused"})
 
     async def waits() -> Any:
@@ -78,7 +78,11 @@ async def scenario_a_paused_key_holds_its_steps_until_it_is_resumed(runtime: Run
     assert key["oldest"] is not None
     assert runtime.calls(url) == []
     resumed = await _put(runtime, "paused", paused=False)
-    assert resumed.json["queued"] == 0
+    assert (resumed.json["queued"], resumed.json["note"]) == (0, "")
+    for wrong in ({"note": "why"}, {"paused": False, "note": "why"}, {"paused": True, "note": "x" * 501}):
+        refused = await _put(runtime, "paused", **wrong)
+        assert refused.status == 400
+        assert "note: " in refused.json["detail"]
     assert (await runtime.step_in(started.json["id"], "succeeded"))["inLine"] is None
 
 
@@ -96,6 +100,35 @@ async def scenario_a_pin_counts_more_than_what_steps_say(runtime: Runtime) -> No
     assert (key["concurrency"], key["pace"]) == (3, None)
     key = (await _put(runtime, "pinned", concurrency=None)).json
     assert (key["concurrency"], key["pinned"]) == (7, {"concurrency": None, "rate": None})
+
+
+async def scenario_who_is_under_a_key_is_listed(runtime: Runtime) -> None:
+    url = runtime.endpoint("/flow/listed", answer_ok)
+    await _put(runtime, "listed", paused=True)
+    started = [
+        await _start(runtime, url, fair, {"key": "listed", "concurrency": 2, "fair": fair})
+        for fair in ("ada", "bob")
+    ]
+
+    async def are_listed() -> bool:
+        listed = (await runtime.get("/flow/listed/steps")).json
+        assert listed["running"] == []
+        queued = {each["fair"]: each for each in listed["queued"]}
+        if queued.keys() != {"ada", "bob"}:
+            return False
+        of_ada = queued["ada"]
+        assert (of_ada["id"], of_ada["runId"]) == (started[0].json["id"], started[0].json["runId"])
+        assert (of_ada["workflowName"], of_ada["stepName"], of_ada["priority"]) == ("flow", None, 0)
+        assert of_ada["since"] is not None
+        return True
+
+    await runtime.until(are_listed)
+    assert len((await runtime.get("/flow/listed/steps?limit=1")).json["queued"]) == 1
+    assert (await runtime.get("/flow/listed/steps?limit=0")).status == 400
+    assert (await runtime.get("/flow/unknown/steps")).status == 404
+    await _put(runtime, "listed", paused=False)
+    for each in started:
+        await runtime.step_in(each.json["id"], "succeeded")
 
 
 async def scenario_keys_are_listed_in_pages(runtime: Runtime) -> None:

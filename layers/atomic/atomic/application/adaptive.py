@@ -47,6 +47,17 @@ class SlowedOrigin:
     rests_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class OriginLoad:
+    """How an origin is approached. `limit`: so many attempts at once; None for any number."""
+
+    limit: int | None
+    is_slowed: bool
+    under_way: int
+    waiting: int
+    rests_ms: int
+
+
 # Told when the limit of a destination has turned: of whom it is, and whether it falls.
 Tell = Callable[[SlowedOrigin, bool], None]
 
@@ -186,6 +197,16 @@ class Adaptive:
             for destination, origin in self._origins.items()
             if origin.limit.is_slowed and client_id in {None, destination[0]}
         ]
+
+    def loads(self, client_id: str) -> dict[str, OriginLoad]:
+        """The origins of a client that this process has called, by their names."""
+        found = {}
+        for (owner, name), origin in self._origins.items():
+            if owner == client_id:
+                seen, limit = self._shown(origin), origin.limit
+                most = None if limit.is_open else limit.limit
+                found[name] = OriginLoad(most, limit.is_slowed, seen.under_way, seen.waiting, seen.rests_ms)
+        return found
 
     def begins(self, attempt: UnderWay, step_id: str) -> None:
         """The attempt is of this step."""

@@ -85,7 +85,7 @@ class Claim:
 
 def destination_of(spec: StepSpec) -> Destination | None:
     """The destination of the step's attempts; None for a step that calls nothing."""
-    return (spec.client_id, _origin(spec.url)) if spec.url else None
+    return (spec.client_id, origin_of(spec.url)) if spec.url else None
 
 
 class Pacer:
@@ -138,7 +138,8 @@ class CountedRuns:
 
 
 @lru_cache(maxsize=4096)
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
+    """The scheme, host and port of a URL; the URL itself if it cannot be called."""
     try:
         scheme, host, port, *_ = parse_url(url)
     except ValueError:

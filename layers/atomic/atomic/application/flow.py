@@ -6,8 +6,10 @@ tells whether the step still needs it (`domain.slots.keeps_slot`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from atomic.application.batches import side_by_side
 from atomic.application.engine import Engine
 from atomic.application.flow_store import FlowKeys, FlowStore, LeasedSlot
 from atomic.application.ports import StoreUnavailable
@@ -163,6 +165,42 @@ async def states(engine: Engine, client_id: str, *, after: str, limit: int) -> S
     """A page of a client's keys."""
     flow = engine.admission.flow
     return () if flow is None else await flow.states(client_id, after=after, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStep:
+    """A step under a key. `since_ms`: since when it is in line, or when its attempt began."""
+
+    step: Step
+    entry: FlowEntry
+    since_ms: int | None
+
+
+async def members(
+    engine: Engine, client_id: str, key: str, limit: int
+) -> tuple[list[MemberStep], list[MemberStep]]:
+    """At most so many of the steps that have a slot of a key, and of those in its line."""
+    flow = engine.admission.flow
+    if flow is None:
+        return [], []
+    found = await flow.members(FlowKey(client_id, key), limit)
+    since = {waiting.step_id: waiting.since_ms for waiting in found.waiting}
+    running = await _members_of(engine, key, [slot.step_id for slot in found.slots], since)
+    return running, await _members_of(engine, key, since, since)
+
+
+async def _members_of(
+    engine: Engine, key: str, ids: Iterable[str], since: Mapping[str, int]
+) -> list[MemberStep]:
+    rows = await side_by_side(*(engine.store.get(step_id) for step_id in ids))
+    members = []
+    for step in rows:
+        entry = next((each for each in step.spec.flow if each.key == key), None) if step else None
+        # A row may be gone, or of a later run of the same key.
+        if step is not None and entry is not None:
+            began_ms = step.attempt_log[-1].started_at_ms if step.attempt_log else None
+            members.append(MemberStep(step, entry, since.get(step.id, began_ms)))
+    return members
 
 
 async def _wake(engine: Engine, client_id: str, handed: Iterable[Handed]) -> None:

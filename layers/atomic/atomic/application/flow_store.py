@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from atomic.domain.flow_table import Entered, Entering, FlowKey, Handed, KeyState
+from atomic.domain.flow_table import Entered, Entering, FlowKey, Handed, KeyState, Members
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ class FlowStore(Protocol):
 
     async def states(self, client_id: str, *, after: str, limit: int) -> Sequence[KeyState]:
         """A page of a client's keys, in their order, beginning after the given key."""
+        ...
+
+    async def members(self, at: FlowKey, limit: int) -> Members:
+        """At most so many of the steps that have a slot, and of those in line. Some may have ended."""
         ...
 
 

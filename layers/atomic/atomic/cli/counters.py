@@ -1,6 +1,5 @@
 """`atomic workflows` and `atomic counters`: what became of the runs of each workflow."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ import click
 
 from atomic.cli.api import Api, calls_api
 from atomic.cli.options import MOMENTS, moment
+from atomic.cli.output import table
 from atomic.protocol.counter_documents import CounterDocument, WorkflowDocument
 
 _NUMBERS: Final = ("started", "succeeded", "failed", "cancelled", "live", "retries")
@@ -29,7 +29,7 @@ def workflows(api: Api, *, since: datetime | None) -> None:
     rows = [
         [each.workflow_name or _OTHERS, *_numbers(each), each.last_start_at or "never"] for each in found
     ]
-    api.show(found, _table(["workflow", *_HEAD, "last start"], rows) if rows else "no workflows")
+    api.show(found, table(["workflow", *_HEAD, "last start"], rows) if rows else "no workflows")
 
 
 @click.command()
@@ -51,7 +51,7 @@ def counters(api: Api, *, hours: int | None, all_workflows: bool, **wanted: Any)
     found = api.client.counters(every=every, all_workflows=all_workflows, **wanted)
     others = "(all)" if all_workflows else _OTHERS
     rows = [[each.hour[:16], each.workflow_name or others, *_numbers(each)] for each in found]
-    api.show(found, _table(["hour (UTC)", "workflow", *_HEAD], rows) if rows else "no runs")
+    api.show(found, table(["hour (UTC)", "workflow", *_HEAD], rows) if rows else "no runs")
 
 
 _HEAD: Final = (*_NUMBERS, "p50 ms", "p95 ms")
@@ -63,11 +63,3 @@ def _numbers(counts: WorkflowDocument | CounterDocument) -> list[str]:
         *(str(getattr(counts, name)) for name in _NUMBERS),
         *("–" if ms is None else str(ms) for ms in durations),
     ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    )

@@ -1,9 +1,11 @@
 """`atomic flow`: the limits that steps share, as they are now, and what operators pin."""
 
+from collections.abc import Iterator, Sequence
+
 import click
 
 from atomic.cli.api import Api, calls_api
-from atomic.protocol.flow import FlowKeyDocument
+from atomic.protocol.flow import FlowKeyDocument, FlowStepDocument
 
 
 @click.group()
@@ -50,12 +52,23 @@ def unpin(api: Api, key: str) -> None:
     api.show(found, _line(found))
 
 
-@flow.command("pause")
+@flow.command("steps")
 @click.argument("key")
 @calls_api
-def pause(api: Api, key: str) -> None:
+def steps(api: Api, key: str) -> None:
+    """List the steps that have a slot of a key, and the first in its line."""
+    found = api.client.flow_keys.steps(key)
+    lines = [*_steps("running", found.running), *_steps("queued", found.queued)]
+    api.show(found, "\n".join(lines) or "no steps")
+
+
+@flow.command("pause")
+@click.argument("key")
+@click.option("--note", default="", help="Why, for people.")
+@calls_api
+def pause(api: Api, key: str, *, note: str) -> None:
     """Let nothing new in; what is inside goes on to its end."""
-    found = api.client.flow_keys.pause(key)
+    found = api.client.flow_keys.pause(key, note=note)
     api.show(found, _line(found))
 
 
@@ -68,11 +81,19 @@ def resume(api: Api, key: str) -> None:
     api.show(found, _line(found))
 
 
+def _steps(state: str, found: Sequence[FlowStepDocument]) -> Iterator[str]:
+    for step in found:
+        name = f"{step.workflow_name} {step.step_name or ''}".rstrip()
+        fair = f", fair {step.fair}" if step.fair else ""
+        yield f"{state:<8}  {step.id}  {name}, priority {step.priority}{fair}, since {step.since or '–'}"
+
+
 def _line(key: FlowKeyDocument) -> str:
     most = "no limit" if key.concurrency is None else f"of {key.concurrency}"
     pace = "" if key.pace is None else f", {key.pace.limit} in {key.pace.per} ms"
     since = "" if key.oldest is None else f" since {key.oldest}"
     state = ", paused" if key.paused else ""
+    state += f" ({key.note})" if key.note else ""
     pins = {"concurrency": key.pinned.concurrency, "rate": key.pinned.rate}
     pinned = "".join(f", {name} pinned" for name, value in pins.items() if value is not None)
     return f"{key.key:<24}  {key.running} running {most}{pace}, {key.queued} queued{since}{state}{pinned}"

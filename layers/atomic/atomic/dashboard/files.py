@@ -29,7 +29,7 @@ _VERSION: Final = re.compile(r"v[0-9a-f]{16}")
 _PAGE: Final = "index.html"
 _FIRST_MODULE: Final = "main.js"
 # In the order in which the later ones take precedence.
-_SHEETS: Final = ("tokens", "base", "components", "views", "problems", "run", "schedules")
+_SHEETS: Final = ("tokens", "base", "components", "views", "problems", "flow", "run", "schedules")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ have names of workflows and numbers, nothing else of a run. They stay when the r
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate
 from typing import Final
 
+from atomic.domain.histograms import within
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
@@ -55,17 +55,7 @@ class Tally:
 
         It is interpolated between two bounds. Of runs beyond the last bound it is that bound.
         """
-        total = sum(self.durations)
-        if not total:
-            return None
-        wanted = share * total
-        sums = [*accumulate(self.durations)]
-        at = next(number for number, reached in enumerate(sums) if reached >= wanted)
-        if at == len(BOUNDS_MS):
-            return BOUNDS_MS[-1]
-        least_ms = BOUNDS_MS[at - 1] if at else 0
-        into = (wanted - (sums[at] - self.durations[at])) / self.durations[at]
-        return round(least_ms + into * (BOUNDS_MS[at] - least_ms))
+        return within(self.durations, BOUNDS_MS, share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ class KeyRow:
     """What is known of a key.
 
     `concurrency` and `rate` are those of the newest step that named the key, which was created at
-    `given_at_ms`. What an operator has pinned counts more. `turn`: the last one that was served.
-    `seen_at_ms`: when a step last named the key.
+    `given_at_ms`. What an operator has pinned counts more. `note`: why it is paused. `turn`: the last one
+    that was served. `seen_at_ms`: when a step last named the key.
     """
 
     concurrency: int | None = None
@@ -40,6 +40,7 @@ class KeyRow:
     pinned_concurrency: int | None = None
     pinned_rate: Rate | None = None
     is_paused: bool = False
+    note: str = ""
     turn: int = 0
     pace: Pace = UNUSED
     seen_at_ms: int = 0
@@ -125,6 +126,14 @@ class KeyState:
     running: int
     queued: int
     oldest_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Some steps that have a slot of a key, and the first in its line, in the order of their turns."""
+
+    slots: tuple[Slot, ...]
+    waiting: tuple[Waiting, ...]
 
 
 def those_asked(times: Mapping[FlowKey, int]) -> list[FlowKey]:

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from atomic.protocol.enums import FlowScope
-from atomic.protocol.wire import Document, PositiveDuration, WireModel
+from atomic.protocol.enums import FlowScope, StatusName
+from atomic.protocol.wire import Document, PositiveDuration, RunNote, WireModel
 
 FLOW_ENTRIES_MAX: Final = 4
 FLOW_PRIORITY_MAX: Final = 5
@@ -79,12 +79,16 @@ class FlowPinRequest(WireModel):
         default=None, description="Nothing new is let in; what is inside goes on to its end."
     )
 
+    note: RunNote = Field(default="", description="For people: why the key is paused.")
+
     @model_validator(mode="after")
     def _says_something(self) -> "FlowPinRequest":
         if not self.model_fields_set:
             raise PydanticCustomError("empty_pin", "give concurrency, rate or paused")
         if "paused" in self.model_fields_set and self.paused is None:
             raise PydanticCustomError("paused", "paused: use true or false")
+        if self.note and not self.paused:
+            raise PydanticCustomError("note", "note: give it with paused: true, or leave it out")
         return self
 
 
@@ -125,6 +129,7 @@ class FlowKeyDocument(Document):
     key: str
     concurrency: int | None = Field(description="How many slots there are; null for any number.")
     paused: bool
+    note: str = Field(description="Why it is paused, for people.")
     running: int = Field(description="How many slots are taken.")
     queued: int = Field(description="How many steps wait in line.")
     oldest: str | None = Field(description="Since when the step waits that has waited longest.")
@@ -137,6 +142,26 @@ class FlowKeyList(Document):
 
     keys: list[FlowKeyDocument]
     next: str | None = Field(description="Path of the next page.")
+
+
+class FlowStepDocument(Document):
+    """A step under a key of flow control."""
+
+    id: str
+    run_id: str
+    workflow_name: str
+    step_name: str | None
+    status: StatusName
+    fair: str = Field(description="Steps with different values take turns.")
+    priority: int
+    since: str | None = Field(description="Since when it is in line, or when its attempt began.")
+
+
+class FlowStepList(Document):
+    """Steps under a key, at most `limit` of each list."""
+
+    running: list[FlowStepDocument] = Field(description="Steps that have a slot.")
+    queued: list[FlowStepDocument] = Field(description="Steps in line, that whose turn is next first.")
 
 
 def is_flow_key(text: str) -> bool:

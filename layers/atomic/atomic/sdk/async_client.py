@@ -19,6 +19,7 @@ from atomic.sdk._wire.client_actions import ActionsOfAsyncClient
 from atomic.sdk._wire.client_causes import CausesOfAsyncClient
 from atomic.sdk._wire.client_counters import CountersOfAsyncClient
 from atomic.sdk._wire.client_events import EventsOfAsyncClient
+from atomic.sdk._wire.client_loads import LoadsOfAsyncClient
 from atomic.sdk._wire.client_records import RecordsOfAsyncClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.in_process import CURRENT, driven
@@ -42,6 +43,7 @@ class AsyncClient(
     CausesOfAsyncClient,
     CountersOfAsyncClient,
     EventsOfAsyncClient,
+    LoadsOfAsyncClient,
     RecordsOfAsyncClient,
 ):
     """Starts and reads workflows, and acts on them, on asyncio. It needs `atomic-workflows[async]`.

@@ -20,6 +20,7 @@ from atomic.sdk._wire.client_actions import ActionsOfClient
 from atomic.sdk._wire.client_causes import CausesOfClient
 from atomic.sdk._wire.client_counters import CountersOfClient
 from atomic.sdk._wire.client_events import EventsOfClient
+from atomic.sdk._wire.client_loads import LoadsOfClient
 from atomic.sdk._wire.client_records import RecordsOfClient
 from atomic.sdk._wire.encodings import first_accepted
 from atomic.sdk._wire.iam import signable
@@ -51,7 +52,9 @@ _CONNECT_S: Final = 5.0
 _CONNECTIONS_KEPT: Final = 160
 
 
-class Client(ActionsOfClient, CausesOfClient, CountersOfClient, EventsOfClient, RecordsOfClient):
+class Client(
+    ActionsOfClient, CausesOfClient, CountersOfClient, EventsOfClient, LoadsOfClient, RecordsOfClient
+):
     """Starts and reads workflows, and acts on them. It blocks; threads may share it.
 
     - `url`: the server (default: ATOMIC_URL, else http://127.0.0.1:8787).

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from atomic.protocol.flow import FlowKeyDocument
+from atomic.protocol.flow import FlowKeyDocument, FlowStepList
 from atomic.sdk._wire import flow_keys as flows
 from atomic.sdk._wire.client_events import EventsOfAsyncClient, EventsOfClient
 from atomic.sdk.errors import InvalidRequestError
@@ -48,9 +48,22 @@ class FlowKeys:
         """Let the limits be those that the steps of the key say again. Returns the key."""
         return self._put(key, {"concurrency": None, "rate": None})
 
-    def pause(self, key: str) -> FlowKeyDocument:
-        """Let nothing new in; what is inside goes on to its end. Returns the key."""
-        return self._put(key, {"paused": True})
+    def steps(self, key: str, *, limit: int = 100) -> FlowStepList:
+        """The steps that have a slot (`running`), and those in line (`queued`), whose turn is next first.
+
+        - `limit`: at most so many of each, up to 100 (default 100).
+
+        Raises `NotFoundError` for a key that no step has named lately, `InvalidRequestError`.
+        """
+        client = self._client
+        return client.run_flow(flows.steps(client.client_id, key, limit, client.patience_s))
+
+    def pause(self, key: str, *, note: str = "") -> FlowKeyDocument:
+        """Let nothing new in; what is inside goes on to its end. Returns the key.
+
+        - `note`: why, for people (default: none).
+        """
+        return self._put(key, _paused(note))
 
     def resume(self, key: str) -> FlowKeyDocument:
         """Let steps in again. Returns the key."""
@@ -87,9 +100,14 @@ class AsyncFlowKeys:
         """Let the limits be those that the steps say again. See `FlowKeys`."""
         return await self._put(key, {"concurrency": None, "rate": None})
 
-    async def pause(self, key: str) -> FlowKeyDocument:
+    async def steps(self, key: str, *, limit: int = 100) -> FlowStepList:
+        """The steps that have a slot, and those in line. See `FlowKeys`."""
+        client = self._client
+        return await client.run_flow(flows.steps(client.client_id, key, limit, client.patience_s))
+
+    async def pause(self, key: str, *, note: str = "") -> FlowKeyDocument:
         """Let nothing new in. See `FlowKeys`."""
-        return await self._put(key, {"paused": True})
+        return await self._put(key, _paused(note))
 
     async def resume(self, key: str) -> FlowKeyDocument:
         """Let steps in again. See `FlowKeys`."""
@@ -98,6 +116,10 @@ class AsyncFlowKeys:
     async def _put(self, key: str, pinned: dict[str, Any]) -> FlowKeyDocument:
         client = self._client
         return await client.run_flow(flows.pin(client.client_id, key, pinned, client.patience_s))
+
+
+def _paused(note: str) -> dict[str, Any]:
+    return {"paused": True, "note": note} if note else {"paused": True}
 
 
 def _pinned(concurrency: int | None, rate: tuple[int, Seconds] | None) -> dict[str, Any]:

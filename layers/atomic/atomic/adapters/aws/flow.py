@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -46,6 +47,7 @@ from atomic.domain.flow_table import (
     FlowTable,
     Handed,
     KeyState,
+    Members,
     Waiting,
     those_asked,
 )
@@ -151,6 +153,13 @@ class DynamoFlowStore:
             states = await side_by_side(*(self._state(at, key) for at, key in known))
             found += [state for state in states if state is not None]
         return found
+
+    async def members(self, at: FlowKey, limit: int) -> Members:
+        """Steps that have a slot, and the first in line: two reads."""
+        key = await self._read(at)
+        line = await self._read_line(at, limit) if key.queued else Line((), is_all=True)
+        slots = sorted(key.slots.values(), key=attrgetter("step_id"))
+        return Members(tuple(slots[:limit]), tuple(_in_line(key, line)))
 
     async def ended_leases(self, client_id: str, *, after: str, before_ms: int) -> LeasePage:
         """Slots whose lease ends before the moment: at most some of each key, on a page of keys."""
@@ -282,8 +291,7 @@ class DynamoFlowStore:
         if key.row is None:
             return None
         line = await self._read_line(at, _COUNTED_MAX) if key.queued else Line((), is_all=True)
-        steps = {there.waiting.step_id: there.waiting for there in line.first}
-        waiting = [each for each in steps.values() if each.step_id not in key.slots]
+        waiting = _in_line(key, line)
         queued = len(waiting) if line.is_all else max(len(waiting), key.queued)
         oldest_ms = min((each.since_ms for each in waiting), default=None)
         return KeyState(at.key, key.row, len(key.slots), queued, oldest_ms)
@@ -309,6 +317,12 @@ class DynamoFlowStore:
         items = await side_by_side(*(self._read(at, newest=False) for at in keys))
         last = keys[-1].key if "LastEvaluatedKey" in found else None
         return [(at, key) for at, key in zip(keys, items, strict=True) if key.row is not None], last
+
+
+def _in_line(key: KeyItem, line: Line) -> list[Waiting]:
+    """The steps of a line, each once, without those that were handed a slot meanwhile."""
+    steps = {there.waiting.step_id: there.waiting for there in line.first}
+    return [each for each in steps.values() if each.step_id not in key.slots]
 
 
 def _place(asked: Entering, at: FlowKey) -> tuple[str, int | None]:

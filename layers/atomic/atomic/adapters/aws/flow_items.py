@@ -12,6 +12,7 @@ of the whole item, and a write is billed by its size. So slots, lanes and the ti
 | u | when the last attempts of a rate began, as differences in milliseconds: 1 to 3 bytes each |
 | n | how many steps wait in line; 0 if certainly none |
 | lp, at | `<client>#flow` and the key, for lists. They never change, so the index costs nothing more |
+| p | why the key is paused |
 | ttl | when the key is forgotten, if nothing needs it |
 
 A waiting step has pk `line#<client>#<key>` and sk `<turn>#<step id>`: the first one is the next. `o` is who
@@ -21,7 +22,7 @@ whether its slot is for the run.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -102,6 +103,8 @@ def encode_key(at: FlowKey, key: KeyItem) -> Item:
     }
     packed = {"s": _packed_slots(key.slots), "l": _packed_lanes(row, key.lanes), "u": _packed_times(row)}
     item |= {name: {"B": value} for name, value in packed.items() if value}
+    if row.note:
+        item["p"] = {"S": row.note}
     if key.queued:
         item["n"] = {"N": str(key.queued)}
     if not (key.slots or key.queued or is_pinned(row)):
@@ -113,7 +116,8 @@ def decode_key(item: Item | None) -> KeyItem:
     """The key of an item."""
     if item is None:
         return KeyItem()
-    row = _row(json.loads(item["r"]["S"]), _times(_bytes(item, "u")))
+    note = item["p"]["S"] if "p" in item else ""
+    row = replace(_row(json.loads(item["r"]["S"]), _times(_bytes(item, "u"))), note=note)
     return KeyItem(
         writer=item["v"]["B"],
         row=row,

@@ -15,6 +15,7 @@ from atomic.domain.flow_table import (
     Handed,
     KeyRow,
     KeyState,
+    Members,
     Slot,
     Waiting,
 )
@@ -158,6 +159,13 @@ class MemoryFlowStore:
             if at.client_id == client_id and at.key > after and key.row is not None
         ]
         return sorted(found, key=attrgetter("key"))[:limit]
+
+    async def members(self, at: FlowKey, limit: int) -> Members:
+        """Steps that have a slot, and the first in line."""
+        key = self._rows.keys.get(at) or _Key()
+        slots = sorted(key.slots.values(), key=attrgetter("step_id"))
+        line = [key.waiting[step_id] for *_, step_id in key.line[:limit]]
+        return Members(tuple(slots[:limit]), tuple(line))
 
     async def forget(self, before_ms: int, limit: int) -> int:
         """Delete keys that nothing needs."""

@@ -22,6 +22,7 @@ from prometheus_client.utils import floatToGoString
 
 from atomic.application.adaptive import Adaptive
 from atomic.application.call_rate import CallRate
+from atomic.application.endpoint_health import NOTES_MAX, EndpointHealth, Note
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import SETTLED, OutcomeKind, Status
 
@@ -72,6 +73,7 @@ class PrometheusTelemetry(Collector):
         self._call_rate = call_rate
         self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
+        self.endpoints = EndpointHealth()
         self._workflows: dict[str, _Workflow] = {}
         self._step_s = _Durations("atomic_step_seconds", "From creation to outcome, steps.")
         self._run_s = _Durations("atomic_run_seconds", "From creation to outcome, whole runs.")
@@ -88,6 +90,8 @@ class PrometheusTelemetry(Collector):
         """An attempt is over."""
         if attempt.outcome is not None:
             self._attempts[attempt.outcome] += 1
+            if step.spec.url and attempt.ended_at_ms is not None:
+                self._note(step, attempt.started_at_ms, attempt.ended_at_ms, attempt.outcome)
         if step.status is Status.RETRYING:
             self._retries += 1
             self._workflow(step).retries += 1
@@ -126,6 +130,12 @@ class PrometheusTelemetry(Collector):
     def found_live(self, steps: int) -> None:
         """This many steps were live at the start."""
         self._live = steps
+
+    def _note(self, step: Step, began_ms: int, ended_ms: int, outcome: OutcomeKind) -> None:
+        noted = self.endpoints.noted
+        noted.append(Note(step.spec.client_id, step.spec.url, began_ms, ended_ms, outcome))
+        if len(noted) >= NOTES_MAX:
+            self.endpoints.sum_up()
 
     def _workflow(self, step: Step) -> _Workflow:
         name = step.spec.workflow_name

@@ -20,6 +20,7 @@ from atomic.domain.flow_table import (
     Handed,
     KeyRow,
     KeyState,
+    Members,
     Slot,
     Waiting,
 )
@@ -77,16 +78,20 @@ CREATE TABLE flow_lanes (
     PRIMARY KEY (client_id, key, lane)
 ) STRICT, WITHOUT ROWID;
 """
+# Why a key is paused.
+FLOW_NOTES: Final = "ALTER TABLE flow_keys ADD COLUMN note TEXT NOT NULL DEFAULT '';"
 FLOW_TABLES: Final = ("flow_keys", "flow_slots", "flow_waiting", "flow_lanes")
 
 _KEY_COLUMNS: Final = """concurrency, rate_limit, rate_per_ms, given_at_ms, pinned_concurrency,
-    pinned_rate_limit, pinned_rate_per_ms, is_paused, turn, next_us, used_us, seen_at_ms"""
+    pinned_rate_limit, pinned_rate_per_ms, is_paused, note, turn, next_us, used_us, seen_at_ms"""
 _OF_KEY: Final = "WHERE client_id = ? AND key = ?"
 _OF_STEP: Final = f"{_OF_KEY} AND step_id = ?"
 _LOAD: Final = f"SELECT {_KEY_COLUMNS} FROM flow_keys {_OF_KEY}"
 _SAVE: Final = f"""INSERT OR REPLACE INTO flow_keys (client_id, key, {_KEY_COLUMNS})
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_SLOT: Final = f"SELECT step_id, version, until_ms, attempt_ms, for_run FROM flow_slots {_OF_STEP}"
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_SLOT_COLUMNS: Final = "step_id, version, until_ms, attempt_ms, for_run"
+_SLOT: Final = f"SELECT {_SLOT_COLUMNS} FROM flow_slots {_OF_STEP}"
+_SLOTS: Final = f"SELECT {_SLOT_COLUMNS} FROM flow_slots {_OF_KEY} ORDER BY step_id LIMIT ?"
 _PUT_SLOT: Final = """INSERT OR REPLACE INTO flow_slots
     (client_id, key, step_id, version, until_ms, attempt_ms, for_run) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _DROP_SLOT: Final = f"DELETE FROM flow_slots {_OF_STEP}"
@@ -96,8 +101,8 @@ _WAITING: Final = f"SELECT {_WAITING_COLUMNS} FROM flow_waiting {_OF_STEP}"
 _PUT_WAITING: Final = f"""INSERT OR REPLACE INTO flow_waiting
     (client_id, key, {_WAITING_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _DROP_WAITING: Final = f"DELETE FROM flow_waiting {_OF_STEP}"
-_NEXT_WAITING: Final = f"""SELECT {_WAITING_COLUMNS} FROM flow_waiting INDEXED BY flow_line {_OF_KEY}
-    ORDER BY turn, since_ms, step_id LIMIT 1"""
+_IN_LINE: Final = f"""SELECT {_WAITING_COLUMNS} FROM flow_waiting INDEXED BY flow_line {_OF_KEY}
+    ORDER BY turn, since_ms, step_id LIMIT ?"""
 _LANE: Final = f"SELECT turn FROM flow_lanes {_OF_KEY} AND lane = ?"
 _PUT_LANE: Final = "INSERT OR REPLACE INTO flow_lanes (client_id, key, lane, turn) VALUES (?, ?, ?, ?)"
 _DROP_LANES: Final = f"DELETE FROM flow_lanes {_OF_KEY}"
@@ -144,6 +149,7 @@ class SqliteFlowRows:
                 pinned and pinned.limit,
                 pinned and pinned.per_ms,
                 row.is_paused,
+                row.note,
                 row.turn,
                 row.pace.next_us,
                 array("q", row.pace.used_us).tobytes(),
@@ -154,10 +160,7 @@ class SqliteFlowRows:
     def slot(self, at: FlowKey, step_id: str) -> Slot | None:
         """The slot of a step."""
         row: Any = self._execute(_SLOT, (*at, step_id)).fetchone()
-        if row is None:
-            return None
-        step_id, version, until_ms, attempt_ms, for_run = row
-        return Slot(step_id, version, until_ms, attempt_ms, bool(for_run))
+        return None if row is None else _slot(row)
 
     def put_slot(self, at: FlowKey, slot: Slot) -> None:
         """Write a slot."""
@@ -201,7 +204,7 @@ class SqliteFlowRows:
 
     def next_waiting(self, at: FlowKey) -> Waiting | None:
         """The step whose turn is next."""
-        return _waiting(self._execute(_NEXT_WAITING, at).fetchone())
+        return _waiting(self._execute(_IN_LINE, (*at, 1)).fetchone())
 
     def lane(self, at: FlowKey, lane: str) -> int:
         """The last turn of a lane."""
@@ -283,6 +286,16 @@ class SqliteFlowStore:
         rows = await self._read(self._lists, lambda lists: lists.execute(_PAGE, page).fetchall())
         return [_state(row) for row in rows]
 
+    async def members(self, at: FlowKey, limit: int) -> Members:
+        """Steps that have a slot, and the first in line."""
+
+        def read(lists: apsw.Connection) -> Members:
+            slots: Any = lists.execute(_SLOTS, (*at, limit)).fetchall()
+            line: Any = lists.execute(_IN_LINE, (*at, limit)).fetchall()
+            return Members(tuple(map(_slot, slots)), tuple(map(_place, line)))
+
+        return await self._read(self._lists, read)
+
     async def forget(self, before_ms: int, limit: int) -> int:
         """Delete keys that nothing needs."""
         return await self._writer.submit(self._rows.drop_idle, before_ms, limit)
@@ -295,8 +308,8 @@ class SqliteFlowStore:
 
 
 def _row(row: Sequence[Any]) -> KeyRow:
-    concurrency, limit, per_ms, given, pinned, pinned_limit, pinned_per, paused, turn, *rest = row
-    next_us, used, seen_at_ms = rest
+    concurrency, limit, per_ms, given, pinned, pinned_limit, pinned_per, paused, note, *rest = row
+    turn, next_us, used, seen_at_ms = rest
     return KeyRow(
         concurrency=concurrency,
         rate=None if limit is None else Rate(limit, per_ms),
@@ -304,15 +317,23 @@ def _row(row: Sequence[Any]) -> KeyRow:
         pinned_concurrency=pinned,
         pinned_rate=None if pinned_limit is None else Rate(pinned_limit, pinned_per),
         is_paused=bool(paused),
+        note=note,
         turn=turn,
         pace=Pace(next_us, tuple(array("q", used))),
         seen_at_ms=seen_at_ms,
     )
 
 
+def _slot(row: Sequence[Any]) -> Slot:
+    step_id, version, until_ms, attempt_ms, for_run = row
+    return Slot(step_id, version, until_ms, attempt_ms, bool(for_run))
+
+
 def _waiting(row: Sequence[Any] | None) -> Waiting | None:
-    if row is None:
-        return None
+    return None if row is None else _place(row)
+
+
+def _place(row: Sequence[Any]) -> Waiting:
     step_id, version, turn, since_ms, attempt_ms, for_run = row
     return Waiting(step_id, version, turn, since_ms, attempt_ms, bool(for_run))
 

@@ -10,7 +10,7 @@ from typing import Final
 from atomic.adapters.sqlite.acts import ACTS
 from atomic.adapters.sqlite.counters import COUNTERS
 from atomic.adapters.sqlite.database import Schema
-from atomic.adapters.sqlite.flow import FLOW
+from atomic.adapters.sqlite.flow import FLOW, FLOW_NOTES
 from atomic.adapters.sqlite.pointers import POINTERS
 from atomic.adapters.sqlite.tags import TAGS
 
@@ -135,5 +135,6 @@ STEPS: Final = Schema(
         ACTS,
         _CAUSES,
         COUNTERS,
+        FLOW_NOTES,
     ),
 )

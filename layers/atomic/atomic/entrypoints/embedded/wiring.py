@@ -161,6 +161,7 @@ class Server:
             manage=clients.manage,
             own_settings=clients.open,
             links=links,
+            endpoints=self.metrics.endpoints,
             features=FEATURES if self.time is None else (*FEATURES, "virtual-time"),
         )
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 from atomic.application.admission import Refused, Reservation
 from atomic.application.blobs import with_response
 from atomic.application.client_admin import ClientAdmin
+from atomic.application.endpoint_health import EndpointHealth
 from atomic.application.engine import Engine
 from atomic.application.own_settings import OwnSettingsStore
 from atomic.application.ports import StoreUnavailable
@@ -77,6 +78,7 @@ class Api:
     has what clients of a server without API keys have set. `features` are what `GET /health` lists.
     `rehash_after_s`: when a key, by its id, may be hashed under the current pepper again, in the loop's
     time. `act_numbers` number what operators do. `links`: where the dashboard leads, by name.
+    `endpoints`: how endpoints have answered, on runtimes of which one process makes all attempts.
     """
 
     engine: Engine
@@ -88,6 +90,7 @@ class Api:
     rehash_after_s: dict[str, float] = field(default_factory=dict)
     act_numbers: Iterator[int] = field(default_factory=count)
     links: Mapping[str, str] = field(default_factory=dict)
+    endpoints: EndpointHealth | None = None
 
 
 class Table:

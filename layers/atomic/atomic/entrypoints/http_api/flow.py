@@ -86,6 +86,31 @@ async def get_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
 
 
 @routes.add(
+    "GET",
+    "/{clientId}/flow/{key}/steps",
+    Operation(
+        id="listFlowSteps",
+        summary="List the steps that have a slot of a key, and those in its line",
+        description="The first of each. A key without a limit keeps no slots on AWS.",
+        query=(in_query("limit", "How many of each.", type="integer", minimum=1, maximum=PAGE_MAX),),
+        answers=((200, "FlowStepList", "The steps."),),
+        refusals=(problems.INVALID_REQUEST,),
+    ),
+    scope="read",
+)
+async def get_flow_steps(api: Api, request: ApiRequest, client: Client, key: str) -> ApiResponse:
+    """Who is inside, and who waits."""
+    query = Query(request)
+    limit = query.page_limit()
+    query.refuse_rest()
+    if await flow.state(api.engine, client.id, key) is None:
+        raise problems.not_found()
+    running, queued = await flow.members(api.engine, client.id, key, limit)
+    view = {"running": [*map(_step_view, running)], "queued": [*map(_step_view, queued)]}
+    return json_response(200, view)
+
+
+@routes.add(
     "PUT",
     "/{clientId}/flow/{key}",
     Operation(
@@ -113,7 +138,7 @@ async def put_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
     if "rate" in pinned.model_fields_set:
         changes["pinned_rate"] = _rate(pinned.rate)
     if pinned.paused is not None:
-        changes["is_paused"] = pinned.paused
+        changes |= {"is_paused": pinned.paused, "note": pinned.note}
     found = await flow.pin(api.engine, client.id, key, changes)
     if found is None:
         raise problems.not_found()
@@ -127,6 +152,7 @@ def key_view(state: KeyState) -> dict[str, Any]:
         "key": state.key,
         "concurrency": row.most,
         "paused": row.is_paused,
+        "note": row.note,
         "running": state.running,
         "queued": state.queued,
         "oldest": moment_view(state.oldest_ms),
@@ -135,6 +161,20 @@ def key_view(state: KeyState) -> dict[str, Any]:
             "concurrency": row.pinned_concurrency,
             "rate": row.pinned_rate and _rate_view(row.pinned_rate),
         },
+    }
+
+
+def _step_view(member: flow.MemberStep) -> dict[str, Any]:
+    step, entry = member.step, member.entry
+    return {
+        "id": step.id,
+        "runId": step.spec.run_id,
+        "workflowName": step.spec.workflow_name,
+        "stepName": step.spec.step_name or None,
+        "status": step.status,
+        "fair": entry.fair,
+        "priority": entry.priority,
+        "since": moment_view(member.since_ms),
     }
 
 

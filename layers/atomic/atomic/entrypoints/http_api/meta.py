@@ -71,8 +71,9 @@ async def get_health(api: Api, _request: ApiRequest) -> ApiResponse:
     except StoreUnavailable:
         healthy = False
     status = "ok" if healthy else "unavailable"
-    has_flow = api.engine.admission.flow is not None
-    features = [name for name in api.features if name != "flow" or has_flow]
+    lacks = {"flow"} if api.engine.admission.flow is None else set()
+    lacks |= {"endpoints"} if api.endpoints is None else set()
+    features = [name for name in api.features if name not in lacks]
     document = {
         "status": status,
         "version": __version__,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from atomic.protocol.flow import FlowKeyDocument, FlowKeyList
+from atomic.protocol.flow import FlowKeyDocument, FlowKeyList, FlowStepList
 from atomic.sdk._wire.api import document_of, get_of, put_of
 from atomic.sdk._wire.lists import list_all
 from atomic.sdk._wire.repeats import exchange
@@ -20,6 +20,12 @@ def get(client_id: str, key: str, patience_s: float) -> Flow[FlowKeyDocument]:
     """A key as it is now."""
     request = get_of(_path(client_id, key))
     return document_of(FlowKeyDocument, (yield from exchange(request, patience_s)))
+
+
+def steps(client_id: str, key: str, limit: int, patience_s: float) -> Flow[FlowStepList]:
+    """The steps under a key."""
+    request = get_of(f"{_path(client_id, key)}/steps?limit={limit}")
+    return document_of(FlowStepList, (yield from exchange(request, patience_s)))
 
 
 def pin(client_id: str, key: str, pinned: Mapping[str, Any], patience_s: float) -> Flow[FlowKeyDocument]:

@@ -1,6 +1,6 @@
 // Small elements that all views use.
 
-import { ago, fullTime, ms } from "../core/format.js";
+import { ago, fullTime, ms, ticking } from "../core/format.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
@@ -12,6 +12,13 @@ export function When({ text, now }) {
   if (!text) return "–";
   const at = ms(text);
   return html`<time datetime=${text} title=${fullTime(at)}>${ago(at, now)}</time>`;
+}
+
+/** For how long something goes on that began then. */
+export function Since({ text, now }) {
+  if (!text) return "–";
+  const at = ms(text);
+  return html`<time datetime=${text} title=${fullTime(at)}>${ticking(now - at)}</time>`;
 }
 
 /** A table with these column names; `caption` is its name for screen readers. */
@@ -91,15 +98,18 @@ export function useTop(cursor) {
   }, [cursor]);
 }
 
-/** The buttons below a list that lead to its other pages, around words about the one that is shown. */
-export function PageTurner({ route, next, actions, children }) {
+/**
+ * The buttons below a list that lead to its other pages, around words about the one that is shown. `names`:
+ * what the buttons to the first and to the next page say.
+ */
+export function PageTurner({ route, next, actions, names = ["Newest", "Older"], children }) {
   const newest = () => actions.query({ cursor: "" });
   const older = () => actions.query({ cursor: next }, { keep: true });
   return html`
     <nav class="pager" aria-label="Pages">
-      ${route.query.cursor && html`<${Button} onClick=${newest}>Newest<//>`}
+      ${route.query.cursor && html`<${Button} onClick=${newest}>${names[0]}<//>`}
       <span class="soft">${children}</span>
-      ${next && html`<${Button} onClick=${older}>Older<//>`}
+      ${next && html`<${Button} onClick=${older}>${names[1]}<//>`}
     </nav>
   `;
 }

@@ -111,12 +111,14 @@ export function createApi(client, key) {
     ...reads({ request, read, allOf }),
     ...acts({ request, post, base }),
     ...ofSchedules({ request, read, post, allOf, base }),
+    ...ofFlow({ request, read, base }),
   };
 }
 
 const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
 const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
 const workflowPath = (name) => `/workflows/${encodeURIComponent(name)}`;
+const flowPath = (key) => `/flow/${encodeURIComponent(key)}`;
 const schedulePath = (name) => `/schedules/${encodeURIComponent(name)}`;
 
 /** What is read of a client. */
@@ -207,6 +209,33 @@ function ofSchedules({ request, read, post, allOf, base }) {
     /** A page of the times of a backfill; with `dryRun`, nothing is started. */
     backfill: (name, asked) => post(`${schedulePath(name)}/backfill`, asked),
     deleteSchedule: (name) => request("DELETE", `${base}${schedulePath(name)}`),
+  };
+}
+
+/** What is read of all that holds calls back, and done to keys of flow control. */
+function ofFlow({ request, read, base }) {
+  return {
+    /** A page of the keys of flow control, by name. */
+    flowKeys: async (query, signal) => {
+      const { keys, next } = await read("/flow", query, signal);
+      return { keys, next: next && new URLSearchParams(next.split("?")[1]).get("after") };
+    },
+    flowKey: (key, signal) => read(flowPath(key), {}, signal),
+    /** The first steps that have a slot of a key, and the first in its line. */
+    flowSteps: (key, query, signal) => read(`${flowPath(key)}/steps`, query, signal),
+    /** How endpoints have answered lately; null on a server that cannot tell. */
+    endpoints: async (signal) => {
+      try {
+        return await read("/endpoints", {}, signal);
+      } catch (error) {
+        if (error.status === 404) return null;
+        throw error;
+      }
+    },
+    /** The limits of the client, and what is used of them. */
+    limits: (signal) => read("/limits", {}, signal),
+    /** Pin limits of a key of flow control, pause it or resume it. */
+    changeFlowKey: (key, changes) => request("PUT", `${base}${flowPath(key)}`, { body: changes }),
   };
 }
 

@@ -1,13 +1,14 @@
 // The address holds the route with its filters, so that every view can be shared and reloaded:
 // #/{client}/{page}/{id}?{filters}
 
-const PAGES = new Set(["overview", "runs", "problems", "waiting", "schedules", "start"]);
+const PAGES = new Set(["overview", "runs", "problems", "waiting", "schedules", "flow", "start"]);
 // The page of one of them has the same path, and its id.
 const PAGE_OF_ONE = new Map([
   ["runs", "run"],
   ["problems", "problem"],
   ["workflows", "workflow"],
   ["schedules", "schedule"],
+  ["flow", "flow-key"],
 ]);
 const LIST_OF = new Map([...PAGE_OF_ONE].map(([list, one]) => [one, list]));
 // Names that pages had before.

@@ -1,6 +1,7 @@
 // The state of a client, from the counters of the server: the whole chosen time, and every workflow.
 
 import { Icon } from "../components/icons.js";
+import { NearLimits } from "../components/limits.js";
 import { RunCharts, TimeSelect } from "../components/run-charts.js";
 import { Blank, Command, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
 import { WorkflowTable } from "../components/workflow-table.js";
@@ -20,9 +21,10 @@ import { html } from "../vendor/preact-htm.js";
 const EVERY_MS = 5000;
 // Maintenance on AWS counts each half hour.
 const COUNTED_EVERY_MS = 60_000;
-// The small bars of each workflow are read again now and then.
-const SPARKS_EVERY = 12;
+// The small bars of each workflow, and the limits of the client, are read again now and then.
+const SLOW_EVERY = 12;
 const OVERDUE_MS = 5000;
+const SLOWED_MAX = 3;
 
 export const everyMs = (data) => (data?.countedAt ? COUNTED_EVERY_MS : EVERY_MS);
 export const loadedBy = ({ query }) => query.period ?? "";
@@ -31,17 +33,20 @@ export const loadedBy = ({ query }) => query.period ?? "";
 export async function load({ api, route, signal, now, before }) {
   const time = timeOf(route.query.period, now);
   const from = new Date(time.from).toISOString();
-  const [hours, workflows, stats] = await Promise.all([
+  const isKnown = Boolean(before?.round % SLOW_EVERY);
+  const [hours, workflows, stats, limits] = await Promise.all([
     api.counters({ from, every: time.every, allWorkflows: true }, signal),
     api.workflows(from, signal),
     api.stats(signal),
+    isKnown ? before.limits : api.limits(signal),
   ]);
   const every = sparkEveryOf(time, workflows.items.length);
-  const hasSparks = before?.time.from === time.from && before.round % SPARKS_EVERY;
+  const hasSparks = isKnown && before.time.from === time.from;
   const sparks = hasSparks ? before.sparks : { every, ...(await api.counters({ from, every }, signal)) };
   return {
     time,
     stats,
+    limits,
     workflows,
     sparks,
     buckets: bucketsOf(hours.items, time),
@@ -83,6 +88,8 @@ function Body({ state: { route, data, error, now, needsKey }, actions }) {
   const rows = workflowsOf(data.workflows.items, data.sparks, data.time, sort);
   return html`
     <${Slowed} stats=${data.stats} />
+    <${NearLimits} limits=${data.limits} client=${client} />
+    <${SlowedOrigins} origins=${data.stats.slowedOrigins} client=${client} />
     <${Tiles} data=${data} client=${client} now=${now} />
     ${
       data.workflows.items.length
@@ -104,6 +111,21 @@ function Slowed({ stats: { callsPerSecond } }) {
     ? `The server goes on after a pause: at most ${plural(callsPerSecond, "call")} a second.`
     : "The server is paused: it keeps everything and calls nothing.";
   return html`<p role="status"><span class="badge is-warn"><${Icon} name="warning" />${said}</span></p>`;
+}
+
+// Names origins that get fewer attempts at once.
+function SlowedOrigins({ origins, client }) {
+  if (!origins.length) return null;
+  const names = origins.slice(0, SLOWED_MAX).map(({ origin }) => origin);
+  const more = origins.length > SLOWED_MAX ? ` and ${count(origins.length - SLOWED_MAX)} more` : "";
+  return html`
+    <p class="warnings" role="status">
+      <a class="badge is-warn" href=${linkTo({ client, page: "flow" })}>
+        <${Icon} name="warning" />
+        <span>Seems overloaded and gets fewer calls at once: <bdi>${names.join(", ")}</bdi>${more}</span>
+      </a>
+    </p>
+  `;
 }
 
 function Nothing({ route, needsKey, actions }) {

@@ -15,6 +15,8 @@ export const TITLES = {
   workflow: "Workflow",
   schedules: "Schedules",
   schedule: "Schedule",
+  flow: "Flow",
+  "flow-key": "Flow",
   start: "Start a run",
   "sign-in": "Sign in",
 };
@@ -28,6 +30,8 @@ const LOADERS = {
   workflow: () => import("./workflow.js"),
   schedules: () => import("./schedules.js"),
   schedule: () => import("./schedule.js"),
+  flow: () => import("./flow.js"),
+  "flow-key": () => import("./flow-key.js"),
   start: () => import("./start.js"),
 };
 const LATE_MS = 8000;
