@@ -98,6 +98,7 @@ class _Shop:
         retry = {"count": 0} if path == "/refund" else {}
         start = {"payload": {"of": name}, "tags": {"team": "shop"}, "retry": retry}
         self._atomic.put_schedule(name, self._url + path, workflow=name, start=start, **times)
+
     def hold_back(self) -> None:
         """Keys of flow control: one with a line, one that is paused, one with a rate."""
         self._atomic.put("/flow/carrier-api", paused=True, note="The carrier asked us to wait until noon")
