@@ -93,7 +93,7 @@ const actions = {
   },
   /** Requests for the client that is shown, for parts of the page that ask by themselves. */
   api,
-  /** Show the bulk `job` on all pages of the client until it is closed. */
+  /** Show the bulk `job` by its `Bar` on all pages of the client until it is closed. */
   follow: (job) => store.set({ job: { ...job, client: store.get().route.client } }),
   closeJob: () => store.set({ job: null }),
   /** Change the data of the view that is shown. */

@@ -6,7 +6,8 @@ import { newKey } from "../core/new-key.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
 import { DialogBody, useConfirm } from "./dialog.js";
-import { Field } from "./filters.js";
+import { Field } from "./fields.js";
+import { Job } from "./job.js";
 import { Fact } from "./widgets.js";
 
 const SHOWN = 3;
@@ -42,7 +43,7 @@ export function askAll({ what, filter, cause }, actions) {
     find: (api, signal) => api.countBulk({ do: what.name, filter }, signal),
     begin: async (api, note) => {
       const begun = await api.beginBulk({ do: what.name, filter, note }, once);
-      actions.follow({ runId: begun.runId, begun, what, cause, filter });
+      actions.follow({ Bar: Job, runId: begun.runId, begun, what, cause, filter });
     },
   });
 }

@@ -3,7 +3,6 @@
 import { Dialog, Notes } from "../components/dialog.js";
 import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
-import { Job } from "../components/job.js";
 import { PagesNav } from "../components/pages-nav.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
@@ -17,7 +16,7 @@ export function Shell({ state, actions, children }) {
       <${Stale} ...${state} />
       ${
         state.job?.client === state.route.client &&
-        html`<${Job} key=${state.job.runId} job=${state.job} actions=${actions} />`
+        html`<${state.job.Bar} key=${state.job.runId} job=${state.job} actions=${actions} />`
       }
       ${children}
     </main>
