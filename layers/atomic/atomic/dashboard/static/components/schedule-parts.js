@@ -1,9 +1,10 @@
 // Parts of a schedule that its row in the list and its page have: when, the next run, the last run.
 
 import { whenInWords } from "../core/cadence.js";
-import { ahead, fullTime, ms, shownZone, timeIn } from "../core/format.js";
+import { ahead, fullTime, ms, shownZone } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { isOver } from "../core/schedule-words.js";
+import { timeIn } from "../core/zoned-times.js";
 import { html } from "../vendor/preact-htm.js";
 import { Badge, Icon } from "./icons.js";
 import { When } from "./widgets.js";

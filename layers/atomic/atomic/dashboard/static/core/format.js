@@ -4,7 +4,6 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-const FAR = 300 * DAY;
 
 let clock;
 let date;
@@ -70,32 +69,6 @@ export function ago(at, now) {
 
 /** How long until a time: “in 4 min 3 s”. Rounded up, so that it is not now before it is. */
 export const ahead = (at, now) => (at > now ? `in ${ticking(at - now + 999)}` : "now");
-
-const zoned = new Map();
-
-/**
- * A time with its day of the week by the clock of a zone, and its year if it is far from now; null if the
- * browser does not know the zone.
- */
-export function timeIn(zone, at, now) {
-  const isFar = Math.abs(at - now) > FAR;
-  const hasSeconds = at % MINUTE !== 0;
-  const name = `${zone} ${isFar} ${hasSeconds}`;
-  if (!zoned.has(name)) zoned.set(name, formatOf(zone, { isFar, hasSeconds }));
-  return zoned.get(name)?.format(at) ?? null;
-}
-
-function formatOf(timeZone, { isFar, hasSeconds }) {
-  const year = isFar ? "numeric" : undefined;
-  const second = hasSeconds ? "2-digit" : undefined;
-  const day = { weekday: "short", year, month: "short", day: "numeric" };
-  const time = { hour: "2-digit", minute: "2-digit", second, hourCycle: "h23" };
-  try {
-    return new Intl.DateTimeFormat(undefined, { ...day, ...time, timeZone });
-  } catch {
-    return null;
-  }
-}
 
 /** The zone in which times are shown. */
 export const shownZone = () => moment.resolvedOptions().timeZone;

@@ -7,10 +7,11 @@ import { RunTable } from "../components/run-table.js";
 import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
 import { Button, Fact, Loading, Problem, Table, When } from "../components/widgets.js";
 import { wholeDuration } from "../core/cadence.js";
-import { ahead, count, fullTime, ms, shownZone, timeIn } from "../core/format.js";
+import { ahead, count, fullTime, ms, shownZone } from "../core/format.js";
 import { newKey } from "../core/new-key.js";
 import { linkTo } from "../core/router.js";
 import { catchUpInWords, limitsInWords, overlapInWords, troublesOf } from "../core/schedule-words.js";
+import { timeIn } from "../core/zoned-times.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 5000;

@@ -1,6 +1,7 @@
 // Schedules: when each of them starts a run next, how its last run ended, what was left out.
 
-import { Filters, isFiltered, Select, TextFilter, useClear } from "../components/filters.js";
+import { Select } from "../components/fields.js";
+import { Filters, isFiltered, TextFilter, useClear } from "../components/filters.js";
 import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
 import { Blank, Button, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/widgets.js";
 import { count, plural } from "../core/format.js";

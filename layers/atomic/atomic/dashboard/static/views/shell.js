@@ -4,7 +4,6 @@ import { ClientButton } from "../components/client-menu.js";
 import { Dialog, Notes } from "../components/dialog.js";
 import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
-import { Job } from "../components/job.js";
 import { PagesNav } from "../components/pages-nav.js";
 import { timeOfDay } from "../core/format.js";
 import { linkTo } from "../core/router.js";
