@@ -4,7 +4,7 @@ import { development } from "../core/api.js";
 import { count, duration, errorText, fullTime, ms, plural } from "../core/format.js";
 import { poll } from "../core/poll.js";
 import { html } from "../vendor/preact-htm.js";
-import { Select } from "./filters.js";
+import { Select } from "./fields.js";
 import { Button } from "./widgets.js";
 
 const EVERY_MS = 1000;

@@ -2,6 +2,7 @@
 
 import { STATUSES } from "../core/enums.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
+import { Field, Select } from "./fields.js";
 import { Icon } from "./icons.js";
 
 const REST_MS = 250;
@@ -64,27 +65,6 @@ export function PeriodFilter({ label, query, change }) {
         <${Field} label="To" ...${moment("to")} />
       `
     }
-  `;
-}
-
-/** A select field; `options` are pairs of value and text. */
-export function Select({ label, value, options, change }) {
-  return html`
-    <label class="field">
-      <span>${label}</span>
-      <select value=${value} onChange=${(event) => change(event.target.value)}>
-        ${options.map(([each, text]) => html`<option value=${each}>${text}</option>`)}
-      </select>
-    </label>
-  `;
-}
-
-export function Field({ label, ...props }) {
-  return html`
-    <label class="field">
-      <span>${label}</span>
-      <input autocomplete="off" spellcheck=${false} ...${props} />
-    </label>
   `;
 }
 

@@ -5,7 +5,7 @@ import { count, plural } from "../core/format.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
 import { DialogBody, useConfirm } from "./dialog.js";
-import { Field } from "./filters.js";
+import { Field } from "./fields.js";
 import { Fact } from "./widgets.js";
 
 const SHOWN = 3;

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact-htm.js";
 import { DialogBody, useConfirm } from "./dialog.js";
-import { Field } from "./filters.js";
+import { Field } from "./fields.js";
 import { isJson, JsonField } from "./json-field.js";
 
 const APPROVED = '{"approved": true}';

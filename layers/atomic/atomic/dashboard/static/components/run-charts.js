@@ -5,7 +5,7 @@ import { linkTo } from "../core/router.js";
 import { timeOf, TIMES, totalOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
 import { Chart } from "./chart.js";
-import { Select } from "./filters.js";
+import { Select } from "./fields.js";
 
 const CHARTS = [
   {

@@ -2,9 +2,8 @@
 
 import { ClientButton } from "../components/client-menu.js";
 import { Dialog, Notes } from "../components/dialog.js";
-import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
-import { Job } from "../components/job.js";
+import { later } from "../components/later.js";
 import { WaitingCount } from "../components/waiting-count.js";
 import { count, needAction, timeOfDay } from "../core/format.js";
 import { linkTo, listOf } from "../core/router.js";
@@ -16,6 +15,8 @@ const PAGES = [
   ["problems", "Problems"],
   ["waiting", "Waiting"],
 ];
+
+const Job = later(() => import("../components/job.js").then((part) => part.Job));
 
 export function Shell({ state, actions, children }) {
   return html`
@@ -54,7 +55,9 @@ function Header({ state, actions }) {
         }
         ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
         ${client && html`<${ClientButton} client=${client} actions=${actions} />`}
-        <${HelpButton} actions=${actions} />
+        <button type="button" class="plain" title="Help (?)" aria-label="Help" onClick=${actions.help}>
+          <${Icon} name="unknown" />
+        </button>
         <button
           type="button"
           class="plain"

@@ -1,6 +1,6 @@
 // The sign-in page: the client id, and the API key where the server needs one.
 
-import { Field } from "../components/filters.js";
+import { Field } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { Button } from "../components/widgets.js";
 import { isClientId } from "../core/router.js";

@@ -1,6 +1,6 @@
 // Starts a run from a form, or copies the same start for a shell or a program.
 
-import { Field } from "../components/filters.js";
+import { Field } from "../components/fields.js";
 import { isJson, JsonField } from "../components/json-field.js";
 import { Blank, Button, CopyButton, Loading, Problem } from "../components/widgets.js";
 import { newRunCommand } from "../core/curl.js";
