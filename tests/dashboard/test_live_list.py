@@ -152,3 +152,5 @@ def test_the_columns_fit_a_small_screen(page: Page, api: Api, endpoints: Endpoin
     states = page.get_by_role("group", name="Status").get_by_role("button")
     tops = states.evaluate_all("all => all.map((each) => each.getBoundingClientRect().top)")
     assert len(set(tops)) == 1
+    heights = states.evaluate_all("all => all.map((each) => each.getBoundingClientRect().height)")
+    assert min(heights) >= 44

@@ -179,6 +179,33 @@ def test_a_first_tap_shows_the_numbers_and_a_second_one_the_runs(
     context.close()
 
 
+def test_several_bars_are_chosen_with_a_finger(browser: Browser, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    open_at(page, api, "overview")
+    group = page.get_by_role("group", name=re.compile("^Runs started"))
+    group.scroll_into_view_if_needed()
+    box = group.bounding_box()
+    assert box is not None
+    finger = context.new_cdp_session(page)
+
+    def touch(kind: str, share: float) -> None:
+        points = [{"x": box["x"] + box["width"] * share, "y": box["y"] + 50}]
+        given = {"type": kind, "touchPoints": [] if kind == "touchEnd" else points}
+        finger.send("Input.dispatchTouchEvent", given)
+
+    touch("touchStart", 0.5)
+    for share in (0.6, 0.8, 0.99):
+        touch("touchMove", share)
+    expect(page.locator(".brush")).to_be_visible()
+    touch("touchEnd", 0.99)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    since, until = bars_in(page)
+    assert since < until
+    context.close()
+
+
 def test_counters_of_aws_say_how_old_they_are(page: Page, api: Api, endpoints: Endpoints) -> None:
     some_runs(api, endpoints)
 

@@ -55,6 +55,19 @@ def test_a_part_refuses_modules_of_another_version() -> None:
     assert before != after
 
 
+def test_a_part_may_have_parts() -> None:
+    later = {
+        "core/d.js": 'export const two = () => import("./e.js");\n',
+        "core/e.js": "export const e = 0;\n",
+    }
+    scripts = joined_scripts(MODULES | later, "main.js")
+    assert list(scripts) == ["joined.js", "joined-core-c.js", "joined-core-e.js"]
+    assert (
+        'import("./joined-core-e.js").then((part) => part.default(modules))' in scripts["joined-core-c.js"]
+    )
+    assert 'modules["core/e.js"] = { e }' not in scripts["joined-core-c.js"]
+
+
 def test_modules_in_a_circle_are_refused() -> None:
     circle = {
         "main.js": 'import { a } from "./a.js";\n',

@@ -8,7 +8,7 @@ are those that the tests of the dashboard's modules allow. Comments and indentat
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 _IMPORT: Final = re.compile(
@@ -27,20 +27,30 @@ def joined_scripts(modules: Mapping[str, str], first: str) -> dict[str, str]:
     """The scripts by their names. `modules` are texts by their paths.
 
     `joined.js` is the module `first` and all that it imports. A module that is imported later, by
-    `import()`, is the part `joined-FOLDER-NAME.js`, with what it needs besides. Parts may share modules, of
-    which the one that comes first is taken. A part refuses to join modules of another version.
+    `import()`, is the part `joined-FOLDER-NAME.js`, with what it needs besides; it may have parts, too.
+    Parts may share modules, of which the one that comes first is taken. A part refuses to join modules of
+    another version.
     """
     version = hashlib.blake2b("".join(modules.values()).encode(), digest_size=8).hexdigest()
     check = f'if (modules.version !== "{version}") throw new Error("This part is of another version.");\n'
     blocks = _blocks(modules, first, {})
     scripts = {"joined.js": f'const modules = {{ version: "{version}" }};\n' + "".join(blocks.values())}
-    for path in sorted({_beside(each, to) for each in blocks for to in _LATER.findall(modules[each])}):
+    left = _later(modules, blocks)
+    while left:
+        # In the same order in each process, because the name of the version depends on it.
+        left.remove(path := min(left))
         needed = _blocks(modules, path, blocks)
+        left |= {each for each in _later(modules, needed) if _part(each) not in scripts}
         added = "".join(f'if (!modules["{name}"]) {block}' for name, block in needed.items())
         scripts[_part(path)] = (
             f'export default (modules) => {{\n{check}{added}return modules["{path}"];\n}};\n'
         )
     return scripts
+
+
+def _later(modules: Mapping[str, str], blocks: Iterable[str]) -> set[str]:
+    """The paths of what these modules import later."""
+    return {_beside(each, to) for each in blocks for to in _LATER.findall(modules[each])}
 
 
 def _part(path: str) -> str:

@@ -1,6 +1,6 @@
 // Wires store, address, API and views together.
 
-import { Help } from "./components/help.js";
+import { later } from "./components/later.js";
 import { focusOpened, pressed } from "./components/shortcuts.js";
 import { ApiError, createApi } from "./core/api.js";
 import { createAsking } from "./core/asking.js";
@@ -15,6 +15,7 @@ import { isLater, loadView, renewed, shownOf, TITLES, viewOf } from "./views/pag
 import { Shell } from "./views/shell.js";
 import * as signIn from "./views/sign-in.js";
 
+const Help = later(() => import("./components/help.js").then((part) => part.Help));
 const THEMES = ["auto", "light", "dark"];
 const TICK_MS = 500;
 

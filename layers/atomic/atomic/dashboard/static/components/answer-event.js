@@ -1,7 +1,7 @@
 // What a person answers to an event that a workflow waits for: approve, reject, or any other JSON.
 
 import { html } from "../vendor/preact-htm.js";
-import { askForApproval, askForReason, askForResult } from "./results.js";
+import { withPart } from "./later.js";
 import { Button } from "./widgets.js";
 
 /** Whether a step waits for such an answer. */
@@ -10,12 +10,17 @@ export const isOpenEvent = (step) => step.kind === "event" && !step.finishedAt;
 /** The buttons for an open event; none for a key that may not answer. */
 export function AnswerEvent({ event, actions, small }) {
   if (!actions.may("signal")) return null;
-  const ask = (what) => () => what(event, actions);
+  const ask = (what) => () =>
+    withPart(
+      () => import("./results.js"),
+      actions,
+      (results) => results[what](event, actions),
+    );
   return html`
     <div class="row-acts" role="group" aria-label="Answer the event">
-      <${Button} primary small=${small} onClick=${ask(askForApproval)}>Approve…<//>
-      <${Button} danger small=${small} onClick=${ask(askForReason)}>Reject…<//>
-      <${Button} small=${small} onClick=${ask(askForResult)}>Send JSON…<//>
+      <${Button} primary small=${small} onClick=${ask("askForApproval")}>Approve…<//>
+      <${Button} danger small=${small} onClick=${ask("askForReason")}>Reject…<//>
+      <${Button} small=${small} onClick=${ask("askForResult")}>Send JSON…<//>
     </div>
   `;
 }

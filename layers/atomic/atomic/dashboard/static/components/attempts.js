@@ -3,8 +3,10 @@
 
 import { duration, fullTime, ms, ticking, timeOfDay } from "../core/format.js";
 import { isLive, outcomeOf } from "../core/timeline.js";
-import { html } from "../vendor/preact-htm.js";
+import { html, useState } from "../vendor/preact-htm.js";
+import { later } from "./later.js";
 
+const Compared = later(() => import("./compare-attempts.js").then((part) => part.Compared));
 const OUTCOMES = {
   succeeded: "succeeded",
   retryable: "failed",
@@ -70,6 +72,19 @@ function Attempt({ step, attempt, before, share, now }) {
 }
 
 const More = ({ children }) => html`<span class="attempt-more">${children}</span>`;
+
+/** Closed at first; the last two attempts are chosen. */
+export function CompareAttempts({ step }) {
+  const log = step.attemptLog;
+  const [isOpen, setOpen] = useState(false);
+  if (log.length < 2) return null;
+  return html`
+    <details class="compare" onToggle=${(event) => setOpen(event.currentTarget.open)}>
+      <summary>Compare two attempts</summary>
+      ${isOpen && html`<${Compared} step=${step} log=${log} />`}
+    </details>
+  `;
+}
 
 /** What an attempt of a step came to. */
 export function outcomeInWords(step, attempt) {

@@ -5,7 +5,7 @@ import { duration, fullTime, ms } from "../core/format.js";
 import { visible } from "../core/rows.js";
 import { html, useMemo, useState } from "../vendor/preact-htm.js";
 import { errorOf, outcomeInWords } from "./attempts.js";
-import { Select } from "./filters.js";
+import { Select } from "./fields.js";
 import { Fact } from "./widgets.js";
 
 const FACTS = [
@@ -16,20 +16,7 @@ const FACTS = [
   ["Error", (_, attempt) => (attempt.error ? visible(errorOf(attempt)) : "none")],
 ];
 
-/** Closed at first; the last two attempts are chosen. */
-export function CompareAttempts({ step }) {
-  const log = step.attemptLog;
-  const [isOpen, setOpen] = useState(false);
-  if (log.length < 2) return null;
-  return html`
-    <details class="compare" onToggle=${(event) => setOpen(event.currentTarget.open)}>
-      <summary>Compare two attempts</summary>
-      ${isOpen && html`<${Compared} step=${step} log=${log} />`}
-    </details>
-  `;
-}
-
-function Compared({ step, log }) {
+export function Compared({ step, log }) {
   const [chosen, setChosen] = useState([null, null]);
   const pair = [log.at(-2), log.at(-1)].map(
     (last, side) => log.find(({ number }) => number === chosen[side]) ?? last,

@@ -1,7 +1,6 @@
 // What the keyboard does, and the zone in which times are shown.
 
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
-import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
 
 const KEYS = [
@@ -12,14 +11,6 @@ const KEYS = [
   ["Esc", "Leave the panel, back to its step; leave the run, back to its row; close a dialog"],
   ["?", "Show this"],
 ];
-
-export function HelpButton({ actions }) {
-  return html`
-    <button type="button" class="plain" title="Help (?)" aria-label="Help" onClick=${actions.help}>
-      <${Icon} name="unknown" />
-    </button>
-  `;
-}
 
 export function Help({ zone, actions }) {
   const element = useRef();

@@ -1,8 +1,7 @@
 // Start a run that has ended again, with a payload that is edited first.
 
-import { html, useState } from "../vendor/preact-htm.js";
-import { DialogBody } from "./dialog.js";
-import { isJson, JsonField } from "./json-field.js";
+import { html } from "../vendor/preact-htm.js";
+import { withPart } from "./later.js";
 import { Button } from "./widgets.js";
 
 /** The button, where a run may be started again and its payload can be shown. */
@@ -10,43 +9,11 @@ export function RestartEdited({ root, actions }) {
   if (!(actions.may("act") && actions.may("start"))) return null;
   const isFitting = root.finishedAt && root.kind === "http" && root.stepInvokeUrl;
   if (!isFitting || root.payloadBytes || root.payload.encryption) return null;
-  const edit = () => actions.ask({ Body: Editor, root, isWide: true });
+  const edit = () =>
+    withPart(
+      () => import("./restart-editor.js"),
+      actions,
+      ({ Editor }) => actions.ask({ Body: Editor, root, isWide: true }),
+    );
   return html`<${Button} small onClick=${edit}>Restart with edited input…<//>`;
-}
-
-function Editor({ question: { root }, actions, close }) {
-  const [text, setText] = useState(root.payload.indented);
-  return html`
-    <${DialogBody}
-      title="Restart ${root.workflowName} with edited input"
-      verb="Restart…"
-      disabled=${!isJson(text)}
-      confirm=${() => ask(root, text, actions)}
-      close=${close}
-    >
-      <${JsonField}
-        label="Input"
-        rows="14"
-        value=${text}
-        onInput=${(event) => setText(event.currentTarget.value)}
-      />
-    <//>
-  `;
-}
-
-function ask(root, payload, actions) {
-  actions.ask({
-    title: "Restart with edited input?",
-    text: [
-      `A new run of ${root.workflowName} calls ${root.stepInvokeUrl} with this input.`,
-      "It begins anew: what has succeeded is called again as well, under other keys.",
-      "This run stays as it is.",
-    ],
-    verb: "Restart run",
-    act: async (api) => {
-      const { runId, idempotencyKey, status } = await api.restart(root.runId, payload);
-      actions.go({ client: api.client, page: "run", id: runId });
-      return `Restarted under the key ${idempotencyKey}: that run is ${status} now.`;
-    },
-  });
 }

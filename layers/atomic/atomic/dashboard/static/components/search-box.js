@@ -95,7 +95,9 @@ function useSearch({ client, query, runs, apply, open, names }) {
     ArrowDown: () => move(1),
     ArrowUp: () => move(-1),
     Enter: () => (options[list.at] ? choose(options[list.at]) : set(typed.text.trim(), query)),
-    Escape: () => {
+    // First the suggestions go, then the text, then the focus: after that, keys move in the list.
+    Escape: (field) => {
+      if (!options.length && !typed.text) field.blur();
       if (!options.length) setTyped({ text: "", wrong: "" });
       end();
     },
@@ -104,7 +106,7 @@ function useSearch({ client, query, runs, apply, open, names }) {
   const pressed = (event) => {
     if (!keys[event.key] || event.isComposing) return;
     event.preventDefault();
-    keys[event.key]();
+    keys[event.key](event.currentTarget);
   };
   const begin = () => {
     setList({ isOpen: true, at: -1 });

@@ -2,12 +2,14 @@
 
 import { ClientButton } from "../components/client-menu.js";
 import { Dialog, Notes } from "../components/dialog.js";
-import { HelpButton } from "../components/help.js";
 import { Icon } from "../components/icons.js";
+import { later } from "../components/later.js";
 import { PagesNav } from "../components/pages-nav.js";
 import { timeOfDay } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
+
+const Job = later(() => import("../components/job.js").then((part) => part.Job));
 
 export function Shell({ state, actions, children }) {
   return html`
@@ -46,7 +48,9 @@ function Header({ state, actions }) {
         }
         ${client && !data?.isStill && html`<${Pulse} error=${error} />`}
         ${client && html`<${ClientButton} client=${client} actions=${actions} />`}
-        <${HelpButton} actions=${actions} />
+        <button type="button" class="plain" title="Help (?)" aria-label="Help" onClick=${actions.help}>
+          <${Icon} name="unknown" />
+        </button>
         <button
           type="button"
           class="plain"
