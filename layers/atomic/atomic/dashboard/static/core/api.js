@@ -89,7 +89,7 @@ export function createApi(client, key) {
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
   const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
 
-  return { client, ...reads({ request, read }), ...acts({ request, post, base }) };
+  return { client, ...reads({ request, read }), ...loads(read), ...acts({ request, post, base }) };
 }
 
 const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
@@ -150,6 +150,13 @@ function reads({ request, read }) {
       return items.map(({ workflowName }) => workflowName).filter((name) => name && !isOwn(name));
     },
     workflow: (name, signal) => read(workflowPath(name), {}, signal),
+    bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
+  };
+}
+
+/** What is read of flow control, of endpoints and of limits. */
+function loads(read) {
+  return {
     /** A page of the keys of flow control, by name. */
     flowKeys: async (query, signal) => {
       const { keys, next } = await read("/flow", query, signal);
@@ -169,7 +176,6 @@ function reads({ request, read }) {
     },
     /** The limits of the client, and what is used of them. */
     limits: (signal) => read("/limits", {}, signal),
-    bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
   };
 }
 
