@@ -28,7 +28,7 @@ BOUNDS_MS: Final = (
 )
 _MINUTE_MS: Final = 60_000
 _FAILED: Final = frozenset({OutcomeKind.RETRYABLE, OutcomeKind.PERMANENT})
-# Others were broken off or lost, or Atomic itself refused what the handler posted.
+# Others were ended by a cancel or lost, or Atomic itself refused what the handler posted.
 _COUNTED: Final = _FAILED | {OutcomeKind.SUCCEEDED, OutcomeKind.SUSPENDED}
 
 

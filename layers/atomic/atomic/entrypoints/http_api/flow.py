@@ -99,7 +99,7 @@ async def get_flow_key(api: Api, request: ApiRequest, client: Client, key: str) 
     scope="read",
 )
 async def get_flow_steps(api: Api, request: ApiRequest, client: Client, key: str) -> ApiResponse:
-    """Who is inside, and who waits."""
+    """The steps that have a slot, and those in line."""
     query = Query(request)
     limit = query.page_limit()
     query.refuse_rest()

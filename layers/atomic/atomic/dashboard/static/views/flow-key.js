@@ -1,4 +1,4 @@
-// One key of flow control: who is inside, who waits, and what is pinned.
+// One key of flow control: its steps, which have a slot or wait in line, and what is pinned.
 
 import { FlowActs, ResumeButton } from "../components/flow-acts.js";
 import {
