@@ -167,7 +167,7 @@ class ServerSettings(SettingsModel):
         if self.virtual_time and not self.dev:
             raise ValueError("--virtual-time needs --dev: it is for tests")
         if self.dev_network and not self.dev:
-            raise ValueError("--dev-network needs --dev: a locked server answers whoever has a key")
+            raise ValueError("--dev-network needs --dev: a locked server answers callers with a key")
         if (self.faults != "calm" or self.faults_seed is not None) and not self.dev:
             raise ValueError("--faults and --faults-seed need --dev: they are for tests")
         return self
