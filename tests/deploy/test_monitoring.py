@@ -54,7 +54,7 @@ def test_rules_and_dashboard_name_metrics_of_the_server(tmp_path: Path) -> None:
     texts = [alert["expr"] for alert in alerts()] + [query for _, query in queries()]
     named = {name for text in texts for name in _METRIC.findall(text)}
     assert named <= known
-    # A metric that nobody looks at is of no use.
+    # A metric that no panel and no alert looks at is of no use.
     assert {name.removesuffix("_bucket") for name in named} >= exposed - {
         "atomic_starts_total", "atomic_retries_total", "atomic_step_seconds",
         "atomic_destination_slowdowns_total",

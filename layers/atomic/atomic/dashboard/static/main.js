@@ -11,9 +11,8 @@ import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
 import { html, render } from "./vendor/preact-htm.js";
-import { isLater, loadView, renewed, shownOf, TITLES, viewOf } from "./views/pages.js";
+import { isLater, loadView, renewed, SignIn, shownOf, TITLES, viewOf } from "./views/pages.js";
 import { Shell } from "./views/shell.js";
-import * as signIn from "./views/sign-in.js";
 
 const Help = later(() => import("./components/help.js").then((part) => part.Help));
 const THEMES = ["auto", "light", "dark"];
@@ -236,7 +235,7 @@ function failed(error) {
 function draw(state) {
   const { route, locked, theme } = state;
   document.documentElement.dataset.theme = theme;
-  const View = locked ? signIn.View : shownOf(route.page);
+  const View = locked ? SignIn : shownOf(route.page);
   // Each page and each client starts without the data of another.
   const place = `${route.client} ${route.page} ${route.id}`;
   const page = html`
@@ -247,7 +246,7 @@ function draw(state) {
   `;
   render(page, app);
   if (isSearching && document.getElementById("search")) actions.search();
-  if (!isOpening || !(state.data || state.error || View === signIn.View)) return;
+  if (!isOpening || !(state.data || state.error || View === SignIn)) return;
   // So that a screen reader says which page was opened, and the keyboard goes on from there.
   isOpening = false;
   focusOpened(app, route.client, left);

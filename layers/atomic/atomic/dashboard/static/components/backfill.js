@@ -1,5 +1,6 @@
 // A backfill: shows which runs it starts, starts these, and says what became of them.
 
+import { schedulesOf } from "../core/api-of-schedules.js";
 import { findTimes, numbersOf, startTimes } from "../core/backfill.js";
 import { count, errorText, fullTime, ms, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -63,7 +64,7 @@ function Backfill({ question, actions, close }) {
 function useBackfill({ question, actions, range }) {
   const [state, setState] = useState(NOTHING);
   const { found } = state;
-  const ask = (asked) => actions.api().backfill(question.name, asked);
+  const ask = (asked) => schedulesOf(actions.api()).backfill(question.name, asked);
   const begin = () => setState(NOTHING);
   const refuse = (wrong, kept) => {
     const said = errorText(wrong);

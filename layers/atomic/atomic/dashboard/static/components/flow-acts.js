@@ -1,9 +1,10 @@
 // What an operator does to a key of flow control: pin its limits, end the pin, pause it, resume it.
 
+import { flowOf } from "../core/api-of-flow.js";
 import { errorText } from "../core/format.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { DialogBody, useConfirm } from "./dialog.js";
-import { Field } from "./filters.js";
+import { Field } from "./fields.js";
 import { isPinnable, isPinned } from "./flow-words.js";
 import { Button } from "./widgets.js";
 
@@ -34,7 +35,7 @@ export function ResumeButton({ of, actions }) {
 
 async function change({ key }, changes, said, actions) {
   try {
-    await actions.api().changeFlowKey(key, changes);
+    await flowOf(actions.api()).changeFlowKey(key, changes);
     actions.note(said);
   } catch (error) {
     actions.note(errorText(error), true);
@@ -46,7 +47,7 @@ function Pause({ question, actions, close }) {
   const { key } = question.of;
   const [note, setNote] = useState("");
   const act = async () => {
-    await actions.api().changeFlowKey(key, { paused: true, note: note.trim() });
+    await flowOf(actions.api()).changeFlowKey(key, { paused: true, note: note.trim() });
     return "The key is paused.";
   };
   const { state, confirm } = useConfirm({ question, actions, act });
@@ -74,7 +75,7 @@ function Pin({ question, actions, close }) {
   });
   const wrong = wrongIn(typed);
   const act = async () => {
-    await actions.api().changeFlowKey(key, pinOf(typed));
+    await flowOf(actions.api()).changeFlowKey(key, pinOf(typed));
     return isEmpty(typed) ? "The limits are those that steps ask for." : "The limits are pinned.";
   };
   const { state, confirm } = useConfirm({ question, actions, act });

@@ -1,13 +1,9 @@
 // All requests to the public API are made here. Everything that the dashboard shows or does can be scripted
 // with the same requests; they are described at /docs.
 
-import { newRun } from "./curl.js";
-import { LIVE, RESERVED_NAMES } from "./enums.js";
-import { cursorOf } from "./paging.js";
 import { readRun } from "./run-changes.js";
-import { parse, write } from "./stored.js";
+import { parse } from "./stored.js";
 
-const STEPS_PAGE = 1000;
 const PAGE_MAX = 100;
 // Of workflows and counters.
 const PAGES_MAX = 10;
@@ -108,18 +104,16 @@ export function createApi(client, key) {
 
   return {
     client,
+    // For what only some views ask, in the modules `api-of-…` beside this one.
+    ...{ base, request, read, post, allOf },
     ...reads({ request, read, allOf }),
     ...acts({ request, post, base }),
-    ...ofSchedules({ request, read, post, allOf, base }),
-    ...ofFlow({ request, read, base }),
   };
 }
 
-const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
-const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
+export const runPath = (runId) => `/runs/${encodeURIComponent(runId)}`;
+export const stepPath = (stepId) => `/steps/${encodeURIComponent(stepId)}`;
 const workflowPath = (name) => `/workflows/${encodeURIComponent(name)}`;
-const flowPath = (key) => `/flow/${encodeURIComponent(key)}`;
-const schedulePath = (name) => `/schedules/${encodeURIComponent(name)}`;
 
 /** What is read of a client. */
 function reads({ request, read, allOf }) {
@@ -131,23 +125,6 @@ function reads({ request, read, allOf }) {
     /** What the key may do. */
     scopes: async (signal) => (await read("/key", {}, signal)).scopes,
     deadLetters: (query, signal) => read("/dead-letters", query, signal),
-    /** The root of the newest run of a workflow; undefined if it has none. */
-    lastRun: async (workflowName) => {
-      const { runs } = await read("/runs", { workflowName, limit: 1 });
-      return runs[0] && read(stepPath(runs[0].id), {});
-    },
-    /** The live events of a page of runs that have some. Each run is read, up to its first steps. */
-    openEvents: async (query, signal) => {
-      const list = await read("/runs", { ...query, waitsFor: "event" }, signal);
-      const readOne = ({ runId }) => read(runPath(runId), { limit: STEPS_PAGE }, signal);
-      const found = await Promise.all(list.runs.map(readOne));
-      const events = found.flatMap(({ root, steps }) =>
-        steps
-          .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
-          .map((event) => ({ event, root })),
-      );
-      return { events, next: cursorOf(list.next) };
-    },
     /** A run with its steps; of `before`, which is this run as it was, what has not changed is kept. */
     run: (runId, before, signal) =>
       readRun((query) => read(runPath(runId), query, signal), before, (next) =>
@@ -157,12 +134,9 @@ function reads({ request, read, allOf }) {
     workflows: (from, signal) => allOf("/workflows", "workflows", { from }, signal),
     /** Counters of runs, the newest first: `{items, isAll}`. */
     counters: (query, signal) => allOf("/counters", "counters", query, signal),
-    /** The names of the workflows that people start. */
-    startable: async (signal) => {
-      const { items } = await allOf("/workflows", "workflows", {}, signal);
-      return items.map(({ workflowName }) => workflowName).filter((name) => name && !isOwn(name));
-    },
     workflow: (name, signal) => read(workflowPath(name), {}, signal),
+    /** The limits of the client, and what is used of them. */
+    limits: (signal) => read("/limits", {}, signal),
     bulk: (runId, signal) => read(`/bulk/${encodeURIComponent(runId)}`, {}, signal),
   };
 }
@@ -178,9 +152,6 @@ function acts({ request, post, base }) {
     /** Start a run again with another payload, which is JSON as text: numbers stay as they are written. */
     restart: (runId, text) =>
       post(`${runPath(runId)}/restart`, undefined, { text: `{"payload": ${text}}` }),
-    /** Start a run, and do not wait for its end. */
-    start: (given) =>
-      post("", undefined, { text: write(newRun(given)), extra: { prefer: "respond-async" } }),
     /** Complete an event with JSON, which is sent as it is written. */
     complete: ({ id }, text) => post(`${stepPath(id)}/result`, undefined, { text }),
     reject: ({ id }, detail) => post(`${stepPath(id)}/reject`, { detail }),
@@ -191,56 +162,6 @@ function acts({ request, post, base }) {
     beginBulk: (asked, once) => post("/bulk", asked, { extra: { "idempotency-key": once } }),
   };
 }
-
-/** What is read of schedules, and done to them. */
-function ofSchedules({ request, read, post, allOf, base }) {
-  return {
-    /** All schedules by name: `{items, isAll}`. */
-    schedules: (signal) => allOf("/schedules", "schedules", {}, signal),
-    schedule: (name, signal) => read(schedulePath(name), {}, signal),
-    /** The next times of a schedule, also of one that is paused. */
-    nextTimes: async (name, query, signal) =>
-      (await read(`${schedulePath(name)}/next`, query, signal)).next,
-    pauseSchedule: (name, note) => post(`${schedulePath(name)}/pause`, { note }),
-    resumeSchedule: (name) => post(`${schedulePath(name)}/resume`),
-    /** Start a run of a schedule now; the same `once` starts no second one. */
-    trigger: (name, once) =>
-      post(`${schedulePath(name)}/trigger`, undefined, { extra: { "idempotency-key": once } }),
-    /** A page of the times of a backfill; with `dryRun`, nothing is started. */
-    backfill: (name, asked) => post(`${schedulePath(name)}/backfill`, asked),
-    deleteSchedule: (name) => request("DELETE", `${base}${schedulePath(name)}`),
-  };
-}
-
-/** What is read of all that holds calls back, and done to keys of flow control. */
-function ofFlow({ request, read, base }) {
-  return {
-    /** A page of the keys of flow control, by name. */
-    flowKeys: async (query, signal) => {
-      const { keys, next } = await read("/flow", query, signal);
-      return { keys, next: next && new URLSearchParams(next.split("?")[1]).get("after") };
-    },
-    flowKey: (key, signal) => read(flowPath(key), {}, signal),
-    /** The first steps that have a slot of a key, and the first in its line. */
-    flowSteps: (key, query, signal) => read(`${flowPath(key)}/steps`, query, signal),
-    /** How endpoints have answered lately; null on a server that cannot tell. */
-    endpoints: async (signal) => {
-      try {
-        return await read("/endpoints", {}, signal);
-      } catch (error) {
-        if (error.status === 404) return null;
-        throw error;
-      }
-    },
-    /** The limits of the client, and what is used of them. */
-    limits: (signal) => read("/limits", {}, signal),
-    /** Pin limits of a key of flow control, pause it or resume it. */
-    changeFlowKey: (key, changes) => request("PUT", `${base}${flowPath(key)}`, { body: changes }),
-  };
-}
-
-/** Whether a workflow is one of those that Atomic itself starts. */
-const isOwn = (workflowName) => RESERVED_NAMES.some((own) => workflowName.startsWith(own));
 
 function queryString(query) {
   const given = Object.entries(query)

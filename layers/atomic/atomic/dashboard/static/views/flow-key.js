@@ -13,6 +13,7 @@ import {
 } from "../components/flow-words.js";
 import { Icon } from "../components/icons.js";
 import { Fact, Loading, Problem, Since, Table } from "../components/widgets.js";
+import { flowOf } from "../core/api-of-flow.js";
 import { count, fullTime, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
@@ -27,8 +28,8 @@ export const loadedBy = ({ id }) => id;
 /** Fetch the data of the view. */
 export async function load({ api, route, signal }) {
   const [key, steps, stats] = await Promise.all([
-    api.flowKey(route.id, signal),
-    api.flowSteps(route.id, { limit: STEPS }, signal),
+    flowOf(api).flowKey(route.id, signal),
+    flowOf(api).flowSteps(route.id, { limit: STEPS }, signal),
     api.stats(signal),
   ]);
   return { key, steps, stats };

@@ -12,6 +12,7 @@ import {
   Since,
   Table,
 } from "../components/widgets.js";
+import { flowOf } from "../core/api-of-flow.js";
 import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
@@ -29,9 +30,9 @@ export const loadedBy = ({ query }) => query.cursor ?? "";
 export async function load({ api, route, signal, before }) {
   const round = before?.round ?? 0;
   const [found, endpoints, limits, stats] = await Promise.all([
-    api.flowKeys({ after: route.query.cursor, limit: PAGE }, signal),
+    flowOf(api).flowKeys({ after: route.query.cursor, limit: PAGE }, signal),
     // A server that cannot tell is not asked again.
-    before?.endpoints === null ? null : api.endpoints(signal),
+    before?.endpoints === null ? null : flowOf(api).endpoints(signal),
     round % LIMITS_EVERY ? before.limits : api.limits(signal),
     api.stats(signal),
   ]);

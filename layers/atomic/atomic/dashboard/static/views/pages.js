@@ -1,10 +1,11 @@
 // The pages by name, with their titles and views. A view is loaded when its page is opened first.
 
+import { later } from "../components/later.js";
 import { Loading, Problem } from "../components/widgets.js";
 import { isOutdated } from "../core/api.js";
 import { html } from "../vendor/preact-htm.js";
-import * as signIn from "./sign-in.js";
 
+export const SignIn = later(() => import("./sign-in.js").then((part) => part.View));
 export const TITLES = {
   overview: "Overview",
   runs: "Runs",
@@ -66,7 +67,7 @@ export async function renewed() {
 }
 
 /** The component to draw for a page. */
-export const shownOf = (page) => (isLater(page) ? Pending : (loaded[page]?.View ?? signIn.View));
+export const shownOf = (page) => (isLater(page) ? Pending : (loaded[page]?.View ?? SignIn));
 
 /** In place of a view that is not there yet. Some browsers ask again for what failed only in a new page. */
 function Pending({ state: { error } }) {

@@ -6,6 +6,7 @@ import { Pause } from "../components/pause.js";
 import { RunTable } from "../components/run-table.js";
 import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
 import { Button, Fact, Loading, Problem, Table, When } from "../components/widgets.js";
+import { schedulesOf } from "../core/api-of-schedules.js";
 import { wholeDuration } from "../core/cadence.js";
 import { ahead, count, fullTime, ms, shownZone } from "../core/format.js";
 import { newKey } from "../core/new-key.js";
@@ -24,8 +25,8 @@ const PAUSE = {
   effect: "It starts nothing until it is resumed. Its runs go on.",
   resumed: "The schedule goes on with its next time. Backfill starts the runs of times before.",
   noteMax: 1000,
-  pause: (api, name, note) => api.pauseSchedule(name, note),
-  resume: (api, name) => api.resumeSchedule(name),
+  pause: (api, name, note) => schedulesOf(api).pauseSchedule(name, note),
+  resume: (api, name) => schedulesOf(api).resumeSchedule(name),
 };
 
 /** More often while a run is about to start. */
@@ -40,12 +41,12 @@ const keyOf = (name) => `${name}@`;
 
 /** Fetch the data of the view. */
 export async function load({ api, route: { id: name }, signal, now }) {
-  const [schedule, stats] = await Promise.all([api.schedule(name, signal), api.stats(signal)]);
+  const [schedule, stats] = await Promise.all([schedulesOf(api).schedule(name, signal), api.stats(signal)]);
   const own = { workflowName: schedule.start.workflowName, keyPrefix: keyOf(name) };
   // A time whose spread is not over is still to come.
   const from = schedule.next[0];
   const [times, { runs }] = await Promise.all([
-    api.nextTimes(name, { count: TIMES, from }, signal),
+    schedulesOf(api).nextTimes(name, { count: TIMES, from }, signal),
     api.runs({ ...own, limit: RUNS }, signal),
   ]);
   return { schedule, times: leftOf(schedule, times), runs, stats, at: now };
@@ -93,7 +94,7 @@ function askToTrigger({ name, start }, actions) {
     ],
     verb: "Trigger now",
     act: async (api) => {
-      await api.trigger(name, once);
+      await schedulesOf(api).trigger(name, once);
       return `The run with key ${keyOf(name)}now-${once} was started.`;
     },
   });
@@ -107,7 +108,7 @@ function askToDelete({ name }, actions) {
     keep: "Keep the schedule",
     danger: true,
     act: async (api) => {
-      await api.deleteSchedule(name);
+      await schedulesOf(api).deleteSchedule(name);
       actions.go({ client: api.client, page: "schedules" });
       return `The schedule ${name} is deleted.`;
     },

@@ -4,6 +4,7 @@ import { Select } from "../components/fields.js";
 import { Filters, isFiltered, TextFilter, useClear } from "../components/filters.js";
 import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
 import { Blank, Button, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/widgets.js";
+import { schedulesOf } from "../core/api-of-schedules.js";
 import { count, plural } from "../core/format.js";
 import { pythonSchedule, scheduleCommand, typescriptSchedule } from "../core/programs.js";
 import { linkTo } from "../core/router.js";
@@ -26,7 +27,7 @@ export const loadedBy = () => "";
 
 /** Fetch the data of the view: all schedules, since a client has 1,000 at most. */
 export async function load({ api, signal }) {
-  const [{ items }, stats] = await Promise.all([api.schedules(signal), api.stats(signal)]);
+  const [{ items }, stats] = await Promise.all([schedulesOf(api).schedules(signal), api.stats(signal)]);
   return { schedules: items, stats };
 }
 

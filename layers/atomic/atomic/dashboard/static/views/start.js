@@ -3,6 +3,7 @@
 import { Field } from "../components/fields.js";
 import { isJson, JsonField } from "../components/json-field.js";
 import { Blank, Button, CopyButton, Loading, Problem } from "../components/widgets.js";
+import { startsOf } from "../core/api-of-starts.js";
 import { newRunCommand } from "../core/curl.js";
 import { errorText } from "../core/format.js";
 import { pythonStart, typescriptStart } from "../core/programs.js";
@@ -17,7 +18,7 @@ export const loadedBy = () => "";
 
 /** Fetch the data of the view. */
 export async function load({ api, signal }) {
-  const [workflows, stats] = await Promise.all([api.startable(signal), api.stats(signal)]);
+  const [workflows, stats] = await Promise.all([startsOf(api).startable(signal), api.stats(signal)]);
   return { workflows, stats };
 }
 
@@ -64,7 +65,7 @@ function Form({ state: { route, data, needsKey }, actions }) {
     event.preventDefault();
     setSaid({ busy: true, error: "", about: "" });
     try {
-      const { runId } = await actions.api().start(given);
+      const { runId } = await startsOf(actions.api()).start(given);
       actions.go({ client: route.client, page: "run", id: runId });
     } catch (error) {
       setSaid({ busy: false, error: errorText(error), about: "" });
@@ -132,7 +133,7 @@ function Copies({ given, client, needsKey, actions }) {
 async function templateOf(api, workflowName) {
   const key = `${workflowName.replace(/[^!-~]+/g, "-").slice(0, 200)}-${Date.now()}`;
   try {
-    const last = await api.lastRun(workflowName);
+    const last = await startsOf(api).lastRun(workflowName);
     if (!last?.stepInvokeUrl) return [{ key }, "It has no run to copy from."];
     const from = `URL and payload are those of the run with key ${last.idempotencyKey}.`;
     const url = last.stepInvokeUrl;

@@ -3,6 +3,7 @@
 import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
 import { Blank, LIST_REFUSED, Loading, PageTurner, Problem, useTop } from "../components/widgets.js";
+import { eventsOf } from "../core/api-of-events.js";
 import { fullTime, ms, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
@@ -17,7 +18,7 @@ export const loadedBy = ({ query }) => JSON.stringify(query);
 /** Fetch the data of the view. */
 export async function load({ api, route, signal }) {
   const [found, stats] = await Promise.all([
-    api.openEvents({ cursor: route.query.cursor, limit: PAGE }, signal),
+    eventsOf(api).openEvents({ cursor: route.query.cursor, limit: PAGE }, signal),
     api.stats(signal),
   ]);
   return { ...found, stats };
