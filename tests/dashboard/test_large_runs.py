@@ -96,6 +96,14 @@ def test_failed_and_retried_steps_are_picked_out(page: Page, api: Api, endpoints
     expect(row).to_have_count(1)
     expect(row).to_have_attribute("data-step", steps[-1]["id"])
     expect(page.get_by_role("button", name=re.compile("Retried"))).to_have_text("Retried (1)")
+    inside = page.locator(".tools .search").evaluate(
+        """(field) => {
+          const box = (name) => field.querySelector(name).getBoundingClientRect();
+          const [icon, input] = [box("svg"), box("input")];
+          return icon.left > input.left && icon.top > input.top && icon.bottom < input.bottom;
+        }"""
+    )
+    assert inside, "the icon of the search stands in its field"
     page.get_by_label("Find step").fill("nothing like this")
     expect(page.get_by_text("No step fits.")).to_be_visible()
     page.get_by_role("button", name="Show all").click()

@@ -5,7 +5,7 @@ from typing import Any
 from atomic.sdk import AsyncContext, Call, Context, End, HandlerCall, Hooks, Operation, Retry
 from sdk.world import World
 
-SLOW = Retry(count=20, back_off=0.15, jitter="none", strategy="fixed")
+SLOW = Retry(count=20, back_off=0.6, jitter="none", strategy="fixed")
 
 
 class Recorder(Hooks):
@@ -48,13 +48,13 @@ def case_hooks_see_each_call_and_what_is_replayed(world: World) -> None:
         ]
 
     def slow(payload: int, call: Call) -> int:
-        if call.attempt < 5:
+        if call.attempt < 3:
             raise RuntimeError("not yet")
         return payload
 
     for variant, function in {"def": blocking, "async": asynchronous}.items():
         hooks = [Failing(), of_workflow[variant]]
-        world.workflow(f"/{variant}", function, variant=variant, wait=0.1, hooks=hooks)
+        world.workflow(f"/{variant}", function, variant=variant, wait=0.5, hooks=hooks)
     world.step("/quick", lambda payload: payload, hooks=[of_step])
     world.step("/slow", slow)
     for variant, recorder in of_workflow.items():
