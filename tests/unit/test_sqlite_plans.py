@@ -139,7 +139,8 @@ def test_purge_walks_what_expires(connection: apsw.Connection) -> None:
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("_NEXT_WAITING", ("acme", "k")),
+        ("_IN_LINE", ("acme", "k", 10)),
+        ("_SLOTS", ("acme", "k", 10)),
         ("_COUNT_SLOTS", ("acme", "k")),
         ("_LEASED", (1_000, 10)),
         ("_ONE", ("acme", "k")),
