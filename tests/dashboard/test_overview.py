@@ -248,14 +248,20 @@ def test_a_workflow_is_paused_with_a_note_and_resumed(page: Page, api: Api, endp
     field.press_sequentially("a wrong release")
     page.get_by_role("button", name="Cancel").click()
     assert api.get("/workflows/good")["paused"] is None
-    page.get_by_role("button", name="Pause workflow…").click()
+    expect(page.get_by_role("button", name="Pause workflow…")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(field).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Pause workflow…")).to_be_focused()
+    page.keyboard.press("Enter")
     field.press_sequentially("a wrong <b>release</b>")
     field.press("Enter")
     bar = page.get_by_role("status").filter(has_text="Paused since")
     expect(bar).to_contain_text("a wrong <b>release</b>")
     assert api.get("/workflows/good")["paused"]["note"] == "a wrong <b>release</b>"
-    page.get_by_role("button", name="Resume workflow").click()
-    expect(page.get_by_role("button", name="Pause workflow…")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume workflow")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause workflow…")).to_be_focused()
     assert api.get("/workflows/good")["paused"] is None
     # The note may be left out.
     page.get_by_role("button", name="Pause workflow…").click()

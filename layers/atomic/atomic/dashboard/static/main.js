@@ -151,6 +151,8 @@ function follow() {
   const route = parseRoute(location.hash);
   const samePage = isSamePage(route, before);
   document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
+  // What was done to the runs of one client says nothing of another's.
+  if (route.client !== before.client) store.set({ notes: [] });
   if (!samePage) {
     isOpening = true;
     leave(before);

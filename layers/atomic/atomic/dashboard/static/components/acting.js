@@ -13,6 +13,8 @@ const fits = ({ states, kinds }, step) =>
 // Some actions are only of runs that are paused, or that are not. Others are not done twice, if the run
 // has a member for what was done, such as its dismissal.
 const fitsRun = ({ paused, done }, root) => (paused === null ? !root[done] : paused === isPaused(root));
+// What most people want to do to what has failed or rests. All other buttons are plain.
+const FIRST = ["redrive", "resume"];
 // A root stands for its run, also in an action that others have as steps.
 const wordOf = ({ of }, step) => (step.parent === null ? "run" : of);
 const labelOf = (action, step) => action.label || `${capital(action.name)} ${wordOf(action, step)}`;
@@ -51,7 +53,8 @@ export function StepActions({ step, run: { root }, actions }) {
 
 function Act({ action, step, actions }) {
   const isFinal = SETTLED.includes(action.done);
-  const looks = { small: true, primary: !isFinal, danger: isFinal, title: action.summary };
+  const primary = FIRST.includes(action.name);
+  const looks = { small: true, primary, danger: isFinal, title: action.summary };
   return html`
     <${Button} ...${looks} onClick=${() => ask(action, step, actions)}>${labelOf(action, step)}<//>
   `;
@@ -77,6 +80,7 @@ function ask(action, step, actions) {
         if (route.id === step.runId) actions.go({ ...route, id: runId, query: {} });
         return `${capital(done)} under the key ${idempotencyKey}: that run is ${status} now.`;
       }
+      if (done === "paused") return `The ${word} is paused. It makes no attempt until it is resumed.`;
       if (!STATUSES.includes(done)) return `${capital(done)}: the ${word} is ${status} now.`;
       return status === done ? `The ${word} is ${done}.` : `The ${word} had ended already: ${status}.`;
     },

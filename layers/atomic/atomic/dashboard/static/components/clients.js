@@ -17,7 +17,7 @@ export function Clients({ question: { client }, actions, close }) {
       <div class="dialog-actions">
         <${Button} autofocus onClick=${close}>Close<//>
         <a class="button" href="#/">Open a client…</a>
-        <${Button} primary onClick=${actions.signOut}>Sign out<//>
+        <${Button} onClick=${actions.signOut}>Sign out<//>
       </div>
     </div>
   `;

@@ -11,6 +11,13 @@ import { Button } from "./widgets.js";
  */
 export function Pause({ of, name, paused, actions }) {
   const [isAsking, setAsking] = useState(false);
+  const place = useRef();
+  const isUsed = useRef(false);
+  // The button that had the focus is gone with each change; the one in its place gets it.
+  useLayoutEffect(() => {
+    const isLost = isUsed.current && !isAsking && document.activeElement === document.body;
+    if (isLost) place.current.querySelector("button")?.focus();
+  }, [isAsking, Boolean(paused)]);
   const [result, setResult] = useState({ isBusy: false, wrong: "" });
   const act = async (does, said) => {
     setResult({ isBusy: true, wrong: "" });
@@ -31,10 +38,13 @@ export function Pause({ of, name, paused, actions }) {
     setAsking(false);
   };
   const may = actions.may("act");
-  if (paused) return html`<${Paused} ...${{ of, may, paused, resume, ...result }} />`;
-  if (!may) return null;
-  if (isAsking) return html`<${PauseForm} ...${{ of, pause, close, ...result }} />`;
-  return html`<p><${Button} small onClick=${() => setAsking(true)}>Pause ${of.what}…<//></p>`;
+  const shown = () => {
+    if (paused) return html`<${Paused} ...${{ of, may, paused, resume, ...result }} />`;
+    if (!may) return null;
+    if (isAsking) return html`<${PauseForm} ...${{ of, pause, close, ...result }} />`;
+    return html`<p><${Button} small onClick=${() => setAsking(true)}>Pause ${of.what}…<//></p>`;
+  };
+  return html`<div ref=${place} onClick=${() => (isUsed.current = true)}>${shown()}</div>`;
 }
 
 function Paused({ of, may, paused: { since, until, note }, resume, isBusy, wrong }) {
@@ -60,8 +70,13 @@ function PauseForm({ of, pause, close, isBusy, wrong }) {
     event.preventDefault();
     pause(note);
   };
+  const leave = (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    close();
+  };
   return html`
-    <form class="paused-bar" onSubmit=${submit}>
+    <form class="paused-bar" onSubmit=${submit} onKeyDown=${leave}>
       <label class="field">
         <span>Why? (others read this note)</span>
         <input

@@ -139,11 +139,13 @@ function Chosen({ some, route, data, actions, tickAll }) {
   const isAll = some.length === data.runs.length;
   const ask = (what) => () => askSome({ what, runs: some, cause: data.cause }, actions);
   const state = stateOf(route.query);
-  const button = (what) => html`
-    <${Button} small disabled=${!some.length || !data.cause} onClick=${ask(what)}>
-      ${what.verb} ${count(some.length)}…
-    <//>
-  `;
+  const button = (what) =>
+    some.length > 0 &&
+    html`
+      <${Button} small disabled=${!data.cause} onClick=${ask(what)}>
+        ${what.verb} ${count(some.length)}…
+      <//>
+    `;
   return html`
     <div class="chosen-bar" role="group" aria-label="Chosen runs">
       <label>
@@ -155,7 +157,8 @@ function Chosen({ some, route, data, actions, tickAll }) {
       ${state === "open" && button(MANY.dismiss)}
       ${
         state === "dismissed" &&
-        html`<${Button} small disabled=${!some.length} onClick=${() => takeBack(some, actions)}>
+        some.length > 0 &&
+        html`<${Button} small onClick=${() => takeBack(some, actions)}>
           Take ${count(some.length)} back
         <//>`
       }
