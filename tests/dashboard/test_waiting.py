@@ -37,6 +37,7 @@ def test_an_event_is_approved(page: Page, api: Api, endpoints: Endpoints) -> Non
     card.get_by_role("button", name="Approve…").click()
     dialog = page.get_by_role("dialog", name="Approve “approval”?")
     expect(dialog).to_contain_text("key r-1")
+    expect(dialog).to_contain_text("of-r-1")
     dialog.get_by_role("button", name="Approve").click()
 
     expect(page.get_by_role("status").filter(has_text="Approved.")).to_be_visible()

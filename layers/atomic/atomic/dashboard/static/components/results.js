@@ -1,5 +1,6 @@
 // The dialogs by which a person answers an open event.
 
+import { visible } from "../core/rows.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { DialogBody, useConfirm } from "./dialog.js";
 import { Field } from "./fields.js";
@@ -7,15 +8,18 @@ import { isJson, JsonField } from "./json-field.js";
 
 const APPROVED = '{"approved": true}';
 const REASON_MAX_CHARS = 1000;
+// Of a payload, in a dialog. The page shows all of it.
+const SHOWN_CHARS = 600;
 
 const of = ({ stepName, workflowName, idempotencyKey }) =>
   `The event “${stepName}” of the workflow ${workflowName}, key ${idempotencyKey}`;
 
-/** Ask, then complete the event as approved. */
-export function askForApproval(event, actions) {
+/** Ask, then complete the event as approved. `payload` is what is approved. */
+export function askForApproval(event, actions, { isNull, text }) {
+  const shown = text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text;
   actions.ask({
     title: `Approve “${event.stepName}”?`,
-    text: [`${of(event)}, gets the result ${APPROVED}.`, "The workflow goes on with it at once."],
+    text: [...(isNull ? [] : [`It is about ${visible(shown)}`]), `${of(event)}, gets the result ${APPROVED}.`, "The workflow goes on with it at once."],
     verb: "Approve",
     act: async (api) => {
       await api.complete(event, APPROVED);

@@ -75,6 +75,7 @@ function Event({ event, root, route, now, actions }) {
   });
   const since = ms(event.createdAt);
   const ends = ms(event.deadlineAt);
+  const payload = event.payload.isNull ? root.payload : event.payload;
   return html`
     <li class="event">
       <header>
@@ -88,8 +89,8 @@ function Event({ event, root, route, now, actions }) {
         <time datetime=${event.createdAt} title=${fullTime(since)}>${ticking(now - since)}</time>
         ${ends && html`, <span title=${fullTime(ends)}>${expiryInWords(ends - now)}</span>`}
       </p>
-      <${Payload} value=${event.payload.isNull ? root.payload : event.payload} client=${route.client} />
-      <${AnswerEvent} event=${event} actions=${actions} />
+      <${Payload} value=${payload} client=${route.client} />
+      <${AnswerEvent} event=${event} payload=${payload} actions=${actions} />
     </li>
   `;
 }
