@@ -130,7 +130,9 @@ class AwsStack:
             ) -> ApiReply:
                 # aiohttp warns about large bodies that are bytes.
                 data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
-                async with session.request(method, self.api + target, data=data, headers=headers) as answer:
+                url = self.api + target
+                asked = session.request(method, url, data=data, headers=headers, allow_redirects=False)
+                async with asked as answer:
                     lower = {name.lower(): value for name, value in answer.headers.items()}
                     # Headers of the gateway's own, which differ in each answer.
                     lower.pop("apigw-requestid", None)

@@ -179,7 +179,8 @@ async def runtime_on(
         ) -> ApiReply:
             # aiohttp warns about large bodies that are bytes.
             data = io.BytesIO(body) if len(body) > 1024 * 1024 else body
-            async with session.request(method, target, data=data, headers=headers) as answer:
+            asked = session.request(method, target, data=data, headers=headers, allow_redirects=False)
+            async with asked as answer:
                 lower = {name.lower(): value for name, value in answer.headers.items()}
                 return ApiReply(status=answer.status, headers=lower, body=await answer.read())
 
