@@ -29,7 +29,7 @@ export function extentOf({ root, steps }) {
 /** From when to when a step was live. */
 export const spanOf = (step, now) => ({ from: ms(step.createdAt), to: ms(step.finishedAt) ?? now });
 
-/** When something of a step happened: it was posted, each attempt, and its end, which may be unknown (0). */
+/** When something of a step happened: it was posted, each attempt, and its end (0 while it is live). */
 function busyOf(step) {
   const { from, to } = spanOf(step, 0);
   const calls = segmentsOf(step, 0).filter(({ attempt }) => attempt);
