@@ -105,12 +105,90 @@ def test_a_long_gap_is_drawn_short_and_times_keep_their_order(ask: Ask) -> None:
     ]
     assert offsets == sorted(offsets)
     assert offsets[:3] == [0, 50, 100]
-    for time in (50, 3_600_050):
-        offset = ask("axis", "offsetOf", axis, START_MS + time)
-        assert ask("axis", "timeAt", axis, offset) == START_MS + time
     ordinary = {"root": a_step("succeeded", tries[:1], finishedAt=at(20_000)), "steps": []}
     axis = ask("axis", "axisOf", ask("axis", "extentOf", ordinary), START_MS + 9_000_000)
     assert axis["breaks"] == []
+
+
+def test_a_call_that_goes_on_ends_a_gap(ask: Ask) -> None:
+    tries = [an_attempt(1, 0, 100, "retryable"), an_attempt(2, 3_600_000, None, None)]
+    run = {"root": a_step("running", tries), "steps": [a_step("succeeded", [], finishedAt=at(50))]}
+    axis = ask("axis", "axisOf", ask("axis", "extentOf", run), START_MS + 3_601_000)
+    assert [(gap["from"] - START_MS, gap["to"] - START_MS, gap["isOpen"]) for gap in axis["breaks"]] == [
+        (100, 3_600_000, False)
+    ]
+
+
+def an_axis(start: float, end: float, *breaks: tuple[int, int, int]) -> dict[str, Any]:
+    gaps = [
+        {"from": START_MS + begin, "to": START_MS + stop, "drawn": drawn} for begin, stop, drawn in breaks
+    ]
+    span = end - start - sum(stop - begin - drawn for begin, stop, drawn in breaks)
+    axis = {"from": START_MS + start, "to": START_MS + end, "until": START_MS + end}
+    return {**axis, "span": span, "breaks": gaps}
+
+
+@pytest.mark.parametrize(
+    ("axis", "texts"),
+    [
+        (an_axis(0, 4_200), ["0", "1 s", "2 s", "3 s", "4 s"]),
+        (an_axis(6_800, 26_800), ["10 s", "15 s", "20 s", "25 s"]),
+        (an_axis(5_001.5, 5_010), ["5.002 s", "5.004 s", "5.006 s", "5.008 s", "5.01 s"]),
+        (an_axis(599_900, 600_700), ["600 s", "600.2 s", "600.4 s", "600.6 s"]),
+        (an_axis(590_000, 640_000), ["9 min 50 s", "10 min", "10 min 10 s", "10 min 20 s", "10 min 30 s",
+                                     "10 min 40 s"]),
+        (an_axis(3_590_000, 3_620_000), ["59 min 50 s", "3600 s", "3610 s", "3620 s"]),
+        (an_axis(0, 36e7), ["0", "1 d", "2 d", "3 d", "4 d"]),
+        (an_axis(0, 3_600_400, (300, 3_600_100, 100)), ["0", "100 ms", "200 ms", "300 ms", "3600.1 s",
+                                                        "3600.2 s", "3600.3 s", "3600.4 s"]),
+    ],
+)  # fmt: skip
+def test_ticks_are_round_times_since_the_beginning(ask: Ask, axis: Any, texts: list[str]) -> None:
+    ticks = ask("axis", "ticksOf", axis, 5 if not axis["breaks"] else 8, START_MS)
+    assert [tick["text"] for tick in ticks] == texts
+    assert all(0 <= tick["at"] <= axis["span"] for tick in ticks)
+
+
+def test_a_zoom_fits_the_chosen_step_and_then_halves(ask: Ask) -> None:
+    def a_span(start: int, end: int) -> Any:
+        return a_step("succeeded", [], createdAt=at(start), finishedAt=at(end))
+
+    root = a_span(0, 600_000)
+    short, early, late = a_span(300_000, 300_100), a_span(0, 2), a_span(590_000, 600_000)
+    extent = ask("axis", "extentOf", {"root": root, "steps": [short, early, late]})
+    whole_to = ask("axis", "axisOf", extent, START_MS + 900_000)["to"] - START_MS
+
+    def zoom(step: Any, before: Any = None) -> list[float]:
+        found = ask("axis", "nearer", extent, before, step, START_MS + 900_000)
+        return [time - START_MS for time in found]
+
+    first = zoom(short)
+    assert first == [299_900, 300_200]
+    assert zoom(short, [START_MS + time for time in first]) == [299_975, 300_125]
+    assert zoom(early) == [0, 10]
+    assert zoom(late) == [whole_to - 30_000, whole_to]
+    # A step as long as the run: half of the run.
+    assert zoom(root) == pytest.approx([300_000 - whole_to / 4, 300_000 + whole_to / 4], abs=0.01)
+    # Nothing is nearer than this, and a run that took less is shown whole.
+    assert zoom(early, [START_MS, START_MS + 10]) == [0, 10]
+    tiny = ask("axis", "extentOf", {"root": a_span(0, 4), "steps": []})
+    from_ms, to_ms = ask("axis", "nearer", tiny, None, early, START_MS + 900_000)
+    assert (from_ms - START_MS, round(to_ms - START_MS)) == (0, 4)
+
+
+def test_what_is_outside_of_the_axis_is_on_one_of_its_sides(ask: Ask) -> None:
+    axis = an_axis(1_000, 2_000)
+    for start, end, is_on, side in (
+        (0, 999, False, "before"), (0, 1_000, True, ""), (1_500, 1_600, True, ""), (0, 9_000, True, ""),
+        (2_000, 2_500, True, ""), (2_001, 2_500, False, "after"),
+    ):  # fmt: skip
+        span = {"from": START_MS + start, "to": START_MS + end}
+        assert ask("axis", "isOn", axis, span) is is_on
+        step = a_step("succeeded", [], createdAt=at(start), finishedAt=at(end))
+        assert ask("axis", "sideOf", axis, [step], START_MS + 9_000) == side
+        assert bool(ask("rows", "densityOf", [step], axis, START_MS + 9_000)) is is_on
+    live = a_step("running", [])
+    assert ask("axis", "sideOf", axis, [live], START_MS + 9_000) == ""
 
 
 def test_siblings_of_one_name_are_one_row_until_it_is_opened(ask: Ask, page: Page) -> None:

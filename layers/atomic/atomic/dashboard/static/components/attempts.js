@@ -86,11 +86,11 @@ export function CompareAttempts({ step }) {
   `;
 }
 
+/** What attempts with an outcome of this kind came to. */
+export const kindInWords = (kind) => OUTCOMES[kind] ?? kind;
+
 /** What an attempt of a step came to. */
-export function outcomeInWords(step, attempt) {
-  const kind = outcomeOf(step, attempt);
-  return OUTCOMES[kind] ?? kind;
-}
+export const outcomeInWords = (step, attempt) => kindInWords(outcomeOf(step, attempt));
 
 /** The error of a step or of an attempt, with the name that its endpoint gave it. */
 export function errorOf({ error, errorType }) {

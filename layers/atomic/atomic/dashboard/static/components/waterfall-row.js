@@ -1,21 +1,13 @@
 // One row of the waterfall: a step with a bar for each attempt, or a group of steps of one name.
 
-import { offsetOf } from "../core/axis.js";
+import { isOn, offsetOf, sideOf } from "../core/axis.js";
 import { count, duration, ms, plural, ticking } from "../core/format.js";
 import { countsOf, densityOf, isRetried, nameOf } from "../core/rows.js";
 import { isLive, nextOf, segmentsOf } from "../core/timeline.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
+import { kindInWords } from "./attempts.js";
 import { Badge, Icon, Paused } from "./icons.js";
 
-const WORDS = {
-  succeeded: "succeeded",
-  retryable: "failed, to be retried",
-  permanent: "failed, no retry",
-  suspended: "suspended, to wait for other steps",
-  deferred: "deferred by Atomic, not counted",
-  no_answer: "lost by Atomic, not counted",
-  running: "running",
-};
 const DEPTH_SHOWN = 8;
 
 export function tookOf(step, now) {
@@ -24,24 +16,26 @@ export function tookOf(step, now) {
 }
 
 /** A settled step is drawn again only when it is chosen; CSS places its bars by the scale of the axis. */
-export function StepRow({ step, depth, axis, now, isChosen, place }) {
+export function StepRow(row) {
+  const { step, depth, axis, now, isChosen, place } = row;
   return useMemo(
-    () => drawnStep({ step, depth, axis, now, isChosen, place }),
-    [step, depth, isChosen, place.position, place.size, axis.from, breaksKey(axis), isLive(step) && now],
+    () => drawnStep(row),
+    [step, depth, isChosen, place.position, place.size, axisKey(axis), isLive(step) && now],
   );
 }
 
-const breaksKey = ({ breaks }) => breaks.map(({ from, to, drawn }) => `${from} ${to} ${drawn}`).join();
+const axisKey = ({ from, until, breaks }) => JSON.stringify([from, until, breaks]);
 const indentOf = (depth) => `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))`;
 
 function drawnStep({ step, depth, axis, now, isChosen, place }) {
+  const side = sideOf(axis, [step], now);
   return html`
     <li aria-setsize=${place.size} aria-posinset=${place.position}>
       <button
         type="button"
         class="row ${isChosen ? "chosen" : ""}"
         aria-pressed=${isChosen}
-        aria-label=${inWords(step, now)}
+        aria-label=${inWords(step, now) + sideInWords(side)}
         data-step=${step.id}
       >
         <span class="row-name" style=${{ paddingInlineStart: indentOf(depth) }}>
@@ -55,6 +49,7 @@ function drawnStep({ step, depth, axis, now, isChosen, place }) {
         </span>
         <span class="lane">
           ${segmentsOf(step, now).map((part) => html`<${Bar} part=${part} axis=${axis} />`)}
+          <${Side} side=${side} />
           <${NextMark} ...${{ step, axis, now }} />
         </span>
         <span class="row-took">${tookOf(step, now)}</span>
@@ -76,14 +71,15 @@ export function GroupRow({ row: { key, name, members, depth, isOpen }, axis, now
     .map(([status, number]) => `${count(number)} ${status}`)
     .join(", ");
   const isGroupLive = members.some(isLive);
-  const stripes = densityOf(members, (time) => offsetOf(axis, time) / axis.span, now);
+  const stripes = densityOf(members, axis, now);
+  const side = sideOf(axis, members, now);
   return html`
     <li aria-setsize=${place.size} aria-posinset=${place.position}>
       <button
         type="button"
         class="row group"
         aria-expanded=${isOpen}
-        aria-label="${name}, ${plural(members.length, "step")}: ${states}"
+        aria-label="${name}, ${plural(members.length, "step")}: ${states}${sideInWords(side)}"
         data-group=${key}
       >
         <span class="row-name" style=${{ paddingInlineStart: indentOf(depth) }}>
@@ -100,6 +96,7 @@ export function GroupRow({ row: { key, name, members, depth, isOpen }, axis, now
               />
             `,
           )}
+          <${Side} side=${side} />
         </span>
         <span class="row-took">${counts.failed ? `${count(counts.failed)} failed` : ""}</span>
       </button>
@@ -109,11 +106,17 @@ export function GroupRow({ row: { key, name, members, depth, isOpen }, axis, now
 
 const part = (share) => `${share * 100}%`;
 
-function Bar({ part: { kind, ...part }, axis }) {
+/** A mark at the edge of a lane in which nothing is, because it was before or comes after. */
+const Side = ({ side }) =>
+  side && html`<span class="side is-${side}">${side === "after" ? "▸" : "◂"}</span>`;
+const sideInWords = (side) => side && `, ${side} the time shown`;
+
+function Bar({ part, axis }) {
+  if (!isOn(axis, part)) return null;
   const from = Math.max(0, offsetOf(axis, part.from));
   const to = Math.max(from, offsetOf(axis, part.to));
   const style = { left: along(from), width: along(to - from) };
-  return html`<span class="bar is-${kind}" title=${titleOf({ ...part, kind })} style=${style} />`;
+  return html`<span class="bar is-${part.kind}" title=${titleOf(part)} style=${style} />`;
 }
 
 /** The position on the axis of a time in milliseconds. */
@@ -122,7 +125,7 @@ export const along = (time) => `calc(${time} * var(--ms))`;
 function titleOf({ from, to, kind, attempt, label }) {
   const took = duration(to - from);
   if (!attempt) return `${label} · ${took}`;
-  return [`Attempt ${attempt.number}: ${WORDS[kind] ?? kind}`, attempt.status, took, attempt.error]
+  return [`Attempt ${attempt.number}: ${kindInWords(kind)}`, attempt.status, took, attempt.error]
     .filter(Boolean)
     .join(" · ");
 }
@@ -130,6 +133,7 @@ function titleOf({ from, to, kind, attempt, label }) {
 function NextMark({ step, axis, now }) {
   const next = nextOf(step);
   if (!next || (next.at <= now && step.status === "pending")) return null;
+  if (next.at < axis.from || next.at > axis.until) return null;
   const from = offsetOf(axis, Math.min(next.at, axis.to));
   const isLate = from > 0.75 * axis.span;
   // An arrow for a moment that is later than the end of the axis.

@@ -1,7 +1,7 @@
 // The run on a time axis: a row for each step, a bar for each attempt, and hatching for waits.
 
 import { axisOf, extentOf, nearer, offsetOf, ticksOf } from "../core/axis.js";
-import { duration, roundDuration } from "../core/format.js";
+import { duration } from "../core/format.js";
 import { foundRows, groupOf, rowsOf, toggled } from "../core/rows.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { showRow, useRowsInSight } from "./virtual-rows.js";
@@ -44,20 +44,23 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
     if (row?.dataset.group) toggle(row.dataset.group);
     else if (row) choose(row.dataset.step, event.detail === 0);
   };
-  const zoomTo = (way) => setZoom(way ? nearer(axis, chosen, now) : null);
-  const ticks = ticksOf(axis, 6, extent.from);
+  const zoomTo = (way) => setZoom(way ? nearer(extent, zoom, chosen, now) : null);
+  const ticks = ticksOf(axis, 5, extent.from);
+  // Lines stand at equal distances, which ticks have only where no time is left out.
+  const [begin = 0, second = axis.span] = axis.breaks.length ? [] : ticks.map(({ at }) => at);
   const style = {
-    "--tick": axis.breaks.length ? "100%" : share(ticks[1]?.at ?? axis.span, axis.span),
-    "--ms": share(1, axis.span),
+    "--first": share(begin, axis.span),
+    "--tick": share(second - begin, axis.span),
     paddingBlock: `${first * height}px ${Math.max(0, rows.length - last) * height}px`,
   };
   return html`
     <section class="waterfall" aria-label="Steps on a time axis">
       <div class="waterfall-head">
-        <${Tools} ...${{ run, wanted, setWanted, isZoomed: Boolean(zoom), zoomTo }} />
-        <${Axis} ticks=${ticks} axis=${axis} />
+        <${Tools} ...${{ run, wanted, setWanted, isZoomed: zoom, zoomTo }} />
+        <${Axis} ...${{ ticks, axis, extent }} />
       </div>
       <div class="lanes" style=${{ "--ms": share(1, axis.span) }}>
+        <${Marks} axis=${axis} now=${now} isLive=${extent.isLive} />
         <ol class="rows" ref=${list} style=${style} onClick=${click} onKeyDown=${moveFocus}>
           ${rows.slice(first, last).map((row, at) => {
             const place = { position: first + at + 1, size: rows.length };
@@ -67,7 +70,6 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
           })}
         </ol>
         ${rows.length === 0 && html`<${NoneFits} showAll=${() => setWanted(NOTHING_FOUND)} />`}
-        <${Marks} axis=${axis} now=${now} isLive=${extent.isLive} />
       </div>
       <${Legend} />
     </section>
@@ -97,36 +99,38 @@ function NoneFits({ showAll }) {
 
 const share = (part, whole) => `${(part / whole) * 100}%`;
 
-function Axis({ ticks, axis }) {
-  const shown = ticks.filter(({ at }) => at / axis.span < 0.93);
+/** The ticks; if the axis leaves time out, also its end, and below the ticks how much time is left out. */
+function Axis({ ticks, axis, extent }) {
+  const { to, span, breaks } = axis;
+  const shown = ticks.filter(({ at }) => at / span < (breaks.length ? 0.7 : 0.93));
   return html`
     <div class="axis" aria-hidden="true">
       <span class="axis-step">Step</span>
       <div class="axis-ticks">
-        ${shown.map(
-          ({ at, time }) => html`
-            <span style=${{ left: share(at, axis.span) }}>${time ? roundDuration(time) : "0"}</span>
-          `,
-        )}
+        ${shown.map(({ at, text }) => html`<span style=${{ left: share(at, span) }}>${text}</span>`)}
+        ${breaks.length > 0 && html`<span style=${{ right: 0 }}>${duration(to - extent.from)}</span>`}
+        ${breaks.map((gap) => {
+          const left = share(offsetOf(axis, gap.from) + gap.drawn / 2, span);
+          const maxWidth = share(gap.drawn, span);
+          // The end of the axis tells what is left out there.
+          const text = duration(gap.to - gap.from);
+          return !gap.isOpen && html`<span class="cut" style=${{ left, maxWidth }}>${text}</span>`;
+        })}
       </div>
       <span class="axis-took">Duration</span>
     </div>
   `;
 }
 
-/** What stands across all rows: the present, and marks where the axis leaves time out. */
+/** What stands behind all rows: the present, and where the axis leaves time out. */
 function Marks({ axis, now, isLive }) {
   const at = offsetOf(axis, now);
   return html`
     <div class="marks" aria-hidden="true">
       <div class="lane-marks">
-        ${axis.breaks.map((gap) => {
-          const from = offsetOf(axis, gap.from);
-          return html`
-            <span class="break" style=${{ left: along(from), width: along(gap.drawn) }}>
-              <span>${duration(gap.to - gap.from)}</span>
-            </span>
-          `;
+        ${axis.breaks.map(({ from, drawn }) => {
+          const style = { left: along(offsetOf(axis, from)), width: along(drawn) };
+          return html`<span class="break" style=${style} />`;
         })}
         ${isLive && at >= 0 && at <= axis.span && html`<span class="now" style=${{ left: along(at) }} />`}
       </div>

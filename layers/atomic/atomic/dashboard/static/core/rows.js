@@ -1,7 +1,8 @@
 // The rows of a run's page: steps below those that posted them, siblings of one name folded into a group,
 // and what a search or a filter leaves. Pure, no DOM.
 
-import { isLive, treeOf } from "./timeline.js";
+import { isOn, offsetOf, spanOf } from "./axis.js";
+import { treeOf } from "./timeline.js";
 
 // So many siblings of one name become one row.
 const FOLDED_FROM = 10;
@@ -115,13 +116,15 @@ export function countsOf(steps) {
  * Where a group's steps are on the axis: `{at, share, isBad}` for each stripe that has any, `at` and the
  * width of a stripe as parts of the axis, `share` against the fullest one.
  */
-export function densityOf(members, placeOf, now) {
+export function densityOf(members, axis, now) {
   const stripes = Array.from({ length: STRIPES }, () => ({ count: 0, isBad: false }));
-  const stripe = (time) => Math.max(0, Math.min(STRIPES - 1, Math.floor(placeOf(time) * STRIPES)));
+  const stripe = (time) =>
+    Math.max(0, Math.min(STRIPES - 1, Math.floor((offsetOf(axis, time) / axis.span) * STRIPES)));
   for (const step of members) {
-    const end = isLive(step) ? now : Date.parse(step.finishedAt);
-    for (let at = stripe(Date.parse(step.createdAt)); at <= stripe(end); at++) stripes[at].count += 1;
-    if (step.status === "failed") stripes[stripe(end)].isBad = true;
+    const span = spanOf(step, now);
+    if (!isOn(axis, span)) continue;
+    for (let at = stripe(span.from); at <= stripe(span.to); at++) stripes[at].count += 1;
+    if (step.status === "failed" && span.to <= axis.until) stripes[stripe(span.to)].isBad = true;
   }
   const most = Math.max(...stripes.map(({ count }) => count));
   return stripes
