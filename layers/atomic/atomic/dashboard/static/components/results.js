@@ -19,7 +19,11 @@ export function askForApproval(event, actions, { isNull, text }) {
   const shown = text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text;
   actions.ask({
     title: `Approve “${event.stepName}”?`,
-    text: [...(isNull ? [] : [`It is about ${visible(shown)}`]), `${of(event)}, gets the result ${APPROVED}.`, "The workflow goes on with it at once."],
+    text: [
+      ...(isNull ? [] : [`It is about ${visible(shown)}`]),
+      `${of(event)}, gets the result ${APPROVED}.`,
+      "The workflow goes on with it at once.",
+    ],
     verb: "Approve",
     act: async (api) => {
       await api.complete(event, APPROVED);

@@ -13,22 +13,19 @@ export function Details({ step, run, state: { route, needsKey }, actions }) {
   const start = () => startCommand(step, route.client, { origin: location.origin, needsKey });
   const call = () => endpointCommand(step, Math.max(1, step.attempts));
   return html`
-    <details class="step-details">
-      <summary>Details</summary>
-      <div class="panel-actions">
-        <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
-        ${isCalled && html`<${CopyButton} text=${call} actions=${actions}>Copy endpoint call<//>`}
-      </div>
-      <${Facts} step=${step} run=${run} />
-      ${
-        isCalled &&
-        html`
-          <h3>Retry policy</h3>
-          <p>${retryInWords(step.retry, step.retriesUsed)}</p>
-          <${Headers} step=${step} />
-        `
-      }
-    </details>
+    <div class="panel-actions">
+      <${CopyButton} text=${start} actions=${actions}>Copy as curl<//>
+      ${isCalled && html`<${CopyButton} text=${call} actions=${actions}>Copy endpoint call<//>`}
+    </div>
+    <${Facts} step=${step} run=${run} />
+    ${
+      isCalled &&
+      html`
+        <h3>Retry policy</h3>
+        <p>${retryInWords(step.retry, step.retriesUsed)}</p>
+        <${Headers} step=${step} />
+      `
+    }
   `;
 }
 

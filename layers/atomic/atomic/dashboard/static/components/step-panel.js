@@ -5,18 +5,19 @@ import { stackTraceOf } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
 import { nameOf, visible } from "../core/rows.js";
 import { isLive, nextOf } from "../core/timeline.js";
-import { html } from "../vendor/preact-htm.js";
+import { html, useState } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
 import { AnswerEvent, isOpenEvent } from "./answer-event.js";
 import { Attempts, CompareAttempts, errorOf } from "./attempts.js";
 import { Badge, CodeChanged, Icon, Paused } from "./icons.js";
 import { Json, TooLong } from "./json.js";
-import { Details } from "./step-details.js";
+import { later } from "./later.js";
 import { tookOf } from "./waterfall-row.js";
 import { CopyButton, Fact } from "./widgets.js";
 
 // What a handler sends instead of the ids of its steps.
 const EVERY_CHILD = "*";
+const Details = later(() => import("./step-details.js").then((part) => part.Details));
 
 /** The panel of `step`; `close()` leaves it. Use the step's id as its key. */
 export function StepPanel({ step, run, state, actions, close }) {
@@ -50,8 +51,18 @@ export function StepPanel({ step, run, state, actions, close }) {
           <${CompareAttempts} step=${step} />
         <//>`
       }
-      <${Details} ...${{ step, run, state, actions }} />
+      <${FoldedDetails} ...${{ step, run, state, actions }} />
     </aside>
+  `;
+}
+
+function FoldedDetails(props) {
+  const [isOpen, setOpen] = useState(false);
+  return html`
+    <details class="step-details" onToggle=${({ currentTarget }) => setOpen(currentTarget.open)}>
+      <summary>Details</summary>
+      ${isOpen && html`<${Details} ...${props} />`}
+    </details>
   `;
 }
 
