@@ -35,6 +35,7 @@ def test_a_dead_letter_is_redriven_and_its_run_succeeds(page: Page, api: Api, en
     open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
     expect(page.locator(".run-title .badge")).to_have_text("succeeded")
     expect(page.locator(".row .bar.is-permanent")).to_have_count(1)
+    page.get_by_text("Details", exact=True).click()
     expect(page.get_by_role("complementary")).to_contain_text("Redriven")
 
 

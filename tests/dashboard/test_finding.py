@@ -64,6 +64,7 @@ def test_an_id_in_the_search_field_leads_to_its_run(page: Page, api: Api, endpoi
     page.keyboard.type(run["id"])
     expect(options_of(page)).to_have_text([f"Open {run['id']}"])
     page.keyboard.press("Enter")
+    page.get_by_text("Details", exact=True).click()
     expect(page.get_by_role("complementary")).to_contain_text(run["id"])
     assert page.url.endswith(f"/runs/{run['runId']}?step={run['id']}")
     page.keyboard.press("Escape")

@@ -43,6 +43,7 @@ def test_a_run_goes_from_running_to_succeeded_and_shows_its_refused_attempts(
         analytics.click()
         panel = page.get_by_role("complementary")
         expect(panel.locator(".attempts li").filter(has_text="failed · 404")).to_have_count(3)
+        page.get_by_text("Details", exact=True).click()
         expect(panel).to_contain_text("Retried up to 10 times, first after 300 ms")
         expect(panel.get_by_label("Input", exact=True)).to_contain_text('"userName": "ada"')
         expect(panel.get_by_label("Result", exact=True)).to_contain_text('"tracked": true')
@@ -106,6 +107,8 @@ def test_a_delayed_step_shows_when_it_is_due(page: Page, api: Api) -> None:
     panel = page.get_by_role("complementary")
     expect(page.locator(".next").last).to_have_text(re.compile("wakes in (1 h|59 min).*→$"))
     expect(panel).to_contain_text(re.compile("Wakes ?in (1 h|59 min)"))
+    page.get_by_text("Details", exact=True).click()
+    expect(panel).to_contain_text(timer["id"])
     for text in ("Attempts", "Attempt time-out", "Retry policy"):
         expect(panel).not_to_contain_text(text)
     api.post(f"/runs/{run['runId']}/cancel")
@@ -120,8 +123,11 @@ def test_a_step_shows_what_ends_it(page: Page, api: Api, endpoints: Endpoints) -
     open_at(page, api, f"runs/{run['runId']}?step={report['id']}")
     panel = page.get_by_role("complementary")
     expect(panel).to_contain_text("Next heartbeat by")
+    page.get_by_text("Details", exact=True).click()
+    expect(panel).to_contain_text(report["id"])
     expect(panel).not_to_contain_text("Lost attempt")
     open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    page.get_by_text("Details", exact=True).click()
     expect(panel).to_contain_text(re.compile("Lost attempt ?fails the step"))
 
 
