@@ -10,10 +10,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from playwright.sync_api import Page
 
 from answering import Answer, Answering
-from scenarios.embedded_runtime import AtomicServer, free_port
+from scenarios.embedded_runtime import AtomicServer, clients_command, create_client, free_port
 
 BACK_OFF_MS = 300
 
@@ -52,6 +54,34 @@ class Endpoints:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         assert answer is not None, "one call of a path can be held"
         return answer
+
+
+class Locked(NamedTuple):
+    """A server with API keys: its URL, and the keys of its client `acme`, one of which may only read."""
+
+    url: str
+    acts: str
+    reads: str
+
+    def enter(self, page: Page, key: str) -> None:
+        """Open the dashboard with this key."""
+        page.goto(f"{self.url}/dashboard#/acme/runs")
+        page.evaluate("key => sessionStorage.setItem('atomic.key.acme', key)", key)
+        page.reload()
+
+
+@contextmanager
+def server_with_keys(folder: Path, base_url: str) -> Iterator[Locked]:
+    """A server with API keys, whose client may call URLs under this one."""
+    data_dir = folder / "data"
+    acts = create_client(data_dir, "acme", "--base-url", f"{base_url}/")
+    reads = clients_command(data_dir, "add-key", "acme", "--scope", "read")
+    server = AtomicServer(data_dir, dev=False)
+    server.start()
+    try:
+        yield Locked(server.url, acts, reads)
+    finally:
+        server.stop()
 
 
 class Api:

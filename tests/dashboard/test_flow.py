@@ -10,10 +10,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from dashboard.stage import Api, Endpoints
+from dashboard.stage import Api, Endpoints, server_with_keys
 from dashboard.test_strangers import HOSTILE
 from dashboard.test_watching import open_at
-from scenarios.embedded_runtime import AtomicServer, clients_command, create_client
+from scenarios.embedded_runtime import AtomicServer, create_client
 
 
 def smtp(fair: str = "", **more: Any) -> list[dict[str, Any]]:
@@ -346,19 +346,10 @@ def test_a_client_without_limits_sees_no_warning(page: Page, api: Api, endpoints
 def test_a_key_sees_the_buttons_that_it_may_press(
     page: Page, tmp_path: Path, endpoints: Endpoints, *, may_act: bool
 ) -> None:
-    data_dir = tmp_path / "data"
-    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/")
-    reads = clients_command(data_dir, "add-key", "acme", "--scope", "read")
-    server = AtomicServer(data_dir, dev=False)
-    server.start()
-    try:
-        Api(server.url, "acme", key).put("/flow/smtp", concurrency=1, paused=True)
-        page.goto(f"{server.url}/dashboard#/acme/runs")
-        page.evaluate("key => sessionStorage.setItem('atomic.key.acme', key)", key if may_act else reads)
-        page.reload()
+    with server_with_keys(tmp_path, endpoints.url) as server:
+        Api(server.url, "acme", server.acts).put("/flow/smtp", concurrency=1, paused=True)
+        server.enter(page, server.acts if may_act else server.reads)
         page.goto(f"{server.url}/dashboard#/acme/flow/smtp")
         expect(page.locator(".paused-bar")).to_be_visible()
         for name in ("Pin…", "Unpin", "Resume"):
             expect(page.get_by_role("button", name=name)).to_have_count(int(may_act))
-    finally:
-        server.stop()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from dashboard.stage import Api, Endpoints
-from scenarios.embedded_runtime import AtomicServer, clients_command, create_client
+from dashboard.stage import Api, Endpoints, server_with_keys
+from scenarios.embedded_runtime import AtomicServer, create_client
 
 # An update is tried again after seconds when it fails.
 A_FEW_UPDATES_MS = 6_000
@@ -16,12 +16,8 @@ A_FEW_UPDATES_MS = 6_000
 
 @pytest.fixture
 def locked(tmp_path: Path, endpoints: Endpoints) -> Iterator[Api]:
-    data_dir = tmp_path / "data"
-    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/")
-    server = AtomicServer(data_dir, dev=False)
-    server.start()
-    yield Api(server.url, "acme", key)
-    server.stop()
+    with server_with_keys(tmp_path, endpoints.url) as server:
+        yield Api(server.url, "acme", server.acts)
 
 
 def key_of(api: Api) -> str:
@@ -121,7 +117,7 @@ def test_another_client_of_this_browser_is_opened(page: Page, api: Api, endpoint
     expect(page).to_have_url(re.compile(f"#/{other}/overview$"))
     page.get_by_role("button", name=other).click()
     page.get_by_role("dialog").get_by_role("link", name="Open a client…").click()
-    expect(page.get_by_role("heading", name="Open a client")).to_be_visible()
+    expect(page.get_by_role("heading", name="Open a client")).to_be_focused()
 
 
 def test_without_an_address_the_client_is_asked_for(page: Page, api: Api) -> None:
@@ -167,13 +163,8 @@ def test_an_answer_that_came_in_part_is_asked_for_again(page: Page, api: Api, en
 
 
 def test_a_key_sees_the_buttons_that_it_may_press(page: Page, tmp_path: Path, endpoints: Endpoints) -> None:
-    data_dir = tmp_path / "data"
-    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/")
-    reads = clients_command(data_dir, "add-key", "acme", "--scope", "read")
-    server = AtomicServer(data_dir, dev=False)
-    server.start()
-    try:
-        api = Api(server.url, "acme", key)
+    with server_with_keys(tmp_path, endpoints.url) as server:
+        api = Api(server.url, "acme", server.acts)
         run = api.start(endpoints.serve("/gone", (410, 0)), "gone")
         busy = api.start(endpoints.serve("/busy", (503, 0)), "waits", wait=False, retry={"count": 9})
         event = api.start("", "waits", parent=busy["id"], kind="event", stepName="approval", wait=False)
@@ -185,15 +176,11 @@ def test_a_key_sees_the_buttons_that_it_may_press(page: Page, tmp_path: Path, en
             ("problems", "tbody tr", "Redrive", 0),
             (f"problems/{cause}", "tbody tr", "Redrive", 2),
         )
-        for given, is_shown in ((reads, False), (key, True)):
-            page.goto(f"{server.url}/dashboard#/acme/runs")
-            page.evaluate("key => sessionStorage.setItem('atomic.key.acme', key)", given)
-            page.reload()
+        for given, is_shown in ((server.reads, False), (server.acts, True)):
+            server.enter(page, given)
             for place, there, button, boxes in places:
                 page.goto(f"{server.url}/dashboard#/acme/{place}")
                 expect(page.locator(there).first).to_be_visible()
                 found = page.get_by_role("button", name=button)
                 expect(found.first).to_be_visible() if is_shown else expect(found).to_have_count(0)
                 expect(page.get_by_role("checkbox")).to_have_count(boxes if is_shown else 0)
-    finally:
-        server.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from dashboard.seeds import seed_outage
 from dashboard.stage import Api, Endpoints
@@ -155,13 +155,19 @@ def test_the_filter_that_is_shown_is_the_one_that_is_sent(
     assert filters[0].keys() == {"cause", "dismissed", "createdBefore"}
 
 
-def test_a_bulk_is_paused_resumed_and_cancelled(page: Page, outage: Api) -> None:
+def paused_bulk(page: Page, outage: Api) -> Locator:
+    """The progress of a bulk that was begun and paused."""
     open_at(page, outage, "problems")
     page.get_by_role("button", name="Redrive 1,000 runs").click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive 1,000 runs").click()
     progress = page.get_by_role("region", name="Progress")
     progress.get_by_role("button", name="Pause").click()
     expect(progress).to_contain_text("paused")
+    return progress
+
+
+def test_a_bulk_is_paused_resumed_and_cancelled(page: Page, outage: Api) -> None:
+    progress = paused_bulk(page, outage)
     expect(progress).to_contain_text("of 1,000 runs")
     progress.get_by_role("button", name="Cancel").click()
     expect(progress).to_contain_text("cancelled after")
@@ -169,12 +175,7 @@ def test_a_bulk_is_paused_resumed_and_cancelled(page: Page, outage: Api) -> None
 
 
 def test_a_bulk_in_progress_is_shown_again_after_a_reload(page: Page, outage: Api) -> None:
-    open_at(page, outage, "problems")
-    page.get_by_role("button", name="Redrive 1,000 runs").click()
-    page.get_by_role("dialog").get_by_role("button", name="Redrive 1,000 runs").click()
-    progress = page.get_by_role("region", name="Progress")
-    progress.get_by_role("button", name="Pause").click()
-    expect(progress).to_contain_text("paused")
+    progress = paused_bulk(page, outage)
     open_at(page, outage, "overview")
     asked: list[str] = []
     page.on("request", lambda each: asked.append(each.url) if "workflowName=bulk" in each.url else None)

@@ -11,9 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from dashboard.conftest import watched_page
-from dashboard.stage import Api, Endpoints
+from dashboard.stage import Api, Endpoints, server_with_keys
 from dashboard.test_watching import open_at
-from scenarios.embedded_runtime import AtomicServer, clients_command, create_client
 
 YEARLY = {"cron": "0 12 1 1 *"}
 DAILY = {"cron": "0 12 * * *"}
@@ -318,22 +317,16 @@ def test_a_schedule_is_deleted_after_a_question(page: Page, api: Api, endpoints:
 def test_a_key_sees_the_buttons_of_a_schedule_that_it_may_press(
     page: Page, tmp_path: Path, endpoints: Endpoints
 ) -> None:
-    data_dir = tmp_path / "data"
-    key = create_client(data_dir, "acme", "--base-url", f"{endpoints.url}/")
-    reads = clients_command(data_dir, "add-key", "acme", "--scope", "read")
-    server = AtomicServer(data_dir, dev=False)
-    server.start()
-    try:
-        api = Api(server.url, "acme", key)
+    with server_with_keys(tmp_path, endpoints.url) as server:
+        api = Api(server.url, "acme", server.acts)
         url = endpoints.serve("/ok", (200, 1))
         api.put_schedule("digest", url, **YEARLY)
         api.put_schedule("held", url, **YEARLY, paused=True, note="audit")
         buttons = {"digest": ["Trigger now…", "Backfill…", "Delete…", "Pause schedule…"]}
         buttons["held"] = [*buttons["digest"][:3], "Resume schedule"]
-        for given, is_shown in ((reads, False), (key, True)):
+        for given, is_shown in ((server.reads, False), (server.acts, True)):
+            server.enter(page, given)
             page.goto(f"{server.url}/dashboard#/acme/schedules")
-            page.evaluate("key => sessionStorage.setItem('atomic.key.acme', key)", given)
-            page.reload()
             expect(page.locator("tbody tr")).to_have_count(2)
             for name, texts in buttons.items():
                 page.goto(f"{server.url}/dashboard#/acme/schedules/{name}")
@@ -341,5 +334,3 @@ def test_a_key_sees_the_buttons_of_a_schedule_that_it_may_press(
                 expect(page.locator("main button:not(.json button)")).to_have_text(
                     texts if is_shown else []
                 )
-    finally:
-        server.stop()

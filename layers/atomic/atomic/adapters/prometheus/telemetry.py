@@ -132,6 +132,7 @@ class PrometheusTelemetry(Collector):
         self._live = steps
 
     def _note(self, step: Step, began_ms: int, ended_ms: int, outcome: OutcomeKind) -> None:
+        # Appended here, because a call into one more module would cost each attempt.
         noted = self.endpoints.noted
         noted.append(Note(step.spec.client_id, step.spec.url, began_ms, ended_ms, outcome))
         if len(noted) >= NOTES_MAX:

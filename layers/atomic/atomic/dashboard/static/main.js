@@ -249,9 +249,10 @@ function draw(state) {
   render(page, app);
   if (isSearching && document.getElementById("search")) actions.search();
   if (!isOpening || !(state.data || state.error || View === SignIn)) return;
-  // So that a screen reader says which page was opened, and the keyboard goes on from there.
+  // So that a screen reader says which page was opened, and the keyboard goes on from there. A page whose
+  // part is still to come has nothing yet that could have the focus.
+  if (!focusOpened(app, route.client, left)) return;
   isOpening = false;
-  focusOpened(app, route.client, left);
   left = "";
 }
 

@@ -123,6 +123,7 @@ class Server:
             self._processes = replace(self._processes, clock=time.clock, notifier=self._activity.notifier)
             queue = self._activity.queue
             telemetry, entropy = RealDurations(self.metrics, time.clock), FullDelays()
+        of_engine = settings.engine(listens_at)
         self.engine = Engine(
             store=backend.steps,
             queue=queue,
@@ -134,7 +135,7 @@ class Server:
             clock=self._processes.clock,
             entropy=entropy,
             spawn=self.tasks.spawn,
-            settings=(of_engine := settings.engine(listens_at)),
+            settings=of_engine,
             admission=Admission(
                 destinations=self._processes.destinations,
                 rates=self._processes.starts,
@@ -147,8 +148,7 @@ class Server:
         pace = Pace(slots=settings.slots, slot_held_s=settings.slot_held_ms / 1000)
         self.driver = Driver(self.engine, queue, backend.steps, pace)
         self.store = backend.steps
-        self._open = clients.open
-        self._drain_s = settings.drain_s
+        self._open, self._drain_s = clients.open, settings.drain_s
         self.api = self._open_api(clients, settings.links)
         if faults is not None and not faults.is_idle:
             self.misbehave(faults)

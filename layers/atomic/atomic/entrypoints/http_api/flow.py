@@ -103,9 +103,9 @@ async def get_flow_steps(api: Api, request: ApiRequest, client: Client, key: str
     query = Query(request)
     limit = query.page_limit()
     query.refuse_rest()
-    if await flow.state(api.engine, client.id, key) is None:
-        raise problems.not_found()
     running, queued = await flow.members(api.engine, client.id, key, limit)
+    if not (running or queued) and await flow.state(api.engine, client.id, key) is None:
+        raise problems.not_found()
     view = {"running": [*map(_step_view, running)], "queued": [*map(_step_view, queued)]}
     return json_response(200, view)
 

@@ -29,16 +29,20 @@ function isSearch({ key, ctrlKey, metaKey, altKey, shiftKey }, isTyping) {
   return key === "/" && !isTyping;
 }
 
-/** What gets the focus on a page that was opened: its link to the run that was left, else its heading. */
+/**
+ * Give the focus on a page that was opened to its link to the run that was left, else to its heading; false
+ * if the page has neither yet.
+ */
 export function focusOpened(app, client, runId) {
-  if (app.querySelector("dialog, main :focus")) return;
+  if (app.querySelector("dialog, main :focus")) return true;
   const link = runId && rowOf(app, linkTo({ client, page: "run", id: runId }));
   const target = link || app.querySelector("h1");
-  if (!target) return;
+  if (!target) return false;
   if (!link) target.tabIndex = -1;
   target.focus({ preventScroll: true });
   // After the list is where it was when it was left.
   if (link) requestAnimationFrame(() => link.scrollIntoView({ block: "nearest" }));
+  return true;
 }
 
 const rowOf = (app, href) =>
