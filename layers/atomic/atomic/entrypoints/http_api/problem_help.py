@@ -221,7 +221,7 @@ HELP: Final[dict[ProblemType, Help]] = {
     problems.EVENT_EXPIRED: Help(
         "Nobody posted the event's result before its `deadline`, or no heartbeat came in time.",
         "Catch the error in the handler and do what is right without an answer: remind, ask another one, "
-        "or give up.",
+        "or end the work.",
         "protocol.md#events-by-name",
     ),
     problems.EVENT_REJECTED: Help(
