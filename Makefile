@@ -120,7 +120,10 @@ vendor:  ## Rebuild the dashboard's vendored module from pinned Preact and htm (
 screenshots: install  ## Take the screenshots of docs/dashboard.md (needs Chromium)
 	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images
 
-.PHONY: simulate programs crash-pairs
+.PHONY: simulate programs crash-pairs random-tests
+random-tests: install  ## Run the random tests with all of their seeds, of which make test plays a fifth
+	SHARE=100 $(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/simulation tests/programs
+
 SEEDS ?= 0..10000
 simulate: install  ## Run simulations with random faults: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign seeds --seeds $(SEEDS)
