@@ -30,7 +30,7 @@ PLAYED = (
 )
 
 # Their programs need Node: tests/typescript plays them.
-PLAYED_ELSEWHERE = ("quickstart-typescript.md", "typescript.md", "waiting.md", "nested.md")
+PLAYED_ELSEWHERE = ("quickstart-typescript.md", "typescript.md", "waiting.md", "nested.md", "retries.md")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
