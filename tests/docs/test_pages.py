@@ -30,7 +30,14 @@ PLAYED = (
 )
 
 # Their programs need Node: tests/typescript plays them.
-PLAYED_ELSEWHERE = ("quickstart-typescript.md", "typescript.md", "waiting.md", "nested.md", "retries.md")
+PLAYED_ELSEWHERE = (
+    "nested.md",
+    "quickstart-typescript.md",
+    "retries.md",
+    "typescript.md",
+    "versions.md",
+    "waiting.md",
+)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
