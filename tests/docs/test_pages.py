@@ -31,6 +31,7 @@ PLAYED = (
 
 # Their programs need Node: tests/typescript plays them.
 PLAYED_ELSEWHERE = (
+    "large-payloads.md",
     "nested.md",
     "quickstart-typescript.md",
     "retries.md",
