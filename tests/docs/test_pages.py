@@ -32,6 +32,7 @@ PLAYED = (
 # Their programs need Node: tests/typescript plays them.
 PLAYED_ELSEWHERE = (
     "large-payloads.md",
+    "migrating.md",
     "nested.md",
     "quickstart-typescript.md",
     "retries.md",
