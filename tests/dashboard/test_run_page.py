@@ -180,3 +180,28 @@ def test_characters_that_turn_text_around_are_written_out(
     expect(page.get_by_role("heading", level=1)).to_have_text("pay \\u202elive")
     expect(page.get_by_role("region", name="Input")).to_contain_text("pay \\u202elive")
     assert "\u202e" not in page.locator("main").inner_text()
+
+
+def test_a_live_run_shows_what_failed_in_it_for_good(page: Page, api: Api, endpoints: Endpoints) -> None:
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/busy", (503, 0)), "k", wait=False, retry=retry)
+    once = {"retry": {"count": 0}}
+    held = endpoints.serve("/outer", None, (500, {"detail": "step inner failed"}))
+    outer = api.start(held, "k", parent=run["id"], stepName="outer", wait=False, **once)
+    refused = endpoints.serve("/inner", (402, {"detail": "no money"}))
+    inner = api.start(refused, "k", parent=outer["id"], stepName="inner", **once)
+    endpoints.release()
+    open_at(page, api, f"runs/{run['runId']}")
+    failed = page.get_by_role("region", name="What failed in this run")
+    expect(failed).to_contain_text("inner failed after 1 attempt")
+    expect(failed).to_contain_text("no money")
+    expect(failed).to_contain_text("The run still goes on: it is retrying.")
+    expect(page.get_by_role("complementary", name="Run order")).to_be_visible()
+    failed.get_by_role("link", name="Go to step").click()
+    expect(page.get_by_role("complementary", name="Step inner")).to_be_visible()
+    assert f"step={inner['id']}" in page.url
+    api.post(f"/runs/{run['runId']}/pause")
+    expect(failed).to_contain_text("The run has not failed: it is paused.")
+    api.post(f"/runs/{run['runId']}/resume")
+    api.post(f"/runs/{run['runId']}/cancel")
+    expect(failed).to_have_count(0)

@@ -11,8 +11,8 @@ import { CopyButton, Fact, Loading, Problem, When } from "../components/widgets.
 import { startCommand } from "../core/curl.js";
 import { count, dollars, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { culpritOf, nameOf, visible } from "../core/rows.js";
-import { isLive, nextOf } from "../core/timeline.js";
+import { culpritOf, failedIn, nameOf, visible } from "../core/rows.js";
+import { isLive, isPaused, nextOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { TITLES } from "./pages.js";
 
@@ -97,20 +97,25 @@ function Back({ route: { client }, lastList }) {
   return html`<a class="back" href=${linkTo(list)}>← ${TITLES[list.page]}</a>`;
 }
 
-/** Why a run failed: the step that failed, how often it was tried, and what its endpoint said. */
+/**
+ * Why a run failed, or what failed of one that goes on: the step, how often it was tried, and what its
+ * endpoint said.
+ */
 function Why({ run, route: { client, id, query } }) {
-  const step = culpritOf(run);
+  const culprit = culpritOf(run);
+  const step = culprit ?? failedIn(run);
   if (!step) return null;
   const tries = step.attempts ? ` after ${plural(step.attempts, "attempt")}` : "";
   const said = step.errorExcerpt || step.error || "";
   const text = step.errorType && !said.startsWith(step.errorType) ? `${step.errorType}: ${said}` : said;
   const href = linkTo({ client, page: "run", id, query: { step: step.id } });
   return html`
-    <section class="why" aria-label="Why this run failed">
+    <section class="why" aria-label=${culprit ? "Why this run failed" : "What failed in this run"}>
       <${Icon} name="warning" />
       <p>
         <strong>${nameOf(step)} failed${tries}</strong>
         ${text && html`<span class="why-text">${visible(text)}</span>`}
+        ${!culprit && html`<span class="why-live">${goesOn(run.root)}</span>`}
       </p>
       ${
         step !== run.root &&
@@ -120,6 +125,11 @@ function Why({ run, route: { client, id, query } }) {
     </section>
   `;
 }
+
+const goesOn = (root) =>
+  isPaused(root)
+    ? "The run has not failed: it is paused."
+    : `The run still goes on: it is ${root.status}. Its handler may go on without this step.`;
 
 function Head({ state: { route, data: run, now, needsKey }, actions }) {
   const { root } = run;
