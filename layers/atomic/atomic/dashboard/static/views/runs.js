@@ -104,7 +104,8 @@ function Live({ data, actions }) {
     actions.show({ isStill: !data.isStill });
     actions.refresh();
   };
-  const said = number ? `${plural(number, "step")} live now` : "No live steps now";
+  const of = data.stats.liveOf;
+  const said = number ? `${plural(number, of.slice(0, -1))} live now` : `No live ${of} now`;
   return html`
     <p class="soft">${data.isStill ? `As of ${timeOfDay(data.at)}` : said}</p>
     <div class="page-acts">
