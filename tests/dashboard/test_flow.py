@@ -100,6 +100,7 @@ def test_the_page_of_a_key_has_its_steps_by_fair_value(page: Page, api: Api, end
     expect(line).to_have_count(4)
     expect(line.first.locator(".c-fair")).to_have_text("ada")
     expect(line.first).to_contain_text("order · mail")
+    expect(line.locator(".c-key")).to_have_text(["waits-3", "waits-2", "waits-1", "waits-0"])
     line.first.get_by_role("link").click()
     expect(page).to_have_url(re.compile("/runs/run_[0-9a-f]{32}[?]step=run_"))
     expect(page.locator(".panel")).to_be_visible()

@@ -16,6 +16,7 @@ import { Fact, Loading, Problem, Since, Table } from "../components/widgets.js";
 import { flowOf } from "../core/api-of-flow.js";
 import { count, fullTime, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { visible } from "../core/rows.js";
 import { html } from "../vendor/preact-htm.js";
 
 const STEPS = 100;
@@ -156,7 +157,7 @@ function Steps({ title, steps, all, client, now }) {
       <p class="soft">${firstOf(steps.length, all)}</p>
       <${Table}
         class="list flow-steps"
-        names=${["Step", "Fair value", "Priority", "Since"]}
+        names=${["Step", "Key", "Fair value", "Priority", "Since"]}
         caption="${title}. Arrow keys move between steps, Enter opens the run of one."
       >
         ${steps.map((step) => html`<${Step} key=${step.id} step=${step} client=${client} now=${now} />`)}
@@ -166,11 +167,12 @@ function Steps({ title, steps, all, client, now }) {
 }
 
 function Step({ step, client, now }) {
-  const { id, runId, fair, priority, since } = step;
+  const { id, runId, idempotencyKey, fair, priority, since } = step;
   const href = linkTo({ client, page: "run", id: runId, query: { step: id } });
   return html`
     <tr>
       <td class="c-name"><a class="row-link" href=${href}><bdi>${stepInWords(step)}</bdi></a></td>
+      <td class="c-key"><code title=${idempotencyKey}>${visible(idempotencyKey)}</code></td>
       <td class="c-fair">${fair ? html`<bdi>${fair}</bdi>` : "–"}</td>
       <td class="c-number"><span class="only-narrow">priority </span>${priority}</td>
       <td class="c-when">
