@@ -244,3 +244,24 @@ def test_problems_are_filtered_by_a_part_of_a_name(page: Page, api: Api, endpoin
     assert names.evaluate_all("all => all.map((each) => each.value)") == ["check invoice", "order", "reorder"]
     filter_of.fill("none")
     expect(page.get_by_role("heading", name="No problem fits these filters")).to_be_visible()
+
+
+def test_pages_of_a_problem_go_back_and_forth(page: Page, api: Api, endpoints: Endpoints) -> None:
+    gone = endpoints.serve("/gone", (410, {"error": "gone"}))
+    for number in range(101):
+        api.start(gone, f"k-{number:03}")
+    open_at(page, api, "problems")
+    page.locator(".row-link").click()
+    rows = page.locator("tbody tr")
+    pager = page.get_by_role("navigation", name="Pages")
+    newer = pager.get_by_role("button", name="Newer")
+    expect(rows).to_have_count(50)
+    expect(newer).to_have_count(0)
+    for first in ("k-050", "k-000"):
+        pager.get_by_role("button", name="Older").click()
+        expect(rows.first).to_contain_text(first)
+    newer.click()
+    expect(rows.first).to_contain_text("k-050")
+    newer.click()
+    expect(rows.first).to_contain_text("k-100")
+    expect(newer).to_have_count(0)

@@ -16,7 +16,7 @@ import {
 } from "../components/widgets.js";
 import { MANY } from "../core/bulks.js";
 import { count, errorText, needAction, plural } from "../core/format.js";
-import { cursorOf } from "../core/paging.js";
+import { cursorOf, pagesBefore } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
@@ -50,7 +50,9 @@ export async function load({ api, route, signal, now, before }) {
   ]);
   const known = causes.causes.find((cause) => cause.id === route.id);
   const cause = known ?? (before?.cause ? { ...before.cause, count: 0 } : null);
-  return { cause, runs: found.runs ?? found.deadLetters, next: cursorOf(found.next), stats };
+  const runs = found.runs ?? found.deadLetters;
+  const trail = pagesBefore(route.query, before);
+  return { cause, runs, next: cursorOf(found.next), query: route.query, trail, stats };
 }
 
 export function View({ state, actions }) {
@@ -129,7 +131,7 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
         `,
       )}
     <//>
-    <${PageTurner} ...${{ route, next: data.next, actions }}>
+    <${PageTurner} ...${{ route, next: data.next, newer: data.trail?.at(-1), actions }}>
       ${count(data.runs.length)} on this page${data.cause && `, ${count(data.cause.count)} of this cause`}
     <//>
   `;
