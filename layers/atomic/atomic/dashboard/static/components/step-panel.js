@@ -4,7 +4,7 @@ import { capital, fullTime, ms, plural, shortTime, ticking } from "../core/forma
 import { stackTraceOf } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
 import { nameOf, visible } from "../core/rows.js";
-import { isLive, nextOf } from "../core/timeline.js";
+import { heldBy, isLive, nextOf } from "../core/timeline.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
 import { AnswerEvent, isOpenEvent } from "./answer-event.js";
@@ -91,7 +91,8 @@ function Trace({ text }) {
 
 /** What of a step matters now: what it waits for, and the runs that it is tied to. */
 function Present({ step, run, route, now }) {
-  const next = nextOf(step);
+  const next = nextOf(step, run.root);
+  const held = heldBy(step, run.root);
   const ties = [
     ["Child run", step.childRunId && `${step.childRunId}-root`],
     ["Started by", step.startedBy],
@@ -103,9 +104,10 @@ function Present({ step, run, route, now }) {
     id === EVERY_CHILD ? "every live step of its own" : html`<${StepLink} ...${{ id, run, route }} />`,
   );
   const heartbeatBy = isLive(step) && step.heartbeatBy;
-  if (!next && !ties.length && !links.length && !heartbeatBy && !step.answerBy) return null;
+  if (!next && !held && !ties.length && !links.length && !heartbeatBy && !step.answerBy) return null;
   return html`
     <dl class="facts narrow">
+      ${held && html`<${Fact} name="Paused">${pauseInWords(held)}<//>`}
       ${next && html`<${Fact} name=${next.name}>${whenInWords(next.at, now)}<//>`}
       ${heartbeatBy && html`<${Fact} name="Next heartbeat by">${fullTime(ms(heartbeatBy))}<//>`}
       ${step.answerBy && html`<${Fact} name="Answer by">${fullTime(ms(step.answerBy))}<//>`}
@@ -114,6 +116,9 @@ function Present({ step, run, route, now }) {
     </dl>
   `;
 }
+
+const pauseInWords = ({ since, until }) =>
+  `since ${fullTime(ms(since))}, ${until ? `until ${fullTime(ms(until))}` : "until it is resumed"}`;
 
 function whenInWords(at, now) {
   return at > now ? `in ${ticking(at - now + 999)}, at ${shortTime(at, at - now)}` : "is due";

@@ -26,7 +26,7 @@ export function everyMs(data) {
   const live = [data.root, ...data.steps].filter(isLive);
   if (!live.length) return ENDED_MS;
   if (live.some((step) => step.status === "running")) return CALLED_MS;
-  const next = live.map((step) => nextOf(step)?.at ?? Number.POSITIVE_INFINITY);
+  const next = live.map((step) => nextOf(step, data.root)?.at ?? Number.POSITIVE_INFINITY);
   const left = Math.min(...next) - Date.now();
   return Math.min(WAITING_MS, Math.max(CALLED_MS, left));
 }
@@ -139,7 +139,7 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
       <div class="run-title">
         <h1>${visible(root.workflowName)}</h1>
         <${Badge} step=${root} />
-        <${Paused} step=${root} />
+        <${Paused} step=${root} withTime />
         <${CodeChanged} step=${root} />
       </div>
       <div class="run-actions">
