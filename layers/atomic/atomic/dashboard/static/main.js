@@ -11,7 +11,7 @@ import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
 import { html, render } from "./vendor/preact-htm.js";
-import { isLater, loadView, renewed, SignIn, shownOf, TITLES, viewOf } from "./views/pages.js";
+import { isLater, loadView, renewed, SignIn, shownOf, titleOf, viewOf } from "./views/pages.js";
 import { Shell } from "./views/shell.js";
 
 const Help = later(() => import("./components/help.js").then((part) => part.Help));
@@ -150,7 +150,6 @@ function follow() {
   const before = store.get().route;
   const route = parseRoute(location.hash);
   const samePage = isSamePage(route, before);
-  document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
   // What was done to the runs of one client says nothing of another's.
   if (route.client !== before.client) store.set({ notes: [] });
   if (!samePage) {
@@ -236,6 +235,8 @@ function failed(error) {
 
 function draw(state) {
   const { route, locked, theme } = state;
+  const title = titleOf(state);
+  if (document.title !== title) document.title = title;
   document.documentElement.dataset.theme = theme;
   const View = locked ? SignIn : shownOf(route.page);
   // Each page and each client starts without the data of another.

@@ -45,7 +45,8 @@ export function CodeChanged({ step: { unusedResults } }) {
 }
 
 /**
- * Says that a run is paused, `withTime` since when, or that a step rests; that its retries are used up calls for a person.
+ * Says that a run is paused, `withTime` since when, or that a step rests; that its retries are used up
+ * calls for a person.
  */
 export function Paused({ step, withTime }) {
   const { paused, rests } = step;

@@ -18,9 +18,10 @@ export function tookOf(step, now) {
 /** A settled step is drawn again only when it is chosen; CSS places its bars by the scale of the axis. */
 export function StepRow(row) {
   const { step, root, depth, axis, now, isChosen, place } = row;
+  const ofLive = isLive(step) ? [now, root] : [];
   return useMemo(
     () => drawnStep(row),
-    [step, depth, isChosen, place.position, place.size, axisKey(axis), isLive(step) && now, isLive(step) && root.paused],
+    [step, depth, isChosen, place.position, place.size, axisKey(axis), ...ofLive],
   );
 }
 

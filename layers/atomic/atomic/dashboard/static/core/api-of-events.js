@@ -17,7 +17,7 @@ function byDeadline({ event: a }, { event: b }) {
 /** Requests about open events, beside those of the client (`createApi`). */
 export function eventsOf({ read }) {
   return {
-    /** The live events of a page of runs that have some, by their deadlines. Each run is read, up to its first steps. */
+    /** The live events of a page of runs that have some. Each run is read, up to its first steps. */
     openEvents: async (query, signal) => {
       const list = await read("/runs", { ...query, waitsFor: "event" }, signal);
       const readOne = ({ runId }) => read(runPath(runId), { limit: STEPS_PAGE }, signal);

@@ -41,7 +41,7 @@ export function treeOf(root, steps) {
   return rows;
 }
 
-/** The next change of a step of this run without outside help: `{name, verb, at}`; null if there is none. */
+/** The next change of a step without outside help: `{name, verb, at}`; null when there is none. */
 export function nextOf(step, root = {}) {
   if (heldBy(step, root) || !step.dueAt || step.kind === "event") return null;
   const at = ms(step.dueAt);

@@ -1,6 +1,6 @@
 // One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
 
-import { answerOf, CauseName } from "../components/causes.js";
+import { answerOf, CauseName, causeName } from "../components/causes.js";
 import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
@@ -18,6 +18,7 @@ import { MANY } from "../core/bulks.js";
 import { count, errorText, needAction, plural } from "../core/format.js";
 import { cursorOf, pagesBefore } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
+import { visible } from "../core/rows.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
 const FILTERS = ["period", "from", "to"];
@@ -54,6 +55,9 @@ export async function load({ api, route, signal, now, before }) {
   const trail = pagesBefore(route.query, before);
   return { cause, runs, next: cursorOf(found.next), query: route.query, trail, stats };
 }
+
+export const titleOf = ({ route, data: { cause } }) =>
+  cause && `${visible(causeName(cause))} · Problem · ${route.client}`;
 
 export function View({ state, actions }) {
   const { route, data } = state;

@@ -48,6 +48,9 @@ export async function load({ api, route, signal, before }) {
   return { ...found, causes, names, stats };
 }
 
+export const titleOf = ({ route: { client, query } }) =>
+  [query.workflow, tabOf(query)[0] && tabOf(query)[1], "Problems", client].filter(Boolean).join(" · ");
+
 export function View({ state, actions }) {
   const { route, data } = state;
   const { key, clear } = useClear(FILTERS, actions.query);

@@ -36,6 +36,14 @@ export const loadedBy = ({ id }) => id;
 /** Fetch the data of the view. */
 export const load = ({ api, route, signal, before }) => api.run(route.id, before, signal);
 
+const SIGNS = { succeeded: "✓", failed: "✗", cancelled: "⊘" };
+
+/** Workflow and key, after a sign for the status: … while the run goes on. */
+export function titleOf({ data: { root } }) {
+  const sign = isPaused(root) ? "‖" : (SIGNS[root.status] ?? "…");
+  return `${sign} ${visible(root.workflowName)} · ${visible(root.idempotencyKey)}`;
+}
+
 export function View({ state, actions }) {
   return html`
     <${Back} ...${state} />
