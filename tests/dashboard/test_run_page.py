@@ -1,5 +1,6 @@
 """The page of a run: why it failed, the panel beside the steps, and what an operator does there."""
 
+import json
 import re
 from typing import Any
 
@@ -102,6 +103,59 @@ def test_json_folds_and_its_long_lines_need_not_wrap(page: Page, api: Api, endpo
     assert shown.evaluate(wide) is False
     page.get_by_label("Wrap lines").click()
     assert shown.evaluate(wide) is True
+
+
+def test_values_of_json_have_the_colour_of_their_kind(page: Page, api: Api, endpoints: Endpoints) -> None:
+    payload = {"text": "x, y", "number": -1.5e3, "no": None, "yes": True, "list": [1, {}], "empty": []}
+    run = api.start(endpoints.serve("/ok", (200, "plain words")), "kinds", payload=payload)
+    open_at(page, api, f"runs/{run['runId']}")
+    shown = page.get_by_role("region", name="Input")
+    expect(shown.locator(".json-string")).to_have_text(['"x, y"'])
+    expect(shown.locator(".json-number")).to_have_text(["1", "-1500"])
+    expect(shown.locator(".json-word")).to_have_text(["null", "true"])
+    assert json.loads(shown.inner_text()) == payload
+    colours = {
+        shown.locator(f".json-{kind}").first.evaluate("node => getComputedStyle(node).color")
+        for kind in ("name", "string", "number", "word")
+    }
+    assert len(colours) == 4
+    # A text is no JSON for people.
+    expect(page.get_by_role("region", name="Result").locator(".json-string")).to_have_count(0)
+
+
+def test_a_long_json_is_searched(page: Page, api: Api, endpoints: Endpoints) -> None:
+    notes = {7: "a [b] c", 907: "a [b] c"}
+    items = [{"sku": f"TEA-{number}", "note": notes.get(number, "")} for number in range(1_000)]
+    run = api.start(endpoints.serve("/ok", (200, 1)), "long", payload={"items": items})
+    open_at(page, api, f"runs/{run['runId']}")
+    shown = page.get_by_role("region", name="Input", exact=True)
+    expect(shown).not_to_contain_text("TEA-907")
+    expect(page.get_by_role("button", name="Find in Result")).to_have_count(0)
+    page.get_by_role("button", name="Find in Input").click()
+    field = page.get_by_role("textbox", name="Find in Input")
+    expect(field).to_be_focused()
+    field.fill("A [B]")
+    said = page.get_by_role("search").filter(has=field).get_by_role("status")
+    expect(said).to_have_text("1 of 2")
+    expect(shown.locator("mark.here")).to_have_text("a [b]")
+    expect(shown.locator("mark.here")).to_be_in_viewport()
+    field.press("Enter")
+    expect(said).to_have_text("2 of 2")
+    # It is in what is not shown without a search.
+    expect(shown).to_contain_text("TEA-907")
+    expect(shown.locator("mark.here")).to_be_in_viewport()
+    field.press("Enter")
+    expect(said).to_have_text("1 of 2")
+    field.press("Shift+Enter")
+    expect(said).to_have_text("2 of 2")
+    field.fill('"sku"')
+    expect(said).to_have_text("1 of 1000+")
+    field.fill("nothing like it")
+    expect(said).to_have_text("No hit")
+    field.press("Escape")
+    expect(page.get_by_role("button", name="Find in Input")).to_be_focused()
+    expect(shown.locator("mark")).to_have_count(0)
+    expect(shown).not_to_contain_text("TEA-907")
 
 
 def test_an_open_event_is_approved_rejected_or_answered(page: Page, api: Api, endpoints: Endpoints) -> None:

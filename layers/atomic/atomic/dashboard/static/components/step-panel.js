@@ -11,9 +11,9 @@ import { AnswerEvent, isOpenEvent } from "./answer-event.js";
 import { Attempts, CompareAttempts, errorOf } from "./attempts.js";
 import { Badge, CodeChanged, Icon, Paused } from "./icons.js";
 import { Json, TooLong } from "./json.js";
-import { later } from "./later.js";
+import { later, withPart } from "./later.js";
 import { tookOf } from "./waterfall-row.js";
-import { CopyButton, Fact } from "./widgets.js";
+import { Button, CopyButton, Fact } from "./widgets.js";
 
 // What a handler sends instead of the ids of its steps.
 const EVERY_CHILD = "*";
@@ -157,11 +157,24 @@ function Answer({ step, client, actions }) {
         ? html`<${TooLong} bytes=${step.responseBytes} path=${pathOf(step, { client })} />`
         : html`
             <${Json} name="Result" value=${step.response} client=${client} />
-            <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy result<//>
+            <div class="panel-actions">
+              <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy result<//>
+              ${
+                step.responseEncoding &&
+                html`<${Button} small onClick=${() => save(step, actions)}>Download<//>`
+              }
+            </div>
           `
     }
   `;
 }
+
+const save = (step, actions) =>
+  withPart(
+    () => import("./download.js"),
+    actions,
+    (part) => part.download(step.response.shown, step.responseContentType, nameOf(step)),
+  );
 
 /** How many bytes a base64 text stands for; nothing for what the page does not have. */
 function sizeInWords({ isNull, text }) {
