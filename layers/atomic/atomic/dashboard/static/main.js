@@ -6,6 +6,7 @@ import { ApiError, createApi } from "./core/api.js";
 import { createAsking } from "./core/asking.js";
 import { bulkInProgress } from "./core/bulks.js";
 import * as clients from "./core/clients.js";
+import { serverNow, setClock } from "./core/clock.js";
 import { setZone } from "./core/format.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
@@ -48,8 +49,6 @@ const store = createStore({
 });
 setZone(store.get().zone);
 let polling;
-// The time by the server's clock. In virtual time it may stand still, far from ours.
-let serverNow = () => Date.now();
 let shown = "";
 // Whether the heading of a page that was just opened gets the focus when its data is there.
 let isOpening = false;
@@ -102,7 +101,7 @@ const actions = {
   show: (changes) => store.set({ data: { ...store.get().data, ...changes } }),
   /** Show a server in development. `now()` is the time by its clock. */
   develop(development, now) {
-    serverNow = now;
+    setClock(now);
     store.set({ development, now: now() });
   },
   help: () => store.set({ needsHelp: true }),

@@ -1,6 +1,7 @@
 // What each step did, as parts of a time axis: pure arithmetic, no DOM. Times are milliseconds since the
 // epoch.
 
+import { serverNow } from "./clock.js";
 import { capital, ms } from "./format.js";
 
 // A queue of a few milliseconds is not shown.
@@ -11,7 +12,8 @@ const ENDS = { cancelled: "it was cancelled", failed: "its time was over" };
 export const isLive = (step) => !step.finishedAt;
 
 /** Whether the run of this root is paused; one whose `until` is past goes on. */
-export const isPaused = ({ paused }) => Boolean(paused) && !(paused.until && ms(paused.until) < Date.now());
+export const isPaused = ({ paused }) =>
+  Boolean(paused) && !(paused.until && ms(paused.until) < serverNow());
 
 /**
  * The pause of a run that keeps one of its steps from its next call; null if there is none. Attempts that

@@ -8,6 +8,7 @@ import { StepLink, StepPanel } from "../components/step-panel.js";
 import { Waterfall } from "../components/waterfall.js";
 import { tookOf } from "../components/waterfall-row.js";
 import { CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
+import { serverNow } from "../core/clock.js";
 import { startCommand } from "../core/curl.js";
 import { count, dollars, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -27,7 +28,7 @@ export function everyMs(data) {
   if (!live.length) return ENDED_MS;
   if (live.some((step) => step.status === "running")) return CALLED_MS;
   const next = live.map((step) => nextOf(step, data.root)?.at ?? Number.POSITIVE_INFINITY);
-  const left = Math.min(...next) - Date.now();
+  const left = Math.min(...next) - serverNow();
   return Math.min(WAITING_MS, Math.max(CALLED_MS, left));
 }
 
