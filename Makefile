@@ -60,8 +60,9 @@ ON_EACH ?= 20
 typescript-runtimes: install $(TYPESCRIPT) tests/typescript/runtimes/node_modules/installed  ## Run the package on Node, Bun, Deno and Workers, and install these (370 MB): ON_EACH=2000
 	RUNS=$(ON_EACH) $(BIN)/pytest -q -n 0 --durations=0 tests/typescript/test_runtimes.py
 
-.PHONY: kill cancels power-cuts linearizability
+.PHONY: kill backups cancels power-cuts linearizability
 KILLS ?= 200
+BACKUPS ?= 50
 RUNS ?= 2000
 CANCELS ?= 100
 POSTS ?= 1000
@@ -70,6 +71,9 @@ HISTORIES ?= 10000
 
 kill: install  ## kill -9 the server under load and check that nothing is lost: KILLS=200 RUNS=2000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.kills $(KILLS) $(RUNS) $(SEED)
+
+backups: install  ## Back up a server under load amid kill -9, restore elsewhere and go on: BACKUPS=50 [SEED=n]
+	cd tests && ../$(BIN)/python -m reliability.backups $(BACKUPS) $(SEED)
 
 cancels: install  ## Interrupt cancels by kill -9, and post steps during others: CANCELS=100 POSTS=1000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.cancels $(CANCELS) $(POSTS) $(SEED)
