@@ -90,8 +90,13 @@ servers: install  ## Run a workflow on gunicorn, waitress, uvicorn and Lambda, w
 	@cd tests && PYTHONPATH=../benchmarks ../$(BIN)/python -m servers.run $(RUNS) $(CALLERS) "$(NAME)"
 
 .PHONY: deploy-check
-deploy-check: install .venv-hadolint/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool and hadolint: WAIT_S=70
+deploy-check: install .venv-hadolint/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool, compose, hadolint: WAIT_S=70
 	WAIT_S=$${WAIT_S:-70} $(BIN)/pytest -q -n 0 -rs tests/deploy
+
+.PHONY: image-check
+BASE ?= python:3.13-slim
+image-check: install  ## Build the container image and run it, by Docker: BASE=python:3.13-slim [BUILD_OPTIONS=…]
+	IMAGE_BASE=$(BASE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(BIN)/pytest -q -n 0 -rs tests/deploy/test_image.py
 
 .PHONY: bench
 STORED ?= 1000000
