@@ -98,6 +98,10 @@ BASE ?= python:3.13-slim
 image-check: install  ## Build the container image and run it, by Docker: BASE=python:3.13-slim [BUILD_OPTIONS=…]
 	IMAGE_BASE=$(BASE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(BIN)/pytest -q -n 0 -rs tests/deploy/test_image.py
 
+.PHONY: unit-check
+unit-check: install  ## Start the unit by a real systemd in systemd-nspawn, as root: ROOT=/path/to/a/debian (test_unit.py)
+	UNIT_ROOT=$(ROOT) $(BIN)/pytest -q -n 0 -rs tests/deploy/test_unit.py
+
 .PHONY: bench
 STORED ?= 1000000
 DUE ?= 100000
