@@ -9,7 +9,7 @@ PORT ?= 8787
 # Tests wait more than they compute: three at a time keep two cores busy.
 WORKERS ?= 3
 
-.PHONY: help install lock demo serve test check hooks format decisions settings openapi clean \
+.PHONY: help install lock demo serve test check hooks format decisions settings troubleshooting openapi clean \
   lock-aws build validate aws-local test-aws cold-start sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -196,6 +196,9 @@ decisions: install  ## Rewrite the index of docs/decisions
 
 settings: install  ## Rewrite the table of settings in docs/operations.md
 	$(BIN)/python scripts/settings_table.py
+
+troubleshooting: install  ## Rewrite the problems in docs/troubleshooting.md
+	$(BIN)/python scripts/troubleshooting.py
 
 openapi: install  ## Rewrite docs/openapi.json and the dashboard's core/enums.js
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json

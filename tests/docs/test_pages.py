@@ -23,6 +23,7 @@ PLAYED = (
     "operations.md",
     "protocol.md",
     "python.md",
+    "quickstart-http.md",
     "quickstart.md",
     "schedules.md",
     "testing.md",

@@ -16,7 +16,6 @@ from docs.test_pages import PLAYED_ELSEWHERE
 from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run, use_typescript
 
 pytestmark = NEEDS_TOOLS
-README: Final = DOCS.parent / "README.md"
 ADAPTERS: Final = ("express", "fastify", "hono", "koa", "lambda", "next")
 PAGES: Final = PLAYED_ELSEWHERE
 
@@ -84,7 +83,7 @@ def test_it_is_imported_and_required(installed: Path, code: str, name: str, expo
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "../README.md"])
 def test_a_page_runs_as_shown(
     name: str, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,24 +92,6 @@ def test_a_page_runs_as_shown(
     shutil.copytree(installed, page)
     with terminal(page) as opened:
         assert play(DOCS / name, opened) > 0
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the terminal uses curl")
-def test_the_program_of_the_readme_runs(
-    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_typescript(tmp_path, monkeypatch)
-    [program] = [block.text for block in blocks_of(README) if block.language == "ts"]
-    page = tmp_path / "page"
-    shutil.copytree(installed, page)
-    with terminal(page) as opened:
-        opened.save("users.ts", program, appended=False)
-        opened.type("atomic serve --dev")
-        opened.type("node users.ts")
-        started = opened.type(
-            "atomic start create http://127.0.0.1:9000/users/create --key ada-1 --payload '\"ada\"'"
-        )
-    assert json.loads(started) == {"user": {"id": "ada-1", "name": "ada"}, "mail": "Welcome, ada"}
 
 
 def test_the_tests_of_the_page_on_testing_run(

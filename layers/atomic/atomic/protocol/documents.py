@@ -364,7 +364,7 @@ class RedriveResult(Document):
 
 
 class ProblemDocument(Document):
-    """RFC 9457 problem details; some types add members."""
+    """RFC 9457 problem details; some types add members. The header `Link` (`help`) leads to what to do."""
 
     type: str = Field(description="Stable, such as `urn:atomic:problem:not-found`.")
     title: str
