@@ -75,6 +75,10 @@ kill: install  ## kill -9 the server under load and check that nothing is lost: 
 backups: install  ## Back up a server under load amid kill -9, restore elsewhere and go on: BACKUPS=50 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.backups $(BACKUPS) $(SEED)
 
+.PHONY: upgrade-check
+upgrade-check: install  ## Upgrade a data directory of another commit's server under load, and go back: FROM=v0.1.0
+	UPGRADE_FROM=$(FROM) $(BIN)/pytest -q -s -n 0 tests/reliability/test_upgrades.py
+
 cancels: install  ## Interrupt cancels by kill -9, and post steps during others: CANCELS=100 POSTS=1000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.cancels $(CANCELS) $(POSTS) $(SEED)
 

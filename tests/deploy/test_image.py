@@ -132,6 +132,7 @@ def test_its_volume_keeps_keys_and_runs(image: str, made: Callable[..., str]) ->
     [key] = re.findall(r"API key: +(\S+)", said)
     start = {"workflowName": "w", "stepInvokeUrl": "https://app.example/", "delay": 3_600_000}
     taken = asked(f"{url_of(server)}/acme", key=key, document={**start, "idempotencyKey": "k"})
+    assert "key-pepper" in docker("exec", server, "atomic", "backup", f"{DATA}/before-upgrade")
     for end in ("restart", "kill"):
         docker(end, server)
         if end == "kill":
