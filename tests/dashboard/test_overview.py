@@ -24,7 +24,9 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     some_runs(api, endpoints)
     open_at(page, api, "overview")
     tiles = page.locator(".tile")
-    expect(tiles.filter(has_text="Live now")).to_contain_text("1 pending")
+    expect(tiles.filter(has_text="Live steps")).to_contain_text("1 pending")
+    expect(tiles.filter(has_text="Retrying steps")).to_contain_text("0")
+    expect(page.get_by_role("columnheader", name="Live runs")).to_be_visible()
     expect(tiles.filter(has_text="Failure rate")).to_contain_text("25 %")
     expect(tiles.filter(has_text="Needs action")).to_contain_text("1")
     charts = page.locator(".chart")
@@ -35,6 +37,24 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     expect(cells.nth(1)).to_have_text("3")
     expect(cells.nth(3)).to_have_text("0 %")
     expect(cells.nth(6)).to_have_text("2")
+
+
+def test_a_server_that_counts_live_runs_says_so(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+
+    def as_on_aws(route: Route) -> None:
+        # Without this, an answer that has not changed has no body.
+        headers = {k: v for k, v in route.request.headers.items() if k != "if-none-match"}
+        answer = route.fetch(headers=headers)
+        route.fulfill(json={**answer.json(), "liveOf": "runs"})
+
+    open_at(page, api, "runs")
+    expect(page.get_by_text("1 step live now")).to_be_visible()
+    page.route("**/stats?*", as_on_aws)
+    expect(page.get_by_text("1 run live now")).to_be_visible()
+    open_at(page, api, "overview")
+    expect(page.locator(".tile").filter(has_text="Live runs")).to_contain_text("1 pending")
+    expect(page.locator(".tile").filter(has_text="Retrying runs")).to_be_visible()
 
 
 def test_workflows_are_sorted_by_the_columns(page: Page, api: Api, endpoints: Endpoints) -> None:

@@ -12,11 +12,12 @@ import pytest
 
 from docs.pages import DOCS, blocks_of, file_on, play
 from docs.terminal import terminal
+from docs.test_pages import PLAYED_ELSEWHERE
 from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run, use_typescript
 
 pytestmark = NEEDS_TOOLS
 ADAPTERS: Final = ("express", "fastify", "hono", "koa", "lambda", "next")
-PAGES: Final = ("quickstart-typescript.md", "typescript.md")
+PAGES: Final = PLAYED_ELSEWHERE
 
 
 def test_format_lint_and_types() -> None:
@@ -114,6 +115,9 @@ def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
         shown = head.removeprefix("// ").removesuffix(", continued")
         # A block without the name of its file is a line of another program.
         if (block.language == "ts" and shown.endswith(".ts")) or shown == "tsconfig.json":
+            if (tmp_path / shown).exists() and not head.endswith(", continued"):
+                # The page shows another version of the file.
+                (tmp_path / shown).rename(tmp_path / f"before-{shown}")
             with (tmp_path / shown).open("a") as file:
                 file.write(block.text)
     shutil.copytree(installed / "node_modules", tmp_path / "node_modules")
@@ -121,6 +125,7 @@ def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
     (tmp_path / "node_modules" / "undici-types").symlink_to(TOOLS / "undici-types")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--types", "node"]
+    options += ["--allowImportingTsExtensions"]
     options += sorted(str(file) for file in tmp_path.glob("*.ts"))
     if (tmp_path / "tsconfig.json").exists():
         # The page's own settings, on all files of its folder.

@@ -232,6 +232,7 @@ def stats_view(
         "window": window_ms,
         "runs": _by_name(counts.runs),
         "live": _by_name(counts.live),
+        "liveOf": "runs" if counts.live_are_roots else "steps",
         "deadLetters": counts.dead_letters,
         "needsAction": counts.needs_action,
         "oldestDueAt": moment_view(counts.oldest_due_at_ms),

@@ -141,6 +141,7 @@ function Nothing({ route, needsKey, actions }) {
 function Tiles({ data: { buckets, time, stats }, client, now }) {
   const all = totalOf(buckets);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
+  const of = stats.liveOf;
   const words = Object.entries(stats.live)
     .map(([status, number]) => `${count(number)} ${status}`)
     .join(", ");
@@ -149,7 +150,7 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
   const runs = (query) => ({ client, page: "runs", query });
   return html`
     <ul class="tiles">
-      <${Tile} name="Live now" value=${count(live)} to=${runs({})}>${words || "no live steps"}<//>
+      <${Tile} name="Live ${of}" value=${count(live)} to=${runs({})}>${words || "none now"}<//>
       <${Tile}
         name="Failure rate"
         value=${all.rate === null ? "–" : percent(all.rate)}
@@ -164,7 +165,11 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
       >
         ${stats.needsAction ? `failed ${stats.needsAction === 1 ? "run" : "runs"}` : "no failed run"}
       <//>
-      <${Tile} name="Retrying" value=${count(stats.live.retrying ?? 0)} to=${runs({ status: "retrying" })}>
+      <${Tile}
+        name="Retrying ${of}"
+        value=${count(stats.live.retrying ?? 0)}
+        to=${runs({ status: "retrying" })}
+      >
         ${overdue > OVERDUE_MS ? `a step is overdue by ${ticking(overdue)}` : "until their next attempt"}
       <//>
     </ul>
