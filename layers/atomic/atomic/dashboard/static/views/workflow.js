@@ -78,7 +78,7 @@ function Body({ state: { route, data, error, now }, actions }) {
         data.runs.length
           ? html`
               <${RunTable} runs=${data.runs} client=${client} now=${now} />
-              <p><a href=${all}>All runs of this workflow</a></p>
+              <p><a class="alone" href=${all}>All runs of this workflow</a></p>
             `
           : html`<${Blank} icon="empty" title="No runs of this workflow" />`
       }
@@ -104,7 +104,7 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
           `,
         )}
       </ul>
-      ${more && html`<p><a href=${all}>All problems</a></p>`}
+      ${more && html`<p><a class="alone" href=${all}>All problems</a></p>`}
     </section>
   `;
 }
