@@ -281,7 +281,7 @@ HOUR_MS = 3_600_000
 def a_counter(hour_ms: int, name: str | None = None, **numbers: Any) -> dict[str, Any]:
     counter = dict.fromkeys(("started", "succeeded", "failed", "cancelled", "live", "retries"), 0)
     return {
-        "hour": datetime.fromtimestamp(hour_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
+        "beganAt": datetime.fromtimestamp(hour_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
         "workflowName": name, "durationMsP50": None, "durationMsP95": None, "countedAt": None,
         **counter, **numbers,
     }  # fmt: skip

@@ -213,7 +213,7 @@ def test_counters_of_aws_say_how_old_they_are(page: Page, api: Api, endpoints: E
         answer = route.fetch()
         said = answer.json()
         for counter in said["counters"]:
-            counter["countedAt"] = counter["hour"]
+            counter["countedAt"] = counter["beganAt"]
         route.fulfill(response=answer, body=json.dumps(said))
 
     page.route("**/counters?**", counted)

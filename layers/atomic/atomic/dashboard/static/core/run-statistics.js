@@ -40,7 +40,7 @@ const NONE = { started: 0, succeeded: 0, failed: 0, cancelled: 0, live: 0, retri
 
 /** A bar for each span of the time, also where nothing was started: `{from, to}` and its numbers. */
 export function bucketsOf(counters, { from, to, every }) {
-  const known = new Map(counters.map((each) => [ms(each.hour), each]));
+  const known = new Map(counters.map((each) => [ms(each.beganAt), each]));
   return Array.from({ length: Math.round((to - from) / every) }, (_, at) => {
     const began = from + at * every;
     const found = known.get(began);
@@ -70,9 +70,9 @@ export function workflowsOf(workflows, { items, every, isAll }, { from, to }, so
   const length = Math.ceil((to - first) / every);
   const bars = new Map();
   // Of counters that were not all read, the bars would show too little.
-  for (const { workflowName, hour, started, failed } of isAll ? items : []) {
+  for (const { workflowName, beganAt, started, failed } of isAll ? items : []) {
     if (!bars.has(workflowName)) bars.set(workflowName, Array.from({ length }, () => [0, 0]));
-    const at = Math.round((ms(hour) - first) / every);
+    const at = Math.round((ms(beganAt) - first) / every);
     if (at >= 0 && at < length) bars.get(workflowName)[at] = [started, failed];
   }
   const rows = workflows
