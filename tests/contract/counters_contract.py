@@ -9,7 +9,6 @@ from atomic.application.counter_store import CounterQuery, order_of
 from atomic.application.ports import StepStore
 from atomic.application.server_store import ServerStore
 from atomic.domain.counters import (
-    BOUNDS_MS,
     HOUR_MS,
     KEPT_MS,
     MINUTE_MS,
@@ -24,6 +23,7 @@ from atomic.domain.counters import (
     total,
     workflow_counts,
 )
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import Status

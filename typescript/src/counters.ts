@@ -58,7 +58,7 @@ export interface EndpointHealth {
   readonly origin: string | null;
   readonly attempts: number;
   readonly failed: number;
-  /** Half of the attempts took no longer, interpolated; null without any. */
+  /** Half of the attempts took no longer; null without any. As near as that of counters. */
   readonly durationMsP50: number | null;
   readonly durationMsP95: number | null;
   /** Without handlers that wait for their own steps; null where the server keeps the limit fixed. */

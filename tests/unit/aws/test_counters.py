@@ -13,7 +13,6 @@ from atomic.adapters.aws.maintenance_queue import Errand
 from atomic.application.counter_store import CounterQuery
 from atomic.application.maintenance import Walk
 from atomic.domain.counters import (
-    BOUNDS_MS,
     HOUR_MS,
     KEPT_MS,
     NUMBERS,
@@ -22,6 +21,7 @@ from atomic.domain.counters import (
     numbers_of,
     tally_of_columns,
 )
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Step
 from atomic.entrypoints.aws import maintenance

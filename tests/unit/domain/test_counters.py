@@ -6,7 +6,6 @@ from itertools import pairwise
 from math import ceil
 
 from atomic.domain.counters import (
-    BOUNDS_MS,
     HOUR_MS,
     Counter,
     Tally,
@@ -18,6 +17,7 @@ from atomic.domain.counters import (
     total,
     workflow_counts,
 )
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.interventions import redriven
 from atomic.protocol.enums import Status
 from contract.builders import a_root, settled

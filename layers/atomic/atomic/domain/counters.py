@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from atomic.domain.histograms import within
+from atomic.domain.histograms import BOUNDS_MS, within
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
@@ -25,13 +25,6 @@ MINUTES_KEPT_MS: Final = 8 * HOUR_MS
 NAMES_MAX: Final = 200
 # In place of the name of these. No workflow has an empty name.
 OTHER: Final = ""
-# Durations are counted up to each of these bounds, and longer ones. From 2 ms on, a bound is at most 1.5
-# times the one before. Stored counters have one number for each: another list needs a migration.
-BOUNDS_MS: Final = (
-    *(1, 2, 3, 4, 6, 8),
-    *(bound * 10**zeros for zeros in range(8) for bound in (10, 15, 22, 33, 47, 68)),
-    *(1_000_000_000, 1_500_000_000, 2_200_000_000, 31 * 24 * HOUR_MS),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +53,8 @@ class Tally:
         return max(0, self.started - self.succeeded - self.failed - self.cancelled)
 
     def duration_ms_of(self, share: float) -> int | None:
-        """The duration that this share of the runs that succeeded did not exceed; None without any.
-
-        It is interpolated between two bounds, and never outside of what there was. So it is exact where all
-        durations are the same, and else wrong by less than half of it.
-        """
-        return within(
-            self.durations, BOUNDS_MS, share, least=self.duration_ms_min, most=self.duration_ms_max
-        )
+        """The duration that this share of the runs that succeeded did not exceed; None without any."""
+        return within(self.durations, share, least=self.duration_ms_min, most=self.duration_ms_max)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.counter_store import CounterPage, CounterQuery
 from atomic.domain.counters import (
-    BOUNDS_MS,
     HOUR_MS,
     KEPT_MS,
     LEAST,
@@ -36,6 +35,7 @@ from atomic.domain.counters import (
     retries_of,
     tally_of_columns,
 )
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
