@@ -12,7 +12,16 @@ from atomic.adapters.aws.counter_items import CounterItems, Plan
 from atomic.adapters.aws.maintenance_queue import Errand
 from atomic.application.counter_store import CounterQuery
 from atomic.application.maintenance import Walk
-from atomic.domain.counters import HOUR_MS, KEPT_MS, OTHER, Tally, numbers_of, tally_of_numbers
+from atomic.domain.counters import (
+    HOUR_MS,
+    KEPT_MS,
+    NUMBERS,
+    OTHER,
+    Tally,
+    numbers_of,
+    tally_of_columns,
+)
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Step
 from atomic.entrypoints.aws import maintenance
@@ -44,7 +53,7 @@ def tallies(stack: Stack) -> dict[tuple[int, str], Tally]:
     """What was counted, by the number of the hour and the workflow."""
     query = CounterQuery(client_id="acme", from_ms=HOUR - KEPT_MS, before_ms=HOUR + KEPT_MS)
     page = stack.maintenance.runtime.run(stack.aws.store().counters(query))
-    return {((each.hour_ms - HOUR) // HOUR_MS, each.workflow_name): each.tally for each in page.counters}
+    return {((each.began_ms - HOUR) // HOUR_MS, each.workflow_name): each.tally for each in page.counters}
 
 
 def plan(stack: Stack) -> Plan:
@@ -167,12 +176,14 @@ def test_a_message_has_room_for_the_longest_names(stack: Stack, at: list[int]) -
     # Each takes 12 characters of JSON a sign.
     assert len(found) == 1 + 24_000 // (2 + 12 * 255)
     assert sum(found.values()) == len(names)
-    many = 10**6
-    numbers = numbers_of(replace(tally_of_numbers([many] * 24), last_started_ms=HOUR))
+    # A hundred thousand runs up to each of the bounds, of each of 200 workflows, in both hours.
+    many = 10**5 - 1
+    numbers = numbers_of(tally_of_columns([HOUR] * len(NUMBERS), [many] * (len(BOUNDS_MS) + 1)))
     full = Walk(
         client_id="acme", began_ms=HOUR, last_began_ms=0, left=dict.fromkeys("abcd", "27|" + 60 * "x")
     )
-    full.sums = {part: {f"{n:0118d}": numbers for n in range(200)} for part in "abcd"}
+    hours = "abcd"[: counting._HOURS_AT_ONCE]
+    full.sums = {part: {f"{n:0118d}": numbers for n in range(200)} for part in hours}
     body = Errand(work="count", asked_at_ms=HOUR, client_id="acme", walk=full).encode()
     assert len(body) < 256 * 1024
 
