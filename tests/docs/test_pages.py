@@ -26,6 +26,7 @@ PLAYED = (
     "quickstart.md",
     "schedules.md",
     "testing.md",
+    "tracing.md",
     "without-sdk.md",
 )
 
