@@ -233,6 +233,29 @@ def test_what_a_workflow_posts_is_below_the_span_of_its_operation(
     assert len({span.trace_id for span in spans}) == 1
 
 
+def test_a_run_of_a_workflow_is_below_the_step_that_starts_it(
+    server: AtomicServer, collector: Collector
+) -> None:
+    def handle(path: str, headers: Headers, call: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/order":
+            run = {"workflowName": "invoice", "idempotencyKey": "i-1"}
+            link = a_start(f"{url}/invoice", kind="run", run=run, parent=headers["atomic-step-id"])
+            trace = {"traceparent": headers["traceparent"]}
+            return 200, post(f"{server.url}/acme/steps", link, **trace)[1]["response"]
+        return 200, "sent"
+
+    with application(handle) as url:
+        status, answer = post(f"{server.url}/acme", a_start(f"{url}/order", timeout=20_000))
+        assert (status, answer["response"]) == (200, "sent")
+        spans = collector.wait(lambda spans: len(spans) >= 5)
+    [first], [call] = named(spans, "POST /{clientId}"), named(spans, "call order")
+    [link], [begun] = named(spans, "POST /{clientId}/steps"), named(spans, "start invoice")
+    [child] = named(spans, "call invoice")
+    below = [span.parent for span in (first, call, link, begun, child)]
+    assert below == ["", first.span_id, call.span_id, link.span_id, begun.span_id]
+    assert child.about["atomic.run.id"] != link.about["atomic.run.id"] == answer["runId"]
+
+
 def test_nothing_of_a_customer_is_in_a_span(server: AtomicServer, collector: Collector) -> None:
     def handle(path: str, _headers: Headers, call: dict[str, Any]) -> tuple[int, Any]:
         return 200 if call["idempotencyKey"] == "canary-key" else 500, {"answer": "canary-answer"}

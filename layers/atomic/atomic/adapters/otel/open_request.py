@@ -37,7 +37,9 @@ class OpenRequest:
         """Whether this request's span is the one of this new step: then it begins now."""
         spec, trace_id = step.spec, int(step.spec.trace_id, 16)
         is_first = self._span is None and not self._is_over
-        if not is_first or (self._caller is not None and self._caller.trace_id != trace_id):
+        # The root that a link starts is below the link, which is the step of this request.
+        is_of_link = spec.started_by is not None and spec.continued_from is None
+        if not is_first or is_of_link or (self._caller is not None and self._caller.trace_id != trace_id):
             return False
         parent = self._caller
         if parent is None and spec.parent is not None:
