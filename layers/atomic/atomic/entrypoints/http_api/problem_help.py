@@ -189,7 +189,7 @@ HELP: Final[dict[ProblemType, Help]] = {
     problems.TOO_LARGE: Help(
         "A payload or a result is longer than 2 MiB as compact JSON, or a body longer than 5 MiB.",
         "Store the data elsewhere and send a reference to it.",
-        "protocol.md#answers",
+        "large-payloads.md",
     ),
     problems.MISDIRECTED: Help(
         "The name in the header `Host` is none of the server's own. This stops web pages that reach a "
@@ -204,11 +204,12 @@ HELP: Final[dict[ProblemType, Help]] = {
     ),
     problems.PAYLOAD_MISMATCH: Help(
         "The same identity (workflow, URL or name, parent and key) was posted before with another "
-        "payload. Either two pieces of work have one key, or a handler makes a payload from something "
-        "that differs from call to call: the time, a random number, a read of a database, the order of a "
-        "set.",
-        "For new work, use a new key. In a handler, get such values from a step or a value (`ctx.run`, "
-        "`ctx.now`), so that they are recorded. `difference` names the first part that differs.",
+        "payload. Two pieces of work have one key; or a handler makes a payload from something that "
+        "differs from call to call (the time, a random number, a read of a database, the order of a set); "
+        "or its code has changed while its run goes on.",
+        "`difference` names the first part that differs. For new work, use a new key. In a handler, get "
+        "such values from a step or a value (`ctx.run`, `ctx.now`), so that they are recorded. For a "
+        "change of code, use `ctx.version`, or redrive after a deployment of the old code.",
         "python.md#the-rule-of-replay",
     ),
     problems.STEP_FAILED: Help(
