@@ -109,7 +109,7 @@ class Tracing:
         is_sampled = not unsampled
         if is_sampled and trace_id == keys.run_of(step_id).removeprefix("run_"):
             # Nobody has decided about this trace but the sampler, whose decision follows from the id.
-            decision = self._sampler.should_sample(None, number, "").decision
+            decision = self._sampler.should_sample(Context(), number, "").decision
             is_sampled = decision is Decision.RECORD_AND_SAMPLE
         flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)
         return SpanContext(number, span_id_of(step_id), is_remote=False, trace_flags=flags)
