@@ -324,9 +324,7 @@ class Stats(Document):
     counted_at: str | None = Field(description="When many live steps were counted (on AWS), else null.")
     has_all_runs: bool = Field(description="False if `runs` has the least numbers (many runs on AWS).")
     calls_per_second: int | None = _CALLS_PER_SECOND
-    slowed_origins: list[SlowedOrigin] = Field(
-        description="Of this process of the embedded server; on AWS none."
-    )
+    slowed_origins: list[SlowedOrigin] = Field(description="Of this embedded process; on AWS none.")
 
 
 class ProbeResult(Document):

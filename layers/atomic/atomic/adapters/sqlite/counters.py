@@ -10,7 +10,6 @@ measured as well: it saves 5 us of a run, and the sum of a day then takes half a
 # ruff: noqa: S608 - what is put into the SQL are names and numbers of this package; values are bound
 
 from abc import ABC, abstractmethod
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -32,11 +31,9 @@ from atomic.domain.counters import (
     Counter,
     Tally,
     WorkflowCount,
-    retries_of,
     tally_of_columns,
 )
 from atomic.domain.histograms import BOUNDS_MS
-from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
 _WIDTH: Final = len(NUMBERS)
@@ -98,30 +95,31 @@ def _add(table: str, changes: str) -> str:
     return f"UPDATE {table} SET {changes} WHERE client_id = ?2 AND began_ms = ?3 AND workflow_name = ?4"
 
 
-# Statements for hours and for minutes, with a value, and with client, span and name of a root.
-_Pair = tuple[str, str]
+# Statements of `SqliteStepStore` for hours and for minutes, with a value, and with client, span and name of
+# a root.
+Pair = tuple[str, str]
 
 
-def _pair(changes: str) -> _Pair:
+def _pair(changes: str) -> Pair:
     return _add(_HOURS, changes), _add(_MINUTES, changes)
 
 
 # A run that starts, and its time.
-_STARTED: Final = _pair("started = started + 1, last_started_ms = max(last_started_ms, ?1)")
+STARTED: Final = _pair("started = started + 1, last_started_ms = max(last_started_ms, ?1)")
 # The first one of its name in the hour, and in the minute.
-_FIRST_OF_HOUR: Final = f"""
+FIRST_OF_HOUR: Final = f"""
 INSERT INTO {_HOURS} (last_started_ms, client_id, began_ms, started, workflow_name)
 VALUES (?1, ?2, ?3, 1, CASE WHEN (
     SELECT count(*) FROM {_HOURS} WHERE client_id = ?2 AND began_ms = ?3 AND workflow_name != '{OTHER}'
 ) < {NAMES_MAX} THEN ?4 ELSE '{OTHER}' END)
 RETURNING workflow_name
 """
-_FIRST_OF_MINUTE: Final = f"""
+FIRST_OF_MINUTE: Final = f"""
 INSERT INTO {_MINUTES} (last_started_ms, client_id, began_ms, started, workflow_name)
 VALUES (?1, ?2, ?3, 1, ?4)
 """
 # A run that has succeeded and how long it took, by the bound up to which it has lasted.
-_SUCCEEDED: Final = tuple(
+SUCCEEDED: Final = tuple(
     _pair(
         "succeeded = succeeded + 1, duration_ms_sum = duration_ms_sum + ?1, "
         "duration_ms_min = iif(succeeded = 0, ?1, min(duration_ms_min, ?1)), "
@@ -130,17 +128,17 @@ _SUCCEEDED: Final = tuple(
     for each in _DURATIONS
 )
 # Runs that have ended otherwise, and how many.
-_ENDED: Final = {status: _pair(f"{status} = {status} + ?1") for status in (Status.FAILED, Status.CANCELLED)}
+ENDED: Final = {status: _pair(f"{status} = {status} + ?1") for status in (Status.FAILED, Status.CANCELLED)}
 # What a step was counted with, by its id. A damaged record counts as empty.
-_STATUS: Final = "SELECT status, 0 FROM steps WHERE id = ?"
-_RETRIES: Final = """
+STATUS: Final = "SELECT status, 0 FROM steps WHERE id = ?"
+RETRIES: Final = """
 SELECT status, CASE WHEN json_valid(CAST(progress AS TEXT)) THEN
     coalesce(CAST(progress AS TEXT) ->> '$.retries_used', 0)
     + coalesce(CAST(progress AS TEXT) ->> '$.retries_before', 0) ELSE 0 END
 FROM steps WHERE id = ?
 """
 # More retries of a step, with its id.
-_RETRIED: Final = tuple(
+RETRIED: Final = tuple(
     f"""
 UPDATE {table} SET retries = retries + ?1 WHERE (client_id, began_ms, workflow_name) = (
     SELECT own.client_id, own.began_ms, own.workflow_name FROM steps AS root JOIN {table} AS own
@@ -247,58 +245,6 @@ class SqliteCounters(ABC):
             for name, live, last_ms, own, *recent in rows
         ]
 
-    def _count_start(self, root: Step) -> None:
-        """Count a run that starts."""
-        at_ms, client_id = root.created_at_ms, root.spec.client_id
-        name = self._count(_STARTED, at_ms, root)
-        if name is None:
-            first = (at_ms, client_id, _began(at_ms, HOUR_MS), root.spec.workflow_name)
-            name = self._execute(_FIRST_OF_HOUR, first).get
-        elif self._connection.changes():
-            return
-        self._execute(_FIRST_OF_MINUTE, (at_ms, client_id, _began(at_ms, MINUTE_MS), name))
-
-    def _counted(self, step: Step) -> list[tuple[Any, ...]]:
-        """The status and the retries that a step was counted with; nothing of one that does not count."""
-        if step.status is Status.RETRYING:
-            return self._execute(_RETRIES, (step.id,)).fetchall()
-        if step.spec.parent is not None:
-            return []
-        return self._execute(_STATUS, (step.id,)).fetchall()
-
-    def _count_change(self, status: str, retries: int, step: Step) -> None:
-        """Count a step that was written; before, it had this status and these retries."""
-        if step.status is Status.RETRYING and (used := retries_of(step) - retries) > 0:
-            for sql in _RETRIED:
-                self._execute(sql, (used, step.id))
-        if step.spec.parent is not None or step.status == status:
-            return
-        if status == Status.FAILED:
-            # It was redriven.
-            self._count(_ENDED[Status.FAILED], -1, step)
-        if step.status is Status.SUCCEEDED:
-            lasted_ms = max(0, (step.finished_at_ms or 0) - step.created_at_ms)
-            self._count(_SUCCEEDED[bisect_left(BOUNDS_MS, lasted_ms)], lasted_ms, step)
-        elif step.status in _ENDED:
-            self._count(_ENDED[step.status], 1, step)
-
-    def _count(self, pair: _Pair, value: int, root: Step) -> str | None:
-        """Add to the counters of a run, and return their name; None when its hour has none.
-
-        If its name has no counter of its own, the run is counted with others. It was so at its start as
-        well, since the names of an hour only become more. The last statement is that of the minute.
-        """
-        of_hour, of_minute = pair
-        at_ms, client_id = root.created_at_ms, root.spec.client_id
-        hour_ms = _began(at_ms, HOUR_MS)
-        for name in (root.spec.workflow_name, OTHER):
-            self._execute(of_hour, (value, client_id, hour_ms, name))
-            if self._connection.changes():
-                minute = (value, client_id, _began(at_ms, MINUTE_MS), name)
-                self._execute(of_minute, minute)
-                return name
-        return None
-
     def _purge_counters(self, now_ms: int) -> None:
         for span_ms, kept_ms in ((HOUR_MS, KEPT_MS), (MINUTE_MS, MINUTES_KEPT_MS)):
             self._execute(_PURGE.format(table=_table_of(span_ms)), (now_ms - kept_ms,))
@@ -306,10 +252,6 @@ class SqliteCounters(ABC):
 
 def _table_of(span_ms: int) -> str:
     return _HOURS if span_ms == HOUR_MS else _MINUTES
-
-
-def _began(at_ms: int, span_ms: int) -> int:
-    return at_ms - at_ms % span_ms
 
 
 def _tally(row: Sequence[int]) -> Tally:

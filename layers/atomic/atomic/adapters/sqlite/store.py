@@ -6,6 +6,7 @@ written once, one for those that every write sets. Rows of earlier versions have
 
 import asyncio
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final, Self, TypeVar
 import apsw
 import orjson
 
-from atomic.adapters.sqlite import queries
+from atomic.adapters.sqlite import counters, queries
 from atomic.adapters.sqlite.acts import SqliteAuditLog
 from atomic.adapters.sqlite.causes import causes
 from atomic.adapters.sqlite.counters import SqliteCounters
@@ -43,6 +44,8 @@ from atomic.application.ports import DueStep, StoreUnavailable
 from atomic.application.run_query import ListPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
+from atomic.domain.counters import HOUR_MS, MINUTE_MS, OTHER
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.outlines import StepOutline
 from atomic.domain.records import Record, load_step, progress_record, spec_record
 from atomic.domain.steps import Step
@@ -245,6 +248,53 @@ class SqliteStepStore(
         self._execute(queries.UPDATE_ALL, (*immutable_columns(step), *changing, step.id))
         self._execute(DELETE_TAGS, (step.id,))
         self._begun(step)
+        return None
+
+    def _count_start(self, root: Step) -> None:
+        at_ms, client_id = root.created_at_ms, root.spec.client_id
+        name = self._count(counters.STARTED, at_ms, root)
+        if name is None:
+            first = (at_ms, client_id, at_ms - at_ms % HOUR_MS, root.spec.workflow_name)
+            name = self._execute(counters.FIRST_OF_HOUR, first).get
+        elif self._connection.changes():
+            return
+        self._execute(counters.FIRST_OF_MINUTE, (at_ms, client_id, at_ms - at_ms % MINUTE_MS, name))
+
+    def _counted(self, step: Step) -> _Rows:
+        """The status and the retries that a step was counted with; nothing of one that does not count."""
+        if step.status is Status.RETRYING:
+            return self._execute(counters.RETRIES, (step.id,)).fetchall()
+        return [] if step.spec.parent is not None else self._execute(counters.STATUS, (step.id,)).fetchall()
+
+    def _count_change(self, status: str, retries: int, step: Step) -> None:
+        """Count a step that was written; before, it had this status and these retries."""
+        used = step.retries_before + step.retries_used - retries
+        if step.status is Status.RETRYING and used > 0:
+            for sql in counters.RETRIED:
+                self._execute(sql, (used, step.id))
+        if step.spec.parent is not None or step.status == status:
+            return
+        if status == Status.FAILED:
+            # It was redriven.
+            self._count(counters.ENDED[Status.FAILED], -1, step)
+        if step.status is Status.SUCCEEDED:
+            lasted_ms = max(0, (step.finished_at_ms or 0) - step.created_at_ms)
+            self._count(counters.SUCCEEDED[bisect_left(BOUNDS_MS, lasted_ms)], lasted_ms, step)
+        elif step.status in counters.ENDED:
+            self._count(counters.ENDED[step.status], 1, step)
+
+    def _count(self, pair: counters.Pair, value: int, root: Step) -> str | None:
+        """Add to the counters of a run, and return their name; None when its hour has none.
+
+        If its name has no counter of its own, the run is counted with others. It was so at its start as
+        well, since the names of an hour only become more. The last statement is that of the minute.
+        """
+        at_ms, client_id = root.created_at_ms, root.spec.client_id
+        for name in (root.spec.workflow_name, OTHER):
+            self._execute(pair[0], (value, client_id, at_ms - at_ms % HOUR_MS, name))
+            if self._connection.changes():
+                self._execute(pair[1], (value, client_id, at_ms - at_ms % MINUTE_MS, name))
+                return name
         return None
 
     def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:

@@ -39,11 +39,8 @@ def json_response(
 def problem_response(problem: Problem) -> ApiResponse:
     """A problem as a response (RFC 9457). Its `Link` leads to what this server says about the problem."""
     told = {"content-type": MEDIA_TYPE, "link": f'</docs#{problem.type.name}>; rel="help"', **NO_GUESSING}
-    return ApiResponse(
-        status=problem.type.status,
-        body=orjson.dumps(problem.document()),
-        headers={**told, **problem.headers},
-    )
+    told |= problem.headers
+    return ApiResponse(status=problem.type.status, body=orjson.dumps(problem.document()), headers=told)
 
 
 def outcome_view(step: Step) -> dict[str, Any]:
