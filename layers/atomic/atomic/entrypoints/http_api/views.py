@@ -39,11 +39,8 @@ def json_response(
 def problem_response(problem: Problem) -> ApiResponse:
     """A problem as a response (RFC 9457). Its `Link` leads to what this server says about the problem."""
     told = {"content-type": MEDIA_TYPE, "link": f'</docs#{problem.type.name}>; rel="help"', **NO_GUESSING}
-    return ApiResponse(
-        status=problem.type.status,
-        body=orjson.dumps(problem.document()),
-        headers={**told, **problem.headers},
-    )
+    body = orjson.dumps(problem.document())
+    return ApiResponse(status=problem.type.status, body=body, headers={**told, **problem.headers})
 
 
 def outcome_view(step: Step) -> dict[str, Any]:
