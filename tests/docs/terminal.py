@@ -27,6 +27,7 @@ SHOWN_PORTS = (
     "8006",
     "8025",
     "8026",
+    "4318",
 )
 WITHIN_S = 40
 RELOAD = " --reload"

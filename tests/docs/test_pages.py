@@ -27,6 +27,7 @@ PLAYED = (
     "quickstart.md",
     "schedules.md",
     "testing.md",
+    "tracing.md",
     "without-sdk.md",
 )
 

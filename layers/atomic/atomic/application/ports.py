@@ -244,6 +244,7 @@ class EndpointRequest:
     """
 
     client_id: str
+    workflow_name: str = ""
     url: str
     headers: dict[str, str]
     body: bytes
@@ -368,6 +369,10 @@ class Telemetry(Protocol):
 
     def attempt_ended(self, step: Step, attempt: Attempt) -> None:
         """An attempt is over and its row is written."""
+        ...
+
+    def owner_lost(self, step: Step) -> None:
+        """A server has started, and its last process made the last attempt of this step."""
         ...
 
     def settled(self, step: Step) -> None:

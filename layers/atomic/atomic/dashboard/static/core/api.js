@@ -109,7 +109,7 @@ export function createApi(client, key) {
       page = await request("GET", page.next, { signal });
       items.push(...page[name]);
     }
-    return { items, isAll: !page.next };
+    return { ...page, items, isAll: !page.next };
   }
 
   return {

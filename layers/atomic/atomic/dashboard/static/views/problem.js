@@ -198,12 +198,14 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
       ${
         mayAct &&
         html`<td class="c-tick">
-          <input
-            type="checkbox"
-            aria-label="Choose the run with key ${run.idempotencyKey}"
-            checked=${isOn}
-            onChange=${(event) => tick(run.runId, event.target.checked)}
-          />
+          <label>
+            <input
+              type="checkbox"
+              aria-label="Choose the run with key ${run.idempotencyKey}"
+              checked=${isOn}
+              onChange=${(event) => tick(run.runId, event.target.checked)}
+            />
+          </label>
         </td>`
       }
       <td class="c-key-link">
