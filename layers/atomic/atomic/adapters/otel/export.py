@@ -54,7 +54,7 @@ class SpanExport(SpanProcessor):
         self._is_ending = True
         self._wanted.set()
         self._thread.join(FLUSH_S)
-        # If the thread still tries to send a batch, it gives up now.
+        # If the thread is still sending a batch, this ends the repeats.
         self._exporter.shutdown()
         counts, left = self.counts, self._under_way + len(self._waiting)
         if counts["failed"] or counts["dropped"] or left:
