@@ -11,7 +11,8 @@ const MOVES = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 export const shown = (each, bucket, show) =>
   each.value(bucket) === null ? "–" : show(each.value(bucket));
 
-// Bars of a day begin at midnight UTC, which is another hour elsewhere. Up to half a day, the date stands once.
+// Bars of a day begin at midnight UTC, which is another hour elsewhere. Up to half a day, the date stands
+// once.
 const timeOf = ({ from, to }) =>
   `${shortTime(from, DAY_MS)} – ${shortTime(to, to - from > HALF_DAY_MS ? DAY_MS : HALF_DAY_MS)}`;
 

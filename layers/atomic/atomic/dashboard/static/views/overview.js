@@ -62,7 +62,12 @@ export function View({ state, actions }) {
   return html`
     <div class="page-head">
       <h1>Overview</h1>
-      ${data && html`<p class="soft"><${Counted} time=${data.time} countedAt=${data.countedAt} now=${now} /></p>`}
+      ${
+        data &&
+        html`<p class="soft">
+          <${Counted} time=${data.time} countedAt=${data.countedAt} now=${now} />
+        </p>`
+      }
       <div class="page-acts">
         <${TimeSelect} ...${{ route, now, actions }} />
       </div>
