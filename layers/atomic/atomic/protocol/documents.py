@@ -313,9 +313,7 @@ class Stats(Document):
     window: int
     runs: dict[StatusName, int]
     live: dict[StatusName, int]
-    live_of: Literal["steps", "runs"] = Field(
-        description="What `live` counts: all live steps, or on AWS live runs, by the state of their roots."
-    )
+    live_of: Literal["steps", "runs"] = Field(description="What `live` counts; runs by their roots.")
     dead_letters: int
     needs_action: int = Field(
         description="Failed runs that were not dismissed; on AWS, of the newest 4,000 failed runs."

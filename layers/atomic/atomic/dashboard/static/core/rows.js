@@ -34,7 +34,7 @@ export function culpritOf({ root, steps }) {
 }
 
 /**
- * The step because of which a part of a live run failed for good: of what failed last, the innermost that
+ * The step because of which a part of a live run failed finally: of what failed last, the innermost that
  * ended last. A handler may still go on without it.
  */
 export function failedIn({ root, steps }) {
