@@ -313,11 +313,7 @@ class Stats(Document):
     window: int
     runs: dict[StatusName, int]
     live: dict[StatusName, int]
-<<<<<<< HEAD
     live_of: Literal["steps", "runs"] = Field(description="What `live` counts: steps, or on AWS runs.")
-=======
-    live_of: Literal["steps", "runs"] = Field(description="What `live` counts; runs by their roots.")
->>>>>>> board
     dead_letters: int
     needs_action: int = Field(
         description="Failed runs that were not dismissed; on AWS, of the newest 4,000 failed runs."

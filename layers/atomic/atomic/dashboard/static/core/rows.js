@@ -34,13 +34,8 @@ export function culpritOf({ root, steps }) {
 }
 
 /**
-<<<<<<< HEAD
  * The step because of which a part of a live run failed, with no retry left: of what failed last, the
  * innermost that ended last. A handler may still go on without it.
-=======
- * The step because of which a part of a live run failed finally: of what failed last, the innermost that
- * ended last. A handler may still go on without it.
->>>>>>> board
  */
 export function failedIn({ root, steps }) {
   if (!isLive(root)) return null;
