@@ -1,13 +1,11 @@
 """What `make dist` builds: the same bytes again, and an installation that runs without a checkout."""
 
-import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -103,14 +101,26 @@ def test_checksums_are_those_that_sha256sum_reads(built: Path, tmp_path: Path) -
     assert done.returncode != 0
 
 
-def test_packages_of_different_versions_are_no_release(tmp_path: Path) -> None:
+def test_files_of_different_versions_are_no_release(tmp_path: Path) -> None:
     assert dist.version() == __version__
-    documents: dict[str, Any] = {"package.json": {"version": __version__}, "jsr.json": {"version": "9.9.9"}}
-    (tmp_path / "typescript").mkdir()
-    for name, document in documents.items():
-        (tmp_path / "typescript" / name).write_text(json.dumps(document))
-    source = tmp_path / "layers/atomic/atomic/__init__.py"
-    source.parent.mkdir(parents=True)
-    source.write_text(f'__version__ = "{__version__}"\n')
-    with pytest.raises(dist.NoReleaseError, match=r"typescript/jsr\.json has the version 9\.9\.9"):
+    for name in dist.versions():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPO / name, tmp_path / name)
+    assert dist.version(tmp_path) == __version__
+    for name in dist.versions():
+        file = tmp_path / name
+        text = file.read_text()
+        file.write_text(text.replace(__version__, "9.9.9"))
+        with pytest.raises(dist.NoReleaseError, match=r"has the version .*9\.9\.9|and .* 9\.9\.9"):
+            dist.version(tmp_path)
+        file.write_text(text)
+
+
+def test_a_template_with_two_versions_is_no_release(tmp_path: Path) -> None:
+    for name in dist.versions():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPO / name, tmp_path / name)
+    template = tmp_path / "template.yaml"
+    template.write_text(template.read_text().replace(f"Atomic {__version__}}}", "Atomic 9.9.9}"))
+    with pytest.raises(dist.NoReleaseError, match=f"template.yaml has the version {__version__} and 9.9.9"):
         dist.version(tmp_path)
