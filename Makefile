@@ -233,6 +233,13 @@ audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pi
 dist: install $(TYPESCRIPT) build .venv-audit/installed  ## Build what a release has into dist/release, with checksums
 	$(BIN)/python scripts/dist.py dist/release
 
+.PHONY: dist-check lock-release
+dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12
+	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS))
+
+lock-release:  ## Pin the newest twine, which dist-check uses (needs uv)
+	echo 'twine' | $(LOCK) - -o requirements-release.lock
+
 sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) for the pinned packages
 	@mkdir -p dist
 	.venv-audit/bin/cyclonedx-py requirements requirements.lock --output-file dist/sbom.json

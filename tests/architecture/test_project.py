@@ -14,6 +14,8 @@ import pytest
 import yaml
 from trove_classifiers import classifiers as known_classifiers
 
+import dist_check
+
 REPO = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
 CI = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
@@ -65,7 +67,15 @@ def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
 
 def test_a_release_calls_targets_and_tests_that_exist() -> None:
     lines = "\n".join(line for job in RELEASE["jobs"].values() for line in steps_of(job))
-    assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist"} <= make_targets()
+    assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist", "dist-check"} <= make_targets()
+    # The last Python is the default one, on which the functions run. Together they are those that CI tests.
+    [pythons] = [
+        step["with"]["python-version"].split()
+        for step in RELEASE["jobs"]["build"]["steps"]
+        if "setup-python" in step.get("uses", "")
+    ]
+    assert pythons[-1] == dist_check.RUNTIME
+    assert sorted(pythons) == CI["jobs"]["test"]["strategy"]["matrix"]["python"]
     for path in re.findall(r"\b(?:tests|layers)/[\w./]+", lines):
         assert (REPO / path).exists(), path
     # The version is read from the file which the packages have it from.

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import dist
+import dist_check
+import installed
 from atomic import __version__
 
 REPO = Path(__file__).parents[2]
@@ -66,14 +68,67 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
-def test_it_runs_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
-    run(sys.executable, "-m", "venv", "--without-pip", "empty", cwd=tmp_path)
-    install = (*PIP, "--python", tmp_path / "empty/bin/python", "install", "--quiet")
-    run(*install, "--require-hashes", "-r", REPO / "requirements-server.lock", cwd=tmp_path)
-    run(*install, "--no-deps", *built.glob("*.whl"), cwd=tmp_path)
-    command = tmp_path / "empty/bin/atomic"
-    assert __version__ in run(command, "--version", cwd=tmp_path)
-    assert "1 user, 1 mail, 1 analytics event" in run(command, "demo", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def atomic(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of the wheel, installed where nothing else is; `atomic demo` has run."""
+    [wheel] = built.glob("*.whl")
+    folder = tmp_path_factory.mktemp("empty")
+    return dist_check.python_package(wheel, sys.executable, folder, pinned=True)
+
+
+def test_the_wheel_runs_where_nothing_else_is(atomic: Path) -> None:
+    assert __version__ in run(atomic, "--version", cwd=atomic.parent)
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no Node here: install Node 20.9 or newer")
+@pytest.mark.skipif(
+    not installed.TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
+)
+def test_the_package_of_npm_works_in_an_empty_project(atomic: Path, tmp_path: Path) -> None:
+    dist.npm_package(tmp_path)
+    [package] = tmp_path.glob("*.tgz")
+    assert package.name == f"atomic-workflows-{__version__}.tgz"
+    dist_check.npm_package(package, atomic, tmp_path)
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    """What `sam build` makes the layer of."""
+    folder = tmp_path / "layer"
+    ignored = shutil.ignore_patterns("__pycache__", "testing")
+    shutil.copytree(REPO / "layers/atomic/atomic", folder / "python" / "atomic", ignore=ignored)
+    return folder
+
+
+def test_the_layer_needs_nothing_of_atomic_that_it_has_not(layer: Path, tmp_path: Path) -> None:
+    archive = tmp_path / f"atomic-layer-{__version__}.zip"
+    dist.zipped(layer, archive)
+    said = dist_check.layer(archive, sys.executable, tmp_path)
+    assert "pydantic" in said  # so this Python's own packages were not found
+    (layer / "python" / "atomic" / "protocol" / "urls.py").unlink()
+    dist.zipped(layer, archive)
+    shutil.rmtree(tmp_path / "opt")
+    with pytest.raises(installed.CheckError, match=r"No module named 'atomic\.protocol\.urls'"):
+        dist_check.layer(archive, sys.executable, tmp_path)
+
+
+def test_a_package_that_does_not_work_is_not_fit(tmp_path: Path) -> None:
+    wheel = tmp_path / "atomic_workflows-9.9.9-py3-none-any.whl"
+    wheel.write_bytes(b"no zip")
+    with pytest.raises(installed.CheckError, match=r"pip install .*9\.9\.9.* ended with 1"):
+        dist_check.python_package(wheel, sys.executable, tmp_path)
+
+
+def test_a_python_that_does_not_start_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert installed.interpreter(ours) == sys.executable
+    shim = tmp_path / "python3.99"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert installed.interpreter("3.99") is None
+    shim.write_text("#!/bin/sh\necho 3.99\n")
+    assert installed.interpreter("3.99") == str(shim)
 
 
 def test_a_zip_is_the_same_whatever_the_times_and_the_order_of_files(tmp_path: Path) -> None:
