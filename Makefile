@@ -233,6 +233,10 @@ audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pi
 dist: install $(TYPESCRIPT) build .venv-audit/installed  ## Build what a release has into dist/release, with checksums
 	$(BIN)/python scripts/dist.py dist/release
 
+.PHONY: keep-data
+keep-data: install  ## Keep a data directory of this version, which later versions have to open
+	cd tests && ../$(BIN)/python -m upgrade.keep
+
 .PHONY: dist-check lock-release
 dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12
 	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS))
