@@ -89,15 +89,18 @@ servers: install  ## Run a workflow on gunicorn, waitress, uvicorn and Lambda, w
 deploy-check: install .venv-hadolint/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool and hadolint: WAIT_S=70
 	WAIT_S=$${WAIT_S:-70} $(BIN)/pytest -q -n 0 -rs tests/deploy
 
-.PHONY: bench
-STORED ?= 1000000
-DUE ?= 100000
-bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog and a long history (takes half an hour)
-	$(BIN)/python benchmarks/user_creation.py
-	$(BIN)/python benchmarks/chain.py
-	$(BIN)/python benchmarks/backlog.py --due $(DUE)
-	$(BIN)/python benchmarks/queued.py --queued $(DUE)
-	$(BIN)/python benchmarks/stored.py --runs 1000,$(STORED)
+.PHONY: bench bench-history performance
+STORED ?= 100000
+DUE ?= 20000
+bench: install  ## Run all benchmarks, and append the main figures to benchmarks/history.jsonl: STORED=1000000 DUE=100000 OPTIONS=--help
+	$(BIN)/python benchmarks/record.py --stored $(STORED) --due $(DUE) --queued $(DUE) $(OPTIONS)
+
+LINES ?= 2
+bench-history: install  ## Show the last recorded runs of the benchmarks, and what changed: LINES=2
+	@$(BIN)/python benchmarks/history.py --lines $(LINES)
+
+performance: install  ## Write the figures of the last recorded run into docs/performance.md
+	$(BIN)/python scripts/performance_table.py
 
 .PHONY: bench-hostile
 SIZE ?= 1000000
