@@ -236,6 +236,10 @@ audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pi
 dist: install $(TYPESCRIPT) build .venv-audit/installed  ## Build what a release has into dist/release, with checksums
 	$(BIN)/python scripts/dist.py dist/release
 
+.PHONY: first-run
+first-run: install $(TYPESCRIPT)  ## Time the installation and the first run, in Python and in TypeScript, with empty caches
+	$(BIN)/python scripts/first_run.py
+
 .PHONY: keep-data
 keep-data: install  ## Keep a data directory of this version, which later versions have to open
 	cd tests && ../$(BIN)/python -m upgrade.keep

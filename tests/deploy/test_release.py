@@ -1,6 +1,7 @@
 """What `make dist` builds: the same bytes again, and an installation that runs without a checkout."""
 
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ import pytest
 
 import dist
 import dist_check
+import first_run
 import installed
 from atomic import __version__
 
@@ -117,6 +119,23 @@ def test_a_package_that_does_not_work_is_not_fit(tmp_path: Path) -> None:
     wheel.write_bytes(b"no zip")
     with pytest.raises(installed.CheckError, match=r"pip install .*9\.9\.9.* ended with 1"):
         dist_check.python_package(wheel, sys.executable, tmp_path)
+
+
+def test_what_is_served_ends_with_its_children(tmp_path: Path) -> None:
+    port = installed.free_port()
+    child = f"{sys.executable} -m http.server --bind 127.0.0.1 {port}"
+    with installed.serving(["sh", "-c", f"{child} & wait"], port, tmp_path, installed.clean_environment()):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 1)
+
+
+def test_the_first_run_is_the_program_of_the_quick_start() -> None:
+    program = first_run.program(first_run.QUICK_START.read_text(), 12_345)
+    assert "listen(12345" in program
+    assert "9000" not in program
+    with pytest.raises(ValueError, match=r"shows no shop\.ts"):
+        first_run.program("```ts\n// other.ts\n```\n", 12_345)
 
 
 def test_a_python_that_does_not_start_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
