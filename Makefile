@@ -23,11 +23,13 @@ install: .venv/installed  ## Create .venv with the packages that requirements.lo
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## Pin the newest versions in requirements.lock and requirements-server.lock (needs uv)
+lock:  ## Pin the newest versions in requirements.lock, and of them in requirements-server.lock and -build.lock (needs uv)
 	uv pip compile pyproject.toml --extra server --extra aws --group dev --universal --generate-hashes --no-header \
 	  --python-version 3.11 --upgrade --quiet -o requirements.lock
 	uv pip compile pyproject.toml --extra server --universal --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 --constraints requirements.lock --quiet -o requirements-server.lock
+	echo hatchling | uv pip compile - --universal --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 --constraints requirements.lock --quiet -o requirements-build.lock
 
 demo: $(RUNS)/installed  ## Run the user-creation workflow and show every call
 	@$(ATOMIC) demo

@@ -14,6 +14,7 @@ import dist
 import dist_check
 import first_run
 import installed
+import release_notes
 from atomic import __version__
 
 REPO = Path(__file__).parents[2]
@@ -198,3 +199,16 @@ def test_a_template_with_two_versions_is_no_release(tmp_path: Path) -> None:
     template.write_text(template.read_text().replace(f"Atomic {__version__}}}", "Atomic 9.9.9}"))
     with pytest.raises(dist.NoReleaseError, match=f"template.yaml has the version {__version__} and 9.9.9"):
         dist.version(tmp_path)
+
+
+def test_the_notes_of_a_release_are_the_summary_of_its_version() -> None:
+    changelog = (
+        "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-01-02\n\nIt is\nnew.\n\n### Added\n- More.\n"
+    )
+    assert release_notes.notes(changelog, "1.2.3") == "It is\nnew.\n"
+    assert release_notes.notes("## [1.2.3] - 2026-01-02\nLast.", "1.2.3") == "Last.\n"
+    for version in ("1.2.4", "1.2", "Unreleased"):
+        with pytest.raises(ValueError, match=f"no dated heading of {version}"):
+            release_notes.notes(changelog, version)
+    with pytest.raises(ValueError, match="summary"):
+        release_notes.notes("## [1.2.3] - 2026-01-02\n\n### Added\n- More.\n", "1.2.3")
