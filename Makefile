@@ -9,7 +9,7 @@ PORT ?= 8787
 # Tests wait more than they compute: three at a time keep two cores busy.
 WORKERS ?= 3
 
-.PHONY: help install lock demo serve test check hooks format decisions settings openapi clean \
+.PHONY: help install lock demo serve test check hooks format decisions settings troubleshooting openapi clean \
   lock-aws build validate aws-local test-aws cold-start sam-local
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,8 +62,9 @@ ON_EACH ?= 20
 typescript-runtimes: install $(TYPESCRIPT) tests/typescript/runtimes/node_modules/installed  ## Run the package on Node, Bun, Deno and Workers, and install these (370 MB): ON_EACH=2000
 	RUNS=$(ON_EACH) $(BIN)/pytest -q -n 0 --durations=0 tests/typescript/test_runtimes.py
 
-.PHONY: kill cancels power-cuts linearizability
+.PHONY: kill backups cancels power-cuts linearizability
 KILLS ?= 200
+BACKUPS ?= 50
 RUNS ?= 2000
 CANCELS ?= 100
 POSTS ?= 1000
@@ -72,6 +73,13 @@ HISTORIES ?= 10000
 
 kill: install  ## kill -9 the server under load and check that nothing is lost: KILLS=200 RUNS=2000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.kills $(KILLS) $(RUNS) $(SEED)
+
+backups: install  ## Back up a server under load amid kill -9, restore elsewhere and go on: BACKUPS=50 [SEED=n]
+	cd tests && ../$(BIN)/python -m reliability.backups $(BACKUPS) $(SEED)
+
+.PHONY: upgrade-check
+upgrade-check: install  ## Upgrade a data directory of another commit's server under load, and go back: FROM=v0.1.0
+	UPGRADE_FROM=$(FROM) $(BIN)/pytest -q -s -n 0 tests/reliability/test_upgrades.py
 
 cancels: install  ## Interrupt cancels by kill -9, and post steps during others: CANCELS=100 POSTS=1000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.cancels $(CANCELS) $(POSTS) $(SEED)
@@ -88,8 +96,17 @@ servers: install  ## Run a workflow on gunicorn, waitress, uvicorn and Lambda, w
 	@cd tests && PYTHONPATH=../benchmarks ../$(BIN)/python -m servers.run $(RUNS) $(CALLERS) "$(NAME)"
 
 .PHONY: deploy-check
-deploy-check: install .venv-hadolint/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool and hadolint: WAIT_S=70
+deploy-check: install .venv-hadolint/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool, compose, hadolint: WAIT_S=70
 	WAIT_S=$${WAIT_S:-70} $(BIN)/pytest -q -n 0 -rs tests/deploy
+
+.PHONY: image-check
+BASE ?= python:3.13-slim
+image-check: install  ## Build the container image and run it, by Docker: BASE=python:3.13-slim [BUILD_OPTIONS=…]
+	IMAGE_BASE=$(BASE) BUILD_OPTIONS="$(BUILD_OPTIONS)" $(BIN)/pytest -q -n 0 -rs tests/deploy/test_image.py
+
+.PHONY: unit-check
+unit-check: install  ## Start the unit by a real systemd in systemd-nspawn, as root: ROOT=/path/to/a/debian (test_unit.py)
+	UNIT_ROOT=$(ROOT) $(BIN)/pytest -q -n 0 -rs tests/deploy/test_unit.py
 
 .PHONY: bench bench-history performance
 STORED ?= 100000
@@ -125,7 +142,10 @@ vendor:  ## Rebuild the dashboard's vendored module from pinned Preact and htm (
 screenshots: install  ## Take the screenshots of docs/dashboard.md (needs Chromium)
 	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images
 
-.PHONY: simulate programs crash-pairs
+.PHONY: simulate programs crash-pairs random-tests
+random-tests: install  ## Run the random tests with all of their seeds, of which make test plays a fifth
+	SHARE=100 $(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/simulation tests/programs
+
 SEEDS ?= 0..10000
 simulate: install  ## Run simulations with random faults: SEEDS=0..100000
 	PYTHONPATH=tests $(BIN)/python -m simulation.campaign seeds --seeds $(SEEDS)
@@ -185,6 +205,9 @@ decisions: install  ## Rewrite the index of docs/decisions
 
 settings: install  ## Rewrite the table of settings in docs/operations.md
 	$(BIN)/python scripts/settings_table.py
+
+troubleshooting: install  ## Rewrite the problems in docs/troubleshooting.md
+	$(BIN)/python scripts/troubleshooting.py
 
 openapi: install  ## Rewrite docs/openapi.json and the dashboard's core/enums.js
 	$(BIN)/python -m atomic.entrypoints.http_api.openapi > docs/openapi.json

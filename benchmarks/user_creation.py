@@ -8,6 +8,7 @@ started afresh for each line:
 - `atomic`: the application is on bare protocols, so nearly all of the cost is the server's.
 - `atomic-fixed`: the same with `--destination-limit fixed`. The difference is the cost of learning what
   destinations bear.
+- `atomic-otel`: the same as `atomic` with `--otel`. Its collector is at OTEL_EXPORTER_OTLP_ENDPOINT.
 - `atomic-fastapi`, `atomic-values`: the application is on FastAPI with the SDK (sdk_application.py), its
   steps are endpoints, or values of the handler. The server is as in production: with an API key, and the
   application checks signatures.
@@ -65,7 +66,7 @@ def main() -> None:
     arguments.add_argument("--callers", default="1,16,64,256")
     arguments.add_argument("--runs", type=int, default=2000)
     arguments.add_argument("--rounds", type=int, default=1)
-    arguments.add_argument("--servers", default=",".join(SERVERS))
+    arguments.add_argument("--servers", default=",".join(each for each in SERVERS if each != "atomic-otel"))
     options = arguments.parse_args()
     print(f"{machine()}\n{'':15}{HEADER}")
     for _ in range(options.rounds):
@@ -145,7 +146,11 @@ def _ask(atomic: str, app: str, headers: str, workflow: str, key: str, steps: in
     return Request(atomic, orjson.dumps(document), headers)
 
 
-_OPTIONS: Final = {"atomic": (), "atomic-fixed": ("--destination-limit", "fixed")}
+_OPTIONS: Final = {
+    "atomic": (),
+    "atomic-fixed": ("--destination-limit", "fixed"),
+    "atomic-otel": ("--otel",),
+}
 SERVERS: dict[str, System] = {
     **{server: partial(_on_bare_protocols, server) for server in _OPTIONS},
     "atomic-fastapi": partial(on_sdk, _fastapi, "endpoints"),

@@ -116,6 +116,7 @@ def a_full_step() -> Step:
         depth=3,
         continued_from="run_0-root",
         restart_of="run_0",
+        unsampled=True,
         singleton=Singleton("sync", "cancel"),
         debounce=Debounce("doc", 5, 6),
         tags=("customer:c-17", "env:prod: b"),

@@ -9,20 +9,21 @@ from atomic.application.counter_store import CounterQuery, order_of
 from atomic.application.ports import StepStore
 from atomic.application.server_store import ServerStore
 from atomic.domain.counters import (
-    BOUNDS_MS,
     HOUR_MS,
     KEPT_MS,
+    MINUTE_MS,
+    MINUTES_KEPT_MS,
     NAMES_MAX,
     OTHER,
     Counter,
     Tally,
-    hour_of,
     retries_of,
     summed,
     tally_of,
     total,
     workflow_counts,
 )
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol.enums import Status
@@ -164,7 +165,7 @@ class CountersContract(StoreSuite):
 
         async def names(**query: Any) -> list[tuple[int, str]]:
             found = await self.read(store, **query)
-            return [((each.hour_ms - T0_MS) // HOUR_MS, each.workflow_name) for each in found]
+            return [((each.began_ms - T0_MS) // HOUR_MS, each.workflow_name) for each in found]
 
         for limit in (1, 2, 8, 9, 10):
             assert await names(limit=limit) == everything
@@ -191,7 +192,7 @@ class CountersContract(StoreSuite):
                     assert await self.read(store, **sums, limit=limit) == expected
         of_b = {"from_ms": first_ms, "workflow_name": "b", "every_ms": 3 * HOUR_MS}
         found = await self.read(store, **of_b, limit=1)
-        assert [each.hour_ms - first_ms for each in found] == [6 * HOUR_MS, 3 * HOUR_MS, 0]
+        assert [each.began_ms - first_ms for each in found] == [6 * HOUR_MS, 3 * HOUR_MS, 0]
         assert [each.tally.started for each in found] == [1, 1, 1]
         [everything] = await self.read(
             store, from_ms=first_ms, every_ms=3 * HOUR_MS, all_names=True, before_ms=first_ms + 3 * HOUR_MS
@@ -206,7 +207,8 @@ class CountersContract(StoreSuite):
             if number % 2:
                 await end(store, root, root.created_at_ms + 70)
         recent_ms, from_ms = T0_MS + 3 * HOUR_MS, T0_MS + HOUR_MS
-        expected = workflow_counts(await self.found(store, from_ms=from_ms), recent_ms)
+        kept = await self.found(store, from_ms=from_ms)
+        expected = workflow_counts(kept, [each for each in kept if each.began_ms >= recent_ms])
 
         async def names(after: str | None, limit: int) -> Any:
             return await store.workflows(
@@ -215,7 +217,7 @@ class CountersContract(StoreSuite):
 
         assert await names(None, 10) == expected
         assert [each.name for each in expected] == ["a", "b", "c"]
-        assert (expected[1].kept.started, expected[1].recent.started) == (2, 1)
+        assert (expected[1].live, expected[1].recent.started) == (1, 1)
         assert await names(None, 2) == expected[:2]
         assert await names("a", 1) == expected[1:2]
         assert await store.workflows("acm", from_ms=0, recent_from_ms=recent_ms, after=None, limit=9) == []
@@ -249,6 +251,43 @@ class CountersContract(StoreSuite):
             elif not step.is_settled:
                 steps[step.id] = await draw.choice(ways)(step)
         assert await self.found(store) == counted(steps.values())
+        if store.has_minutes:
+            for every_ms in (MINUTE_MS, 5 * MINUTE_MS):
+                found = await self.found(store, every_ms=every_ms, limit=7)
+                assert found == counted(steps.values(), every_ms)
+
+    @on_store
+    async def test_minutes_are_counted_and_summed_up(self, store: StepStore) -> None:
+        if not store.has_minutes:
+            return
+        for number, name in enumerate("abcab"):
+            root = keyed(f"k-{number}", workflow_name=name, at_ms=T0_MS + number * 40_000)
+            await put(store, root)
+            await end(store, root, root.created_at_ms + number * 3 * MINUTE_MS)
+
+        async def starts(**query: Any) -> list[tuple[int, str, int]]:
+            found = await self.found(store, **query)
+            return [
+                ((each.began_ms - T0_MS) // MINUTE_MS, each.workflow_name, each.tally.started)
+                for each in found
+            ]
+
+        by_minute = [(2, "a", 1), (2, "b", 1), (1, "c", 1), (0, "a", 1), (0, "b", 1)]
+        for limit in (1, 2, 9):
+            found = await starts(every_ms=MINUTE_MS, limit=limit)
+            assert found == by_minute
+            together = await starts(every_ms=2 * MINUTE_MS, all_names=True, limit=limit)
+            assert together == [(2, OTHER, 2), (0, OTHER, 3)]
+        of_a = {"every_ms": MINUTE_MS, "workflow_name": "a", "before_ms": T0_MS + 2 * MINUTE_MS}
+        assert await starts(**of_a) == [(0, "a", 1)]
+        recent_ms = T0_MS + MINUTE_MS
+        counts = await store.workflows("acme", from_ms=T0_MS, recent_from_ms=recent_ms, after=None, limit=9)
+        assert [(each.name, each.live, each.recent.started) for each in counts] == [
+            ("a", 0, 1),
+            ("b", 0, 1),
+            ("c", 0, 1),
+        ]
+        assert counts[0].recent.duration_ms_max == 9 * MINUTE_MS
 
 
 class ServerCountersContract(CountersContract):
@@ -267,6 +306,22 @@ class ServerCountersContract(CountersContract):
         assert other.workflow_name == OTHER
         names = [each.workflow_name for each in named]
         assert len(names) == NAMES_MAX
+        if store.has_minutes:
+            # A name that is counted with others in an hour is so in all of its minutes.
+            last = roots[-1].spec.workflow_name
+            for number in (1, 2):
+                again = keyed(f"again-{number}", workflow_name=last, at_ms=T0_MS + number * MINUTE_MS)
+                await put(store, again)
+                await end(store, again, T0_MS + HOUR_MS, Status.FAILED)
+            known = keyed("known", workflow_name=names[0], at_ms=T0_MS + MINUTE_MS)
+            await put(store, known)
+            later = await self.found(store, every_ms=MINUTE_MS, from_ms=T0_MS + MINUTE_MS)
+            assert [(each.workflow_name, each.tally.failed) for each in later] == [
+                (OTHER, 1),
+                (OTHER, 1),
+                (names[0], 0),
+            ]
+            return
         assert set(names) < {root.spec.workflow_name for root in roots}
         assert other.tally.started == 2
         everything = total(each.tally for each in (other, *named))
@@ -307,20 +362,27 @@ class ServerCountersContract(CountersContract):
     async def test_a_purge_deletes_the_counters_of_old_hours(self, store: ServerStore) -> None:
         for hour in (0, 1):
             await put(store, keyed(f"k-{hour}", at_ms=T0_MS + hour * HOUR_MS))
+        if store.has_minutes:
+            await store.purge(T0_MS + MINUTES_KEPT_MS - 1, 10)
+            assert len(await self.found(store, every_ms=MINUTE_MS)) == 2
+            await store.purge(T0_MS + MINUTES_KEPT_MS, 10)
+            left = await self.found(store, every_ms=MINUTE_MS)
+            assert [each.began_ms for each in left] == [T0_MS + HOUR_MS]
         await store.purge(T0_MS + KEPT_MS - 1, 10)
         assert len(await self.found(store)) == 2
         await store.purge(T0_MS + KEPT_MS, 10)
-        assert [each.hour_ms for each in await self.found(store)] == [T0_MS + HOUR_MS]
+        assert [each.began_ms for each in await self.found(store)] == [T0_MS + HOUR_MS]
         await store.clear()
         assert await self.found(store) == []
 
 
-def counted(steps: Any) -> list[Counter]:
+def counted(steps: Any, every_ms: int = HOUR_MS) -> list[Counter]:
     """The counters that follow from the rows."""
-    by_hour: dict[tuple[int, str], list[Tally]] = {}
+    by_span: dict[tuple[int, str], list[Tally]] = {}
     for root in steps:
         if root.is_root:
             used = sum(retries_of(each) for each in steps if each.spec.run_id == root.spec.run_id)
-            key = (-hour_of(root.created_at_ms), root.spec.workflow_name)
-            by_hour.setdefault(key, []).append(tally_of(root, used))
-    return [Counter(-hour, name, total(each)) for (hour, name), each in sorted(by_hour.items())]
+            at_ms = root.created_at_ms
+            key = (at_ms % every_ms - at_ms, root.spec.workflow_name)
+            by_span.setdefault(key, []).append(tally_of(root, used))
+    return [Counter(-began, name, total(each)) for (began, name), each in sorted(by_span.items())]

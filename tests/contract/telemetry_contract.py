@@ -23,6 +23,7 @@ class TelemetryContract:
         for step in (ROOT, a_full_step(), settled(ROOT, 2_000)):
             for tell in (telemetry.started, telemetry.settled, telemetry.reopened, telemetry.deferred):
                 tell(step)
+            telemetry.owner_lost(step)
         for lag_ms in (0, 1, 10**9):
             telemetry.lagged(lag_ms)
 

@@ -5,8 +5,11 @@ import base64
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
+
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from atomic.adapters.aws.buses import BusInvoker
 from atomic.adapters.aws.calls import AwsCalls
@@ -15,10 +18,16 @@ from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES, LambdaInvoker
 from atomic.adapters.functions.signing import lambda_invoker
 from atomic.adapters.http.addresses import is_public_or_private
 from atomic.adapters.http.invoker import HttpInvoker
+from atomic.adapters.otel.attempts import TracedInvoker
+from atomic.adapters.otel.export import SpanExport
+from atomic.adapters.otel.tracing import Tracing
+from atomic.application.ports import EndpointRequest
+from atomic.domain.outcomes import EndpointResponse
 from atomic.runtime.faults import Faults
 from atomic.runtime.faulty_ports import FaultyInvoker
 from atomic.testing import LocalAtomic
 from atomic.testing.endpoints import EndpointCall, EndpointHandler, FunctionInvoker
+from contract.builders import a_root
 from contract.invoker_contract import InvokerContract, InvokerRuntime
 from fake_lambda import ENVIRONMENT, Handler, fake_lambda
 from scenarios.embedded_runtime import EndpointServer, free_port
@@ -37,6 +46,30 @@ class TestHttpInvoker(InvokerContract):
 
             yield InvokerRuntime(invoker, serve, f"http://127.0.0.1:{free_port()}/")
             await invoker.close()
+
+
+class TestTracedInvoker(InvokerContract):
+    """It is the invoker that it has."""
+
+    @asynccontextmanager
+    async def runtime(self) -> AsyncIterator[InvokerRuntime]:
+        exporter = SpanExport(InMemorySpanExporter())
+        async with TestHttpInvoker().runtime() as plain:
+            yield replace(plain, invoker=_WithinATrace(TracedInvoker(plain.invoker, Tracing(exporter))))
+        exporter.shutdown()
+
+
+class _WithinATrace:
+    """Calls as attempts of a step are called."""
+
+    def __init__(self, invoker: TracedInvoker) -> None:
+        self._invoker = invoker
+
+    async def post(self, request: EndpointRequest) -> EndpointResponse:
+        step = {"Atomic-Step-Id": a_root().id, "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+        sent = {**request.headers, **step}
+        wanted = replace(request, headers=sent, is_wanted=lambda: request.is_wanted())
+        return await self._invoker.post(wanted)
 
 
 class TestLambdaInvoker(InvokerContract):

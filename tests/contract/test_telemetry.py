@@ -1,11 +1,16 @@
-"""The contract of telemetry, for Prometheus, CloudWatch (EMF), log lines, and no telemetry."""
+"""The contract of telemetry, for Prometheus, CloudWatch (EMF), log lines, spans, and no telemetry."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from atomic.adapters.aws.telemetry import EmfTelemetry
+from atomic.adapters.otel.attempts import TracedTelemetry
+from atomic.adapters.otel.export import SpanExport
+from atomic.adapters.otel.tracing import Tracing
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.system import LoggedTelemetry
 from atomic.application.ports import Telemetry
@@ -63,6 +68,23 @@ class TestLoggedTelemetry(CountingContract):
     def telemetry(self) -> Telemetry:
         self._metrics = PrometheusTelemetry()
         return LoggedTelemetry(self._metrics)
+
+    def counted(self, telemetry: Any) -> dict[str, float]:
+        return exposed(self._metrics)
+
+
+class TestTracedTelemetry(CountingContract):
+    """It passes every event on to telemetry that counts, and makes spans."""
+
+    @pytest.fixture(autouse=True)
+    def _exporting(self) -> Iterator[None]:
+        self._export = SpanExport(InMemorySpanExporter())
+        yield
+        self._export.shutdown()
+
+    def telemetry(self) -> Telemetry:
+        self._metrics = PrometheusTelemetry()
+        return TracedTelemetry(self._metrics, Tracing(self._export))
 
     def counted(self, telemetry: Any) -> dict[str, float]:
         return exposed(self._metrics)

@@ -1,5 +1,7 @@
 """Redrive and cancel in the dashboard: the request, the confirmation, the result."""
 
+import re
+
 from playwright.sync_api import Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
@@ -187,6 +189,30 @@ def test_the_result_of_one_dialog_does_not_close_another(
     expect(dialog).to_be_visible()
     expect(dialog).not_to_contain_text("Out of breath")
     expect(dialog.get_by_role("button", name="Cancel run")).to_be_enabled()
+
+
+def test_a_paused_run_says_since_when_and_counts_nothing_down(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/down", (503, 0)), "k", wait=False, retry=retry)
+    nap = {"kind": "timer", "stepName": "nap", "parent": run["id"]}
+    api.start("", "nap", wait=False, delay=3_600_000, **nap)
+    open_at(page, api, f"runs/{run['runId']}?step={run['id']}")
+    row, panel = page.locator(".row").first, page.get_by_role("complementary")
+    expect(row.locator(".next")).to_contain_text("retry in")
+    expect(panel).to_contain_text("Next retry")
+    api.post(f"/runs/{run['runId']}/pause", {"note": "the bank is down"})
+    expect(row.locator(".next")).to_have_text(re.compile("^paused for [0-9]+ s$"))
+    expect(row).to_have_attribute("aria-label", re.compile("retrying, paused,"))
+    expect(page.locator(".run-title")).to_contain_text(re.compile("paused since [0-9:]{8}"))
+    expect(panel).to_contain_text(re.compile("Paused ?since .*, until it is resumed"))
+    expect(panel).not_to_contain_text("Next retry")
+    # A timer ends as always.
+    expect(page.locator(".row").last.locator(".next")).to_contain_text("wakes in")
+    api.post(f"/runs/{run['runId']}/resume")
+    expect(row.locator(".next")).to_contain_text("retry in")
+    expect(panel).to_contain_text("Next retry")
 
 
 def test_a_run_is_paused_and_resumed(page: Page, api: Api, endpoints: Endpoints) -> None:

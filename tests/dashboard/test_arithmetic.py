@@ -275,40 +275,55 @@ def test_segments_meet_and_never_overlap(ask: Ask) -> None:
         ]
 
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 
 
 def a_counter(hour_ms: int, name: str | None = None, **numbers: Any) -> dict[str, Any]:
     counter = dict.fromkeys(("started", "succeeded", "failed", "cancelled", "live", "retries"), 0)
     return {
-        "hour": datetime.fromtimestamp(hour_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
+        "beganAt": datetime.fromtimestamp(hour_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
         "workflowName": name, "durationMsP50": None, "durationMsP95": None, "countedAt": None,
         **counter, **numbers,
     }  # fmt: skip
 
 
 def test_the_bars_are_the_chosen_time(ask: Ask) -> None:
-    for name, hours, bar_hours in (
-        ("1h", 1, 1),
-        ("6h", 6, 1),
-        ("24h", 24, 1),
-        ("7d", 168, 6),
-        ("30d", 720, 24),
+    for name, hours, bar_ms in (
+        ("1h", 1, MINUTE_MS),
+        ("6h", 6, 5 * MINUTE_MS),
+        ("24h", 24, HOUR_MS),
+        ("7d", 168, 6 * HOUR_MS),
+        ("30d", 720, 24 * HOUR_MS),
     ):
         time = ask("run-statistics", "timeOf", name, START_MS)
         assert time["from"] <= START_MS - hours * HOUR_MS
         assert time["to"] > START_MS
-        assert time["to"] - time["from"] <= (hours + 2 * bar_hours) * HOUR_MS
+        assert time["to"] - time["from"] <= hours * HOUR_MS + 2 * bar_ms
         last = a_counter(time["to"] - time["every"], started=3, succeeded=1, failed=1, live=1)
         bars = ask("run-statistics", "bucketsOf", [last], time)
         assert (bars[0]["from"], bars[-1]["to"]) == (time["from"], time["to"])
         assert all(one["to"] == two["from"] for one, two in itertools.pairwise(bars))
-        assert all(bar["to"] - bar["from"] == bar_hours * HOUR_MS for bar in bars)
+        assert all(bar["to"] - bar["from"] == bar_ms for bar in bars)
         assert [bar["started"] for bar in bars] == [0] * (len(bars) - 1) + [3]
         assert (bars[-1]["rate"], bars[-1]["others"]) == (0.5, 1)
         # Without an end, a rate and a duration are unknown, and not 0.
         assert (bars[0]["rate"], bars[0]["p95"]) == (None, None)
         assert ask("run-statistics", "totalOf", bars)["rate"] == 0.5
+
+
+def test_bars_are_hours_where_the_server_counts_no_minutes(ask: Ask) -> None:
+    asked = ask("run-statistics", "timeOf", "1h", START_MS)
+    assert ask("run-statistics", "timeBy", MINUTE_MS, asked) == {**asked, "isCoarse": False}
+    hours = ask("run-statistics", "timeBy", HOUR_MS, asked)
+    assert hours["isCoarse"]
+    assert hours["every"] == HOUR_MS
+    assert hours["from"] == asked["from"] - asked["from"] % HOUR_MS
+    assert 0 <= hours["to"] - asked["to"] < HOUR_MS
+    first = a_counter(hours["from"], started=2)
+    bars = ask("run-statistics", "bucketsOf", [first], hours)
+    assert [bar["started"] for bar in bars][:1] == [2]
+    assert len(bars) == 2
 
 
 def test_workflows_are_sorted_and_have_their_starts_over_time(ask: Ask) -> None:
@@ -323,7 +338,7 @@ def test_workflows_are_sorted_and_have_their_starts_over_time(ask: Ask) -> None:
     every = ask("run-statistics", "sparkEveryOf", time, len(rows))
     assert every == 2 * HOUR_MS
     last = (time["to"] - 1) // every * every
-    sparks = {"items": [a_counter(last, "b", started=4, failed=2)], "every": every, "isAll": True}
+    sparks = {"items": [a_counter(last, "b", started=4, failed=2)], "spanMs": every, "isAll": True}
 
     def names(sort: str) -> list[str | None]:
         found = ask("run-statistics", "workflowsOf", rows, sparks, time, sort)
@@ -344,13 +359,15 @@ def test_workflows_are_sorted_and_have_their_starts_over_time(ask: Ask) -> None:
 
 
 def test_the_small_bars_of_many_workflows_are_fewer(ask: Ask) -> None:
-    for name in ("1h", "24h", "7d", "30d"):
+    for name in ("1h", "6h", "24h", "7d", "30d"):
         time = ask("run-statistics", "timeOf", name, START_MS)
         for workflows in (0, 1, 40, 80, 199):
             every = ask("run-statistics", "sparkEveryOf", time, workflows)
             # Spans of the server begin at multiples of their length, so there may be one more.
             bars = (time["to"] - time["from"]) // every + 1
             assert every % time["every"] == 0
+            # What the server answers: minutes that divide an hour, or whole hours.
+            assert HOUR_MS % every == 0 or every % HOUR_MS == 0
             assert bars * workflows <= 1000, (name, workflows)
 
 

@@ -4,12 +4,14 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from dashboard.scene import moment
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_runtime import AtomicServer, create_client
 
@@ -50,6 +52,23 @@ def test_time_is_advanced_to_what_is_next(virtual: AtomicServer, endpoints: Endp
     page.get_by_role("button", name="1 new run").click()
     expect(page.locator("main")).to_contain_text("just now")
     assert told(virtual, "time")["now"] == "2026-01-04T09:00:00.000Z"
+
+
+def test_a_pause_ends_by_the_clock_of_the_server(
+    virtual: AtomicServer, endpoints: Endpoints, page: Page
+) -> None:
+    api, retry = Api(virtual.url, "pauses"), {"count": 9, "backOff": 5 * DAY_MS, "jitter": "none"}
+    run = api.start(endpoints.serve("/down", (503, 0)), "held", wait=False, retry=retry)
+    now = datetime.fromisoformat(told(virtual, "time")["now"])
+    until = moment(now + timedelta(days=30))
+    api.post(f"/runs/{run['runId']}/pause", {"until": until})
+    # The clock of the browser is past that moment already.
+    page.clock.set_fixed_time(now + timedelta(days=400))
+    page.goto(f"{virtual.url}/dashboard#/pauses/runs/{run['runId']}?step={run['id']}")
+    expect(page.locator(".run-title")).to_contain_text("paused since")
+    expect(page.get_by_role("complementary")).to_contain_text("Paused")
+    expect(page.get_by_role("button", name="Resume run")).to_be_visible()
+    api.post(f"/runs/{run['runId']}/cancel")
 
 
 def test_time_moves_by_itself(virtual: AtomicServer, page: Page) -> None:

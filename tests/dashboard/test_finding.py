@@ -168,6 +168,9 @@ def test_a_missing_run_has_a_message(page: Page, api: Api) -> None:
     open_at(page, api, "runs/run_" + "0" * 32)
     expect(page.get_by_role("button", name="Try again now")).to_be_visible()
     expect(page.get_by_text("Its retention may be over")).to_be_visible()
+    page.get_by_role("link", name="What to do").click()
+    expect(page).to_have_url(re.compile(r"/docs#not-found$"))
+    expect(page.locator("#not-found")).to_contain_text("The answer is the same in all cases")
 
 
 def test_the_empty_list_shows_a_command_that_starts_a_run(

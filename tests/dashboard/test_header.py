@@ -20,6 +20,35 @@ MORE = {
 LONG_CLIENT = "a-client-with-a-long-name"
 
 
+def test_the_title_of_a_tab_tells_what_it_shows(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "order-16")
+    bad = api.start(endpoints.serve("/bad", (410, {"error": "gone"})), "order-17", stepName="n")
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    live = api.start(endpoints.serve("/down", (503, 0)), "order-18", wait=False, retry=retry)
+    cause = api.get("/causes")["causes"][0]["id"]
+    of = f"{api.client} — Atomic"
+    for rest, title in (
+        (f"runs/{bad['runId']}", "✗ order · order-17 — Atomic"),
+        (f"runs/{live['runId']}", "… order · order-18 — Atomic"),
+        ("runs/run_" + "0" * 32, f"Run · {of}"),
+        ("runs", f"Runs · {of}"),
+        ("runs?status=failed&workflow=order", f"workflow:order status:failed · Runs · {of}"),
+        ("overview", f"Overview · {of}"),
+        ("problems?state=dismissed", f"Dismissed · Problems · {of}"),
+        (f"problems/{cause}", f"order · Problem · {of}"),
+        ("workflows/order", f"order · Workflow · {of}"),
+        ("waiting", f"Waiting for you · {of}"),
+        ("flow/smtp", f"smtp · Flow · {of}"),
+    ):
+        open_at(page, api, rest)
+        expect(page).to_have_title(title)
+    open_at(page, api, f"runs/{live['runId']}")
+    api.post(f"/runs/{live['runId']}/pause")
+    expect(page).to_have_title("‖ order · order-18 — Atomic")
+    api.post(f"/runs/{live['runId']}/cancel")
+    expect(page).to_have_title("⊘ order · order-18 — Atomic")
+
+
 @pytest.mark.parametrize("width", MORE)
 def test_each_page_is_within_reach_and_nothing_is_cut_off(
     page: Page, api: Api, endpoints: Endpoints, width: int

@@ -2,6 +2,8 @@
 
 import json
 import re
+from datetime import datetime, timedelta
+from urllib.parse import quote, unquote
 
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -24,7 +26,9 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     some_runs(api, endpoints)
     open_at(page, api, "overview")
     tiles = page.locator(".tile")
-    expect(tiles.filter(has_text="Live now")).to_contain_text("1 pending")
+    expect(tiles.filter(has_text="Live steps")).to_contain_text("1 pending")
+    expect(tiles.filter(has_text="Retrying steps")).to_contain_text("0")
+    expect(page.get_by_role("columnheader", name="Live runs")).to_be_visible()
     expect(tiles.filter(has_text="Failure rate")).to_contain_text("25 %")
     expect(tiles.filter(has_text="Needs action")).to_contain_text("1")
     charts = page.locator(".chart")
@@ -35,6 +39,24 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     expect(cells.nth(1)).to_have_text("3")
     expect(cells.nth(3)).to_have_text("0 %")
     expect(cells.nth(6)).to_have_text("2")
+
+
+def test_a_server_that_counts_live_runs_says_so(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+
+    def as_on_aws(route: Route) -> None:
+        # Without this, an answer that has not changed has no body.
+        headers = {k: v for k, v in route.request.headers.items() if k != "if-none-match"}
+        answer = route.fetch(headers=headers)
+        route.fulfill(json={**answer.json(), "liveOf": "runs"})
+
+    open_at(page, api, "runs")
+    expect(page.get_by_text("1 step live now")).to_be_visible()
+    page.route("**/stats?*", as_on_aws)
+    expect(page.get_by_text("1 run live now")).to_be_visible()
+    open_at(page, api, "overview")
+    expect(page.locator(".tile").filter(has_text="Live runs")).to_contain_text("1 pending")
+    expect(page.locator(".tile").filter(has_text="Retrying runs")).to_be_visible()
 
 
 def test_workflows_are_sorted_by_the_columns(page: Page, api: Api, endpoints: Endpoints) -> None:
@@ -58,7 +80,12 @@ def test_the_axis_is_the_chosen_time(page: Page, api: Api, endpoints: Endpoints)
     some_runs(api, endpoints)
     open_at(page, api, "overview")
     bars = page.get_by_role("group", name=re.compile("^Runs started")).get_by_role("link")
-    for label, least, most in (("last 30 days", 31, 32), ("last 7 days", 28, 30), ("last hour", 2, 2)):
+    for label, least, most in (
+        ("last 30 days", 31, 32),
+        ("last 7 days", 28, 30),
+        ("last 6 hours", 73, 73),
+        ("last hour", 61, 61),
+    ):
         page.get_by_label("Time").select_option(label)
         expect(page.locator(".chart").first).to_be_visible()
         page.wait_for_function(
@@ -110,6 +137,11 @@ def test_opened_numbers_do_not_stretch_the_chart_beside_them(
 def bars_in(page: Page) -> list[str]:
     """From when to when, by the address of the list of runs."""
     return re.findall(r"(?:from|to)=([^&]+)", page.url)
+
+
+def times_in(page: Page) -> list[datetime]:
+    """The same as times."""
+    return [datetime.fromisoformat(unquote(text)) for text in bars_in(page)]
 
 
 def test_several_bars_are_chosen_with_the_pointer(page: Page, api: Api, endpoints: Endpoints) -> None:
@@ -206,6 +238,77 @@ def test_several_bars_are_chosen_with_a_finger(browser: Browser, api: Api, endpo
     context.close()
 
 
+def test_the_last_hour_is_shown_by_the_minute(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    created = api.get("/runs?workflowName=broken/a%20b")["runs"][0]["createdAt"]
+    minute = f"{created[:17]}00.000Z"
+    for address in ("overview?period=1h", "workflows/broken%2Fa%20b?period=1h"):
+        open_at(page, api, address)
+        group = page.get_by_role("group", name=re.compile("^Failure rate"))
+        bars = group.get_by_role("link")
+        expect(bars).to_have_count(61)
+        bar = group.locator(f"a[href*='from={quote(minute)}']")
+        expect(bar).to_have_accessible_name(
+            re.compile(r" [0-9]{2}:[0-9]{2} – [0-9]{2}:[0-9]{2}, failed [0-9]+ %$")
+        )
+        bar.click()
+        expect(page.locator("tbody td.c-key")).to_have_text(["bad"])
+        since, until = times_in(page)
+        assert (since, until - since) == (datetime.fromisoformat(minute), timedelta(minutes=1))
+
+
+def test_the_first_and_the_last_bar_have_keys(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+    open_at(page, api, "overview?period=6h")
+    bars = page.get_by_role("group", name=re.compile("^Runs started")).get_by_role("link")
+    expect(bars).to_have_count(73)
+    bars.last.focus()
+    page.keyboard.press("Home")
+    expect(bars.first).to_be_focused()
+    page.keyboard.press("Shift+End")
+    expect(page.get_by_role("status").filter(has_text="73 bars")).to_be_attached()
+    since = re.findall("from=([^&]+)", bars.first.get_attribute("href") or "")[0]
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    assert bars_in(page)[0] == since
+    first, end = times_in(page)
+    assert end - first == 73 * timedelta(minutes=5)
+
+
+def test_one_run_has_the_duration_that_it_had(page: Page, api: Api, endpoints: Endpoints) -> None:
+    slow = endpoints.serve("/ok", (200, 1))
+    api.start(slow, "only", workflow="only")
+    [run] = api.get("/runs")["runs"]
+    created, finished = (datetime.fromisoformat(run[name]) for name in ("createdAt", "finishedAt"))
+    lasted = round((finished - created) / timedelta(milliseconds=1))
+    open_at(page, api, "overview?period=1h")
+    cells = page.get_by_role("row").filter(has_text="only").get_by_role("cell")
+    for place in (4, 5):
+        expect(cells.nth(place)).to_have_text(f"{lasted} ms")
+
+
+def test_a_server_that_counts_by_the_hour_is_shown_so(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+
+    def counted(route: Route) -> None:
+        # As on AWS: minutes are answered with hours.
+        answer = route.fetch(url=re.sub("every=[0-9]+", "every=3600000", route.request.url))
+        said = answer.json()
+        for counter in said["counters"]:
+            counter["countedAt"] = counter["beganAt"]
+        route.fulfill(response=answer, body=json.dumps(said))
+
+    page.route("**/counters?**", counted)
+    for address in ("overview?period=1h", "workflows/good?period=6h"):
+        open_at(page, api, address)
+        head = page.locator(".page-head")
+        expect(head).to_contain_text("Bars are hours: this server counts by the hour, twice an hour.")
+        expect(head).to_contain_text(re.compile("counted (just now|[0-9]+ (s|min) ago)"))
+        bars = page.get_by_role("group", name=re.compile("^Runs started")).get_by_role("link")
+        expect(bars.last).to_have_accessible_name(re.compile("succeeded 3, failed [01], live or"))
+        assert bars.count() <= 8
+
+
 def test_counters_of_aws_say_how_old_they_are(page: Page, api: Api, endpoints: Endpoints) -> None:
     some_runs(api, endpoints)
 
@@ -213,7 +316,7 @@ def test_counters_of_aws_say_how_old_they_are(page: Page, api: Api, endpoints: E
         answer = route.fetch()
         said = answer.json()
         for counter in said["counters"]:
-            counter["countedAt"] = counter["hour"]
+            counter["countedAt"] = counter["beganAt"]
         route.fulfill(response=answer, body=json.dumps(said))
 
     page.route("**/counters?**", counted)

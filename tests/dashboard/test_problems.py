@@ -223,3 +223,46 @@ def test_a_bulk_that_is_refused_says_so_in_the_dialog(page: Page, api: Api, endp
     page.route("**/bulk", lambda route: route.fulfill(status=503, json={"title": "Out of breath"}))
     page.get_by_role("dialog").get_by_role("button", name="Redrive 1 run").click()
     expect(page.get_by_role("alert")).to_contain_text("Out of breath")
+
+
+def test_problems_are_filtered_by_a_part_of_a_name(page: Page, api: Api, endpoints: Endpoints) -> None:
+    gone = endpoints.serve("/gone", (410, {"error": "gone"}))
+    for workflow in ("order", "reorder", "check invoice"):
+        api.start(gone, f"k-{len(workflow)}", workflow=workflow)
+    open_at(page, api, "problems")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    filter_of = page.get_by_label("Workflow")
+    filter_of.fill("RDE")
+    expect(rows).to_have_count(2)
+    assert sorted(rows.locator(".row-link").all_inner_texts()) == ["order", "reorder"]
+    expect(page.get_by_text("2 runs, 2 causes")).to_be_visible()
+    # A whole name is that workflow alone, and the others are still offered.
+    filter_of.fill("order")
+    expect(rows.locator(".row-link")).to_have_text(["order"])
+    names = page.locator("#workflows option")
+    offered = names.evaluate_all("all => all.map((each) => each.value)")
+    assert offered == ["check invoice", "order", "reorder"]
+    filter_of.fill("none")
+    expect(page.get_by_role("heading", name="No problem fits these filters")).to_be_visible()
+
+
+def test_pages_of_a_problem_go_back_and_forth(page: Page, api: Api, endpoints: Endpoints) -> None:
+    gone = endpoints.serve("/gone", (410, {"error": "gone"}))
+    for number in range(101):
+        api.start(gone, f"k-{number:03}")
+    open_at(page, api, "problems")
+    page.locator(".row-link").click()
+    rows = page.locator("tbody tr")
+    pager = page.get_by_role("navigation", name="Pages")
+    newer = pager.get_by_role("button", name="Newer")
+    expect(rows).to_have_count(50)
+    expect(newer).to_have_count(0)
+    for first in ("k-050", "k-000"):
+        pager.get_by_role("button", name="Older").click()
+        expect(rows.first).to_contain_text(first)
+    newer.click()
+    expect(rows.first).to_contain_text("k-050")
+    newer.click()
+    expect(rows.first).to_contain_text("k-100")
+    expect(newer).to_have_count(0)

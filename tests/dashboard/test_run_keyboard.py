@@ -146,6 +146,8 @@ def test_on_a_phone_the_panel_is_a_sheet_and_the_page_keeps_its_place(
     expect(page.locator(".row").first).to_be_visible()
     expect(panel).to_be_hidden()
     row = page.locator(f'[data-step="{steps[12]["id"]}"]')
+    # Rows far below the window are not in the page.
+    page.locator(".row").first.scroll_into_view_if_needed()
     row.scroll_into_view_if_needed()
     page.evaluate("scrollBy(0, 300)")
     before = page.evaluate("scrollY")

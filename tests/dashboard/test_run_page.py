@@ -1,5 +1,6 @@
 """The page of a run: why it failed, the panel beside the steps, and what an operator does there."""
 
+import json
 import re
 from typing import Any
 
@@ -104,6 +105,59 @@ def test_json_folds_and_its_long_lines_need_not_wrap(page: Page, api: Api, endpo
     assert shown.evaluate(wide) is True
 
 
+def test_values_of_json_have_the_colour_of_their_kind(page: Page, api: Api, endpoints: Endpoints) -> None:
+    payload = {"text": "x, y", "number": -1.5e3, "no": None, "yes": True, "list": [1, {}], "empty": []}
+    run = api.start(endpoints.serve("/ok", (200, "plain words")), "kinds", payload=payload)
+    open_at(page, api, f"runs/{run['runId']}")
+    shown = page.get_by_role("region", name="Input")
+    expect(shown.locator(".json-string")).to_have_text(['"x, y"'])
+    expect(shown.locator(".json-number")).to_have_text(["1", "-1500"])
+    expect(shown.locator(".json-word")).to_have_text(["null", "true"])
+    assert json.loads(shown.inner_text()) == payload
+    colours = {
+        shown.locator(f".json-{kind}").first.evaluate("node => getComputedStyle(node).color")
+        for kind in ("name", "string", "number", "word")
+    }
+    assert len(colours) == 4
+    # A text is no JSON for people.
+    expect(page.get_by_role("region", name="Result").locator(".json-string")).to_have_count(0)
+
+
+def test_a_long_json_is_searched(page: Page, api: Api, endpoints: Endpoints) -> None:
+    notes = {7: "a [b] c", 907: "a [b] c"}
+    items = [{"sku": f"TEA-{number}", "note": notes.get(number, "")} for number in range(1_000)]
+    run = api.start(endpoints.serve("/ok", (200, 1)), "long", payload={"items": items})
+    open_at(page, api, f"runs/{run['runId']}")
+    shown = page.get_by_role("region", name="Input", exact=True)
+    expect(shown).not_to_contain_text("TEA-907")
+    expect(page.get_by_role("button", name="Find in Result")).to_have_count(0)
+    page.get_by_role("button", name="Find in Input").click()
+    field = page.get_by_role("textbox", name="Find in Input")
+    expect(field).to_be_focused()
+    field.fill("A [B]")
+    said = page.get_by_role("search").filter(has=field).get_by_role("status")
+    expect(said).to_have_text("1 of 2")
+    expect(shown.locator("mark.here")).to_have_text("a [b]")
+    expect(shown.locator("mark.here")).to_be_in_viewport()
+    field.press("Enter")
+    expect(said).to_have_text("2 of 2")
+    # It is in what is not shown without a search.
+    expect(shown).to_contain_text("TEA-907")
+    expect(shown.locator("mark.here")).to_be_in_viewport()
+    field.press("Enter")
+    expect(said).to_have_text("1 of 2")
+    field.press("Shift+Enter")
+    expect(said).to_have_text("2 of 2")
+    field.fill('"sku"')
+    expect(said).to_have_text("1 of 1000+")
+    field.fill("nothing like it")
+    expect(said).to_have_text("No hit")
+    field.press("Escape")
+    expect(page.get_by_role("button", name="Find in Input")).to_be_focused()
+    expect(shown.locator("mark")).to_have_count(0)
+    expect(shown).not_to_contain_text("TEA-907")
+
+
 def test_an_open_event_is_approved_rejected_or_answered(page: Page, api: Api, endpoints: Endpoints) -> None:
     run = api.start(endpoints.serve("/busy", (503, 0)), "waits", wait=False, retry={"count": 9})
     answers = {"Approve": {"approved": True}, "Send": {"limit": 12345678901234567890}, "Reject": None}
@@ -180,3 +234,28 @@ def test_characters_that_turn_text_around_are_written_out(
     expect(page.get_by_role("heading", level=1)).to_have_text("pay \\u202elive")
     expect(page.get_by_role("region", name="Input")).to_contain_text("pay \\u202elive")
     assert "\u202e" not in page.locator("main").inner_text()
+
+
+def test_a_live_run_shows_what_failed_in_it_for_good(page: Page, api: Api, endpoints: Endpoints) -> None:
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/busy", (503, 0)), "k", wait=False, retry=retry)
+    once = {"retry": {"count": 0}}
+    held = endpoints.serve("/outer", None, (500, {"detail": "step inner failed"}))
+    outer = api.start(held, "k", parent=run["id"], stepName="outer", wait=False, **once)
+    refused = endpoints.serve("/inner", (402, {"detail": "no money"}))
+    inner = api.start(refused, "k", parent=outer["id"], stepName="inner", **once)
+    endpoints.release()
+    open_at(page, api, f"runs/{run['runId']}")
+    failed = page.get_by_role("region", name="What failed in this run")
+    expect(failed).to_contain_text("inner failed after 1 attempt")
+    expect(failed).to_contain_text("no money")
+    expect(failed).to_contain_text("The run still goes on: it is retrying.")
+    expect(page.get_by_role("complementary", name="Run order")).to_be_visible()
+    failed.get_by_role("link", name="Go to step").click()
+    expect(page.get_by_role("complementary", name="Step inner")).to_be_visible()
+    assert f"step={inner['id']}" in page.url
+    api.post(f"/runs/{run['runId']}/pause")
+    expect(failed).to_contain_text("The run has not failed: it is paused.")
+    api.post(f"/runs/{run['runId']}/resume")
+    api.post(f"/runs/{run['runId']}/cancel")
+    expect(failed).to_have_count(0)

@@ -136,6 +136,31 @@ def test_names_that_are_on_no_row_are_suggested(page: Page, api: Api) -> None:
 
 
 @pytest.mark.usefixtures("orders")
+def test_a_part_of_the_name_of_a_workflow_is_enough(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "reorder-1", workflow="reorder")
+    open_at(page, api, "runs")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(6)
+    field_of(page).fill("workflow:voice")
+    expect(options_of(page)).to_have_text(['workflow:"check invoice"workflow'])
+    field_of(page).press("Enter")
+    expect(chips_of(page)).to_have_text(['workflow:"check invoice"'])
+    expect(rows).to_have_count(1)
+    search(page, "workflow:rde")
+    expect(page.locator("#search-note")).to_contain_text("2 workflows have “rde” in their name.")
+    expect(options_of(page)).to_have_text(["workflow:orderworkflow", "workflow:reorderworkflow"])
+    options_of(page).last.click()
+    expect(chips_of(page)).to_have_text(["workflow:reorder"])
+    # A whole name is not a part of another one, nor is a name in quotes.
+    search(page, "workflow:order")
+    expect(chips_of(page)).to_have_text(["workflow:order"])
+    expect(rows).to_have_count(4)
+    search(page, 'workflow:"rde"')
+    expect(chips_of(page)).to_have_text(["workflow:rde"])
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+
+
+@pytest.mark.usefixtures("orders")
 def test_recent_searches_are_those_of_this_client(page: Page, api: Api) -> None:
     open_at(page, api, "runs")
     search(page, "workflow:order 12191")

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,10 @@ def test_bytes_are_named_with_their_type_and_size(page: Page, api: Api, called: 
     page.route("**/runs/run_*", as_bytes)
     page.goto(f"{api.server}/dashboard#/{api.client}/runs/{run['runId']}")
     expect(page.get_by_text("Status 200 · image/png, 7 bytes, as base64")).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    assert saved.value.suggested_filename == "order.png"
+    assert Path(saved.value.path()).read_bytes() == b"hello!!"
 
 
 @pytest.mark.parametrize("value", ["", "a\nb", "2", 'say "payload":1, \\', "<b>"])

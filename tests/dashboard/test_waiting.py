@@ -46,6 +46,27 @@ def test_an_event_is_approved(page: Page, api: Api, endpoints: Endpoints) -> Non
     assert api.get(f"/steps/{event}")["response"] == {"approved": True}
 
 
+def test_the_soonest_deadline_is_first(page: Page, api: Api, endpoints: Endpoints) -> None:
+    waits(api, endpoints, "r-1", "soon", deadline=3_600_000)
+    waits(api, endpoints, "r-2", "old without")
+    waits(api, endpoints, "r-3", "late", deadline=7_200_000)
+    waits(api, endpoints, "r-4", "new without")
+    waits(api, endpoints, "r-5", "sooner", deadline=1_800_000)
+    open_at(page, api, "waiting")
+    names = page.locator(".event h2")
+    expect(names).to_have_text(["sooner", "soon", "late", "old without", "new without"])
+    pager = page.get_by_role("navigation", name="Pages")
+    expect(pager).to_contain_text("The soonest deadline first, then those without one, the oldest first")
+    for number in range(6, 13):
+        waits(api, endpoints, f"r-{number}", f"of {number}", deadline=3_600_000 * number)
+    page.reload()
+    expect(names).to_have_count(10)
+    # The first two runs are on another page, one of which has an event that ends before most of these.
+    others = [f"of {number}" for number in range(6, 13)]
+    expect(names).to_have_text(["sooner", "late", *others, "new without"])
+    expect(pager).to_contain_text("By deadline among the events of this page.")
+
+
 def test_an_event_is_rejected_for_a_reason(page: Page, api: Api, endpoints: Endpoints) -> None:
     event = waits(api, endpoints, "r-1", "approval")
     open_at(page, api, "waiting")

@@ -1,8 +1,12 @@
-"""Dockerfile and compose files, as far as they can be checked without a registry: none is built here."""
+"""Dockerfile and compose files, as far as they can be checked without a registry.
+
+`test_image.py` builds the image and runs it.
+"""
 
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +68,30 @@ def test_compose_files_name_files_and_settings_that_exist(name: str) -> None:
     assert set(atomic["environment"]) <= settings
     grace_s = int(atomic["stop_grace_period"].removesuffix("s"))
     assert grace_s > ServerSettings.model_fields["drain_s"].default + 10
+
+
+def has_compose_2() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, timeout=60)
+    return asked.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
+def test_docker_compose_reads_the_files(tmp_path: Path, name: str) -> None:
+    """By Compose 2 if it is there. Compose 1, the one of Debian 12, refuses `name` and takes the rest."""
+    command, file = ["docker", "compose"], DOCKER / name
+    if not has_compose_2():
+        if shutil.which("docker-compose") is None:
+            pytest.skip("docker compose is not installed: apt-get install docker-compose")
+        command, file = ["docker-compose"], tmp_path / name
+        file.write_text(re.sub(r"^name: .*$", "", (DOCKER / name).read_text(), flags=re.MULTILINE))
+    environ = ["env", "ATOMIC_NAME=atomic.example.com"]
+    said = checked(*environ, *command, "--project-directory", DOCKER, "-f", file, "config")
+    services = yaml.safe_load(said)["services"]
+    assert set(services) == set(compose(name)["services"])
+    assert services["atomic"]["build"]["dockerfile"] == "deploy/docker/Dockerfile"
+    assert Path(services["atomic"]["build"]["context"]) == REPO
 
 
 def test_the_server_without_keys_is_reached_from_this_machine_alone() -> None:

@@ -27,6 +27,7 @@ SHOWN_PORTS = (
     "8006",
     "8025",
     "8026",
+    "4318",
 )
 WITHIN_S = 40
 RELOAD = " --reload"
@@ -35,8 +36,8 @@ RELOAD = " --reload"
 class Terminal:
     """A folder in which commands run.
 
-    A command that begins to listen is a server, and runs until `close`. A server with `--reload` is
-    restarted by `save`, because watching files takes time.
+    A command that begins to listen is a server, and runs until `close`, or until it is typed again. A
+    server with `--reload` is restarted by `save`, because watching files takes time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,6 +76,8 @@ class Terminal:
 
     def type(self, command: str, *, exit_code: int = 0) -> str:
         """Run one command; return its output once it has ended (with that code) or begun to listen."""
+        if earlier := self._by_command.get(command):
+            _end(earlier)
         log = self.folder / f"{time.monotonic_ns()}.log"
         moved = self.moved(command).removesuffix(RELOAD)
         # An earlier server may begin to listen on a second port meanwhile, which is not this command's.

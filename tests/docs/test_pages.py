@@ -23,14 +23,25 @@ PLAYED = (
     "operations.md",
     "protocol.md",
     "python.md",
+    "quickstart-http.md",
     "quickstart.md",
     "schedules.md",
     "testing.md",
+    "tracing.md",
     "without-sdk.md",
 )
 
 # Their programs need Node: tests/typescript plays them.
-PLAYED_ELSEWHERE = ("quickstart-typescript.md", "typescript.md")
+PLAYED_ELSEWHERE = (
+    "large-payloads.md",
+    "migrating.md",
+    "nested.md",
+    "quickstart-typescript.md",
+    "retries.md",
+    "typescript.md",
+    "versions.md",
+    "waiting.md",
+)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")

@@ -36,6 +36,12 @@ def test_a_broken_link_breaks_the_build(tmp_path: Path) -> None:
     assert "not-there" in built.stderr
 
 
+def test_the_pages_stand_under_the_five_kinds() -> None:
+    index = (REPO / "docs" / "index.md").read_text()
+    captions = re.findall(r"^:caption: (.+)$", index, re.MULTILINE)
+    assert captions == ["Tutorials", "How-to guides", "Operations", "Reference", "Explanation"]
+
+
 def test_the_make_target_is_as_strict() -> None:
     makefile = (REPO / "Makefile").read_text()
     assert "sphinx -q -W --keep-going -n -b html docs" in makefile

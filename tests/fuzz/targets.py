@@ -103,8 +103,8 @@ def header_values(data: bytes) -> None:
             raise
     wait_ms = headers.parse_retry_after_ms(text, 1_700_000_000_000)
     assert wait_ms is None or wait_ms >= 0
-    trace_id = headers.parse_trace_id(text)
-    assert trace_id is None or (len(trace_id) == 32 and int(trace_id, 16) > 0)
+    trace_id, unsampled = headers.parse_trace(text)
+    assert not unsampled if trace_id is None else (len(trace_id) == 32 and int(trace_id, 16) > 0)
     assert isinstance(headers.parse_idempotency_key(text), str)
 
 

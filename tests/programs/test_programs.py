@@ -1,4 +1,7 @@
-"""2,000 random programs do the same through Atomic as in plain Python, and 300 are cancelled gracefully."""
+"""A share of 2,000 random programs does the same through Atomic as in plain Python.
+
+A share of 300 is cancelled gracefully.
+"""
 
 from collections import Counter
 from typing import Final
@@ -10,6 +13,7 @@ from programs.generator import program_of
 from programs.oracle import check, check_cancelled, check_under
 from programs.plain import NotPlayed, run_plainly
 from programs.regressions import FOUND
+from shares import slices
 
 PROGRAMS: Final = 2_000
 CANCELLED: Final = 300
@@ -124,13 +128,13 @@ WRITTEN: Final = {
 }
 
 
-@pytest.mark.parametrize("first", range(0, PROGRAMS, SLICE))
+@pytest.mark.parametrize("first", slices(PROGRAMS, SLICE))
 def test_programs_do_what_python_does(first: int) -> None:
     played = [check(seed) for seed in range(first, first + SLICE)]
     assert sum(one is not None for one in played) > 0.8 * SLICE
 
 
-@pytest.mark.parametrize("first", range(0, CANCELLED, SLICE))
+@pytest.mark.parametrize("first", slices(CANCELLED, SLICE))
 def test_programs_that_are_cancelled_undo_what_they_did(first: int) -> None:
     played = [check_cancelled(seed) for seed in range(first, first + SLICE)]
     stories = ["\n".join(one.story) for one in played if one is not None]

@@ -7,7 +7,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,12 @@ import pytest
 
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from reliability.observations import Application, rows_of
+from reliability.refusals import refusal
 from reliability.small_disk import SmallDisk
 from scenarios.embedded_runtime import AtomicServer, create_client, kill_in_call, runtime_on
 from scenarios.runtime import Runtime, answer_ok
 
 BLOCK = "x" * 100_000
-
-
-def refusal(data_dir: Path, *options: str) -> str:
-    """The output of `atomic serve` on the directory. It must exit with 1 and without a stack trace."""
-    command = [sys.executable, "-m", "atomic.cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
-    command += options or ["--dev"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert ended.returncode == 1, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
 
 
 def first_output(data_dir: Path) -> tuple[bool, str]:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,15 @@ def test_the_code_of_a_problem_is_the_name_of_its_type(kind: ProblemType) -> Non
     assert error.code == kind.name
     if kind.name in CODES.values():
         assert type(error).code == kind.name
+
+
+@pytest.mark.parametrize("kind", problems.ALL, ids=lambda kind: kind.name)
+def test_an_error_names_the_part_of_the_documentation_about_its_code(kind: ProblemType) -> None:
+    body = json.dumps(Problem(kind, "what is wrong").document()).encode()
+    error = error_of(HttpResponse(status=kind.status, body=body, at_s=0.0, jitter=0.5))
+    assert error.help == f"troubleshooting.md#{kind.name}"
+    assert error.help not in str(error)
+    assert traceback.format_exception_only(error)[-1].startswith(f"See {error.help} in the documentation")
 
 
 def test_what_somebody_else_refused_has_the_code_of_its_class() -> None:

@@ -49,7 +49,15 @@ def test_both_clients_count_runs(monkeypatch: pytest.MonkeyPatch, url: str) -> N
         [whole] = client.counters(since=datetime.now(UTC) - day, every=31 * day, all_workflows=True)
         assert (whole.workflow_name, whole.started, whole.succeeded) == (None, 3, 2)
         assert sum(each.started for each in client.workflows(since=datetime.now(UTC) - day)) == 3
-        with pytest.raises(InvalidRequestError, match="every: use whole hours"):
+        minutes = client.counters(every=timedelta(minutes=5), all_workflows=True)
+        assert sum(each.started for each in minutes) == 3
+        for each in minutes:
+            began = datetime.fromisoformat(each.began_at)
+            assert (each.span_ms, began.minute % 5, began.second) == (300_000, 0, 0)
+        assert {each.span_ms for each in counters} == {3_600_000}
+        minutes = client.counters(every=60, since=datetime.now(UTC) - 2 * day)
+        assert {each.span_ms for each in minutes} == {3_600_000}
+        with pytest.raises(InvalidRequestError, match="every: use whole hours, or minutes"):
             client.counters(every=5000)
         with pytest.raises(InvalidRequestError, match="since: use a datetime with a time zone"):
             client.counters(since=datetime(2026, 1, 1))  # noqa: DTZ001 - this is what is refused
@@ -62,6 +70,13 @@ def test_both_clients_count_runs(monkeypatch: pytest.MonkeyPatch, url: str) -> N
             assert await client.counters() == counters
 
     asyncio.run(main())
+
+
+def next_at(began: str, until: str) -> datetime:
+    """The first such time of the day after the beginning."""
+    hour, minute = map(int, until.split(":"))
+    at = datetime.fromisoformat(f"{began}Z").replace(hour=hour, minute=minute)
+    return at if at > datetime.fromisoformat(f"{began}Z") else at + timedelta(days=1)
 
 
 def test_runs_are_counted_on_the_command_line(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -77,9 +92,19 @@ def test_runs_are_counted_on_the_command_line(monkeypatch: pytest.MonkeyPatch, u
     assert head.split()[:3] == ["workflow", "started", "succeeded"]
     assert line.split()[:3] == ["order", "1", "1"]
     head, line = run("counters", "--from", "2020-01-01T00:00:00Z", "--workflow", "order").splitlines()
-    assert head.startswith("hour (UTC)")
-    assert line.split()[1:4] == ["order", "1", "1"]
+    assert head.startswith("from (UTC)")
+    began, until, *rest = line.split()
+    assert datetime.fromisoformat(f"{began}Z") + timedelta(hours=1) == next_at(began, until)
+    assert rest[:3] == ["order", "1", "1"]
     _, line = run("counters", "--every", "744", "--all-workflows").splitlines()
-    assert line.split()[1:4] == ["(all)", "1", "1"]
+    began, until, *rest = line.split()
+    assert datetime.fromisoformat(until) - datetime.fromisoformat(began) == timedelta(days=31)
+    assert rest[:3] == ["(all)", "1", "1"]
+    _, line = run("counters", "--minutes", "1").splitlines()
+    began, until, *rest = line.split()
+    assert datetime.fromisoformat(f"{began}Z") + timedelta(minutes=1) == next_at(began, until)
+    assert rest[:3] == ["order", "1", "1"]
+    assert "use --every or --minutes, not both" in run("counters", "--minutes", "1", "--every", "1")
+    assert "every: use whole hours, or minutes that divide an hour" in run("counters", "--minutes", "7")
     assert run("workflows", "--from", "2020-01-01T00:00:00Z").splitlines()[1].split()[:2] == ["order", "1"]
     assert json.loads(run("counters", "--json"))[0]["workflowName"] == "order"

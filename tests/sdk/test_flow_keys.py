@@ -122,7 +122,7 @@ def test_keys_from_the_command_line(
     assert cli("steps", "smtp").stdout == "no steps\n"
     step = start(atomic_url, client_id, url, 1, Flow("smtp", concurrency=5, fair="ada"))
     until(lambda: "1 running of 1" in cli("show", "smtp").stdout)
-    assert f"running   {step}  mail, priority 0, fair ada, since 2" in cli("steps", "smtp").stdout
+    assert f"running   {step}  mail 1, priority 0, fair ada, since 2" in cli("steps", "smtp").stdout
     assert ", paused (slow host)" in cli("pause", "smtp", "--note", "slow host").stdout
     assert ", paused\n" in cli("pause", "smtp").stdout.replace(", concurrency pinned", "")
     assert "paused" not in cli("resume", "smtp").stdout

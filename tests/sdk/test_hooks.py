@@ -26,7 +26,8 @@ from atomic.sdk import (
 from atomic.sdk._endpoints.endpoint import Endpoint
 from atomic.sdk._endpoints.serving import RawPath, Request
 from atomic.sdk._wire.answers import HandlerResponse
-from sdk.scripted import FAILED, GOES_ON, answer, called, called_async, done
+from atomic.sdk._wire.transport import HttpRequest, HttpResponse
+from sdk.scripted import FAILED, GOES_ON, Script, answer, called, called_async, done
 
 Flow = Iterator[Any]
 both = pytest.mark.parametrize("variant", ["def", "async"])
@@ -361,6 +362,52 @@ def test_errors_of_hooks_are_logged_once_and_change_nothing(
         f"the hook Failing.{name} failed; its further errors are not logged"
         for name in [*names, "attempt_ended", "call_ended"]
     ]
+
+
+OWN_TRACE, OTHER_TRACE = (f"00-{digit * 32}-{'2' * 16}-01" for digit in "13")
+
+
+class Posting(Hooks):
+    """Gives this as the trace context of posts, or raises it."""
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+
+    def traceparent(self, call: Call) -> str:
+        if isinstance(self._given, Exception):
+            raise self._given
+        given: str = self._given
+        return given
+
+
+@both
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ([], None),
+        ([""], None),
+        ([OWN_TRACE], OWN_TRACE),
+        (["", OWN_TRACE, OTHER_TRACE], OWN_TRACE),
+        ([OWN_TRACE + "\r\n"], OWN_TRACE),
+        # What is no trace context could change what is posted, and is not sent.
+        (["no trace", 7, OWN_TRACE + "\r\nx: y", OSError("down"), OTHER_TRACE], OTHER_TRACE),
+    ],
+)
+def test_a_hook_may_give_the_trace_context_of_posts(
+    variant: str, given: list[Any], sent: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flow(ctx: Any) -> Flow:
+        yield ctx.step("pay")
+
+    seen, send = [], Script.send
+
+    def send_and_note(script: Script, request: HttpRequest) -> HttpResponse:
+        seen.append(request.headers.get("traceparent"))
+        return send(script, request)
+
+    monkeypatch.setattr(Script, "send", send_and_note)
+    call(variant, handler(variant, flow), {"pay": done()}, hooks=list(map(Posting, given)))
+    assert seen == [sent]
 
 
 def test_ends_come_in_reverse_order() -> None:

@@ -185,7 +185,7 @@ class SharingWorld(FaultyWorld):
             f"{root.spec.idempotency_key}/2",
             b"1",
             fingerprint(b"1"),
-            trace_id=None,
+            trace=(None, False),
             retention_ms=10**9,
         )
 

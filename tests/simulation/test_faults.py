@@ -1,4 +1,4 @@
-"""10,000 seeds with random faults, each checked against the laws of `laws.py`."""
+"""A share of 10,000 seeds with random faults, each checked against the laws of `laws.py`."""
 
 from collections import Counter
 from typing import Final
@@ -7,6 +7,7 @@ import pytest
 
 from atomic.domain.hooks import OF_START
 from atomic.protocol.enums import HOOK_EVENTS
+from shares import slices
 from simulation.faults import RATES
 from simulation.regressions import ADAPTING as FOUND_ADAPTING
 from simulation.regressions import FAULTS
@@ -15,7 +16,7 @@ from simulation.regressions import STARTING_RUNS as FOUND_WITH_RUNS
 from simulation.simulate import play
 
 SEEDS: Final = 10_000
-SLICE: Final = 500
+SLICE: Final = 250
 CROWDED: Final = 1_000
 REMEMBERING: Final = 2_000
 ANSWERING: Final = 2_000
@@ -28,7 +29,7 @@ HOOKING: Final = 150
 PAUSING_WORKFLOWS: Final = 300
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
+@pytest.mark.parametrize("first", slices(SEEDS, SLICE))
 def test_no_seed_breaks_a_law(first: int) -> None:
     for seed in range(first, first + SLICE):
         play(seed)
@@ -45,7 +46,7 @@ def test_a_seed_decides_everything(seed: int) -> None:
     assert all(each == played[0] for each in played[1:])
 
 
-@pytest.mark.parametrize("first", range(0, CROWDED, SLICE))
+@pytest.mark.parametrize("first", slices(CROWDED, SLICE))
 def test_no_seed_breaks_a_law_where_destinations_are_full(first: int) -> None:
     happened: Counter[str] = Counter()
     for seed in range(first, first + SLICE):
@@ -53,7 +54,7 @@ def test_no_seed_breaks_a_law_where_destinations_are_full(first: int) -> None:
     assert happened["no place"] > SLICE
 
 
-@pytest.mark.parametrize("first", range(0, REMEMBERING, SLICE))
+@pytest.mark.parametrize("first", slices(REMEMBERING, SLICE))
 def test_nor_does_one_whose_handlers_remember(first: int) -> None:
     remembered: Counter[str] = Counter()
     for seed in range(first, first + SLICE):
@@ -62,7 +63,7 @@ def test_nor_does_one_whose_handlers_remember(first: int) -> None:
     assert remembered["outdated"] > 0
 
 
-@pytest.mark.parametrize("first", range(0, ANSWERING, SLICE))
+@pytest.mark.parametrize("first", slices(ANSWERING, SLICE))
 def test_nor_does_one_whose_endpoints_answer_later(first: int) -> None:
     answers: Counter[str] = Counter()
     for seed in range(first, first + SLICE):
@@ -71,19 +72,19 @@ def test_nor_does_one_whose_endpoints_answer_later(first: int) -> None:
     assert answers["refused"] > 0
 
 
-@pytest.mark.parametrize("first", range(0, AT_MOST_ONCE, SLICE))
+@pytest.mark.parametrize("first", slices(AT_MOST_ONCE, SLICE))
 def test_nor_does_one_whose_steps_are_called_at_most_once(first: int) -> None:
     for seed in range(first, first + SLICE):
         play(seed, at_most_once=True)
 
 
-@pytest.mark.parametrize("first", range(0, STARTING_RUNS, SLICE))
+@pytest.mark.parametrize("first", slices(STARTING_RUNS, SLICE))
 def test_nor_does_one_whose_steps_are_runs_of_their_own(first: int) -> None:
     for seed in range(first, first + SLICE):
         play(seed, starts_runs=True)
 
 
-@pytest.mark.parametrize("first", range(0, MAKING_DUE, SLICE))
+@pytest.mark.parametrize("first", slices(MAKING_DUE, SLICE))
 def test_nor_does_one_whose_steps_are_made_due(first: int) -> None:
     due: Counter[str] = Counter()
     for seed in range(first, first + SLICE):
@@ -100,7 +101,7 @@ def test_nor_does_one_that_adapts_to_a_small_server(starts_runs: bool) -> None:
     assert all(adapted[name] > 20 for name in ("refused", "unanswered", "waited"))
 
 
-@pytest.mark.parametrize("first", range(0, PAUSING, SLICE))
+@pytest.mark.parametrize("first", slices(PAUSING, SLICE))
 def test_nor_does_one_whose_runs_are_paused(first: int) -> None:
     pauses: Counter[str] = Counter()
     for seed in range(first, first + SLICE):

@@ -1,9 +1,10 @@
-"""1,000 random programs with light faults have exactly the effects of the model."""
+"""A share of 1,000 random programs with light faults has exactly the effects of the model."""
 
 from typing import Final
 
 import pytest
 
+from shares import slices
 from simulation.interleave import LawBroken
 from simulation.programs import COMMANDS_MAX, commands_of, model_of, play_program, program_of
 from simulation.regressions import PROGRAMS as FOUND
@@ -13,7 +14,7 @@ PROGRAMS: Final = 1_000
 SLICE: Final = 250
 
 
-@pytest.mark.parametrize("first", range(0, PROGRAMS, SLICE))
+@pytest.mark.parametrize("first", slices(PROGRAMS, SLICE))
 def test_programs_have_exactly_their_effects(first: int) -> None:
     for seed in range(first, first + SLICE):
         play_program(seed)

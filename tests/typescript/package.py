@@ -19,12 +19,14 @@ NEEDS_TOOLS: Final = [
 ]
 
 
-# Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it.
+# Node runs TypeScript from 22.18 on. Before that, `node x.ts` of the page runs what esbuild makes of it
+# and of the files beside it that it imports.
 NODE: Final = """#!/bin/sh
 case "$1" in
 *.ts)
   program="${{1%.ts}}.mjs"
-  "{tools}/.bin/esbuild" --log-level=warning --format=esm "--outfile=$program" "$1"
+  "{tools}/.bin/esbuild" --log-level=warning --format=esm --bundle --packages=external \
+    --platform=node "--outfile=$program" "$1"
   shift
   exec "{node}" "$program" "$@" ;;
 esac

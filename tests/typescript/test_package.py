@@ -12,12 +12,12 @@ import pytest
 
 from docs.pages import DOCS, blocks_of, file_on, play
 from docs.terminal import terminal
+from docs.test_pages import PLAYED_ELSEWHERE
 from typescript.package import NEEDS_TOOLS, PACKAGE, TOOLS, run, use_typescript
 
 pytestmark = NEEDS_TOOLS
-README: Final = DOCS.parent / "README.md"
 ADAPTERS: Final = ("express", "fastify", "hono", "koa", "lambda", "next")
-PAGES: Final = ("quickstart-typescript.md", "typescript.md")
+PAGES: Final = PLAYED_ELSEWHERE
 
 
 def test_format_lint_and_types() -> None:
@@ -83,7 +83,7 @@ def test_it_is_imported_and_required(installed: Path, code: str, name: str, expo
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "../README.md"])
 def test_a_page_runs_as_shown(
     name: str, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,24 +92,6 @@ def test_a_page_runs_as_shown(
     shutil.copytree(installed, page)
     with terminal(page) as opened:
         assert play(DOCS / name, opened) > 0
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the terminal uses curl")
-def test_the_program_of_the_readme_runs(
-    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_typescript(tmp_path, monkeypatch)
-    [program] = [block.text for block in blocks_of(README) if block.language == "ts"]
-    page = tmp_path / "page"
-    shutil.copytree(installed, page)
-    with terminal(page) as opened:
-        opened.save("users.ts", program, appended=False)
-        opened.type("atomic serve --dev")
-        opened.type("node users.ts")
-        started = opened.type(
-            "atomic start create http://127.0.0.1:9000/users/create --key ada-1 --payload '\"ada\"'"
-        )
-    assert json.loads(started) == {"user": {"id": "ada-1", "name": "ada"}, "mail": "Welcome, ada"}
 
 
 def test_the_tests_of_the_page_on_testing_run(
@@ -133,6 +115,9 @@ def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
         shown = head.removeprefix("// ").removesuffix(", continued")
         # A block without the name of its file is a line of another program.
         if (block.language == "ts" and shown.endswith(".ts")) or shown == "tsconfig.json":
+            if (tmp_path / shown).exists() and not head.endswith(", continued"):
+                # The page shows another version of the file.
+                (tmp_path / shown).rename(tmp_path / f"before-{shown}")
             with (tmp_path / shown).open("a") as file:
                 file.write(block.text)
     shutil.copytree(installed / "node_modules", tmp_path / "node_modules")
@@ -140,6 +125,7 @@ def test_a_page_is_typed(name: str, installed: Path, tmp_path: Path) -> None:
     (tmp_path / "node_modules" / "undici-types").symlink_to(TOOLS / "undici-types")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--types", "node"]
+    options += ["--allowImportingTsExtensions"]
     options += sorted(str(file) for file in tmp_path.glob("*.ts"))
     if (tmp_path / "tsconfig.json").exists():
         # The page's own settings, on all files of its folder.

@@ -47,6 +47,16 @@ def test_attempts_are_counted_by_origin_and_client() -> None:
     assert health.of("c", NOW_MS) == {}
 
 
+def test_durations_are_within_those_that_were_seen() -> None:
+    health = EndpointHealth()
+    health.noted += [note("http://one.test/", 12_000), note("http://two.test/", 12_000)]
+    health.noted += [note("http://two.test/", 14_000, at_ms=NOW_MS + MINUTE_MS)]
+    found = health.of("a", NOW_MS + MINUTE_MS)
+    one, two = found["http://one.test:80"], found["http://two.test:80"]
+    assert {one.duration_ms_of(share) for share in (0.01, 0.5, 0.95, 1.0)} == {12_000}
+    assert (two.duration_ms_of(0.5), two.duration_ms_of(1.0)) == (13_000, 14_000)
+
+
 def test_an_attempt_counts_for_fifteen_minutes_and_is_forgotten_then() -> None:
     health = EndpointHealth()
     health.noted.append(note("http://one.test/", 5))

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.application.counter_store import CounterQuery
-from atomic.domain.counters import HOUR_MS
+from atomic.domain.counters import HOUR_MS, MINUTE_MS
 from atomic.protocol.enums import Status
 
 _ACKNOWLEDGED = 400
@@ -61,10 +62,12 @@ async def _all_there(directory: Path, ids: list[str]) -> None:
         found = {status: await store.with_status(status, after="", limit=1_000_000) for status in Status}
         query = CounterQuery(client_id="acme", from_ms=0, before_ms=HOUR_MS)
         [counter] = (await store.counters(query)).counters
+        [of_minute] = (await store.counters(replace(query, every_ms=MINUTE_MS))).counters
         await store.close()
     assert [row and row.status for row in rows] == [Status.SUCCEEDED] * len(ids)
     assert counter.tally.started == sum(map(len, found.values()))
     assert counter.tally.succeeded == len(found[Status.SUCCEEDED])
+    assert of_minute.tally == counter.tally
 
 
 if __name__ == "__main__":

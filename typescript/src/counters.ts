@@ -1,4 +1,4 @@
-/** Counters of runs: which workflows there are, and what became of their runs, hour by hour. */
+/** Counters of runs: which workflows there are, and what became of their runs, by the hour or the minute. */
 
 import { type Duration, milliseconds } from "./durations.ts";
 import { Connection, type ConnectionOptions, documentOf } from "./http.ts";
@@ -11,7 +11,7 @@ export interface RunCounts {
   readonly cancelled: number;
   /** Of all steps of the runs. Calls that follow a suspension are not among them. */
   readonly retries: number;
-  /** Half of them took no longer, interpolated; null without any. */
+  /** Half of them took no longer; null without any. It is exact, or wrong by less than half of it. */
   readonly durationMsP50: number | null;
   readonly durationMsP95: number | null;
   /** How many have not ended; of a workflow, of its runs of the last 31 days. */
@@ -20,10 +20,12 @@ export interface RunCounts {
   readonly workflowName: string | null;
 }
 
-/** The runs of a workflow that were started in one hour. */
+/** The runs of a workflow that were started in one span, such as an hour. */
 export interface Counter extends RunCounts {
-  /** When the hour began. */
-  readonly hour: string;
+  /** When the span began. */
+  readonly beganAt: string;
+  /** How long the span is, in milliseconds: as asked for, or an hour where minutes are not kept. */
+  readonly spanMs: number;
   readonly durationMsSum: number;
   /** Null: now. On AWS, maintenance counts twice an hour. */
   readonly countedAt: string | null;
@@ -36,12 +38,15 @@ export interface WorkflowCount extends RunCounts {
 
 /** Which counters are listed. */
 export interface CounterFilter {
-  /** Hours from this moment's on (default: a day ago). They are kept for 31 days. */
+  /** Spans from this moment's on (default: a day ago; for minutes, 7 hours before this one). They are kept for 31 days. */
   readonly since?: Date;
-  /** Hours that began before this moment (default: now). */
+  /** Spans that began before this moment (default: now). */
   readonly before?: Date;
   readonly workflowName?: string;
-  /** Sum up the hours of spans of this length: whole hours (default: an hour). */
+  /**
+   * The length of a span: whole hours, or minutes that divide an hour (default: an hour). Minutes are kept for
+   * this hour and the 7 before, and not on AWS.
+   */
   readonly every?: Duration;
   /** Sum up all workflows; `workflowName` of what is listed is null then. */
   readonly allWorkflows?: boolean;
@@ -53,7 +58,7 @@ export interface EndpointHealth {
   readonly origin: string | null;
   readonly attempts: number;
   readonly failed: number;
-  /** Half of the attempts took no longer, interpolated; null without any. */
+  /** Half of the attempts took no longer; null without any. As near as that of counters. */
   readonly durationMsP50: number | null;
   readonly durationMsP95: number | null;
   /** Without handlers that wait for their own steps; null where the server keeps the limit fixed. */
@@ -93,13 +98,14 @@ export class Counters {
 
   /**
    * The workflows that were started in the last 31 days, by name. `since`: runs are counted from this
-   * moment's hour on (default: this hour and the 23 before).
+   * moment on (default: this hour and the 23 before), rounded down to a minute within this hour and the 7
+   * before, else, and on AWS, to an hour.
    */
   workflows({ since }: Pick<CounterFilter, "since"> = {}): Promise<WorkflowCount[]> {
     return this.#all("workflows", { from: since?.toISOString() });
   }
 
-  /** Counters by hour (UTC) and workflow, the newest hour first. */
+  /** Counters by hour or minutes (UTC) and workflow, the newest first. */
   list({ since, before, workflowName, every, allWorkflows }: CounterFilter = {}): Promise<Counter[]> {
     return this.#all("counters", {
       from: since?.toISOString(),

@@ -18,6 +18,8 @@ import type { StepOutcome } from "./documents.ts";
 /** Something went wrong between this program and Atomic. */
 export class AtomicError extends Error {
   override readonly name: string = "AtomicError";
+  /** The part of the documentation about errors with this code. */
+  readonly help: string;
 
   /** `code`: a stable name for programs. */
   constructor(
@@ -26,6 +28,7 @@ export class AtomicError extends Error {
     options?: ErrorOptions,
   ) {
     super(message, options);
+    this.help = `troubleshooting.md#${code}`;
   }
 }
 
@@ -34,7 +37,7 @@ export class NoAnswerError extends AtomicError {
   override readonly name = "NoAnswerError";
 
   constructor(url: string, cause: unknown) {
-    super("no-answer", `No answer from ${url}: ${reasonOf(cause)}. Posting again with the same key is safe.`, {
+    super("no-answer", `No answer from ${url}: ${reasonOf(cause)}. Posting the same again is safe.`, {
       cause,
     });
   }
@@ -46,7 +49,7 @@ export class NotFinishedError extends AtomicError {
 
   /** `stepId`: the step that goes on; `undefined` where a gateway answered for the server. */
   constructor(readonly stepId: string | undefined) {
-    super("not-finished", "Not finished in time. The step goes on: the same start waits again.");
+    super("not-finished", "The step goes on: the same start waits again.");
   }
 }
 
@@ -147,7 +150,7 @@ export class RefusedError extends AtomicError {
 }
 
 const URI = "urn:atomic:problem:";
-const OF_ITS_OWN = /^((event|start)-expired|event-rejected|heartbeat-missed|run-(failed|differs|cycle))$/;
+const OF_ITS_OWN = /^(start-expired|event-(expired|rejected)|heartbeat-missed|run-(failed|differs|cycle))$/;
 
 /** The code of a failure: that of its kind of error (docs/errors.md), if that has one. */
 function codeOf(kind: unknown, otherwise: string): string {
@@ -198,7 +201,7 @@ export function endOf(error: unknown): string {
 /** The error for an answer that is not Atomic's, but that of a proxy, a login page or another server. */
 function foreign(url: string, status: number): RefusedError {
   const code = status >= 500 ? "unavailable" : status === 429 ? "too-many-requests" : "refused";
-  return new RefusedError(code, `${url} answered ${status}, but not like Atomic: a proxy, or a login page?`, status);
+  return new RefusedError(code, `${url} answered ${status}, but not like Atomic: a proxy?`, status);
 }
 
 /** The reason of an error of `fetch`, whose own message is only "fetch failed". */

@@ -32,6 +32,7 @@ export interface FlowStep {
   readonly id: string;
   readonly runId: string;
   readonly workflowName: string;
+  readonly idempotencyKey: string;
   readonly stepName: string | null;
   readonly status: string;
   /** Steps with different values take turns. */

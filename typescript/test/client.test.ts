@@ -136,7 +136,11 @@ describe("start", () => {
     const reference = workflow(echo);
     const key = randomUUID();
     await atomic.start(reference, 1, { key });
-    expect(await errorOf(atomic.start(reference, 2, { key }))).toMatchObject({ code: "payload-mismatch", status: 422 });
+    expect(await errorOf(atomic.start(reference, 2, { key }))).toMatchObject({
+      code: "payload-mismatch",
+      status: 422,
+      help: "troubleshooting.md#payload-mismatch",
+    });
     expect(await errorOf(atomic.start(reference, 1, { key: "" }))).toMatchObject({ code: "invalid-request" });
     const wrong = { key: randomUUID(), delay: "soon" } as never;
     expect(await errorOf(atomic.start(reference, 1, wrong))).toMatchObject({

@@ -38,6 +38,12 @@ describe("counters", () => {
     expect(hours.reduce((sum, { started }) => sum + started, 0)).toBe(2);
     const whole = await counters.list({ since: new Date(Date.now() - HOUR_MS), every: "31d", allWorkflows: true });
     expect(whole).toMatchObject([{ workflowName: null, started: 2 }]);
+    const minutes = await counters.list({ every: "1m" });
+    expect(minutes.map(({ spanMs, beganAt }) => [spanMs, Date.parse(beganAt) % 60_000])).toEqual(
+      minutes.map(() => [60_000, 0]),
+    );
+    expect(minutes.reduce((sum, { started }) => sum + started, 0)).toBe(2);
+    await expect(counters.list({ every: "7m" })).rejects.toMatchObject({ code: "invalid-request" });
     expect(await counters.workflows({ since: new Date(Date.now() - HOUR_MS) })).toMatchObject([{ started: 2 }]);
     expect(await counters.list({ workflowName: "other" })).toEqual([]);
     expect(await counters.endpoints()).toMatchObject([{ attempts: 1, failed: 0, slowed: false }]);

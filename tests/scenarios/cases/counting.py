@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from atomic.protocol.wire import from_rfc3339, to_rfc3339
 from scenarios.cases.start_times import ASYNC
 from scenarios.runtime import Runtime, always, answer_ok, failing_first
 from scenarios.starts import assert_problem, document, retries
 
+HOUR_MS = 3_600_000
 NUMBERS = ("started", "succeeded", "failed", "cancelled", "live", "retries")
 
 
@@ -73,7 +75,7 @@ async def scenario_runs_are_counted_by_workflow_and_hour(runtime: Runtime) -> No
         ("works", 0),
     ]
     sooner = (await runtime.get("/workflows?from=2020-01-01T00:00:00Z")).json
-    assert sooner == listed
+    assert sooner["workflows"] == listed["workflows"]
 
     first = (await runtime.get("/workflows?limit=2")).json
     rest = (await runtime.request("GET", first["next"])).json
@@ -106,7 +108,10 @@ async def scenario_a_wrong_question_for_counters_is_told_its_cure(runtime: Runti
         ("limit=0", "limit"),
         ("workflow=a", "workflow"),
         ("every=3600001", "every"),
-        ("every=60000", "every"),
+        ("every=420000", "every"),
+        ("every=90000", "every"),
+        ("every=30000", "every"),
+        ("every=60000&cursor=MS43LmE=", "cursor"),
     ):
         refused = await runtime.get(f"/counters?{query}")
         assert_problem(refused, 400, "invalid-request")
@@ -117,5 +122,46 @@ async def scenario_a_wrong_question_for_counters_is_told_its_cure(runtime: Runti
 
 async def scenario_a_client_without_runs_has_no_counters(runtime: Runtime) -> None:
     for query in ("", "?from=2020-01-01T00:00:00Z", "?to=2020-01-01T00:00:00Z&from=2019-12-01T00:00:00Z"):
-        assert (await runtime.get(f"/counters{query}")).json == {"counters": [], "next": None}
-    assert (await runtime.get("/workflows")).json == {"workflows": [], "next": None}
+        assert (await runtime.get(f"/counters{query}")).json == {
+            "counters": [],
+            "spanMs": HOUR_MS,
+            "next": None,
+        }
+    listed = (await runtime.get("/workflows?from=2020-01-01T00:20:30Z")).json
+    assert listed == {"workflows": [], "countedFrom": "2020-01-01T00:00:00.000Z", "next": None}
+
+
+async def scenario_minutes_are_counted_or_said_to_be_hours(runtime: Runtime) -> None:
+    """A server that counts hours only answers hours, and says so."""
+    works = runtime.endpoint("/works", answer_ok)
+    first = (await runtime.finish(document(works, key="k-1", workflowName="works"))).json
+    await runtime.finish(document(works, key="k-2", workflowName="works"))
+
+    async def are_counted() -> bool:
+        await runtime.count()
+        return (await counters(runtime)).get("works", {}).get("succeeded") == 2
+
+    await runtime.until(are_counted)
+    minutes = (await runtime.get("/counters?every=60000")).json
+    span_ms = minutes["spanMs"]
+    assert span_ms in {60_000, HOUR_MS}
+    assert {each["spanMs"] for each in minutes["counters"]} == {span_ms}
+    assert sum(each["started"] for each in minutes["counters"]) == 2
+    oldest = minutes["counters"][-1]
+    created_ms, began_ms = from_rfc3339(first["createdAt"]), from_rfc3339(oldest["beganAt"])
+    assert began_ms == created_ms - created_ms % span_ms
+    assert oldest["durationMsP50"] <= oldest["durationMsP95"] <= oldest["durationMsSum"]
+    # What is asked for from before minutes are kept is answered by the hour, on every server.
+    old = to_rfc3339(created_ms - 9 * HOUR_MS)
+    assert (await runtime.get(f"/counters?every=300000&from={old}")).json["spanMs"] == HOUR_MS
+    assert (await runtime.get(f"/counters?every=7200000&from={old}")).json["spanMs"] == 2 * HOUR_MS
+    listed = (await runtime.get(f"/workflows?from={first['createdAt']}")).json
+    assert from_rfc3339(listed["countedFrom"]) == began_ms
+    assert [each["started"] for each in listed["workflows"]] == [2]
+    together = (await runtime.get("/counters?every=60000&allWorkflows=true&limit=1")).json
+    assert together["counters"][0]["workflowName"] is None
+    if together["next"] is not None:
+        rest = (await runtime.request("GET", together["next"])).json
+        assert rest["spanMs"] == span_ms
+        together["counters"] += rest["counters"]
+    assert sum(each["started"] for each in together["counters"]) == 2

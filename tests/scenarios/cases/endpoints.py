@@ -66,6 +66,16 @@ async def scenario_each_attempt_is_a_new_span_of_the_callers_trace(runtime: Runt
     assert "00f067aa0ba902b7" not in spans
 
 
+async def scenario_endpoints_are_told_when_a_trace_is_not_recorded(runtime: Runtime) -> None:
+    url = runtime.endpoint("/step", failing_first(1, 503))
+
+    reply = await runtime.finish(document(url), traceparent=f"00-{TRACE}-00f067aa0ba902b7-00")
+
+    assert reply.status == 200
+    parts = [seen.call.headers["traceparent"].split("-") for seen in runtime.calls(url)]
+    assert [(part[1], part[3]) for part in parts] == [(TRACE, "00")] * 2
+
+
 async def scenario_without_a_trace_a_run_is_one(runtime: Runtime) -> None:
     step = runtime.endpoint("/step", answer_ok)
 

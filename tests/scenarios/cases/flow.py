@@ -119,6 +119,7 @@ async def scenario_who_is_under_a_key_is_listed(runtime: Runtime) -> None:
         of_ada = queued["ada"]
         assert (of_ada["id"], of_ada["runId"]) == (started[0].json["id"], started[0].json["runId"])
         assert (of_ada["workflowName"], of_ada["stepName"], of_ada["priority"]) == ("flow", None, 0)
+        assert of_ada["idempotencyKey"] == started[0].json["idempotencyKey"]
         assert of_ada["since"] is not None
         return True
 

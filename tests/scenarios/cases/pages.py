@@ -3,6 +3,7 @@
 import posixpath
 import re
 
+from atomic.protocol import problems
 from scenarios.runtime import Runtime
 
 VENDORED = "/static/vendor/preact-htm.js"
@@ -21,6 +22,17 @@ async def scenario_every_page_and_file_holds_the_strict_policy(runtime: Runtime)
             assert (await runtime.request("GET", file)).status == 200, file
             assert_strict((await runtime.request("GET", file)).headers)
         assert_strict(page.headers)
+
+
+async def scenario_a_refusal_leads_to_what_the_server_says_about_it(runtime: Runtime) -> None:
+    for method, path in (("GET", "/no/such/path/at/all"), ("PUT", "/health")):
+        refused = await runtime.request(method, path)
+        name = refused.json["type"].removeprefix("urn:atomic:problem:")
+        assert refused.headers["link"] == f'</docs#{name}>; rel="help"'
+    page = (await runtime.request("GET", "/docs")).body.decode()
+    named = re.findall(r' id="([^"]+)"', page)
+    assert {kind.name for kind in problems.ALL} <= set(named)
+    assert len(named) == len(set(named))
 
 
 async def scenario_the_address_of_the_server_leads_to_its_dashboard(runtime: Runtime) -> None:

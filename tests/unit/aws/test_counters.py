@@ -4,25 +4,38 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from atomic.adapters.aws import counting
 from atomic.adapters.aws.counter_items import CounterItems, Plan
 from atomic.adapters.aws.maintenance_queue import Errand
+from atomic.adapters.system import SystemClock
 from atomic.application.counter_store import CounterQuery
 from atomic.application.maintenance import Walk
-from atomic.domain.counters import HOUR_MS, KEPT_MS, OTHER, Tally, numbers_of, tally_of_numbers
+from atomic.domain.counters import (
+    HOUR_MS,
+    KEPT_MS,
+    NUMBERS,
+    OTHER,
+    Tally,
+    numbers_of,
+    tally_of_columns,
+)
+from atomic.domain.histograms import BOUNDS_MS
 from atomic.domain.interventions import redriven
 from atomic.domain.steps import Step
 from atomic.entrypoints.aws import maintenance
 from atomic.entrypoints.aws.prices import READ_UNIT_USD, WRITE_UNIT_USD
 from atomic.protocol.enums import Status
+from atomic.protocol.wire import to_rfc3339
 from contract.aws import TABLE_NAME
 from contract.builders import a_child, settled
 from contract.metered import Meter
 from contract.store_suite import keyed
-from unit.aws.test_handlers import Stack, batch, document, stack
+from unit.aws.test_handlers import Stack, batch, document, gateway_event, stack
 from unit.aws.test_maintenance import add
 
 __all__ = ["stack"]
@@ -44,7 +57,7 @@ def tallies(stack: Stack) -> dict[tuple[int, str], Tally]:
     """What was counted, by the number of the hour and the workflow."""
     query = CounterQuery(client_id="acme", from_ms=HOUR - KEPT_MS, before_ms=HOUR + KEPT_MS)
     page = stack.maintenance.runtime.run(stack.aws.store().counters(query))
-    return {((each.hour_ms - HOUR) // HOUR_MS, each.workflow_name): each.tally for each in page.counters}
+    return {((each.began_ms - HOUR) // HOUR_MS, each.workflow_name): each.tally for each in page.counters}
 
 
 def plan(stack: Stack) -> Plan:
@@ -167,12 +180,14 @@ def test_a_message_has_room_for_the_longest_names(stack: Stack, at: list[int]) -
     # Each takes 12 characters of JSON a sign.
     assert len(found) == 1 + 24_000 // (2 + 12 * 255)
     assert sum(found.values()) == len(names)
-    many = 10**6
-    numbers = numbers_of(replace(tally_of_numbers([many] * 24), last_started_ms=HOUR))
+    # A hundred thousand runs up to each of the bounds, of each of 200 workflows, in both hours.
+    many = 10**5 - 1
+    numbers = numbers_of(tally_of_columns([HOUR] * len(NUMBERS), [many] * (len(BOUNDS_MS) + 1)))
     full = Walk(
         client_id="acme", began_ms=HOUR, last_began_ms=0, left=dict.fromkeys("abcd", "27|" + 60 * "x")
     )
-    full.sums = {part: {f"{n:0118d}": numbers for n in range(200)} for part in "abcd"}
+    hours = "abcd"[: counting._HOURS_AT_ONCE]
+    full.sums = {part: {f"{n:0118d}": numbers for n in range(200)} for part in hours}
     body = Errand(work="count", asked_at_ms=HOUR, client_id="acme", walk=full).encode()
     assert len(body) < 256 * 1024
 
@@ -189,6 +204,33 @@ def test_a_run_counts_in_the_hour_of_its_row(stack: Stack, at: list[int]) -> Non
     )
     stack.maintain("count")
     assert tallies(stack) == {}
+
+
+def asked(stack: Stack, path: str, **query: str) -> dict[str, Any]:
+    """What the API function answers."""
+    event = gateway_event("GET", path, "")
+    event["headers"] |= {"authorization": f"Bearer {stack.key}"}
+    answer = stack.api(event | {"rawQueryString": urlencode(query)}, None)
+    assert answer["statusCode"] == 200, answer
+    found: dict[str, Any] = json.loads(answer["body"])
+    return found
+
+
+def test_a_request_for_minutes_is_answered_by_the_hour(stack: Stack) -> None:
+    now_ms = SystemClock().now_ms()
+    minute_ms, hour_ms = now_ms - now_ms % MINUTE, now_ms - now_ms % HOUR_MS
+    root = keyed("k", at_ms=now_ms)
+    add(stack, settled(root, now_ms + 12_345))
+    stack.maintain("count")
+    found = asked(stack, "/acme/counters", every=str(MINUTE), **{"from": to_rfc3339(minute_ms)})
+    [counter] = found["counters"]
+    assert (found["spanMs"], counter["spanMs"]) == (HOUR_MS, HOUR_MS)
+    assert counter["beganAt"] == to_rfc3339(hour_ms)
+    assert (counter["succeeded"], counter["durationMsP50"], counter["durationMsP95"]) == (1, 12_345, 12_345)
+    assert counter["countedAt"] is not None
+    listed = asked(stack, "/acme/workflows", **{"from": to_rfc3339(minute_ms)})
+    assert listed["countedFrom"] == to_rfc3339(hour_ms)
+    assert [each["started"] for each in listed["workflows"]] == [1]
 
 
 def metrics(printed: str) -> list[dict[str, object]]:

@@ -608,7 +608,9 @@ def test_a_handler_that_is_called_again_reads_what_it_has_posted(stack: Stack) -
         "http": {"ok": True},
     }
     asked["headers"]["atomic-attempt-token"] = f"3.{'0' * 32}"
-    assert stack.api(asked, None)["statusCode"] == 403
+    refused = stack.api(asked, None)
+    assert refused["statusCode"] == 403
+    assert refused["headers"]["link"] == '</docs#attempt-token-required>; rel="help"'
 
 
 def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
@@ -623,6 +625,7 @@ def test_the_gateway_s_form_of_requests_and_answers(stack: Stack) -> None:
     assert (same["statusCode"], same["body"]) == (304, "")
     page = gateway_event("GET", "/openapi.json", "")
     plain = stack.api(page, None)
+    assert 'id="attempt-token-required"' in stack.api(gateway_event("GET", "/docs", ""), None)["body"]
     page["headers"] = {"Accept-Encoding": "gzip"}
     packed = stack.api(page, None)
     assert (packed["isBase64Encoded"], packed["headers"]["content-encoding"]) == (True, "gzip")

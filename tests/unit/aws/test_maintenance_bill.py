@@ -83,6 +83,7 @@ def test_stats_read_a_bounded_number_of_entries(stack: Stack, monkeypatch: pytes
     assert sum(counts.live.values()) == 60
     assert counts.counted_at_ms is not None
     assert (counts.has_all_runs, sum(counts.runs.values())) == (True, 60)
+    assert counts.live_are_roots
     monkeypatch.setattr(dynamodb, "_COUNTED_MAX", 12)
     counts = run(store.count("acme", 0))
     assert counts.has_all_runs is False

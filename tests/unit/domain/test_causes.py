@@ -1,5 +1,6 @@
 """Causes: what differs from run to run is left out of the text, and the rest tells causes apart."""
 
+import itertools
 import time
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,49 @@ def test_what_differs_from_run_to_run_is_one_sign(text: str, expected: str) -> N
     assert normalized(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("KeyError: 'currency'", "KeyError: 'currency'"),
+        ("step charge failed: KeyError: 'is_paid'", "step charge failed: KeyError: 'is_paid'"),
+        ("AttributeError: 'NoneType' object has no attribute 'total'",) * 2,
+        ("NameError: name 'Decimal' is not defined",) * 2,
+        ("TypeError: pay() missing 1 required positional argument: 'order'",) * 2,
+        ("TypeError: pay() got an unexpected keyword argument 'tip'",) * 2,
+        ("No module named 'shop.prices'",) * 2,
+        ("TypeError: Cannot read properties of undefined (reading 'currency')",) * 2,
+        # Data, also behind these words.
+        ("KeyError: 'Ada'", "KeyError: #"),
+        ("KeyError: 'cus_028'", "KeyError: #"),
+        ("KeyError: 'ada.l@mail.example.org'", "KeyError: #"),
+        ("KeyError: 'order of ada'", "KeyError: #"),
+        (f"KeyError: '{'a' * 33}'", "KeyError: #"),
+        ("KeyError: 17", "KeyError: #"),
+        ("customer 'ada' has no account", "customer # has no account"),
+        ("ValueError: 'ada'", "ValueError: #"),
+        ("MyKeyError: 'ada'", "MyKeyError: #"),
+    ],
+)
+def test_a_quoted_name_of_the_program_stays(text: str, expected: str) -> None:
+    assert normalized(text) == expected
+    assert normalized(expected) == expected
+
+
+def test_thousands_of_quoted_customers_are_one_cause() -> None:
+    names = ["".join(letters) for letters in itertools.product("abcdefghijklm", repeat=3)]
+    assert len(names) > 2_000
+    for sentence in ("no account of '{}'", "KeyError: '{}'", "unknown customer “{}”: declined"):
+        assert len({normalized(sentence.format(name.capitalize())) for name in names}) == 1
+    assert len({normalized(f"ValueError: unknown customer '{name}'") for name in names}) == 1
+
+
+def test_the_key_of_a_key_error_stays_if_the_type_is_beside_the_text() -> None:
+    assert normalized("'currency'", "KeyError, LookupError") == "'currency'"
+    assert normalized("'Ada'", "KeyError") == "#"
+    assert normalized("'currency'", "ValueError") == "#"
+    assert len(normalized("'currency' " + "word " * 100, "KeyError")) == TEXT_MAX_CHARS
+
+
 _IDS = st.one_of(
     st.uuids().map(str),
     st.integers(0, 10**18).map(str),
@@ -75,6 +119,9 @@ def test_texts_that_differ_in_ids_only_are_the_same(words: list[str], data: Any)
 @examples(500)
 @given(
     text=st.text(st.sampled_from("ab1f# '\"`“”«».,:;-_+@/MayJan\n\u00e9\u0661"), max_size=300)
+    | st.lists(
+        st.sampled_from(["KeyError: ", "'", "a", "1", " ", '"', "has no attribute ", "B", "#"]), max_size=40
+    ).map("".join)
     | st.text(max_size=300)
 )
 def test_a_second_time_changes_nothing_and_the_length_is_bounded(text: str) -> None:
@@ -84,7 +131,24 @@ def test_a_second_time_changes_nothing_and_the_length_is_bounded(text: str) -> N
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "g", "'", "a.b-", "@", "1-", "a@", "-", "'a", "\"'`", "# ", "Jan ", "f0"]
+    "piece",
+    [
+        "a",
+        "g",
+        "'",
+        "a.b-",
+        "@",
+        "1-",
+        "a@",
+        "-",
+        "'a",
+        "\"'`",
+        "# ",
+        "Jan ",
+        "f0",
+        "KeyError: '",
+        "KeyError: 'a'",
+    ],
 )
 def test_no_text_takes_long(piece: str) -> None:
     began_s = time.process_time()

@@ -16,6 +16,7 @@ OWN: Final = {
     "payload",
     "fingerprint",
     "trace_id",
+    "unsampled",
     "retention_ms",
     "restart_of",
 }
@@ -37,7 +38,7 @@ def test_a_restart_has_what_the_start_asked_for_except_when_to_begin() -> None:
     spec = replace(a_full_step().spec, paused=True)
     plain, root = a_spec(), replace(a_root(), spec=spec)
 
-    again = restart_spec(root, "key-1/2", b"2", "f", trace_id=None, retention_ms=5)
+    again = restart_spec(root, "key-1/2", b"2", "f", trace=(None, False), retention_ms=5)
 
     for field in fields(StepSpec):
         name = field.name
@@ -56,11 +57,11 @@ def test_it_is_the_run_that_a_start_with_its_key_would_make() -> None:
         other.idempotency_key,
         other.payload,
         other.fingerprint,
-        trace_id=other.trace_id,
+        trace=(other.trace_id, other.unsampled),
         retention_ms=other.retention_ms,
     )
     assert replace(made, restart_of=None) == other
     again = replace(root, spec=made, id=keys.root_of(made.run_id))
-    third = restart_spec(again, "key-1/3", b"1", "f", trace_id=None, retention_ms=5)
+    third = restart_spec(again, "key-1/3", b"1", "f", trace=(None, False), retention_ms=5)
     assert third.restart_of == made.run_id
     assert third.trace_id == third.run_id.removeprefix("run_")

@@ -157,6 +157,15 @@ def test_without_keys_only_private_networks_are_answered(
     assert "--dev-network needs --dev" in said
 
 
+@pytest.mark.parametrize(
+    "given", [("--virtual-time", "now"), ("--faults", "hostile"), ("--faults-seed", "1")]
+)
+def test_what_is_for_tests_needs_dev(served: list[ServerSettings], given: tuple[str, str]) -> None:
+    code, said = serve(*given)
+    assert (code, served) == (1, [])
+    assert "--dev: " in said
+
+
 def test_settings_are_frozen() -> None:
     settings = ServerSettings()
     with pytest.raises(ValueError, match="frozen"):

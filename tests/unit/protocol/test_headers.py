@@ -170,10 +170,12 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 @pytest.mark.parametrize(
-    "value", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f" 01-{TRACE}-{SPAN}-ff "]
-)
-def test_traceparent(value: str) -> None:
-    assert headers.parse_trace_id(value) == TRACE
+    ("value", "unsampled"),
+    [(f"00-{TRACE}-{SPAN}-01", False), (f"00-{TRACE}-{SPAN}-00", True), (f"00-{TRACE}-{SPAN}-02", True),
+     (f" 01-{TRACE}-{SPAN}-ff ", False)],
+)  # fmt: skip
+def test_traceparent(value: str, unsampled: bool) -> None:
+    assert headers.parse_trace(value) == (TRACE, unsampled)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +186,13 @@ def test_traceparent(value: str) -> None:
      f"00-{TRACE}-{SPAN}-0g"],
 )  # fmt: skip
 def test_what_is_no_traceparent(value: str) -> None:
-    assert headers.parse_trace_id(value) is None
+    assert headers.parse_trace(value) == (None, False)
 
 
 def test_our_traceparent_is_one() -> None:
     assert headers.traceparent(TRACE, SPAN) == f"00-{TRACE}-{SPAN}-01"
-    assert headers.parse_trace_id(headers.traceparent(TRACE, SPAN)) == TRACE
+    assert headers.parse_trace(headers.traceparent(TRACE, SPAN)) == (TRACE, False)
+    assert headers.parse_trace(headers.traceparent(TRACE, SPAN, is_sampled=False)) == (TRACE, True)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ class LoggedTelemetry:
         # These events are not logged.
         self.started = metrics.started
         self.reopened = metrics.reopened
+        self.owner_lost = metrics.owner_lost
         self.lagged = metrics.lagged
         self.deferred = metrics.deferred
 

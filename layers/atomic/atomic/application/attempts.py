@@ -277,7 +277,9 @@ def endpoint_request(
         "Atomic-Run-Id": spec.run_id,
         "Atomic-Step-Id": step.id,
         "Atomic-Attempt": str(step.attempt_count),
-        "traceparent": headers.traceparent(spec.trace_id, (step.nonce or "")[:_SPAN_ID_CHARS]),
+        "traceparent": headers.traceparent(
+            spec.trace_id, (step.nonce or "")[:_SPAN_ID_CHARS], is_sampled=not spec.unsampled
+        ),
         "webhook-id": step.id,
         "webhook-timestamp": str(timestamp_s),
     }
@@ -301,6 +303,7 @@ def endpoint_request(
         request_headers |= _signatures(client, step, timestamp_s, body)
     return EndpointRequest(
         client_id=spec.client_id,
+        workflow_name=spec.workflow_name,
         url=spec.url,
         headers=request_headers,
         body=body,

@@ -308,7 +308,7 @@ async def _restart(bulk: _Bulk, run: Step) -> bool | str:
         keys.restart_key(run.spec.idempotency_key, is_restart=run.spec.restart_of is not None),
         run.spec.payload,
         run.spec.fingerprint,
-        trace_id=None,
+        trace=(None, False),
         retention_ms=bulk.engine.kept_ms(bulk.client, run.spec.workflow_name),
     )
     return (await restart(bulk.engine, run, spec)).created

@@ -13,10 +13,12 @@ from atomic.domain.counters import HOUR_MS, Counter, WorkflowCount, summed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterQuery:
-    """Which counters: hours that began from `from_ms` to before `before_ms`, the newest first.
+    """Which counters: spans of `every_ms` that began from `from_ms` to before `before_ms`.
 
-    Those of an hour are in the order of the workflows' names. `after` is the last one of the page before.
-    The hours of each `every_ms` are summed up, and with `all_names` all workflows as well.
+    The newest span comes first, and those of a span are in the order of the workflows' names. `after` is
+    the last one of the page before.
+    `every_ms` are whole hours, or minutes that divide an hour: only a store that `has_minutes` is asked for
+    them, of the last `MINUTES_KEPT_MS`. With `all_names` all workflows are summed up as well.
     """
 
     client_id: str
@@ -29,19 +31,19 @@ class CounterQuery:
     limit: int = 50
 
     @property
-    def is_sum(self) -> bool:
-        """Whether counters are summed up."""
-        return self.all_names or self.every_ms != HOUR_MS
+    def of_minutes(self) -> bool:
+        """Whether counters of minutes are asked for, instead of those of hours."""
+        return self.every_ms < HOUR_MS
 
     def page(self, counters: Iterable[Counter]) -> "CounterPage":
-        """The page of the client's counters, which come in their order. All stores use this rule."""
+        """The page of the client's counters of hours or of minutes, which come in their order."""
         found: Iterable[Counter] = filter(self._fits, counters)
-        if self.is_sum:
+        if self.all_names or self.every_ms != HOUR_MS:
             found = sorted(summed(found, self.every_ms, self.all_names), key=order_of)
         return CounterPage.of([*islice(filter(self._is_next, found), self.limit + 1)], self.limit)
 
     def _fits(self, counter: Counter) -> bool:
-        is_of_time = self.from_ms <= counter.hour_ms < self.before_ms
+        is_of_time = self.from_ms <= counter.began_ms < self.before_ms
         return is_of_time and self.workflow_name in {None, counter.workflow_name}
 
     def _is_next(self, counter: Counter) -> bool:
@@ -60,11 +62,17 @@ class CounterPage:
         """The page of what was found in its order: one more than the limit shows that there are more."""
         page = found[:limit]
         more = len(found) > limit
-        return cls(page, (page[-1].hour_ms, page[-1].workflow_name) if more else None)
+        return cls(page, (page[-1].began_ms, page[-1].workflow_name) if more else None)
 
 
 class Counters(Protocol):
-    """The counters of runs by client, hour and workflow (`domain.counters`). May raise StoreUnavailable."""
+    """The counters of runs by client, hour and workflow (`domain.counters`). May raise StoreUnavailable.
+
+    `has_minutes`: whether there are counters of minutes as well.
+    """
+
+    @property
+    def has_minutes(self) -> bool: ...
 
     async def counters(self, query: CounterQuery) -> CounterPage:
         """A page of counters."""
@@ -75,11 +83,12 @@ class Counters(Protocol):
     ) -> Sequence[WorkflowCount]:
         """The workflows that runs were started of from `from_ms` on, in the order of their names.
 
-        They begin after the given name. Both moments are the beginning of an hour.
+        They begin after the given name. Recent runs were started from `recent_from_ms` on. Both moments are
+        the beginning of an hour, or the second one of a minute, for a store that `has_minutes`.
         """
         ...
 
 
 def order_of(counter: Counter) -> tuple[int, str]:
     """The newest hour first."""
-    return -counter.hour_ms, counter.workflow_name
+    return -counter.began_ms, counter.workflow_name

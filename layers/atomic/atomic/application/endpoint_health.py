@@ -2,7 +2,7 @@
 
 It is memory of one process, and empty after a restart. An attempt is noted by appending to a list, because
 each attempt costs this. What is noted is summed up when there is enough of it, or when somebody asks. Sums
-are by minute, and durations are counted up to a few bounds, so their size does not grow with the attempts.
+are by minute, and durations are counted up to bounds, so their size does not grow with the attempts.
 """
 
 from bisect import bisect_left
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from atomic.application.destinations import origin_of
-from atomic.domain.histograms import within
+from atomic.domain.histograms import BOUNDS_MS, within
 from atomic.protocol.enums import OutcomeKind
 
 MINUTES: Final = 15
@@ -22,11 +22,9 @@ ORIGINS_MAX: Final = 200
 # So many of all clients; attempts at others are not counted.
 _ALL_MAX: Final = 5_000
 OTHERS: Final = ""
-BOUNDS_MS: Final = (
-    *(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000),
-    *(300_000, 900_000, 3_600_000),
-)
 _MINUTE_MS: Final = 60_000
+# Longer than any attempt.
+_NEVER_MS: Final = 10**15
 _FAILED: Final = frozenset({OutcomeKind.RETRYABLE, OutcomeKind.PERMANENT})
 # Others were ended by a cancel or lost, or Atomic itself refused what the handler posted.
 _COUNTED: Final = _FAILED | {OutcomeKind.SUCCEEDED, OutcomeKind.SUSPENDED}
@@ -44,21 +42,34 @@ class Note(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Attempts at one origin; how many of them took how long, up to each bound."""
+    """Attempts at one origin; how many of them took how long, by the place of the bound up to which."""
 
     attempts: int = 0
     failed: int = 0
-    durations: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    shortest_ms: int = _NEVER_MS
+    longest_ms: int = 0
+    durations: dict[int, int] = field(default_factory=dict)
+
+    def took(self, took_ms: int) -> None:
+        """Count a duration."""
+        at = bisect_left(BOUNDS_MS, took_ms)
+        self.durations[at] = self.durations.get(at, 0) + 1
+        self.shortest_ms = min(self.shortest_ms, took_ms)
+        self.longest_ms = max(self.longest_ms, took_ms)
 
     def add(self, other: "Tally") -> None:
         """Count those of another tally, too."""
         self.attempts += other.attempts
         self.failed += other.failed
-        self.durations = [one + more for one, more in zip(self.durations, other.durations, strict=True)]
+        self.shortest_ms = min(self.shortest_ms, other.shortest_ms)
+        self.longest_ms = max(self.longest_ms, other.longest_ms)
+        for at, number in other.durations.items():
+            self.durations[at] = self.durations.get(at, 0) + number
 
     def duration_ms_of(self, share: float) -> int | None:
         """How long this share of the attempts took at most."""
-        return within(self.durations, BOUNDS_MS, share)
+        counts = [self.durations.get(at, 0) for at in range(len(BOUNDS_MS) + 1)]
+        return within(counts, share, least=self.shortest_ms, most=self.longest_ms)
 
 
 # By client and origin.
@@ -109,5 +120,4 @@ class EndpointHealth:
         tally.attempts += 1
         tally.failed += note.outcome in _FAILED
         # Clocks of processes differ.
-        took_ms = max(0, note.ended_ms - note.began_ms)
-        tally.durations[bisect_left(BOUNDS_MS, took_ms)] += 1
+        tally.took(max(0, note.ended_ms - note.began_ms))

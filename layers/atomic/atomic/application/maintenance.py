@@ -50,8 +50,10 @@ class Walk:
         """Whether every part was read to its end."""
         return not self.left
 
-    async def go_on(self, read: ReadPage, may_go_on: Callable[[], bool]) -> None:
-        """Read on, four parts at a time, until all are finished or `may_go_on` says no."""
+    async def go_on(
+        self, read: ReadPage, may_go_on: Callable[[], bool], *, at_once: int = _PARTS_AT_ONCE
+    ) -> None:
+        """Read on, so many parts at a time, until all are finished or `may_go_on` says no."""
 
         async def read_parts(parts: Sequence[str]) -> None:
             for part in parts:
@@ -63,7 +65,7 @@ class Walk:
                         self.left[part] = after
 
         parts = sorted(self.left)
-        await side_by_side(*(read_parts(parts[nth::_PARTS_AT_ONCE]) for nth in range(_PARTS_AT_ONCE)))
+        await side_by_side(*(read_parts(parts[nth::at_once]) for nth in range(at_once)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ class Counts:
     A store reads a bounded number of rows for it. Where a client has more, `counted_at_ms` tells since when
     the numbers of live steps and dead letters may have changed, and `has_all_runs` is False: `runs` then
     holds the least numbers. `needs_action`: failed runs that were not dismissed; the store may count among
-    the newest failed runs only.
+    the newest failed runs only. With `live_are_roots`, `live` counts the root of each run alone.
     """
 
     live: dict[Status, int]
@@ -182,6 +182,7 @@ class Counts:
     oldest_due_at_ms: int | None
     counted_at_ms: int | None = None
     has_all_runs: bool = True
+    live_are_roots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class EndpointRequest:
     """
 
     client_id: str
+    workflow_name: str = ""
     url: str
     headers: dict[str, str]
     body: bytes
@@ -367,6 +369,10 @@ class Telemetry(Protocol):
 
     def attempt_ended(self, step: Step, attempt: Attempt) -> None:
         """An attempt is over and its row is written."""
+        ...
+
+    def owner_lost(self, step: Step) -> None:
+        """A server has started, and its last process made the last attempt of this step."""
         ...
 
     def settled(self, step: Step) -> None:

@@ -41,8 +41,10 @@ async def recover(engine: Engine, store: ServerStore) -> int:
         nonlocal taken
         step = await engine.store.get(step_id)
         if step is not None:
-            _, effects = await commit(engine, step, OwnerLost())
+            after, effects = await commit(engine, step, OwnerLost())
             taken += effects is not None
+            if effects is not None and step.status is Status.RUNNING:
+                engine.telemetry.owner_lost(after)
 
     for status in (Status.RUNNING, Status.WAITING):
         after = ""

@@ -83,7 +83,7 @@ def resume(api: Api, key: str) -> None:
 
 def _steps(state: str, found: Sequence[FlowStepDocument]) -> Iterator[str]:
     for step in found:
-        name = f"{step.workflow_name} {step.step_name or ''}".rstrip()
+        name = f"{step.workflow_name} {step.idempotency_key} {step.step_name or ''}".rstrip()
         fair = f", fair {step.fair}" if step.fair else ""
         yield f"{state:<8}  {step.id}  {name}, priority {step.priority}{fair}, since {step.since or '–'}"
 

@@ -28,8 +28,11 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9]+)?")
 _VERSION: Final = re.compile(r"v[0-9a-f]{16}")
 _PAGE: Final = "index.html"
 _FIRST_MODULE: Final = "main.js"
-# In the order in which the later ones take precedence.
-_SHEETS: Final = ("tokens", "base", "components", "views", "problems", "flow", "run", "schedules")
+# In the order in which the later ones take precedence. The page of a run does without the second one.
+_SHEETS: Final = {
+    "joined.css": ("tokens", "base", "components", "problems", "run", "touch"),
+    "joined-lists.css": ("views", "flow", "schedules"),
+}
 # Of style sheets. They are a fifteenth of what a page loads of them.
 _COMMENTS: Final = re.compile(r" */\*.*?\*/\n?", re.DOTALL)
 
@@ -80,8 +83,12 @@ def without_version(path: tuple[str, ...]) -> tuple[str, ...]:
 def joined() -> dict[str, str]:
     """The texts of the files that are made of others, by their names."""
     modules = {name.strip("/"): body.decode() for name, body in _all(_folder()) if ".js/" in name}
-    sheets = (_folder().joinpath("styles", f"{name}.css").read_text() for name in _SHEETS)
-    return {**joined_scripts(modules, _FIRST_MODULE), "joined.css": _COMMENTS.sub("", "".join(sheets))}
+    sheets = {name: "".join(map(_sheet, parts)) for name, parts in _SHEETS.items()}
+    return {**joined_scripts(modules, _FIRST_MODULE), **sheets}
+
+
+def _sheet(name: str) -> str:
+    return _COMMENTS.sub("", _folder().joinpath("styles", f"{name}.css").read_text())
 
 
 def _folder() -> Traversable:

@@ -23,7 +23,7 @@ _STATUS_DIGITS: Final = 3
 _SIGN: Final = "#"
 # Each alternative is bounded, or begins with a word and takes one character after the other, so a text is
 # read in linear time.
-_VALUES: Final = re.compile(
+_VALUES: Final = (
     r"(?<!\w)(?:'[^']{1,200}'|\"[^\"]{1,200}\"|`[^`]{1,200}`|“[^”]{1,200}”|„[^“”]{1,200}[“”]"
     r"|‘[^’]{1,200}’|«[^»]{1,200}»)(?!\w)"
     r"|(?<![\w.+-])[\w.+-]+@[\w.-]+"
@@ -31,6 +31,19 @@ _VALUES: Final = re.compile(
     r"|(?<![^\W_])[0-9a-fA-F]{8,}(?![^\W_])"
     r"|(?<![^\W_])[^\W\d_]*\d[^\W_]*"
 )
+# A quoted word that tells the fault, as Python and JavaScript quote the names of a program. Other quoted
+# values are data, which differs from run to run. So is what is missing in a `dict`, if it looks like a name
+# of a person: a key that a program has fixed begins with a small letter, and has no digits.
+_KEY_ERROR: Final = "KeyError: "
+_NAMES: Final = (
+    rf"(?<!\w)(?:{_KEY_ERROR}'[a-z_][A-Za-z_]{{0,31}}'"
+    r"|(?:AttributeError: |NameError: name |has no attribute |No module named |cannot import name "
+    r"|cannot access local variable |got an unexpected keyword argument "
+    r"|missing 1 required (?:positional|keyword-only) argument: "
+    r"|Cannot (?:read|set) properties of (?:undefined|null) \((?:read|sett)ing )"
+    r"'[A-Za-z_][A-Za-z_.]{0,31}')(?!\w)"
+)
+_KEPT_OR_VALUE: Final = re.compile(f"(?P<kept>{_NAMES})|{_VALUES}")
 _DATES: Final = re.compile(
     r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b[ ,]{0,3}(?=#)"
 )
@@ -85,13 +98,16 @@ def found_of(error: StepError) -> str:
     return sentence if error.last is None else f"{sentence}; last: {found_of(error.last)}"
 
 
-def normalized(text: str) -> str:
+def normalized(text: str, raised: str = "") -> str:
     """The text with one sign for each id, number, time, address and quoted value; its beginning.
 
-    A second time, it stays as it is.
+    A quoted name of the program stays. `raised` is the type of the error, if it is known beside the text.
+    A second time, the text stays as it is.
     """
-    whole = _stable(text[:_READ_MAX_CHARS])
-    return _stable(whole[:TEXT_MAX_CHARS])
+    # Beside its type, the text of this error is the key alone.
+    before = _KEY_ERROR if raised.partition(",")[0] == _KEY_ERROR[:-2] else ""
+    whole = _stable(before + text[:_READ_MAX_CHARS])
+    return _stable(whole[: len(before) + TEXT_MAX_CHARS]).removeprefix(before)
 
 
 def _stable(text: str) -> str:
@@ -105,5 +121,5 @@ def _stable(text: str) -> str:
 
 
 def _once(text: str) -> str:
-    text = _VALUES.sub(_SIGN, " ".join(text.split()))
+    text = _KEPT_OR_VALUE.sub(lambda found: found["kept"] or _SIGN, " ".join(text.split()))
     return _SEVERAL.sub(_SIGN, _DATES.sub("", text))

@@ -1,8 +1,9 @@
-"""Counters of runs: what became of the runs of a workflow that were started in one hour (UTC).
+"""Counters of runs: what became of the runs of a workflow that were started in one hour (UTC), or minute.
 
-A run belongs to the hour of its start as long as it lives. So what is counted follows from the rows alone,
-however often they are counted, and a run that is redriven is no longer among those that failed. Counters
-have names of workflows and numbers, nothing else of a run. They stay when the run is erased.
+A run belongs to the hour and the minute of its start as long as it lives. So what is counted follows from
+the rows alone, however often they are counted, and a run that is redriven is no longer among those that
+failed. Counters have names of workflows and numbers, nothing else of a run. They stay when the run is
+erased.
 """
 
 from bisect import bisect_left
@@ -10,30 +11,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from atomic.domain.histograms import within
+from atomic.domain.histograms import BOUNDS_MS, within
 from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
-HOUR_MS: Final = 3_600_000
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
 # How long the counters of an hour are kept. Older runs are in no counter.
 KEPT_MS: Final = 31 * 24 * HOUR_MS
+# How long those of a minute are kept by stores that have them.
+MINUTES_KEPT_MS: Final = 8 * HOUR_MS
 # So many names an hour and client have counters of their own; runs of further names are counted together.
 NAMES_MAX: Final = 200
 # In place of the name of these. No workflow has an empty name.
 OTHER: Final = ""
-# Durations are counted up to each of these bounds, and longer ones.
-BOUNDS_MS: Final = (
-    *(50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000),
-    *(300_000, 900_000, HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """Numbers of runs. `retries` are those of all their steps, without calls that follow a suspension.
 
-    `duration_ms_sum` and `durations` are of runs that succeeded, from their start to their end: their sum,
-    and how many there are up to each bound. `last_started_ms`: the newest start, 0 for none.
+    `duration_ms_…` and `durations` are of runs that succeeded, from their start to their end: their sum,
+    the shortest and the longest one (0 without any), and how many there are up to each bound.
+    `last_started_ms`: the newest start, 0 for none.
     """
 
     started: int = 0
@@ -42,6 +42,8 @@ class Tally:
     cancelled: int = 0
     retries: int = 0
     duration_ms_sum: int = 0
+    duration_ms_min: int = 0
+    duration_ms_max: int = 0
     last_started_ms: int = 0
     durations: tuple[int, ...] = (0,) * (len(BOUNDS_MS) + 1)
 
@@ -51,18 +53,18 @@ class Tally:
         return max(0, self.started - self.succeeded - self.failed - self.cancelled)
 
     def duration_ms_of(self, share: float) -> int | None:
-        """The duration that this share of the runs that succeeded did not exceed; None without any.
-
-        It is interpolated between two bounds. Of runs beyond the last bound it is that bound.
-        """
-        return within(self.durations, BOUNDS_MS, share)
+        """The duration that this share of the runs that succeeded did not exceed; None without any."""
+        return within(self.durations, share, least=self.duration_ms_min, most=self.duration_ms_max)
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """The runs of a workflow that were started in an hour; `counted_at_ms` is None where it is now."""
+    """The runs of a workflow that were started in a span, such as an hour.
 
-    hour_ms: int
+    `counted_at_ms` is None where it is now.
+    """
+
+    began_ms: int
     workflow_name: str
     tally: Tally
     counted_at_ms: int | None = None
@@ -70,10 +72,11 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCount:
-    """A workflow: its runs of all hours that are kept, and those of recent hours."""
+    """A workflow: how many runs of all hours that are kept are live, its newest start, and recent runs."""
 
     name: str
-    kept: Tally
+    live: int
+    last_started_ms: int
     recent: Tally
 
 
@@ -110,19 +113,27 @@ def tally_of_run(status: Status, created_at_ms: int, finished_at_ms: int | None,
         succeeded=1,
         retries=retries,
         duration_ms_sum=lasted_ms,
+        duration_ms_min=lasted_ms,
+        duration_ms_max=lasted_ms,
         last_started_ms=created_at_ms,
         durations=tuple(int(number == at) for number in range(len(BOUNDS_MS) + 1)),
     )
 
 
-LAST_START: Final = "last_started_ms"
+LEAST: Final = "duration_ms_min"
+# Of these, a sum has the largest one.
+MOST: Final = frozenset({"duration_ms_max", "last_started_ms"})
 # The members of a tally before the durations.
 NUMBERS: Final = tuple(field.name for field in fields(Tally) if field.name != "durations")
 
 
 def numbers_of(tally: Tally) -> list[int]:
-    """A tally as numbers, the durations last and without the zeros at their end."""
-    flat = [*(getattr(tally, name) for name in NUMBERS), *tally.durations]
+    """A tally as few numbers: its members, then the durations from the first to the last that is not 0.
+
+    Before the durations is the place of the first one. Zeros at the end are left out.
+    """
+    first = next((place for place, number in enumerate(tally.durations) if number), 0)
+    flat = [*(getattr(tally, name) for name in NUMBERS), first, *tally.durations[first:]]
     while flat and not flat[-1]:
         del flat[-1]
     return flat
@@ -131,31 +142,37 @@ def numbers_of(tally: Tally) -> list[int]:
 def tally_of_numbers(flat: Sequence[int]) -> Tally:
     """The tally of these numbers."""
     width = len(NUMBERS)
-    durations = [*flat[width:], *(0 for _ in range(len(BOUNDS_MS) + 1 - len(flat[width:])))]
-    return Tally(**dict(zip(NUMBERS, flat, strict=False)), durations=tuple(durations))
+    first, *some = flat[width:] or (0,)
+    return tally_of_columns([*flat[:width], *(0 for _ in range(width - len(flat)))], [0] * first + some)
+
+
+def tally_of_columns(numbers: Sequence[int], durations: Sequence[int]) -> Tally:
+    """The tally of all its members, and of durations without the zeros at their end."""
+    zeros = (0,) * (len(BOUNDS_MS) + 1 - len(durations))
+    return Tally(**dict(zip(NUMBERS, numbers, strict=True)), durations=(*durations, *zeros))
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """The sum of tallies."""
     found = [Tally(), *tallies]
+    numbers = {
+        name: (max if name in MOST else sum)(getattr(each, name) for each in found) for name in NUMBERS
+    }
+    numbers[LEAST] = min((each.duration_ms_min for each in found if each.succeeded), default=0)
     return Tally(
-        **{
-            name: (max if name == LAST_START else sum)(getattr(each, name) for each in found)
-            for name in NUMBERS
-        },
-        durations=tuple(map(sum, zip(*(each.durations for each in found), strict=True))),
+        **numbers, durations=tuple(map(sum, zip(*(each.durations for each in found), strict=True)))
     )
 
 
 def summed(counters: Iterable[Counter], every_ms: int, all_names: bool) -> list[Counter]:
-    """The sums of the hours of each span of this length, and with `all_names` of all workflows.
+    """The sums of the counters within each span of this length, and with `all_names` of all workflows.
 
     Each counts as old as the oldest of its counters.
     """
     spans: dict[tuple[int, str], list[Counter]] = {}
     for each in counters:
         name = OTHER if all_names else each.workflow_name
-        spans.setdefault((each.hour_ms - each.hour_ms % every_ms, name), []).append(each)
+        spans.setdefault((each.began_ms - each.began_ms % every_ms, name), []).append(each)
     return [
         Counter(
             began_ms,
@@ -167,16 +184,22 @@ def summed(counters: Iterable[Counter], every_ms: int, all_names: bool) -> list[
     ]
 
 
-def workflow_counts(counters: Iterable[Counter], recent_from_ms: int) -> list[WorkflowCount]:
-    """The counters of a client by workflow, in the order of names."""
-    by_name: dict[str, list[Counter]] = {}
-    for counter in counters:
-        by_name.setdefault(counter.workflow_name, []).append(counter)
+def workflow_counts(kept: Iterable[Counter], recent: Iterable[Counter]) -> list[WorkflowCount]:
+    """The workflows of the counters that are kept, in the order of names, with the sums of recent ones."""
+    all_by_name, recent_by_name = _by_name(kept), _by_name(recent)
     return [
         WorkflowCount(
             name,
-            total(each.tally for each in found),
-            total(each.tally for each in found if each.hour_ms >= recent_from_ms),
+            sum(each.live for each in found),
+            max(each.last_started_ms for each in found),
+            total(recent_by_name.get(name, ())),
         )
-        for name, found in sorted(by_name.items())
+        for name, found in sorted(all_by_name.items())
     ]
+
+
+def _by_name(counters: Iterable[Counter]) -> dict[str, list[Tally]]:
+    found: dict[str, list[Tally]] = {}
+    for counter in counters:
+        found.setdefault(counter.workflow_name, []).append(counter.tally)
+    return found

@@ -30,7 +30,7 @@ def cause_of(step: Step) -> Cause:
         error_type="" if error is None else error.raised,
         response_status=last_status(step),
         found="" if error is None else found_of(error),
-        said="" if error is None else normalized(error.said),
+        said="" if error is None else normalized(error.said, error.raised),
     )
 
 

@@ -23,13 +23,14 @@ def restart_spec(
     fingerprint: str,
     *,
     url: str | None = None,
-    trace_id: str | None,
+    trace: tuple[str | None, bool],
     retention_ms: int,
 ) -> StepSpec:
     """The root that starts the run of this root again, under a key of its own, now and with this payload.
 
     It keeps what the start asked for, except when to begin: a delay, `startAt`, `startBy`, a pause, the
-    quiet time of a burst. `url` is in place of its own. No step and no other run waits for it.
+    quiet time of a burst. `url` is in place of its own. `trace` is that of the request, as `parse_trace` of
+    `protocol.headers` reads it. No step and no other run waits for it.
     """
     spec = ended.spec if url is None else replace(ended.spec, url=url)
     run_id = keys.run_id(spec.client_id, spec.workflow_name, key)
@@ -49,7 +50,8 @@ def restart_spec(
         depth=0,
         detached=False,
         continued_from=None,
-        trace_id=trace_id or run_id.removeprefix("run_"),
+        trace_id=trace[0] or run_id.removeprefix("run_"),
+        unsampled=trace[1],
         retention_ms=retention_ms,
         restart_of=spec.run_id,
     )

@@ -50,6 +50,7 @@ class StepSpec:
     key that this root shares with others (`domain.pointers`). `paused`: the run is paused from its start.
     `tags`: of a run, and of a link for its run, as texts (`protocol.tags`). `hook`: the hook that this
     root tells. `hooks`: those of its run. `restart_of`: the run it starts again.
+    `unsampled`: who posted it said that the trace is not recorded.
     """
 
     client_id: str
@@ -93,6 +94,7 @@ class StepSpec:
     hook: str = ""
     hooks: tuple[RunHook, ...] = ()
     restart_of: str | None = None
+    unsampled: bool = False
 
     def __post_init__(self) -> None:
         if len(self.payload) > INLINE_MAX_BYTES:

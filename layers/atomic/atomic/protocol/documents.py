@@ -313,6 +313,9 @@ class Stats(Document):
     window: int
     runs: dict[StatusName, int]
     live: dict[StatusName, int]
+    live_of: Literal["steps", "runs"] = Field(
+        description="What `live` counts: all live steps, or on AWS live runs, by the state of their roots."
+    )
     dead_letters: int
     needs_action: int = Field(
         description="Failed runs that were not dismissed; on AWS, of the newest 4,000 failed runs."
@@ -361,7 +364,7 @@ class RedriveResult(Document):
 
 
 class ProblemDocument(Document):
-    """RFC 9457 problem details; some types add members."""
+    """RFC 9457 problem details; some types add members. The header `Link` (`help`) leads to what to do."""
 
     type: str = Field(description="Stable, such as `urn:atomic:problem:not-found`.")
     title: str

@@ -12,8 +12,8 @@ class EndpointDocument(Document):
     attempts: int = Field(description="How many attempts have ended in this time.")
     failed: int = Field(description="How many of them have failed: no answer, or one that is an error.")
     duration_ms_p50: int | None = Field(
-        description="Half of the attempts took no longer, in milliseconds, interpolated; null without any. "
-        "The time in which a handler waits for its steps counts."
+        description="Half of the attempts took no longer, in milliseconds, as near as that of counters; "
+        "null without any. The time in which a handler waits for its steps counts."
     )
     duration_ms_p95: int | None = Field(description="The same for 95 % of them.")
     under_way: int | None = Field(

@@ -150,6 +150,7 @@ class FlowStepDocument(Document):
     id: str
     run_id: str
     workflow_name: str
+    idempotency_key: str
     step_name: str | None
     status: StatusName
     fair: str = Field(description="Steps with different values take turns.")

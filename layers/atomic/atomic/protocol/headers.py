@@ -46,6 +46,7 @@ WAITING_FOR: Final = "atomic-waiting-for"
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"
 )
+_SAMPLED: Final = 1
 _ATTEMPT_TOKEN: Final = re.compile(r"([1-9][0-9]{0,9})\.[0-9a-f]{32}", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _BUILD: Final = re.compile(r"[!-~]+")
@@ -160,12 +161,15 @@ def parse_attempt_token(valid_keys: Sequence[bytes], step_id: str, value: str) -
     return attempt if any(hmac.compare_digest(token, value) for token in made) else None
 
 
-def parse_trace_id(value: str) -> str | None:
-    """The trace id inside a W3C `traceparent`, None when the value is malformed."""
+def parse_trace(value: str) -> tuple[str | None, bool]:
+    """The trace id inside a W3C `traceparent`, and whether its sender does not record the trace.
+
+    No id and False when the value is malformed.
+    """
     match = _TRACEPARENT.fullmatch(value.strip())
-    return match[1] if match else None
+    return (match[1], not int(match[2], 16) & _SAMPLED) if match else (None, False)
 
 
-def traceparent(trace_id: str, span_id: str) -> str:
-    """A sampled W3C `traceparent` of version 00; ids are 32 and 16 hex digits."""
-    return f"00-{trace_id}-{span_id}-01"
+def traceparent(trace_id: str, span_id: str, *, is_sampled: bool = True) -> str:
+    """A W3C `traceparent` of version 00; ids are 32 and 16 hex digits."""
+    return f"00-{trace_id}-{span_id}-{'01' if is_sampled else '00'}"

@@ -72,6 +72,7 @@ class RealDurations:
         self._clock = clock
         self._began_ms: dict[str, int] = {}
         self.attempt_ended = metrics.attempt_ended
+        self.owner_lost = metrics.owner_lost
         self.lagged = metrics.lagged
         self.deferred = metrics.deferred
 

@@ -55,6 +55,13 @@ class AtomicError(Exception):
         stop = "." if cure and detail and detail[-1] not in ".!?…" else ""
         super().__init__(f"{detail}{stop} {cure}".strip())
         self.detail = detail
+        # Shown below the message in a traceback, and no part of it.
+        self.add_note(f"See {self.help} in the documentation of Atomic.")
+
+    @property
+    def help(self) -> str:
+        """The part of the documentation about errors with this code."""
+        return f"troubleshooting.md#{self.code}"
 
 
 class NoAnswerError(AtomicError):
@@ -233,14 +240,14 @@ class RefusedError(AtomicError):
         retry_after: str = "",
         cure: str = "",
     ) -> None:
-        super().__init__(detail, cure=cure)
-        self.status = status
-        # The header `Retry-After`; empty when there was none.
-        self.retry_after = retry_after
         self.problem = dict(problem or {})
         # There may be problem types without a class.
         if name := problems.name_of(self.problem):
             self.code = name
+        super().__init__(detail, cure=cure)
+        self.status = status
+        # The header `Retry-After`; empty when there was none.
+        self.retry_after = retry_after
 
 
 class InvalidRequestError(RefusedError, ValueError):

@@ -126,6 +126,19 @@ class OpenTelemetryHooks(Hooks):
         """
         self._ends(attempt, end)
 
+    def traceparent(self, call: Call) -> str:
+        """Return the current span, so that what is posted in it is below it.
+
+        - `call`: the call of the workflow.
+        """
+        sent = _PROPAGATOR.extract({headers.TRACEPARENT: call.traceparent}, Context())
+        theirs, own = (trace.get_current_span(each).get_span_context() for each in (sent, None))
+        if own.trace_id != theirs.trace_id:
+            return ""
+        carrier = dict[str, str]()
+        _PROPAGATOR.inject(carrier)
+        return carrier.get(headers.TRACEPARENT, "")
+
     def _begins(
         self,
         subject: object,

@@ -32,6 +32,9 @@ class SilentTelemetry:
     def attempt_ended(self, step: Step, attempt: Attempt) -> None:
         """An attempt is over."""
 
+    def owner_lost(self, step: Step) -> None:
+        """The process of a step's attempt has ended."""
+
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
 

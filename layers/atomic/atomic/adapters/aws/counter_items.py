@@ -134,6 +134,8 @@ class CounterItems:
 class DynamoCounters:
     """Implements `ports.Counters`, within `DynamoStepStore`: as maintenance has counted."""
 
+    # An item for each minute would be a write for each, and maintenance counts each half hour.
+    has_minutes = False
     _calls: AwsCalls
     _counters: CounterItems
 
@@ -146,7 +148,7 @@ class DynamoCounters:
     ) -> Sequence[WorkflowCount]:
         """The workflows of these hours; all of their items are read."""
         found = await self._calls.start(self._counters.since, client_id, from_ms)
-        counts = workflow_counts(found, recent_from_ms)
+        counts = workflow_counts(found, [each for each in found if each.began_ms >= recent_from_ms])
         return [each for each in counts if after is None or each.name > after][:limit]
 
 

@@ -35,9 +35,10 @@ _PAGE: Final = 100
 # An index lags by less, and clocks of functions differ by less: all runs of an hour are then found.
 _LAG_MS: Final = 2 * 60_000
 _ALL: Final = 1_000_000_000
-# How long the names of an hour may be together. What was counted of four hours goes on by a message, of
-# which SQS takes 256 KiB.
+# How long the names of an hour may be together, and how many hours are counted at the same time. What was
+# counted of these hours goes on by a message, of which SQS takes 256 KiB.
 _NAMES_MAX_CHARS: Final = 24_000
+_HOURS_AT_ONCE: Final = 2
 # While an hour has such roots, its counters may change.
 _WATCHED: Final = {"live": LIVE, "failed": frozenset({Status.FAILED})}
 
@@ -93,7 +94,7 @@ class HourCounts:
                 await self._finish(walk, plan, int(part), now_ms, may_lack=may_lack)
             return ended
 
-        await walk.go_on(read, may_go_on)
+        await walk.go_on(read, may_go_on, at_once=_HOURS_AT_ONCE)
 
     async def _is_unchanged(self, walk: Walk, plan: Plan, hour_ms: int, now_ms: int) -> bool:
         """Whether an hour that is over has as many live and failed roots as when it was counted."""

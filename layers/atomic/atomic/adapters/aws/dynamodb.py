@@ -214,6 +214,7 @@ class DynamoStepStore(DynamoSchedules, DynamoPointers, DynamoAuditLog, DynamoCou
             needs_action=needs_action,
             oldest_due_at_ms=min((d.first_ms for d in live if d.first_ms is not None), default=None),
             has_all_runs=all(each.is_all for each in runs),
+            live_are_roots=True,
         )
         if not (dead.is_all and all(due.counted.is_all for due in live)):
             counts = _at_least(counts, await self._counts.load(client_id))

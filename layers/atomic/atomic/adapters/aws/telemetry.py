@@ -36,6 +36,9 @@ class EmfTelemetry:
         if step.status is Status.RETRYING:
             self._count("Retries")
 
+    def owner_lost(self, step: Step) -> None:
+        """A server's last process made an attempt; functions have leases in place of servers."""
+
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
         if step.is_dead_letter:

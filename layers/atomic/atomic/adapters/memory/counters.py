@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from atomic.application.counter_store import CounterPage, CounterQuery, order_of
 from atomic.domain.counters import (
+    HOUR_MS,
     KEPT_MS,
+    MINUTE_MS,
+    MINUTES_KEPT_MS,
     NAMES_MAX,
     OTHER,
     Counter,
@@ -26,22 +29,27 @@ _Start = tuple[str, int, int, str]
 class MemoryCounters:
     """Implements `ports.Counters`."""
 
+    has_minutes = True
     _rows: dict[str, Step]
 
     def __init__(self) -> None:
         self._gone: list[tuple[_Start, Tally]] = []
         self._purged_ms = 0
+        self._minutes_purged_ms = 0
 
     async def counters(self, query: CounterQuery) -> CounterPage:
         """A page of counters."""
-        return query.page(sorted(self._counters_of(query.client_id), key=order_of))
+        span_ms = MINUTE_MS if query.of_minutes else HOUR_MS
+        return query.page(sorted(self._counters_of(query.client_id, span_ms), key=order_of))
 
     async def workflows(
         self, client_id: str, *, from_ms: int, recent_from_ms: int, after: str | None, limit: int
     ) -> Sequence[WorkflowCount]:
         """The workflows of these hours."""
-        found = [each for each in self._counters_of(client_id) if each.hour_ms >= from_ms]
-        counts = workflow_counts(found, recent_from_ms)
+        kept = [each for each in self._counters_of(client_id, HOUR_MS) if each.began_ms >= from_ms]
+        span_ms = MINUTE_MS if recent_from_ms % HOUR_MS else HOUR_MS
+        recent = [each for each in self._counters_of(client_id, span_ms) if each.began_ms >= recent_from_ms]
+        counts = workflow_counts(kept, recent)
         return [each for each in counts if after is None or each.name > after][:limit]
 
     def _keep_counts(self, going: Iterable[Step]) -> None:
@@ -50,6 +58,7 @@ class MemoryCounters:
 
     def _purge_counters(self, now_ms: int) -> None:
         self._purged_ms = now_ms - KEPT_MS
+        self._minutes_purged_ms = now_ms - MINUTES_KEPT_MS
         self._gone = [each for each in self._gone if each[0][1] > self._purged_ms]
 
     def _tallies(self, steps: Iterable[Step]) -> Iterator[tuple[_Start, Tally]]:
@@ -61,15 +70,21 @@ class MemoryCounters:
                 tally = tally_of(step, used) if step.is_root else Tally(retries=used)
                 yield (spec.client_id, hour_of(at_ms), at_ms, spec.workflow_name), tally
 
-    def _counters_of(self, client_id: str) -> Iterator[Counter]:
+    def _counters_of(self, client_id: str, span_ms: int) -> Iterator[Counter]:
+        """The counters of hours or of minutes."""
         # By the times of their starts: the first names of an hour have counters of their own.
         everything = sorted([*self._gone, *self._tallies(self._rows.values())], key=lambda each: each[0])
-        hours: dict[int, dict[str, list[Tally]]] = {}
-        for (owner, hour_ms, _, name), tally in everything:
-            if owner == client_id and hour_ms > self._purged_ms:
-                of_hour = hours.setdefault(hour_ms, {})
-                is_own = name in of_hour or len(of_hour.keys() - {OTHER}) < NAMES_MAX
-                of_hour.setdefault(name if is_own else OTHER, []).append(tally)
-        for hour_ms, of_hour in hours.items():
-            for name, tallies in of_hour.items():
-                yield Counter(hour_ms, name, total(tallies))
+        purged_ms = self._purged_ms if span_ms == HOUR_MS else self._minutes_purged_ms
+        names: dict[int, set[str]] = {}
+        spans: dict[tuple[int, str], list[Tally]] = {}
+        for (owner, hour_ms, at_ms, name), tally in everything:
+            if owner != client_id:
+                continue
+            of_hour = names.setdefault(hour_ms, set())
+            if len(of_hour) < NAMES_MAX:
+                of_hour.add(name)
+            began_ms = at_ms - at_ms % span_ms
+            if began_ms > purged_ms:
+                spans.setdefault((began_ms, name if name in of_hour else OTHER), []).append(tally)
+        for (began_ms, name), tallies in spans.items():
+            yield Counter(began_ms, name, total(tallies))

@@ -67,9 +67,18 @@ class _Workflow:
 class PrometheusTelemetry(Collector):
     """What `/metrics` shows."""
 
-    def __init__(self, adaptive: Adaptive | None = None, call_rate: CallRate | None = None) -> None:
-        """`adaptive`: what slows down where destinations are overloaded. `call_rate`: see `Admission`."""
+    def __init__(
+        self,
+        adaptive: Adaptive | None = None,
+        call_rate: CallRate | None = None,
+        spans: Mapping[str, int] | None = None,
+    ) -> None:
+        """`adaptive`: what slows down where destinations are overloaded. `call_rate`: see `Admission`.
+
+        `spans`: how many spans were exported, failed or dropped, on a server that makes any.
+        """
         self._adaptive = adaptive
+        self._spans = spans
         self._call_rate = call_rate
         self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
@@ -95,6 +104,9 @@ class PrometheusTelemetry(Collector):
         if step.status is Status.RETRYING:
             self._retries += 1
             self._workflow(step).retries += 1
+
+    def owner_lost(self, step: Step) -> None:
+        """The process of a step's attempt has ended: no endpoint is to blame, and nothing is counted."""
 
     def settled(self, step: Step) -> None:
         """A step has its outcome."""
@@ -176,6 +188,11 @@ class PrometheusTelemetry(Collector):
         for durations in (self._step_s, self._run_s, self._lag_s):
             yield durations.family()
         yield from _of_workflows(self._workflows)
+        if self._spans is not None:
+            spans = CounterMetricFamily("atomic_spans", "Spans, by what became of them.", labels=["result"])
+            for result, number in self._spans.items():
+                spans.add_metric([result], number)
+            yield spans
 
 
 def _of_workflows(workflows: Mapping[str, _Workflow]) -> Iterator[Metric]:

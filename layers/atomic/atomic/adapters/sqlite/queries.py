@@ -149,6 +149,7 @@ CLEAR: Final = tuple(
         "tags",
         "acts",
         "counters",
+        "minute_counters",
         *FLOW_TABLES,
     )
 )

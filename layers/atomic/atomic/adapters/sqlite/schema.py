@@ -8,7 +8,7 @@ partial ones of live, failed and expiring rows.
 from typing import Final
 
 from atomic.adapters.sqlite.acts import ACTS
-from atomic.adapters.sqlite.counters import COUNTERS
+from atomic.adapters.sqlite.counters import COUNTERS, FINER_COUNTERS
 from atomic.adapters.sqlite.database import Schema
 from atomic.adapters.sqlite.flow import FLOW, FLOW_NOTES
 from atomic.adapters.sqlite.pointers import POINTERS
@@ -136,5 +136,6 @@ STEPS: Final = Schema(
         _CAUSES,
         COUNTERS,
         FLOW_NOTES,
+        FINER_COUNTERS,
     ),
 )

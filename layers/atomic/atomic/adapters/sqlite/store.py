@@ -6,7 +6,6 @@ written once, one for those that every write sets. Rows of earlier versions have
 
 import asyncio
 import zlib
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 import apsw
 import orjson
 
-from atomic.adapters.sqlite import counters, queries
+from atomic.adapters.sqlite import queries
 from atomic.adapters.sqlite.acts import SqliteAuditLog
 from atomic.adapters.sqlite.causes import causes
 from atomic.adapters.sqlite.counters import SqliteCounters
@@ -44,7 +43,6 @@ from atomic.application.ports import DueStep, StoreUnavailable
 from atomic.application.run_query import ListPage, RunQuery, cursor_of
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
-from atomic.domain.counters import BOUNDS_MS, HOUR_MS, OTHER
 from atomic.domain.outlines import StepOutline
 from atomic.domain.records import Record, load_step, progress_record, spec_record
 from atomic.domain.steps import Step
@@ -227,8 +225,7 @@ class SqliteStepStore(
     def _begun(self, step: Step) -> None:
         if step.spec.parent is not None:
             return
-        if not self._count(counters.STARTED, step.created_at_ms, step):
-            self._execute(counters.FIRST, (step.created_at_ms, *_counter_of(step)))
+        self._count_start(step)
         if step.spec.tags:
             for tag in tag_rows(step):
                 self._execute(INSERT_TAG, tag)
@@ -249,43 +246,6 @@ class SqliteStepStore(
         self._execute(DELETE_TAGS, (step.id,))
         self._begun(step)
         return None
-
-    def _counted(self, step: Step) -> _Rows:
-        """The status and the retries that a step was counted with; nothing of one that does not count."""
-        if step.status is Status.RETRYING:
-            return self._execute(counters.RETRIES, (step.id,)).fetchall()
-        return [] if step.spec.parent is not None else self._execute(counters.STATUS, (step.id,)).fetchall()
-
-    def _count_change(self, status: str, retries: int, step: Step) -> None:
-        """Count a step that was written; before, it had this status and these retries."""
-        if (
-            step.status is Status.RETRYING
-            and (used := step.retries_before + step.retries_used - retries) > 0
-        ):
-            self._execute(counters.RETRIED, (used, step.id))
-        if step.spec.parent is not None or step.status == status:
-            return
-        if status == Status.FAILED:
-            # It was redriven.
-            self._count(counters.ENDED[Status.FAILED], -1, step)
-        if step.status is Status.SUCCEEDED:
-            lasted_ms = max(0, (step.finished_at_ms or 0) - step.created_at_ms)
-            self._count(counters.SUCCEEDED[bisect_left(BOUNDS_MS, lasted_ms)], lasted_ms, step)
-        elif step.status in counters.ENDED:
-            self._count(counters.ENDED[step.status], 1, step)
-
-    def _count(self, sql: str, value: int, root: Step) -> bool:
-        """Add to the counter of a run; False when there is none.
-
-        If its name has no counter of its own, the run is counted with others. It was so at its start as
-        well, since the names of an hour only become more.
-        """
-        client_id, hour_ms, own = _counter_of(root)
-        for name in (own, OTHER):
-            self._execute(sql, (value, client_id, hour_ms, name))
-            if self._connection.changes():
-                return True
-        return False
 
     def _put_blob(self, values: tuple[str, str, int, bytes]) -> None:
         self._execute(queries.PUT_BLOB, values)
@@ -308,11 +268,6 @@ class SqliteStepStore(
 
     async def _long_rows(self, reader: Reader, sql: str, values: Any) -> _Rows:
         return await self._long(reader, lambda connection: connection.execute(sql, values).fetchall())
-
-
-def _counter_of(root: Step) -> tuple[str, int, str]:
-    at_ms = root.created_at_ms
-    return root.spec.client_id, at_ms - at_ms % HOUR_MS, root.spec.workflow_name
 
 
 def immutable_columns(step: Step) -> tuple[Any, ...]:

@@ -6,12 +6,13 @@ import { ApiError, createApi } from "./core/api.js";
 import { createAsking } from "./core/asking.js";
 import { bulkInProgress } from "./core/bulks.js";
 import * as clients from "./core/clients.js";
+import { serverNow, setClock } from "./core/clock.js";
 import { setZone } from "./core/format.js";
 import { poll } from "./core/poll.js";
 import { linkTo, parseRoute } from "./core/router.js";
 import { createStore } from "./core/store.js";
 import { html, render } from "./vendor/preact-htm.js";
-import { isLater, loadView, renewed, SignIn, shownOf, TITLES, viewOf } from "./views/pages.js";
+import { isLater, loadView, renewed, SignIn, shownOf, titleOf, viewOf } from "./views/pages.js";
 import { Shell } from "./views/shell.js";
 
 const Help = later(() => import("./components/help.js").then((part) => part.Help));
@@ -48,8 +49,6 @@ const store = createStore({
 });
 setZone(store.get().zone);
 let polling;
-// The time by the server's clock. In virtual time it may stand still, far from ours.
-let serverNow = () => Date.now();
 let shown = "";
 // Whether the heading of a page that was just opened gets the focus when its data is there.
 let isOpening = false;
@@ -102,7 +101,7 @@ const actions = {
   show: (changes) => store.set({ data: { ...store.get().data, ...changes } }),
   /** Show a server in development. `now()` is the time by its clock. */
   develop(development, now) {
-    serverNow = now;
+    setClock(now);
     store.set({ development, now: now() });
   },
   help: () => store.set({ needsHelp: true }),
@@ -150,7 +149,6 @@ function follow() {
   const before = store.get().route;
   const route = parseRoute(location.hash);
   const samePage = isSamePage(route, before);
-  document.title = [route.id || TITLES[route.page], route.client, "Atomic"].filter(Boolean).join(" · ");
   // What was done to the runs of one client says nothing of another's.
   if (route.client !== before.client) store.set({ notes: [] });
   if (!samePage) {
@@ -236,6 +234,8 @@ function failed(error) {
 
 function draw(state) {
   const { route, locked, theme } = state;
+  const title = titleOf(state);
+  if (document.title !== title) document.title = title;
   document.documentElement.dataset.theme = theme;
   const View = locked ? SignIn : shownOf(route.page);
   // Each page and each client starts without the data of another.

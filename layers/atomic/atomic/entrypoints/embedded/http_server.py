@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from atomic.entrypoints.embedded.http import AsgiApp, BoundedHttp
+from atomic.entrypoints.embedded.traced import TracedApp
 
 # Connections that wait to be accepted.
 BACKLOG: Final = 4096
@@ -32,7 +33,7 @@ class HttpServer(uvicorn.Server):
 
     _drain: Callable[[], Awaitable[None]]
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp | TracedApp) -> None:
         config = uvicorn.Config(
             app,
             loop="none",

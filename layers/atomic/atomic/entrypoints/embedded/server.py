@@ -15,6 +15,7 @@ from atomic.entrypoints.embedded.development import Development
 from atomic.entrypoints.embedded.http_server import BACKLOG, HttpServer
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.embedded.supervisor import READY, tell_supervisor
+from atomic.entrypoints.embedded.traced import TracedApp
 from atomic.entrypoints.embedded.wiring import (
     Server,
     ServeRefusedError,
@@ -61,7 +62,7 @@ async def _serve(settings: ServerSettings) -> int:
         # line about listening, and handlers that are called now and post steps.
         listeners[0].listen(BACKLOG)
         server.start()
-        http = HttpServer(server.app)
+        http = HttpServer(server.app if server.tracing is None else TracedApp(server.app, server.tracing))
         running = Development(server, http) if settings.dev else server
         _log.info(
             "listening",

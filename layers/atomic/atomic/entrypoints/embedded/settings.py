@@ -80,6 +80,11 @@ class ServerSettings(SettingsModel):
     log_link: str = Field(
         "", description="Where the dashboard leads to log lines; parts as in --trace-link."
     )
+    otel: bool = Field(
+        False,
+        description="Send spans of requests and attempts to an OpenTelemetry collector, with the extra "
+        "[otel]. OTEL_EXPORTER_OTLP_ENDPOINT and the other variables of OpenTelemetry say where and which.",
+    )
     log_level: Literal["debug", "info", "warning"] = Field("info", description="Which lines are logged.")
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`auto` is text on a terminal, else JSON, an object a line."

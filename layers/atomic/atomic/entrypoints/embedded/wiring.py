@@ -1,5 +1,6 @@
 """Puts the parts of a server together over its backend."""
 
+import asyncio
 import hmac
 import logging
 import os
@@ -10,7 +11,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from secrets import randbelow, token_bytes
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
 from atomic.adapters.http.addresses import is_public_or_private, public_or_in
@@ -42,8 +43,12 @@ from atomic.runtime.driver import HORIZON_MS, Driver, Pace
 from atomic.runtime.faults import SEED_MAX, Faults
 from atomic.runtime.faulty_ports import with_faults
 from atomic.runtime.inflight import Tasks
-from atomic.runtime.processes import one_of_several, only_process
+from atomic.runtime.processes import Processes, one_of_several, only_process
 from atomic.runtime.virtual_time import Driven, FullDelays, RealDurations, VirtualClock, VirtualTime
+
+if TYPE_CHECKING:
+    # OpenTelemetry is an extra.
+    from atomic.adapters.otel.opening import ServerTracing
 
 _log = logging.getLogger("atomic.server")
 
@@ -102,20 +107,18 @@ class Server:
         listens_at: str,
         time: VirtualTime | None = None,
         faults: Faults | None = None,
+        tracing: "ServerTracing | None" = None,
     ) -> None:
-        self.again = partial(Server, settings, backend, invoker, clients, listens_at, time, faults)
+        self.again = partial(Server, settings, backend, invoker, clients, listens_at, time, faults, tracing)
         self.time = time
         self.faults = faults
         self._activity = None if time is None else Activity(time.clock, time.changes)
         self.tasks = Tasks() if self._activity is None else self._activity.tasks
         adaptive = _adaptive(settings)
-        self._processes = (
-            only_process(destination_runs=settings.destination_runs)
-            if backend.shared is None
-            else one_of_several(self.tasks, backend.shared)
-        )
+        self._processes = _processes(settings, backend, self.tasks)
         call_rate = kept_call_rate(settings, self._processes.clock if time is None else time.clock)
-        self.metrics = PrometheusTelemetry(adaptive, call_rate)
+        self.tracing = tracing
+        self.metrics = PrometheusTelemetry(adaptive, call_rate, None if tracing is None else tracing.counts)
         queue = MemoryWakeupQueue(self._processes.clock, horizon_ms=HORIZON_MS)
         telemetry: Telemetry = self.metrics
         entropy = SystemEntropy()
@@ -123,6 +126,8 @@ class Server:
             self._processes = replace(self._processes, clock=time.clock, notifier=self._activity.notifier)
             queue = self._activity.queue
             telemetry, entropy = RealDurations(self.metrics, time.clock), FullDelays()
+        if tracing is not None:
+            telemetry = tracing.telling(telemetry)
         of_engine = settings.engine(listens_at)
         self.engine = Engine(
             store=backend.steps,
@@ -246,9 +251,18 @@ async def wired(
         clients = _clients(settings, backend, opened)
         reached = _with_functions(invoker, opened) if settings.lambda_targets else invoker
         time, faults = _virtual_time(settings), _faults(settings)
-        server = Server(settings, backend, reached, clients, listens_at, time, faults)
+        tracing = _tracing(opened) if settings.otel else None
+        if tracing is not None:
+            reached = tracing.invoking(reached)
+        server = Server(settings, backend, reached, clients, listens_at, time, faults, tracing)
         server.metrics.found_live(await backend.steps.count_live())
         yield server
+
+
+def _processes(settings: ServerSettings, backend: Backend, tasks: Tasks) -> Processes:
+    if backend.shared is None:
+        return only_process(destination_runs=settings.destination_runs)
+    return one_of_several(tasks, backend.shared)
 
 
 def _adaptive(settings: ServerSettings) -> Adaptive | None:
@@ -269,6 +283,26 @@ def _faults(settings: ServerSettings) -> Faults | None:
         return None
     seed = randbelow(SEED_MAX + 1) if settings.faults_seed is None else settings.faults_seed
     return Faults(settings.faults, seed)
+
+
+def _tracing(opened: AsyncExitStack) -> "ServerTracing | None":
+    """What makes the spans; None where the environment forbids it. Raises ServeRefusedError."""
+    # OpenTelemetry is an extra, and takes time and memory to import.
+    try:
+        from atomic.adapters.otel.opening import RefusedError, open_tracing
+    except ModuleNotFoundError:
+        raise ServeRefusedError(
+            "--otel needs OpenTelemetry: pip install 'atomic-workflows[otel]'"
+        ) from None
+    try:
+        tracing = open_tracing(os.environ)
+    except RefusedError as refused:
+        raise ServeRefusedError(f"--otel: {refused}") from None
+    if tracing is None:
+        _log.info("OTEL_SDK_DISABLED is set: no spans are made")
+    else:
+        opened.push_async_callback(asyncio.to_thread, tracing.close)
+    return tracing
 
 
 def _with_functions(invoker: HttpInvoker, opened: AsyncExitStack) -> EndpointInvoker:

@@ -1,8 +1,12 @@
 """The API's description as one plain page: no script, no download, every text escaped."""
 
 import json
+import re
 from html import escape
 from typing import Any
+
+from atomic.entrypoints.http_api.problem_help import HELP, Help
+from atomic.protocol.problems import ProblemType
 
 
 def docs_page(description: dict[str, Any]) -> str:
@@ -30,11 +34,26 @@ def docs_page(description: dict[str, Any]) -> str:
         "</head><body><main>"
         f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>"
         f"<p>{escape(info['description'])} "
-        '<a href="/openapi.json">OpenAPI 3.1</a> · <a href="/dashboard">Dashboard</a></p>'
+        '<a href="#problems">Problems</a> · <a href="/openapi.json">OpenAPI 3.1</a> · '
+        '<a href="/dashboard">Dashboard</a></p>'
         f"<ul>{contents}</ul>"
         + "".join(_operation(*each) for each in operations)
+        + '<h2 id="problems">Problems</h2><p>The <code>Link</code> of a refusal leads to one of these.</p>'
+        + "".join(_problem(*each) for each in HELP.items())
         + f"<h2>Documents</h2>{schemas}</main></body></html>"
     )
+
+
+def _problem(kind: ProblemType, about: Help) -> str:
+    return (
+        f'<section id="{kind.name}"><h3><code>{kind.name}</code></h3>'
+        f"<p>{kind.status}: {escape(kind.title)}.</p><p><b>Why.</b> {_prose(about.why)}</p>"
+        f"<p><b>What to do.</b> {_prose(about.cure)}</p></section>"
+    )
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:

@@ -170,6 +170,7 @@ def _step_view(member: flow.MemberStep) -> dict[str, Any]:
         "id": step.id,
         "runId": step.spec.run_id,
         "workflowName": step.spec.workflow_name,
+        "idempotencyKey": step.spec.idempotency_key,
         "stepName": step.spec.step_name or None,
         "status": step.status,
         "fair": entry.fair,

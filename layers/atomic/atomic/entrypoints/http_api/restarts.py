@@ -109,7 +109,7 @@ async def _spec(
         payload,
         root.spec.fingerprint if given is None else fingerprint(given),
         url=asked.url,
-        trace_id=headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, "")),
+        trace=headers.parse_trace(request.headers.get(headers.TRACEPARENT, "")),
         retention_ms=api.engine.kept_ms(client, root.spec.workflow_name),
     )
 

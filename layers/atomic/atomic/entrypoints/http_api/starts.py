@@ -289,7 +289,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
     payload = payload_text(message.payload)
     run_id = keys.run_of(message.parent) if message.parent else keys.run_id(client.id, name, key)
     kept_ms = api.engine.kept_ms(client, name) if client.retentions.workflows else settings.retention_ms
-    trace_id = headers.parse_trace_id(request.headers.get(headers.TRACEPARENT, ""))
+    trace_id, unsampled = headers.parse_trace(request.headers.get(headers.TRACEPARENT, ""))
     return StepSpec(
         client_id=client.id,
         run_id=run_id,
@@ -321,6 +321,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         retention_ms=kept_ms,
         # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
         trace_id=trace_id or run_id.removeprefix("run_"),
+        unsampled=unsampled,
         continued_from=message.continues,
         paused=message.paused,
         tags=tag_texts(message.tags) if message.tags else (),

@@ -37,11 +37,12 @@ def json_response(
 
 
 def problem_response(problem: Problem) -> ApiResponse:
-    """A problem as a response (RFC 9457)."""
+    """A problem as a response (RFC 9457). Its `Link` leads to what this server says about the problem."""
+    told = {"content-type": MEDIA_TYPE, "link": f'</docs#{problem.type.name}>; rel="help"', **NO_GUESSING}
     return ApiResponse(
         status=problem.type.status,
         body=orjson.dumps(problem.document()),
-        headers={"content-type": MEDIA_TYPE, **NO_GUESSING, **problem.headers},
+        headers={**told, **problem.headers},
     )
 
 
@@ -231,6 +232,7 @@ def stats_view(
         "window": window_ms,
         "runs": _by_name(counts.runs),
         "live": _by_name(counts.live),
+        "liveOf": "runs" if counts.live_are_roots else "steps",
         "deadLetters": counts.dead_letters,
         "needsAction": counts.needs_action,
         "oldestDueAt": moment_view(counts.oldest_due_at_ms),

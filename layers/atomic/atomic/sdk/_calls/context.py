@@ -176,9 +176,7 @@ class BaseContext(ABC):
         self.idempotency_key = call.idempotency_key
         self.attempt = call.attempt
         self._client = client
-        self._path = steps_path(
-            client.connection, call.steps_url, call.attempt_token, call.traceparent, build
-        )
+        self._path = steps_path(client.connection, call, build, observers.trace_of(call))
         self._query: ResultsQuery | None = None
         if call.attempt > 1 and call.attempt_token:
             self._query = ResultsQuery(client.client_id, call.run_id, call.step_id, call.attempt_token)

@@ -1,16 +1,19 @@
 """Hooks: an application's own functions that the SDK calls when something starts and ends.
 
-They watch, and change nothing: an error of a hook is logged, and the handler goes on. What starts is an
-object of its own, and its end comes with the same object. So a hook finds again what it kept for it.
+They watch, and change nothing but the trace context of posts: an error of a hook is logged, and the handler
+goes on. What starts is an object of its own, and its end comes with the same object. So a hook finds again
+what it kept for it.
 """
 
 import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, Protocol
 
+from atomic.protocol.headers import parse_trace
 from atomic.sdk._calls.call import Call
 from atomic.sdk._wire.answers import ContinuedAs
 from atomic.sdk._wire.suspension import Suspended
@@ -127,6 +130,14 @@ class Hooks:
         - `end`: how it ended.
         """
 
+    def traceparent(self, call: Call) -> str:
+        """Return the W3C `traceparent` for what the workflow posts now; empty leaves that of the call.
+
+        - `call`: the call of the workflow.
+        """
+        del call
+        return ""
+
 
 class HasEnd(Protocol):
     """Takes the end of something that was observed."""
@@ -171,15 +182,26 @@ class Observers:
             raise
         ended()
 
-    def _tell(self, hooks: Hooks, method: str, *about: Any) -> None:
+    def trace_of(self, call: Call) -> Callable[[], str] | None:
+        """What returns the `traceparent` for a post of this call; None when no hook gives one."""
+        givers = [hooks for hooks in self._hooks if type(hooks).traceparent is not Hooks.traceparent]
+        return partial(self._trace, givers, call) if givers else None
+
+    def _trace(self, givers: Sequence[Hooks], call: Call) -> str:
+        given = (self._tell(hooks, "traceparent", call) for hooks in givers)
+        # What is no trace context is not sent.
+        return next((each.strip() for each in given if isinstance(each, str) and parse_trace(each)[0]), "")
+
+    def _tell(self, hooks: Hooks, method: str, *about: Any) -> Any:
         try:
-            getattr(hooks, method)(*about)
+            return getattr(hooks, method)(*about)
         except Exception:
             # By identity: hooks need not be hashable, as dataclasses are not.
             if (id(hooks), method) not in self._failed:
                 self._failed.add((id(hooks), method))
                 name = f"{type(hooks).__qualname__}.{method}"
                 _log.exception("the hook %s failed; its further errors are not logged", name)
+            return None
 
 
 NO_OBSERVERS: Final = Observers()

@@ -8,7 +8,7 @@ changes an outcome.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from atomic.protocol import headers
 from atomic.protocol.enums import LIVE
 from atomic.protocol.urls import parse_url
+from atomic.sdk._calls.call import Call
 from atomic.sdk._wire.api import Outcome
 from atomic.sdk._wire.canonical import canonical_json
 from atomic.sdk._wire.repeats import exchange
@@ -30,11 +31,17 @@ from atomic.sdk.errors import NotFinishedError
 _PATIENCE_S: Final = 1.0
 
 
-def steps_path(connection: ApiTarget, steps_url: str, token: str, trace: str, build: str) -> StepsPath:
+def steps_path(
+    connection: ApiTarget, call: Call, build: str, trace: Callable[[], str] | None = None
+) -> StepsPath:
     """The target and the headers of a handler's posts: the attempt token, the trace and the build."""
-    given = {headers.ATTEMPT_TOKEN: token, headers.TRACEPARENT: trace, headers.BUILD: build}
-    target = steps_target(connection, steps_url)
-    return StepsPath(target, {name: value for name, value in given.items() if value})
+    given = {
+        headers.ATTEMPT_TOKEN: call.attempt_token,
+        headers.TRACEPARENT: call.traceparent,
+        headers.BUILD: build,
+    }
+    target = steps_target(connection, call.steps_url)
+    return StepsPath(target, {name: value for name, value in given.items() if value}, trace)
 
 
 @lru_cache(maxsize=256)

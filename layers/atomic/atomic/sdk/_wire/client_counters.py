@@ -26,8 +26,9 @@ class CountersOfClient(BaseClient, ABC):
     def workflows(self, *, since: datetime | None = None) -> list[WorkflowDocument]:
         """List the workflows that were started in the last 31 days, by name, with counts of their runs.
 
-        - `since`: count runs from this moment's hour on, as a datetime with a time zone (default: this hour
-          and the 23 before).
+        - `since`: count runs from this moment on, as a datetime with a time zone (default: this hour and
+          the 23 before). It is rounded down to a minute within this hour and the 7 before; else, and on
+          AWS, to an hour.
 
         Returns for each: `workflow_name`, how many runs are `live`, `last_start_at`, and what has become of
         the runs of that time: `started`, `succeeded`, `failed`, `cancelled`, `retries`, `duration_ms_p50`
@@ -47,18 +48,20 @@ class CountersOfClient(BaseClient, ABC):
         every: Seconds | None = None,
         all_workflows: bool = False,
     ) -> list[CounterDocument]:
-        """Count runs by workflow and by the hour (UTC) of their start, the newest hour first.
+        """Count runs by workflow and by the hour or minute (UTC) of their start, the newest first.
 
-        - `since`: hours from this moment's on, as a datetime with a time zone (default: a day ago).
-        - `before`: hours that began before this moment (default: now).
+        - `since`: spans from this moment's on, as a datetime with a time zone (default: a day ago; for
+          minutes, the beginning of the hours that have them).
+        - `before`: spans that began before this moment (default: now).
         - `workflow_name`: only this workflow (default: all).
-        - `every`: sum up the hours of spans of this length, in seconds or as a timedelta: whole hours
-          (default: an hour).
+        - `every`: the length of a span, in seconds or as a timedelta: whole hours, or minutes that divide
+          an hour (default: an hour). Minutes are kept for this hour and the 7 before, and not on AWS; else
+          spans are hours.
         - `all_workflows`: sum up all workflows; `workflow_name` of what is returned is None then.
 
-        Returns for each hour and workflow what has become of its runs until now: `started`, `succeeded`,
-        `failed`, `cancelled`, `live`, `retries`, `duration_ms_sum`, `duration_ms_p50`, `duration_ms_p95`.
-        They are kept for 31 days.
+        Returns for each span (`began_at`, `span_ms`) and workflow what has become of its runs until now:
+        `started`, `succeeded`, `failed`, `cancelled`, `live`, `retries`, `duration_ms_sum`,
+        `duration_ms_p50`, `duration_ms_p95`. They are kept for 31 days.
 
         Raises `InvalidRequestError` for a wrong moment or span, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.
@@ -76,8 +79,9 @@ class CountersOfAsyncClient(BaseClient, ABC):
     async def workflows(self, *, since: datetime | None = None) -> list[WorkflowDocument]:
         """List the workflows that were started in the last 31 days, by name, with counts of their runs.
 
-        - `since`: count runs from this moment's hour on, as a datetime with a time zone (default: this hour
-          and the 23 before).
+        - `since`: count runs from this moment on, as a datetime with a time zone (default: this hour and
+          the 23 before). It is rounded down to a minute within this hour and the 7 before; else, and on
+          AWS, to an hour.
 
         Returns for each: `workflow_name`, how many runs are `live`, `last_start_at`, and what has become of
         the runs of that time: `started`, `succeeded`, `failed`, `cancelled`, `retries`, `duration_ms_p50`
@@ -97,18 +101,20 @@ class CountersOfAsyncClient(BaseClient, ABC):
         every: Seconds | None = None,
         all_workflows: bool = False,
     ) -> list[CounterDocument]:
-        """Count runs by workflow and by the hour (UTC) of their start, the newest hour first.
+        """Count runs by workflow and by the hour or minute (UTC) of their start, the newest first.
 
-        - `since`: hours from this moment's on, as a datetime with a time zone (default: a day ago).
-        - `before`: hours that began before this moment (default: now).
+        - `since`: spans from this moment's on, as a datetime with a time zone (default: a day ago; for
+          minutes, the beginning of the hours that have them).
+        - `before`: spans that began before this moment (default: now).
         - `workflow_name`: only this workflow (default: all).
-        - `every`: sum up the hours of spans of this length, in seconds or as a timedelta: whole hours
-          (default: an hour).
+        - `every`: the length of a span, in seconds or as a timedelta: whole hours, or minutes that divide
+          an hour (default: an hour). Minutes are kept for this hour and the 7 before, and not on AWS; else
+          spans are hours.
         - `all_workflows`: sum up all workflows; `workflow_name` of what is returned is None then.
 
-        Returns for each hour and workflow what has become of its runs until now: `started`, `succeeded`,
-        `failed`, `cancelled`, `live`, `retries`, `duration_ms_sum`, `duration_ms_p50`, `duration_ms_p95`.
-        They are kept for 31 days.
+        Returns for each span (`began_at`, `span_ms`) and workflow what has become of its runs until now:
+        `started`, `succeeded`, `failed`, `cancelled`, `live`, `retries`, `duration_ms_sum`,
+        `duration_ms_p50`, `duration_ms_p95`. They are kept for 31 days.
 
         Raises `InvalidRequestError` for a wrong moment or span, `UnauthorizedError`, `NoAnswerError` or
         `UnavailableError`.

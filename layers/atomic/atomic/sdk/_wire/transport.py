@@ -80,10 +80,20 @@ class ApiTarget:
 
 @dataclass(frozen=True, slots=True)
 class StepsPath:
-    """Where a handler posts its steps (a path, or a whole URL of the server), and the headers for that."""
+    """Where a handler posts its steps (a path, or a whole URL of the server), and the headers for that.
+
+    `trace` returns the trace context of a post that is made now; empty leaves the one of `fixed`.
+    """
 
     target: str
-    headers: Mapping[str, str]
+    fixed: Mapping[str, str]
+    trace: Callable[[], str] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of a post that is made now."""
+        now = "" if self.trace is None else self.trace()
+        return {**self.fixed, headers.TRACEPARENT: now} if now else self.fixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,16 @@ import { shortTime } from "../core/format.js";
 import { html, useRef, useState } from "../vendor/preact-htm.js";
 
 const DAY_MS = 864e5;
-const MOVES = { ArrowLeft: -1, ArrowRight: 1 };
+const HALF_DAY_MS = DAY_MS / 2;
+const MOVES = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 
 /** The text of a value of a series; a gap has a dash. */
 export const shown = (each, bucket, show) =>
   each.value(bucket) === null ? "–" : show(each.value(bucket));
 
-// Bars of a day begin at midnight UTC, which is another hour elsewhere.
-const timeOf = ({ from, to }) => `${shortTime(from, DAY_MS)} – ${shortTime(to, DAY_MS)}`;
+// Bars of a day begin at midnight UTC, which is another hour elsewhere. Up to half a day, the date stands once.
+const timeOf = ({ from, to }) =>
+  `${shortTime(from, DAY_MS)} – ${shortTime(to, to - from > HALF_DAY_MS ? DAY_MS : HALF_DAY_MS)}`;
 
 /** One stop of the Tab key for all bars; arrow keys move between them, and with Shift choose several. */
 export function Links({ title, headline, buckets, series, show, linkOf }) {

@@ -1,4 +1,4 @@
-// What an operator does to a key of flow control: pin its limits, end the pin, pause it, resume it.
+// What an operator does to the limits of a key of flow control: pin them, end the pin.
 
 import { flowOf } from "../core/api-of-flow.js";
 import { errorText } from "../core/format.js";
@@ -8,7 +8,6 @@ import { Field } from "./fields.js";
 import { isPinnable, isPinned } from "./flow-words.js";
 import { Button } from "./widgets.js";
 
-const NOTE_MAX_CHARS = 500;
 const SECOND_MS = 1000;
 
 /** The buttons that fit the key, if the key of the page may press them. */
@@ -21,16 +20,8 @@ export function FlowActs({ of, actions }) {
     <div class="page-acts">
       <${Button} small onClick=${ask(Pin)}>Pin…<//>
       ${isPinned(of) && html`<${Button} small onClick=${unpin}>Unpin<//>`}
-      ${!of.paused && html`<${Button} small onClick=${ask(Pause)}>Pause…<//>`}
     </div>
   `;
-}
-
-/** The button that ends a pause. */
-export function ResumeButton({ of, actions }) {
-  if (!actions.may("act")) return null;
-  const resume = () => change(of, { paused: false }, "The key lets steps in again.", actions);
-  return html`<${Button} small primary onClick=${resume}>Resume<//>`;
 }
 
 async function change({ key }, changes, said, actions) {
@@ -41,29 +32,6 @@ async function change({ key }, changes, said, actions) {
     actions.note(errorText(error), true);
   }
   actions.refresh();
-}
-
-function Pause({ question, actions, close }) {
-  const { key } = question.of;
-  const [note, setNote] = useState("");
-  const act = async () => {
-    await flowOf(actions.api()).changeFlowKey(key, { paused: true, note: note.trim() });
-    return "The key is paused.";
-  };
-  const { state, confirm } = useConfirm({ question, actions, act });
-  return html`
-    <${DialogBody} title="Pause this key?" verb="Pause key" ...${state} confirm=${confirm} close=${close}>
-      <p>Steps that name <code>${key}</code> wait in line until it is resumed.</p>
-      <p>What is inside goes on to its end.</p>
-      <${Field}
-        label="Note"
-        maxlength=${NOTE_MAX_CHARS}
-        placeholder="Why, for those who read it later"
-        value=${note}
-        onInput=${(event) => setNote(event.target.value)}
-      />
-    <//>
-  `;
 }
 
 function Pin({ question, actions, close }) {

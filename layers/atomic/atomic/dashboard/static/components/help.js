@@ -6,7 +6,7 @@ import { Button } from "./widgets.js";
 const KEYS = [
   ["/ or Ctrl K, ⌘ K", "Go to the search field, from every page"],
   ["↓ ↑ or j k", "Move in a list, and between steps"],
-  ["← →", "Move between the bars of a chart; with Shift choose several, Enter shows their runs"],
+  ["← → Home End", "Move between the bars of a chart; with Shift choose several, Enter shows their runs"],
   ["Enter", "Open a run; move from a step into its panel"],
   ["Esc", "Leave the panel, back to its step; leave the run, back to its row; close a dialog"],
   ["?", "Show this"],

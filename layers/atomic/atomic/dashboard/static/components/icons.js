@@ -1,7 +1,7 @@
 // Icons: a status is shown by its shape and its word, never only by its colour.
 
 import { TONES } from "../core/enums.js";
-import { plural } from "../core/format.js";
+import { ms, plural, timeOfDay } from "../core/format.js";
 import { isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -44,8 +44,11 @@ export function CodeChanged({ step: { unusedResults } }) {
   `;
 }
 
-/** Says that a run is paused, or that a step rests; that its retries are used up calls for a person. */
-export function Paused({ step }) {
+/**
+ * Says that a run is paused, `withTime` since when, or that a step rests; that its retries are used up
+ * calls for a person.
+ */
+export function Paused({ step, withTime }) {
   const { paused, rests } = step;
   if (rests?.exhausted) {
     const why = "Its retries are used up. Resume the run to give it a fresh budget of attempts";
@@ -54,7 +57,9 @@ export function Paused({ step }) {
   if (!rests && !isPaused(step)) return null;
   const why = paused ? `${paused.note || "Paused"}, since ${paused.since}` : "Its run is paused";
   return html`<span class="badge is-warn" title=${why}>
-    <${Icon} name="pending" />${paused ? "paused" : "rests"}
+    <${Icon} name="pending" />${paused ? "paused" : "rests"}${
+      paused && withTime && ` since ${timeOfDay(ms(paused.since))}`
+    }
   </span>`;
 }
 

@@ -1,39 +1,67 @@
-// JSON as text: objects and lists fold, ids of runs are links, and characters that would mislead are
-// written out.
+// JSON as text: objects and lists fold, values are coloured by their kinds, ids of runs are links, and
+// characters that would mislead are written out. A long one can be searched.
 
 import { linesOf, unfolded } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
 import { toggled, visible } from "../core/rows.js";
-import { html, useMemo, useState } from "../vendor/preact-htm.js";
+import { html, useMemo, useRef, useState } from "../vendor/preact-htm.js";
+import { later } from "./later.js";
 
 const RUN_ID = /(run_[0-9a-f]{32})/;
 // The page must stay fast with any payload, so only its beginning is shown; copying gives all of it.
-const SHOWN_CHARS = 20_000;
+export const SHOWN_CHARS = 20_000;
+const FIND_FROM_CHARS = 1_000;
 const LONG_LINE = 60;
+const KINDS = { '"': "string", "{": "", "}": "", "[": "", "]": "", t: "word", f: "word", n: "word" };
+const Find = later(() => import("./json-find.js").then((part) => part.Find));
 
 /** A `Stored` value; `name` is its label for assistive technology. */
 export function Json({ name, value, client }) {
   const [folded, setFolded] = useState(new Set());
   const [wraps, setWraps] = useState(true);
+  // What is searched for: the lines around a hit, and how hits are recognized.
+  const [found, setFound] = useState(null);
+  const [isFinding, setFinding] = useState(false);
+  const place = useRef();
+  const button = useRef();
   const encryption = value.encryption;
   const text = encryption ? "" : value.shown;
   const isText = value.text.startsWith('"');
-  const lines = useMemo(() => (isText ? null : linesOf(text.slice(0, SHOWN_CHARS))), [text, isText]);
+  const whole = useMemo(() => (isText ? null : linesOf(text.slice(0, SHOWN_CHARS))), [text, isText]);
   if (encryption) return html`<${Encrypted} ...${encryption} />`;
   const fold = (at) => setFolded(toggled(folded, at));
+  const lines = found?.lines ?? whole;
+  const close = () => {
+    setFinding(false);
+    setFound(null);
+    requestAnimationFrame(() => button.current?.focus());
+  };
   const isLong = text.split("\n", 200).some((line) => line.length > LONG_LINE);
   return html`
-    <pre class="json ${wraps ? "" : "unwrapped"}" tabindex="0" role="region" aria-label=${name}>
+    ${isFinding && html`<${Find} ...${{ name, text, place, show: setFound, close }} />`}
+    <pre
+      ref=${place}
+      class="json ${wraps ? "" : "unwrapped"}"
+      tabindex="0"
+      role="region"
+      aria-label=${name}
+    >
       ${lines
-        ? unfolded(lines, folded).map((at) => {
-            const props = { line: lines[at], isFolded: folded.has(at), client };
+        ? unfolded(lines, found ? new Set() : folded).map((at) => {
+            const props = { line: lines[at], isFolded: !found && folded.has(at), found, isText, client };
             return html`<${Line} key=${at} ...${props} fold=${() => fold(at)} />`;
           })
         : html`<${Linked} text=${readable(text.slice(0, SHOWN_CHARS))} client=${client} />`}
     </pre>
     ${
       text.length > SHOWN_CHARS &&
+      !found &&
       html`<p class="soft">The first ${SHOWN_CHARS} of ${text.length} characters. Copy takes all of it.</p>`
+    }
+    ${
+      text.length > FIND_FROM_CHARS &&
+      !isFinding &&
+      html`<${FindButton} name=${name} button=${button} find=${() => setFinding(true)} />`
     }
     ${
       isLong &&
@@ -44,19 +72,28 @@ export function Json({ name, value, client }) {
   `;
 }
 
+function FindButton({ name, button, find }) {
+  const looks = { type: "button", class: "button small", "aria-label": `Find in ${name}` };
+  return html`<span><button ref=${button} ...${looks} onClick=${find}>Find…</button></span>`;
+}
+
 /** The text of several lines; a character that is not seen is written out. */
 const readable = (text) => text.split("\n").map(visible).join("\n");
 
-function Line({ line: { indent, name, value, end }, isFolded, fold, client }) {
+function Line({ line: { indent, name, value, end }, isFolded, fold, found, isText, client }) {
+  const kind = isText ? "" : (KINDS[value[0]] ?? "number");
+  const comma = kind && value.endsWith(",") ? "," : "";
   const close = isFolded ? `…${value.endsWith("{") ? "}" : "]"}` : "";
   // Space between the parts would be shown.
   return html`<span class="json-line">
-    ${end > 0 && html`<${Fold} name=${name} isFolded=${isFolded} fold=${fold} />`}
+    ${end > 0 && !found && html`<${Fold} name=${name} isFolded=${isFolded} fold=${fold} />`}
     ${indent}
-    ${name && html`<span class="json-name">${visible(name)}</span>`}
+    ${name && html`<span class="json-name">${marked(visible(name), found)}</span>`}
     ${name && ": "}
-    <${Linked} text=${visible(value)} client=${client} />
-    ${`${close}\n`}
+    <span class=${kind ? `json-${kind}` : undefined}>
+      <${Linked} ...${{ text: visible(comma ? value.slice(0, -1) : value), found, client }} />
+    </span>
+    ${`${comma}${close}\n`}
   </span>`;
 }
 
@@ -65,11 +102,17 @@ function Fold({ name, isFolded, fold }) {
   return html`<button type="button" class="json-fold" ...${told} onClick=${fold} />`;
 }
 
-function Linked({ text, client }) {
+/** The text with what is searched for marked. */
+const marked = (text, found) =>
+  found ? text.split(found.hits).map((part, at) => (at % 2 ? html`<mark>${part}</mark>` : part)) : text;
+
+function Linked({ text, found, client }) {
   return text
     .split(RUN_ID)
     .map((part, at) =>
-      at % 2 ? html`<a href=${linkTo({ client, page: "run", id: part })}>${part}</a>` : part,
+      at % 2
+        ? html`<a href=${linkTo({ client, page: "run", id: part })}>${marked(part, found)}</a>`
+        : marked(part, found),
     );
 }
 

@@ -6,6 +6,7 @@ import { timeOf, TIMES, totalOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
 import { Chart } from "./chart.js";
 import { Select } from "./fields.js";
+import { When } from "./widgets.js";
 
 const CHARTS = [
   {
@@ -54,6 +55,17 @@ export function TimeSelect({ route, now, actions }) {
       options=${TIMES}
       change=${(period) => actions.query({ period })}
     />
+  `;
+}
+
+/** From when on runs are counted, how old the counters are, and why there are no shorter bars. */
+export function Counted({ time, countedAt, now }) {
+  const since = new Date(time.from).toISOString();
+  const age = countedAt && new Date(countedAt).toISOString();
+  return html`
+    Runs started since <time datetime=${since}>${since.slice(0, 16).replace("T", " ")} UTC</time>${
+      age && html`, counted <${When} text=${age} now=${now} />`
+    }${time.isCoarse && ". Bars are hours: this server counts by the hour, twice an hour."}
   `;
 }
 

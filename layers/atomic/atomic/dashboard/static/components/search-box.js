@@ -9,6 +9,7 @@ import {
   RECENT,
   suggestionsOf,
   textOf,
+  withWholeName,
   without,
 } from "../core/search.js";
 import { html, useState } from "../vendor/preact-htm.js";
@@ -63,16 +64,18 @@ function useSearch({ client, query, runs, apply, open, names }) {
   const [typed, setTyped] = useState({ text: "", wrong: "" });
   const [list, setList] = useState({ isOpen: false, at: -1 });
   const [workflows, setWorkflows] = useState([]);
-  const options = list.isOpen ? suggestionsOf(typed.text, knownOf(client, runs, workflows)) : [];
+  const known = () => knownOf(client, runs, workflows);
+  const options = list.isOpen ? suggestionsOf(typed.text, known()) : [];
   const end = () => setList({ isOpen: false, at: -1 });
   const type = (text) => {
     setTyped({ text, wrong: "" });
     setList({ isOpen: true, at: -1 });
   };
   const set = (text, base) => {
-    const { id, changes, wrong } = read(text);
+    const { id, changes: typedOnes, wrong } = read(text);
     if (id) return void open(id);
-    if (wrong) return void setTyped({ text, wrong });
+    const { changes, wrong: several } = wrong ? {} : withWholeName(text, typedOnes, known().workflows);
+    if (wrong || several) return void setTyped({ text, wrong: wrong || several });
     const after = changed(base, changes);
     setTyped({ text: "", wrong: "" });
     end();

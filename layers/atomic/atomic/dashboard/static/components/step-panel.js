@@ -4,16 +4,16 @@ import { capital, fullTime, ms, plural, shortTime, ticking } from "../core/forma
 import { stackTraceOf } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
 import { nameOf, visible } from "../core/rows.js";
-import { isLive, nextOf } from "../core/timeline.js";
+import { heldBy, isLive, nextOf } from "../core/timeline.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
 import { AnswerEvent, isOpenEvent } from "./answer-event.js";
 import { Attempts, CompareAttempts, errorOf } from "./attempts.js";
 import { Badge, CodeChanged, Icon, Paused } from "./icons.js";
 import { Json, TooLong } from "./json.js";
-import { later } from "./later.js";
+import { later, withPart } from "./later.js";
 import { tookOf } from "./waterfall-row.js";
-import { CopyButton, Fact } from "./widgets.js";
+import { Button, CopyButton, Fact } from "./widgets.js";
 
 // What a handler sends instead of the ids of its steps.
 const EVERY_CHILD = "*";
@@ -91,7 +91,8 @@ function Trace({ text }) {
 
 /** What of a step matters now: what it waits for, and the runs that it is tied to. */
 function Present({ step, run, route, now }) {
-  const next = nextOf(step);
+  const next = nextOf(step, run.root);
+  const held = heldBy(step, run.root);
   const ties = [
     ["Child run", step.childRunId && `${step.childRunId}-root`],
     ["Started by", step.startedBy],
@@ -103,9 +104,10 @@ function Present({ step, run, route, now }) {
     id === EVERY_CHILD ? "every live step of its own" : html`<${StepLink} ...${{ id, run, route }} />`,
   );
   const heartbeatBy = isLive(step) && step.heartbeatBy;
-  if (!next && !ties.length && !links.length && !heartbeatBy && !step.answerBy) return null;
+  if (!next && !held && !ties.length && !links.length && !heartbeatBy && !step.answerBy) return null;
   return html`
     <dl class="facts narrow">
+      ${held && html`<${Fact} name="Paused">${pauseInWords(held)}<//>`}
       ${next && html`<${Fact} name=${next.name}>${whenInWords(next.at, now)}<//>`}
       ${heartbeatBy && html`<${Fact} name="Next heartbeat by">${fullTime(ms(heartbeatBy))}<//>`}
       ${step.answerBy && html`<${Fact} name="Answer by">${fullTime(ms(step.answerBy))}<//>`}
@@ -114,6 +116,9 @@ function Present({ step, run, route, now }) {
     </dl>
   `;
 }
+
+const pauseInWords = ({ since, until }) =>
+  `since ${fullTime(ms(since))}, ${until ? `until ${fullTime(ms(until))}` : "until it is resumed"}`;
 
 function whenInWords(at, now) {
   return at > now ? `in ${ticking(at - now + 999)}, at ${shortTime(at, at - now)}` : "is due";
@@ -152,11 +157,24 @@ function Answer({ step, client, actions }) {
         ? html`<${TooLong} bytes=${step.responseBytes} path=${pathOf(step, { client })} />`
         : html`
             <${Json} name="Result" value=${step.response} client=${client} />
-            <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy result<//>
+            <div class="panel-actions">
+              <${CopyButton} text=${() => step.response.shown} actions=${actions}>Copy result<//>
+              ${
+                step.responseEncoding &&
+                html`<${Button} small onClick=${() => save(step, actions)}>Download<//>`
+              }
+            </div>
           `
     }
   `;
 }
+
+const save = (step, actions) =>
+  withPart(
+    () => import("./download.js"),
+    actions,
+    (part) => part.download(step.response.shown, step.responseContentType, nameOf(step)),
+  );
 
 /** How many bytes a base64 text stands for; nothing for what the page does not have. */
 function sizeInWords({ isNull, text }) {

@@ -3,7 +3,7 @@
 import { isOn, offsetOf, sideOf } from "../core/axis.js";
 import { count, duration, ms, plural, ticking } from "../core/format.js";
 import { countsOf, densityOf, isRetried, nameOf } from "../core/rows.js";
-import { isLive, nextOf, segmentsOf } from "../core/timeline.js";
+import { heldBy, isLive, nextOf, segmentsOf } from "../core/timeline.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
 import { kindInWords } from "./attempts.js";
 import { Badge, Icon, Paused } from "./icons.js";
@@ -17,25 +17,27 @@ export function tookOf(step, now) {
 
 /** A settled step is drawn again only when it is chosen; CSS places its bars by the scale of the axis. */
 export function StepRow(row) {
-  const { step, depth, axis, now, isChosen, place } = row;
+  const { step, root, depth, axis, now, isChosen, place } = row;
+  const ofLive = isLive(step) ? [now, root] : [];
   return useMemo(
     () => drawnStep(row),
-    [step, depth, isChosen, place.position, place.size, axisKey(axis), isLive(step) && now],
+    [step, depth, isChosen, place.position, place.size, axisKey(axis), ...ofLive],
   );
 }
 
 const axisKey = ({ from, until, breaks }) => JSON.stringify([from, until, breaks]);
 const indentOf = (depth) => `calc(${Math.min(depth, DEPTH_SHOWN)} * var(--space-4))`;
 
-function drawnStep({ step, depth, axis, now, isChosen, place }) {
+function drawnStep({ step, root, depth, axis, now, isChosen, place }) {
   const side = sideOf(axis, [step], now);
+  const held = heldBy(step, root);
   return html`
     <li aria-setsize=${place.size} aria-posinset=${place.position}>
       <button
         type="button"
         class="row ${isChosen ? "chosen" : ""}"
         aria-pressed=${isChosen}
-        aria-label=${inWords(step, now) + sideInWords(side)}
+        aria-label=${inWords(step, now, held) + sideInWords(side)}
         data-step=${step.id}
       >
         <span class="row-name" style=${{ paddingInlineStart: indentOf(depth) }}>
@@ -48,9 +50,9 @@ function drawnStep({ step, depth, axis, now, isChosen, place }) {
           }
         </span>
         <span class="lane">
-          ${segmentsOf(step, now).map((part) => html`<${Bar} part=${part} axis=${axis} />`)}
+          ${segmentsOf(step, now, held).map((part) => html`<${Bar} part=${part} axis=${axis} />`)}
           <${Side} side=${side} />
-          <${NextMark} ...${{ step, axis, now }} />
+          <${NextMark} ...${{ step, root, held, axis, now }} />
         </span>
         <span class="row-took">${tookOf(step, now)}</span>
       </button>
@@ -130,15 +132,23 @@ function titleOf({ from, to, kind, attempt, label }) {
     .join(" · ");
 }
 
-function NextMark({ step, axis, now }) {
-  const next = nextOf(step);
+function NextMark({ step, root, held, axis, now }) {
+  if (held) return html`<${Mark} axis=${axis} at=${now} text=${`paused for ${pausedFor(held, now)}`} />`;
+  const next = nextOf(step, root);
   if (!next || (next.at <= now && step.status === "pending")) return null;
-  if (next.at < axis.from || next.at > axis.until) return null;
-  const from = offsetOf(axis, Math.min(next.at, axis.to));
-  const isLate = from > 0.75 * axis.span;
   // An arrow for a moment that is later than the end of the axis.
   const beyond = next.at > axis.to ? " →" : "";
   const text = next.at > now ? `${next.verb} in ${ticking(next.at - now + 999)}${beyond}` : "retry is due";
+  return html`<${Mark} axis=${axis} at=${next.at} text=${text} />`;
+}
+
+const pausedFor = ({ since }, now) => ticking(now - ms(since));
+
+/** A mark on the axis with a text beside it; at its end, if the time is later. */
+function Mark({ axis, at, text }) {
+  if (at < axis.from || at > axis.until) return null;
+  const from = offsetOf(axis, Math.min(at, axis.to));
+  const isLate = from > 0.75 * axis.span;
   return html`
     <span class="next ${isLate ? "to-left" : ""}" style=${{ left: along(from) }}>
       <span>${text}</span>
@@ -146,8 +156,9 @@ function NextMark({ step, axis, now }) {
   `;
 }
 
-function inWords(step, now) {
-  const retry = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
+function inWords(step, now, held) {
+  const next = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
+  const retry = held ? ", paused" : next;
   const tries = plural(step.attempts, "attempt");
   const changed = step.unusedResults > 0 ? ", code changed?" : "";
   return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}${changed}`;

@@ -66,7 +66,9 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
             const place = { position: first + at + 1, size: rows.length };
             if (row.members) return html`<${GroupRow} key=${row.key} ...${{ row, axis, now, place }} />`;
             const isChosen = chosen?.id === row.step.id;
-            return html`<${StepRow} key=${row.key} ...${{ ...row, axis, now, place, isChosen }} />`;
+            return html`
+              <${StepRow} key=${row.key} ...${{ ...row, root: run.root, axis, now, place, isChosen }} />
+            `;
           })}
         </ol>
         ${rows.length === 0 && html`<${NoneFits} showAll=${() => setWanted(NOTHING_FOUND)} />`}

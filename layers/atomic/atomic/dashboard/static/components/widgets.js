@@ -74,6 +74,7 @@ export function Problem({ error, actions, absent = ABSENT }) {
     <${Blank} icon="warning" title=${error.message}>
       <p>${error.detail}</p>
       ${error.detail !== next && error.status !== 0 && html`<p class="soft">${next}</p>`}
+      ${error.help && html`<p><a href=${error.help}>What to do</a></p>`}
       <${Button} onClick=${actions.refresh}>Try again now<//>
     <//>
   `;
@@ -100,16 +101,17 @@ export function useTop(cursor) {
 
 /**
  * The buttons below a list that lead to its other pages, around words about the one that is shown. `names`:
- * what the buttons to the first and to the next page say.
+ * what the buttons to the first and to the next page say. `newer` is the page before, if it is known.
  */
-export function PageTurner({ route, next, actions, names = ["Newest", "Older"], children }) {
+export function PageTurner({ route, next, newer, actions, names = ["Newest", "Older"], children }) {
   const newest = () => actions.query({ cursor: "" });
-  const older = () => actions.query({ cursor: next }, { keep: true });
+  const turn = (cursor) => () => actions.query({ cursor }, { keep: true });
   return html`
     <nav class="pager" aria-label="Pages">
       ${route.query.cursor && html`<${Button} onClick=${newest}>${names[0]}<//>`}
       <span class="soft">${children}</span>
-      ${next && html`<${Button} onClick=${older}>${names[1]}<//>`}
+      ${newer && html`<${Button} onClick=${turn(newer.cursor)}>Newer<//>`}
+      ${next && html`<${Button} onClick=${turn(next)}>${names[1]}<//>`}
     </nav>
   `;
 }

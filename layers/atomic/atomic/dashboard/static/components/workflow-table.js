@@ -15,7 +15,7 @@ const COLUMNS = [
   ["p50", "Median"],
   ["p95", "95 %"],
   ["retries", "Retries"],
-  ["live", "Live"],
+  ["live", "Live runs"],
 ];
 
 /** `rows` as `workflowsOf` makes them; `change(sort)` sets the order. `isAll`: whether these are all. */

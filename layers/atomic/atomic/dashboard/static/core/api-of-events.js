@@ -2,9 +2,17 @@
 
 import { runPath } from "./api.js";
 import { LIVE } from "./enums.js";
+import { ms } from "./format.js";
 import { cursorOf } from "./paging.js";
 
 const STEPS_PAGE = 1000;
+
+/** The one that ends soonest first; behind them those without an end, the oldest first. */
+function byDeadline({ event: a }, { event: b }) {
+  const [endA, endB] = [a, b].map(({ deadlineAt }) => ms(deadlineAt) ?? Number.POSITIVE_INFINITY);
+  if (endA !== endB) return endA < endB ? -1 : 1;
+  return ms(a.createdAt) - ms(b.createdAt);
+}
 
 /** Requests about open events, beside those of the client (`createApi`). */
 export function eventsOf({ read }) {
@@ -19,7 +27,7 @@ export function eventsOf({ read }) {
           .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
           .map((event) => ({ event, root })),
       );
-      return { events, next: cursorOf(list.next) };
+      return { events: events.sort(byDeadline), next: cursorOf(list.next) };
     },
   };
 }

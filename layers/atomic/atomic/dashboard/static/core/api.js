@@ -8,17 +8,22 @@ const PAGE_MAX = 100;
 // Of workflows and counters.
 const PAGES_MAX = 10;
 const UNCHANGED = 304;
+const HELP = /^<(\/docs#[a-z-]+)>; rel="help"$/;
 // The last answers of reads, by path and key: an answer that is still right is not sent again.
 const ANSWERS_MAX = 4;
 const KEPT_CHARS = 300_000;
 const answers = new Map();
 
-/** A refusal with the server's text (RFC 9457), or `status` 0 when the server could not be reached. */
+/**
+ * A refusal with the server's text (RFC 9457), or `status` 0 when the server could not be reached. `help`:
+ * where the server says more; empty for an answer that is not Atomic's.
+ */
 export class ApiError extends Error {
-  constructor(status, title, detail) {
+  constructor(status, title, detail, help = "") {
     super(title);
     this.status = status;
     this.detail = detail;
+    this.help = help;
   }
 }
 
@@ -49,7 +54,12 @@ async function send(method, path, { signal, body, text, key, extra } = {}) {
   if (reply.ok && method === "GET" && tag && answer && said.length < KEPT_CHARS)
     remember(`${path} ${key}`, { tag, answer });
   if (reply.ok) return answer ?? {};
-  throw new ApiError(reply.status, answer?.title ?? `Answer ${reply.status}`, answer?.detail ?? "");
+  throw new ApiError(
+    reply.status,
+    answer?.title ?? `Answer ${reply.status}`,
+    answer?.detail ?? "",
+    HELP.exec(reply.headers.get("link") ?? "")?.[1],
+  );
 }
 
 /** The value of an answer; null if it is not JSON, which is not remembered. */
@@ -99,7 +109,7 @@ export function createApi(client, key) {
       page = await request("GET", page.next, { signal });
       items.push(...page[name]);
     }
-    return { items, isAll: !page.next };
+    return { ...page, items, isAll: !page.next };
   }
 
   return {

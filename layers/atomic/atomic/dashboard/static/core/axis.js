@@ -22,7 +22,7 @@ export function extentOf({ root, steps }) {
   const busy = all.flatMap(busyOf).sort((a, b) => a.from - b.from);
   const to = busy.reduce((latest, span) => Math.max(latest, span.to), from + 1);
   const isCalled = all.some(({ status }) => status === "running");
-  const next = all.flatMap((step) => nextOf(step)?.at ?? []);
+  const next = all.flatMap((step) => nextOf(step, root)?.at ?? []);
   return { from, to, busy, isLive: all.some(isLive), isCalled, next };
 }
 

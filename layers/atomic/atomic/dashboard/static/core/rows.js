@@ -2,7 +2,7 @@
 // and what a search or a filter leaves. Pure, no DOM.
 
 import { isOn, offsetOf, spanOf } from "./axis.js";
-import { treeOf } from "./timeline.js";
+import { isLive, treeOf } from "./timeline.js";
 
 // So many siblings of one name become one row.
 const FOLDED_FROM = 10;
@@ -31,6 +31,25 @@ export function culpritOf({ root, steps }) {
   const named = failed.find((step) => step.id === root.cause?.stepId);
   if (named || root.cause?.stepId === root.id || !failed.length) return named ?? root;
   return failed.reduce((a, b) => (Date.parse(b.finishedAt) < Date.parse(a.finishedAt) ? b : a));
+}
+
+/**
+ * The step because of which a part of a live run failed, with no retry left: of what failed last, the
+ * innermost that ended last. A handler may still go on without it.
+ */
+export function failedIn({ root, steps }) {
+  if (!isLive(root)) return null;
+  const failed = steps.filter((step) => step.status === "failed");
+  const ids = new Set(failed.map((step) => step.id));
+  const last = (found) =>
+    found.reduce((a, b) => (a && Date.parse(a.finishedAt) > Date.parse(b.finishedAt) ? a : b), null);
+  let found = null;
+  let next = last(failed.filter((step) => !ids.has(step.parent)));
+  while (next) {
+    found = next;
+    next = last(failed.filter((step) => step.parent === found.id));
+  }
+  return found;
 }
 
 /**

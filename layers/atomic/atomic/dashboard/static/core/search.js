@@ -76,6 +76,25 @@ export function read(text) {
   return { changes };
 }
 
+/**
+ * The changes with the whole name of the workflow where only a part of one is typed; `{wrong}` if several
+ * names have that part. A name that is not known stays, and so does one in quotes.
+ */
+export function withWholeName(text, changes, known) {
+  const part = changes.workflow;
+  if (!part || known.includes(part) || text.includes('workflow:"')) return { changes };
+  const names = namesWith(part, known);
+  if (names.length > 1) {
+    const cure = `Choose one of them, or write workflow:"${part}" for one of this name.`;
+    return { wrong: `${names.length} workflows have “${part}” in their name. ${cure}` };
+  }
+  return { changes: names.length ? { ...changes, workflow: names[0] } : changes };
+}
+
+/** The names that have this part, in upper or lower case. */
+export const namesWith = (part, names) =>
+  names.filter((name) => name.toLowerCase().includes(part.toLowerCase()));
+
 /** The query with these changes, and without the filters that exclude them. */
 export function changed(query, changes) {
   const tag = changes.tag && [...new Set([...all(query.tag), ...all(changes.tag)])];

@@ -1,6 +1,7 @@
 // What each step did, as parts of a time axis: pure arithmetic, no DOM. Times are milliseconds since the
 // epoch.
 
+import { serverNow } from "./clock.js";
 import { capital, ms } from "./format.js";
 
 // A queue of a few milliseconds is not shown.
@@ -11,7 +12,17 @@ const ENDS = { cancelled: "it was cancelled", failed: "its time was over" };
 export const isLive = (step) => !step.finishedAt;
 
 /** Whether the run of this root is paused; one whose `until` is past goes on. */
-export const isPaused = ({ paused }) => Boolean(paused) && !(paused.until && ms(paused.until) < Date.now());
+export const isPaused = ({ paused }) =>
+  Boolean(paused) && !(paused.until && ms(paused.until) < serverNow());
+
+/**
+ * The pause of a run that keeps one of its steps from its next call; null if there is none. Attempts that
+ * are under way, timers and events go on.
+ */
+export const heldBy = (step, root) =>
+  isPaused(root) && isLive(step) && step.status !== "running" && !["timer", "event"].includes(step.kind)
+    ? root.paused
+    : null;
 
 /** The root and its steps with their depths, in the order they began, the steps of each step below it. */
 export function treeOf(root, steps) {
@@ -33,8 +44,8 @@ export function treeOf(root, steps) {
 }
 
 /** The next change of a step without outside help: `{name, verb, at}`; null when there is none. */
-export function nextOf(step) {
-  if (!step.dueAt || step.kind === "event") return null;
+export function nextOf(step, root = {}) {
+  if (heldBy(step, root) || !step.dueAt || step.kind === "event") return null;
   const at = ms(step.dueAt);
   if (step.status === "retrying") return { name: "Next retry", verb: "retry", at };
   if (step.status !== "pending") return null;
@@ -45,9 +56,9 @@ export function nextOf(step) {
 /**
  * The history of a step, in order: `{kind, from, to, attempt?, label}`. Kinds are outcomes of attempts
  * (`succeeded`, `retryable`, `permanent`, `suspended`, `deferred`, `no_answer`, `running`) and the times
- * between attempts (`queued`, `backoff`, `waiting`, `dead`).
+ * between attempts (`queued`, `backoff`, `waiting`, `dead`). `held` is the pause that it rests in now.
  */
-export function segmentsOf(step, now) {
+export function segmentsOf(step, now, held = null) {
   const attempts = step.attemptLog;
   const segments = [];
   let before = null;
@@ -60,7 +71,7 @@ export function segmentsOf(step, now) {
     reached = Math.max(reached, to);
     before = attempt;
   }
-  const rest = restOf(step, reached, now);
+  const rest = restOf(step, reached, now, held);
   if (rest) segments.push(rest);
   return segments.filter((part) => part.kind !== "queued" || part.to - part.from >= QUEUED_SHOWN_MS);
 }
@@ -87,8 +98,9 @@ function gap(before, next, from, to) {
   return { kind: "backoff", from, to, label: "Back-off, or waiting for its steps" };
 }
 
-function restOf(step, from, now) {
+function restOf(step, from, now, held) {
   const finished = ms(step.finishedAt);
+  if (held) return { kind: "waiting", from, to: Math.max(now, from), label: "Paused" };
   if (step.status === "retrying") {
     return { kind: "backoff", from, to: Math.max(ms(step.dueAt) ?? now, from), label: "Next retry" };
   }

@@ -1,6 +1,6 @@
 // One key of flow control: its steps, which have a slot or wait in line, and what is pinned.
 
-import { FlowActs, ResumeButton } from "../components/flow-acts.js";
+import { FlowActs } from "../components/flow-acts.js";
 import {
   firstOf,
   isPinnable,
@@ -11,16 +11,28 @@ import {
   rateInWords,
   stepInWords,
 } from "../components/flow-words.js";
-import { Icon } from "../components/icons.js";
+import { Pause } from "../components/pause.js";
 import { Fact, Loading, Problem, Since, Table } from "../components/widgets.js";
 import { flowOf } from "../core/api-of-flow.js";
 import { count, fullTime, ms } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { visible } from "../core/rows.js";
 import { html } from "../vendor/preact-htm.js";
 
 const STEPS = 100;
 const EVERY_MS = 2000;
 const ABSENT = "No step has named this key within a day, and nothing of it is pinned.";
+
+const PAUSE = {
+  what: "key",
+  effect: "Steps that name it wait in line until it is resumed. What is inside goes on to its end.",
+  resumed: "The key lets steps in again.",
+  noteMax: 500,
+  pause: (api, key, note) => flowOf(api).changeFlowKey(key, { paused: true, note: note.trim() }),
+  resume: (api, key) => flowOf(api).changeFlowKey(key, { paused: false }),
+};
+// Since when it is paused is not known.
+const pauseOf = ({ paused, note }) => paused && { note };
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = ({ id }) => id;
@@ -54,21 +66,14 @@ function Body({ state: { route, data, error, now }, actions }) {
   const { key, steps } = data;
   const { client } = route;
   return html`
-    ${key.paused && html`<${Paused} of=${key} actions=${actions} />`}
+    ${
+      isPinnable(key.key) &&
+      html`<${Pause} key=${key.key} ...${{ of: PAUSE, name: key.key, paused: pauseOf(key), actions }} />`
+    }
     <${Facts} of=${key} now=${now} />
     <${Values} steps=${steps} of=${key} now=${now} />
     <${Steps} ...${{ title: "Running", steps: steps.running, all: key.running, client, now }} />
     <${Steps} ...${{ title: "In line", steps: steps.queued, all: key.queued, client, now }} />
-  `;
-}
-
-function Paused({ of, actions }) {
-  return html`
-    <div class="paused-bar" role="status">
-      <${Icon} name="pending" />
-      <span><strong>Paused</strong>${of.note && html`: <bdi>${of.note}</bdi>`}</span>
-      <${ResumeButton} of=${of} actions=${actions} />
-    </div>
   `;
 }
 
@@ -156,7 +161,7 @@ function Steps({ title, steps, all, client, now }) {
       <p class="soft">${firstOf(steps.length, all)}</p>
       <${Table}
         class="list flow-steps"
-        names=${["Step", "Fair value", "Priority", "Since"]}
+        names=${["Step", "Key", "Fair value", "Priority", "Since"]}
         caption="${title}. Arrow keys move between steps, Enter opens the run of one."
       >
         ${steps.map((step) => html`<${Step} key=${step.id} step=${step} client=${client} now=${now} />`)}
@@ -166,11 +171,12 @@ function Steps({ title, steps, all, client, now }) {
 }
 
 function Step({ step, client, now }) {
-  const { id, runId, fair, priority, since } = step;
+  const { id, runId, idempotencyKey, fair, priority, since } = step;
   const href = linkTo({ client, page: "run", id: runId, query: { step: id } });
   return html`
     <tr>
       <td class="c-name"><a class="row-link" href=${href}><bdi>${stepInWords(step)}</bdi></a></td>
+      <td class="c-key"><code title=${idempotencyKey}>${visible(idempotencyKey)}</code></td>
       <td class="c-fair">${fair ? html`<bdi>${fair}</bdi>` : "–"}</td>
       <td class="c-number"><span class="only-narrow">priority </span>${priority}</td>
       <td class="c-when">

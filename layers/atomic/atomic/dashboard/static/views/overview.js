@@ -2,7 +2,7 @@
 
 import { Icon } from "../components/icons.js";
 import { NearLimits } from "../components/limits.js";
-import { RunCharts, TimeSelect } from "../components/run-charts.js";
+import { Counted, RunCharts, TimeSelect } from "../components/run-charts.js";
 import { Blank, Command, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
 import { WorkflowTable } from "../components/workflow-table.js";
 import { firstRunCommand } from "../core/curl.js";
@@ -12,6 +12,7 @@ import {
   bucketsOf,
   countedAt,
   sparkEveryOf,
+  timeBy,
   timeOf,
   totalOf,
   workflowsOf,
@@ -31,26 +32,27 @@ export const loadedBy = ({ query }) => query.period ?? "";
 
 /** Fetch the data of the view; `before` is its previous data. */
 export async function load({ api, route, signal, now, before }) {
-  const time = timeOf(route.query.period, now);
-  const from = new Date(time.from).toISOString();
+  const asked = timeOf(route.query.period, now);
+  const from = new Date(asked.from).toISOString();
   const isKnown = Boolean(before?.round % SLOW_EVERY);
-  const [hours, workflows, stats, limits] = await Promise.all([
-    api.counters({ from, every: time.every, allWorkflows: true }, signal),
+  const [counters, workflows, stats, limits] = await Promise.all([
+    api.counters({ from, every: asked.every, allWorkflows: true }, signal),
     api.workflows(from, signal),
     api.stats(signal),
     isKnown ? before.limits : api.limits(signal),
   ]);
+  const time = timeBy(counters.spanMs, asked);
   const every = sparkEveryOf(time, workflows.items.length);
   const hasSparks = isKnown && before.time.from === time.from;
-  const sparks = hasSparks ? before.sparks : { every, ...(await api.counters({ from, every }, signal)) };
+  const sparks = hasSparks ? before.sparks : await api.counters({ from, every }, signal);
   return {
     time,
     stats,
     limits,
     workflows,
     sparks,
-    buckets: bucketsOf(hours.items, time),
-    countedAt: countedAt(hours.items),
+    buckets: bucketsOf(counters.items, time),
+    countedAt: countedAt(counters.items),
     round: (before?.round ?? 0) + 1,
   };
 }
@@ -60,23 +62,12 @@ export function View({ state, actions }) {
   return html`
     <div class="page-head">
       <h1>Overview</h1>
-      ${data && html`<p class="soft"><${Age} data=${data} now=${now} /></p>`}
+      ${data && html`<p class="soft"><${Counted} time=${data.time} countedAt=${data.countedAt} now=${now} /></p>`}
       <div class="page-acts">
         <${TimeSelect} ...${{ route, now, actions }} />
       </div>
     </div>
     <${Body} state=${state} actions=${actions} />
-  `;
-}
-
-// From when on runs are counted, and how old the counters are.
-function Age({ data, now }) {
-  const since = new Date(data.time.from).toISOString();
-  const age = data.countedAt && new Date(data.countedAt).toISOString();
-  return html`
-    Runs started since <time datetime=${since}>${since.slice(0, 16).replace("T", " ")} UTC</time>${
-      age && html`, counted <${When} text=${age} now=${now} />`
-    }
   `;
 }
 
@@ -141,6 +132,7 @@ function Nothing({ route, needsKey, actions }) {
 function Tiles({ data: { buckets, time, stats }, client, now }) {
   const all = totalOf(buckets);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
+  const of = stats.liveOf;
   const words = Object.entries(stats.live)
     .map(([status, number]) => `${count(number)} ${status}`)
     .join(", ");
@@ -149,7 +141,11 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
   const runs = (query) => ({ client, page: "runs", query });
   return html`
     <ul class="tiles">
-      <${Tile} name="Live now" value=${count(live)} to=${runs({})}>${words || "no live steps"}<//>
+      <${Tile} name="Live ${of}" value=${count(live)} to=${runs({})}>
+        ${words || "none now"}${
+          stats.countedAt && html`, counted <${When} text=${stats.countedAt} now=${now} />`
+        }
+      <//>
       <${Tile}
         name="Failure rate"
         value=${all.rate === null ? "–" : percent(all.rate)}
@@ -164,7 +160,11 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
       >
         ${stats.needsAction ? `failed ${stats.needsAction === 1 ? "run" : "runs"}` : "no failed run"}
       <//>
-      <${Tile} name="Retrying" value=${count(stats.live.retrying ?? 0)} to=${runs({ status: "retrying" })}>
+      <${Tile}
+        name="Retrying ${of}"
+        value=${count(stats.live.retrying ?? 0)}
+        to=${runs({ status: "retrying" })}
+      >
         ${overdue > OVERDUE_MS ? `a step is overdue by ${ticking(overdue)}` : "until their next attempt"}
       <//>
     </ul>

@@ -39,18 +39,48 @@ const LATE_MS = 8000;
 // Which script was replaced by a newer one.
 const RENEWED = "atomic.renewed";
 const loaded = {};
+let sheet = null;
 
 /** The view of a page, once it is loaded; the sign-in page has none. */
 export const viewOf = (page) => loaded[page];
 
+/** The title of the tab: what a view says of what it shows, or its name. */
+export function titleOf(state) {
+  const { route, locked, data } = state;
+  const shown = !locked && data && loaded[route.page]?.titleOf?.(state);
+  const named = [route.page !== "run" && route.page !== "problem" && route.id, TITLES[route.page]];
+  const title = shown || [...named, route.client].filter(Boolean).join(" · ");
+  return `${title} — Atomic`;
+}
+
 /** Whether a page has a view that is still to be loaded. */
 export const isLater = (page) => Boolean(LOADERS[page]) && !loaded[page];
+
+/** The style sheet of the lists, which the page of a run does without. It is loaded once. */
+function listSheet() {
+  sheet ??= new Promise((done, failed) => {
+    const first = document.querySelector("link[rel=stylesheet]");
+    const link = first.cloneNode();
+    link.href = first.href.replace("joined.css", "joined-lists.css");
+    link.onload = done;
+    link.onerror = () => {
+      link.remove();
+      sheet = null;
+      failed(new Error("A style sheet could not be loaded."));
+    };
+    first.after(link);
+  });
+  return sheet;
+}
 
 /** Load the view of a page; `late()` is called when that takes long. */
 export async function loadView(page, late) {
   const timer = setTimeout(late, LATE_MS);
   try {
-    loaded[page] = await LOADERS[page]();
+    const styled = page === "run" ? null : listSheet();
+    const view = await LOADERS[page]();
+    await styled;
+    loaded[page] = view;
   } finally {
     clearTimeout(timer);
   }

@@ -1,6 +1,6 @@
 // One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
 
-import { answerOf, CauseName } from "../components/causes.js";
+import { answerOf, CauseName, causeName } from "../components/causes.js";
 import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
@@ -16,8 +16,9 @@ import {
 } from "../components/widgets.js";
 import { MANY } from "../core/bulks.js";
 import { count, errorText, needAction, plural } from "../core/format.js";
-import { cursorOf } from "../core/paging.js";
+import { cursorOf, pagesBefore } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
+import { visible } from "../core/rows.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
 const FILTERS = ["period", "from", "to"];
@@ -50,8 +51,13 @@ export async function load({ api, route, signal, now, before }) {
   ]);
   const known = causes.causes.find((cause) => cause.id === route.id);
   const cause = known ?? (before?.cause ? { ...before.cause, count: 0 } : null);
-  return { cause, runs: found.runs ?? found.deadLetters, next: cursorOf(found.next), stats };
+  const runs = found.runs ?? found.deadLetters;
+  const trail = pagesBefore(route.query, before);
+  return { cause, runs, next: cursorOf(found.next), query: route.query, trail, stats };
 }
+
+export const titleOf = ({ route, data: { cause } }) =>
+  cause && `${visible(causeName(cause))} · Problem · ${route.client}`;
 
 export function View({ state, actions }) {
   const { route, data } = state;
@@ -129,7 +135,7 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
         `,
       )}
     <//>
-    <${PageTurner} ...${{ route, next: data.next, actions }}>
+    <${PageTurner} ...${{ route, next: data.next, newer: data.trail?.at(-1), actions }}>
       ${count(data.runs.length)} on this page${data.cause && `, ${count(data.cause.count)} of this cause`}
     <//>
   `;
@@ -192,12 +198,14 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
       ${
         mayAct &&
         html`<td class="c-tick">
-          <input
-            type="checkbox"
-            aria-label="Choose the run with key ${run.idempotencyKey}"
-            checked=${isOn}
-            onChange=${(event) => tick(run.runId, event.target.checked)}
-          />
+          <label>
+            <input
+              type="checkbox"
+              aria-label="Choose the run with key ${run.idempotencyKey}"
+              checked=${isOn}
+              onChange=${(event) => tick(run.runId, event.target.checked)}
+            />
+          </label>
         </td>`
       }
       <td class="c-key-link">

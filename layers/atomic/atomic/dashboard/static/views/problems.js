@@ -8,6 +8,7 @@ import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../c
 import { MANY } from "../core/bulks.js";
 import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
+import { namesWith } from "../core/search.js";
 import { html } from "../vendor/preact-htm.js";
 
 const FILTERS = ["workflow"];
@@ -31,13 +32,24 @@ export const loadedBy = ({ query }) => JSON.stringify(query);
 
 const tabOf = ({ state = "" }) => TABS.find(([name]) => name === state) ?? TABS[0];
 
-/** Fetch the data of the view. */
-export async function load({ api, route, signal }) {
+/** Fetch the data of the view. Causes of the workflow of this name; if there is none, of part of it. */
+export async function load({ api, route, signal, before }) {
   const [, , state] = tabOf(route.query);
-  const wanted = { workflowName: route.query.workflow, state, limit: PAGE };
-  const [found, stats] = await Promise.all([api.causes(wanted, signal), api.stats(signal)]);
-  return { ...found, stats };
+  const { workflow } = route.query;
+  const wanted = { workflowName: workflow, state, limit: PAGE };
+  const [exact, stats] = await Promise.all([api.causes(wanted, signal), api.stats(signal)]);
+  const isPart = workflow && !exact.causes.length;
+  const found = isPart ? await api.causes({ state, limit: PAGE }, signal) : exact;
+  const shown = found.causes.map((cause) => cause.workflowName);
+  // What was offered once stays: with a filter, the server names that workflow only.
+  const names = [...new Set([...(before?.names ?? []), ...shown])].sort();
+  const fitting = isPart ? namesWith(workflow, shown) : shown;
+  const causes = found.causes.filter((cause) => fitting.includes(cause.workflowName));
+  return { ...found, causes, names, stats };
 }
+
+export const titleOf = ({ route: { client, query } }) =>
+  [query.workflow, tabOf(query)[0] && tabOf(query)[1], "Problems", client].filter(Boolean).join(" · ");
 
 export function View({ state, actions }) {
   const { route, data } = state;
@@ -55,10 +67,10 @@ export function View({ state, actions }) {
         value=${route.query.workflow}
         change=${(workflow) => actions.query({ workflow })}
         list="workflows"
-        placeholder="exact name"
+        placeholder="a name, or a part of it"
       />
       <datalist id="workflows">
-        ${workflowsOf(data).map((name) => html`<option value=${name} />`)}
+        ${data?.names.map((name) => html`<option value=${name} />`)}
       </datalist>
       ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
     <//>
@@ -71,8 +83,6 @@ function inWords({ causes, more, isAll }, tab) {
   const least = isAll && !more ? "" : "at least ";
   return `${least}${plural(number, tab === "handled" ? "step" : "run")}, ${plural(causes.length, "cause")}`;
 }
-
-const workflowsOf = (data) => [...new Set(data?.causes.map((cause) => cause.workflowName))].sort();
 
 function Tabs({ route, needsAction }) {
   const [chosen] = tabOf(route.query);

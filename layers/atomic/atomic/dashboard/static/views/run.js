@@ -8,11 +8,12 @@ import { StepLink, StepPanel } from "../components/step-panel.js";
 import { Waterfall } from "../components/waterfall.js";
 import { tookOf } from "../components/waterfall-row.js";
 import { CopyButton, Fact, Loading, Problem, When } from "../components/widgets.js";
+import { serverNow } from "../core/clock.js";
 import { startCommand } from "../core/curl.js";
 import { count, dollars, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { culpritOf, nameOf, visible } from "../core/rows.js";
-import { isLive, nextOf } from "../core/timeline.js";
+import { culpritOf, failedIn, nameOf, visible } from "../core/rows.js";
+import { isLive, isPaused, nextOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { TITLES } from "./pages.js";
 
@@ -26,8 +27,8 @@ export function everyMs(data) {
   const live = [data.root, ...data.steps].filter(isLive);
   if (!live.length) return ENDED_MS;
   if (live.some((step) => step.status === "running")) return CALLED_MS;
-  const next = live.map((step) => nextOf(step)?.at ?? Number.POSITIVE_INFINITY);
-  const left = Math.min(...next) - Date.now();
+  const next = live.map((step) => nextOf(step, data.root)?.at ?? Number.POSITIVE_INFINITY);
+  const left = Math.min(...next) - serverNow();
   return Math.min(WAITING_MS, Math.max(CALLED_MS, left));
 }
 
@@ -35,6 +36,14 @@ export const loadedBy = ({ id }) => id;
 
 /** Fetch the data of the view. */
 export const load = ({ api, route, signal, before }) => api.run(route.id, before, signal);
+
+const SIGNS = { succeeded: "✓", failed: "✗", cancelled: "⊘" };
+
+/** Workflow and key, after a sign for the status: … while the run goes on. */
+export function titleOf({ data: { root } }) {
+  const sign = isPaused(root) ? "‖" : (SIGNS[root.status] ?? "…");
+  return `${sign} ${visible(root.workflowName)} · ${visible(root.idempotencyKey)}`;
+}
 
 export function View({ state, actions }) {
   return html`
@@ -97,20 +106,25 @@ function Back({ route: { client }, lastList }) {
   return html`<a class="back" href=${linkTo(list)}>← ${TITLES[list.page]}</a>`;
 }
 
-/** Why a run failed: the step that failed, how often it was tried, and what its endpoint said. */
+/**
+ * Why a run failed, or what failed of one that goes on: the step, how often it was tried, and what its
+ * endpoint said.
+ */
 function Why({ run, route: { client, id, query } }) {
-  const step = culpritOf(run);
+  const culprit = culpritOf(run);
+  const step = culprit ?? failedIn(run);
   if (!step) return null;
   const tries = step.attempts ? ` after ${plural(step.attempts, "attempt")}` : "";
   const said = step.errorExcerpt || step.error || "";
   const text = step.errorType && !said.startsWith(step.errorType) ? `${step.errorType}: ${said}` : said;
   const href = linkTo({ client, page: "run", id, query: { step: step.id } });
   return html`
-    <section class="why" aria-label="Why this run failed">
+    <section class="why" aria-label=${culprit ? "Why this run failed" : "What failed in this run"}>
       <${Icon} name="warning" />
       <p>
         <strong>${nameOf(step)} failed${tries}</strong>
         ${text && html`<span class="why-text">${visible(text)}</span>`}
+        ${!culprit && html`<span class="why-live">${goesOn(run.root)}</span>`}
       </p>
       ${
         step !== run.root &&
@@ -121,6 +135,11 @@ function Why({ run, route: { client, id, query } }) {
   `;
 }
 
+const goesOn = (root) =>
+  isPaused(root)
+    ? "The run has not failed: it is paused."
+    : `The run still goes on: it is ${root.status}. Its handler may go on without this step.`;
+
 function Head({ state: { route, data: run, now, needsKey }, actions }) {
   const { root } = run;
   const start = () => startCommand(root, route.client, { origin: location.origin, needsKey });
@@ -129,7 +148,7 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
       <div class="run-title">
         <h1>${visible(root.workflowName)}</h1>
         <${Badge} step=${root} />
-        <${Paused} step=${root} />
+        <${Paused} step=${root} withTime />
         <${CodeChanged} step=${root} />
       </div>
       <div class="run-actions">

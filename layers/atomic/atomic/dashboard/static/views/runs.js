@@ -15,8 +15,9 @@ import {
 import { firstRunCommand } from "../core/curl.js";
 import { count, plural, timeOfDay } from "../core/format.js";
 import { cursorOf, heldBack, justAfter, pagesBefore } from "../core/paging.js";
-import { changed, NO_FILTERS, wantedOf } from "../core/search.js";
+import { changed, NO_FILTERS, textOf, wantedOf } from "../core/search.js";
 import { html } from "../vendor/preact-htm.js";
+import { TITLES } from "./pages.js";
 
 const CLEARED = { ...NO_FILTERS, period: "", from: "", to: "", cursor: "" };
 const PAGE = 50;
@@ -53,6 +54,10 @@ export async function load({ api, route, signal, now, before }) {
   const runs = shown.runs.filter((run) => !others.has(run));
   return { ...page, runs, next: cursorOf(shown.next), fresh: { ...read, number: held.length } };
 }
+
+/** The filters tell tabs of the same list apart. */
+export const titleOf = ({ route: { client, query } }) =>
+  [textOf(query), TITLES.runs, client].filter(Boolean).join(" · ");
 
 export function View({ state, actions }) {
   const { route, data } = state;
@@ -104,7 +109,8 @@ function Live({ data, actions }) {
     actions.show({ isStill: !data.isStill });
     actions.refresh();
   };
-  const said = number ? `${plural(number, "step")} live now` : "No live steps now";
+  const of = data.stats.liveOf;
+  const said = number ? `${plural(number, of.slice(0, -1))} live now` : `No live ${of} now`;
   return html`
     <p class="soft">${data.isStill ? `As of ${timeOfDay(data.at)}` : said}</p>
     <div class="page-acts">

@@ -136,7 +136,7 @@ function Body({ state: { route, data, error, now }, actions }) {
         runs.length
           ? html`
               <${RunTable} runs=${runs} client=${client} now=${now} />
-              <p><a href=${all}>All runs of this schedule</a></p>
+              <p><a class="alone" href=${all}>All runs of this schedule</a></p>
             `
           : html`<p class="soft">No run of it is kept.</p>`
       }

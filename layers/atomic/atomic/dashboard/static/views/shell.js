@@ -77,7 +77,9 @@ function Stale({ error, data, readAt }) {
   if (!error || !data) return null;
   const said = `${error.message}. Showing data from ${timeOfDay(readAt)}. ${error.detail}`;
   return html`
-    <p class="stale" role="alert"><${Icon} name="warning" />${said}</p>
+    <p class="stale" role="alert">
+      <${Icon} name="warning" />${said}${error.help && html` <a href=${error.help}>What to do</a>`}
+    </p>
   `;
 }
 

@@ -53,9 +53,17 @@ function Body({ state: { route, data, error, now }, actions }) {
           </ul>`
         : html`<${Nothing} isFirst=${!route.query.cursor && !data.next} />`
     }
-    <${PageTurner} ...${{ route, next: data.next, actions }}>The run that started last is first<//>
+    <${PageTurner} ...${{ route, next: data.next, actions }}>
+      ${data.events.length > 1 && order(Boolean(route.query.cursor || data.next))}
+    <//>
   `;
 }
+
+// A page has the events of the runs that started last, so another one may have an event that ends sooner.
+const order = (isPaged) =>
+  isPaged
+    ? "By deadline among the events of this page. Pages begin with the runs that started last."
+    : "The soonest deadline first, then those without one, the oldest first";
 
 function Nothing({ isFirst }) {
   if (!isFirst) return html`<${Blank} icon="search" title="No open event on this page" />`;

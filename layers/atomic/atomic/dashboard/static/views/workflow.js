@@ -1,12 +1,12 @@
 // One workflow: its counters, why its runs failed, its newest runs, and its pause.
 
 import { Pause } from "../components/pause.js";
-import { RunCharts, TimeSelect } from "../components/run-charts.js";
+import { Counted, RunCharts, TimeSelect } from "../components/run-charts.js";
 import { RunTable } from "../components/run-table.js";
-import { Blank, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
+import { Blank, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
 import { plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { bucketsOf, countedAt, timeOf } from "../core/run-statistics.js";
+import { bucketsOf, countedAt, timeBy, timeOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 5000;
@@ -26,17 +26,19 @@ export const loadedBy = ({ id, query }) => `${id} ${query.period ?? ""}`;
 
 /** Fetch the data of the view. */
 export async function load({ api, route, signal, now }) {
-  const time = timeOf(route.query.period, now);
+  const asked = timeOf(route.query.period, now);
   const own = { workflowName: route.id };
-  const from = new Date(time.from).toISOString();
+  const from = new Date(asked.from).toISOString();
   const [counters, state, causes, list, stats] = await Promise.all([
-    api.counters({ ...own, from, every: time.every }, signal),
+    api.counters({ ...own, from, every: asked.every }, signal),
     api.workflow(route.id, signal),
     api.causes({ ...own, limit: CAUSES }, signal),
     api.runs({ ...own, limit: RUNS }, signal),
     api.stats(signal),
   ]);
+  const time = timeBy(counters.spanMs, asked);
   return {
+    time,
     stats,
     buckets: bucketsOf(counters.items, time),
     countedAt: countedAt(counters.items),
@@ -48,13 +50,17 @@ export async function load({ api, route, signal, now }) {
 
 export function View({ state, actions }) {
   const { route, data, now } = state;
-  const age = data?.countedAt && new Date(data.countedAt).toISOString();
   const back = linkTo({ client: route.client, page: "overview", query: { period: route.query.period } });
   return html`
     <a class="back" href=${back}>← Overview</a>
     <div class="page-head">
       <h1><bdi>${route.id}</bdi></h1>
-      ${age && html`<p class="soft">Counted <${When} text=${age} now=${now} /></p>`}
+      ${
+        data &&
+        html`<p class="soft">
+          <${Counted} time=${data.time} countedAt=${data.countedAt} now=${now} />
+        </p>`
+      }
       <div class="page-acts">
         <${TimeSelect} ...${{ route, now, actions }} />
       </div>
@@ -78,7 +84,7 @@ function Body({ state: { route, data, error, now }, actions }) {
         data.runs.length
           ? html`
               <${RunTable} runs=${data.runs} client=${client} now=${now} />
-              <p><a href=${all}>All runs of this workflow</a></p>
+              <p><a class="alone" href=${all}>All runs of this workflow</a></p>
             `
           : html`<${Blank} icon="empty" title="No runs of this workflow" />`
       }
@@ -104,7 +110,7 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
           `,
         )}
       </ul>
-      ${more && html`<p><a href=${all}>All problems</a></p>`}
+      ${more && html`<p><a class="alone" href=${all}>All problems</a></p>`}
     </section>
   `;
 }

@@ -1,0 +1,111 @@
+"""Tracing as a server uses it, and as the variables of OpenTelemetry set it up."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+from atomic.adapters.otel.attempts import TracedInvoker, TracedTelemetry
+from atomic.adapters.otel.export import SpanExport
+from atomic.adapters.otel.open_request import OpenRequest, current_request
+from atomic.adapters.otel.tracing import Tracing
+from atomic.application.ports import EndpointInvoker, Telemetry
+from atomic.protocol.urls import is_function, parse_url
+
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_SAMPLERS: Final = tuple(
+    f"{parent}{name}"
+    for parent in ("parentbased_", "")
+    for name in ("always_on", "always_off", "traceidratio")
+)
+
+
+class RefusedError(Exception):
+    """A variable has a value that the server cannot use; the message names it and says what to use."""
+
+
+class ServerTracing:
+    """What a server needs to make spans."""
+
+    def __init__(self, export: SpanExport) -> None:
+        self._export = export
+        self._tracing = Tracing(export)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many spans were exported, failed or dropped until now."""
+        return self._export.counts
+
+    def telling(self, telemetry: Telemetry) -> Telemetry:
+        """The telemetry, which makes spans of what it is told as well."""
+        return TracedTelemetry(telemetry, self._tracing)
+
+    def invoking(self, invoker: EndpointInvoker) -> EndpointInvoker:
+        """The invoker, which makes a span of each call."""
+        return TracedInvoker(invoker, self._tracing)
+
+    @contextmanager
+    def answering(self, method: str, route: str, traceparent: str) -> Iterator[OpenRequest]:
+        """While a request is answered. `route` is the template of its path."""
+        request = OpenRequest(self._tracing, method, route, traceparent)
+        before = current_request.set(request)
+        try:
+            yield request
+        finally:
+            current_request.reset(before)
+
+    def close(self) -> None:
+        """Send the last spans, for some seconds at most. It blocks."""
+        self._export.shutdown()
+
+
+def open_tracing(environ: Mapping[str, str]) -> ServerTracing | None:
+    """Tracing as these variables say; None where they turn it off. Raises RefusedError."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+    if exporter == "none":
+        return None
+    if exporter != "otlp":
+        raise RefusedError(f"OTEL_TRACES_EXPORTER is {exporter!r}: use otlp, or none for no spans")
+    for name in _PROTOCOLS:
+        protocol = environ.get(name) or "http/protobuf"
+        if protocol != "http/protobuf":
+            raise RefusedError(
+                f"{name} is {protocol!r}: use http/protobuf, which collectors take at port 4318"
+            )
+    for name in _ENDPOINTS:
+        _check_endpoint(name, environ.get(name, ""))
+    _check_sampler(environ)
+    # It writes a line for each try. `SpanExport` says once that the collector takes nothing.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+    return ServerTracing(SpanExport(OTLPSpanExporter()))
+
+
+def _check_endpoint(name: str, url: str) -> None:
+    if not url:
+        return
+    try:
+        parse_url(url)
+    except ValueError as wrong:
+        raise RefusedError(f"{name} is no URL: {wrong}; such as http://127.0.0.1:4318") from None
+    if is_function(url):
+        raise RefusedError(f"{name} is no URL of http or https; use one such as http://127.0.0.1:4318")
+
+
+def _check_sampler(environ: Mapping[str, str]) -> None:
+    # OpenTelemetry would log a warning and take its default: all spans.
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if sampler and sampler not in _SAMPLERS:
+        raise RefusedError(f"OTEL_TRACES_SAMPLER is {sampler!r}: use one of {', '.join(_SAMPLERS)}")
+    ratio = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    if ratio and sampler.endswith("traceidratio"):
+        try:
+            is_ratio = 0 <= float(ratio) <= 1
+        except ValueError:
+            is_ratio = False
+        if not is_ratio:
+            raise RefusedError(f"OTEL_TRACES_SAMPLER_ARG is {ratio!r}: use a number from 0 to 1")
