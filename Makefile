@@ -23,11 +23,13 @@ install: .venv/installed  ## Create .venv with the packages that requirements.lo
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## Pin the newest versions in requirements.lock and requirements-server.lock (needs uv)
+lock:  ## Pin the newest versions in requirements.lock, and of them in requirements-server.lock and -build.lock (needs uv)
 	uv pip compile pyproject.toml --extra server --extra aws --group dev --universal --generate-hashes --no-header \
 	  --python-version 3.11 --upgrade --quiet -o requirements.lock
 	uv pip compile pyproject.toml --extra server --universal --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 --constraints requirements.lock --quiet -o requirements-server.lock
+	echo hatchling | uv pip compile - --universal --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 --constraints requirements.lock --quiet -o requirements-build.lock
 
 demo: $(RUNS)/installed  ## Run the user-creation workflow and show every call
 	@$(ATOMIC) demo
@@ -106,15 +108,18 @@ image-check: install  ## Build the container image and run it, by Docker: BASE=p
 unit-check: install  ## Start the unit by a real systemd in systemd-nspawn, as root: ROOT=/path/to/a/debian (test_unit.py)
 	UNIT_ROOT=$(ROOT) $(BIN)/pytest -q -n 0 -rs tests/deploy/test_unit.py
 
-.PHONY: bench
-STORED ?= 1000000
-DUE ?= 100000
-bench: install  ## Measure rate, latency, CPU, memory, chains, a backlog and a long history (takes half an hour)
-	$(BIN)/python benchmarks/user_creation.py
-	$(BIN)/python benchmarks/chain.py
-	$(BIN)/python benchmarks/backlog.py --due $(DUE)
-	$(BIN)/python benchmarks/queued.py --queued $(DUE)
-	$(BIN)/python benchmarks/stored.py --runs 1000,$(STORED)
+.PHONY: bench bench-history performance
+STORED ?= 100000
+DUE ?= 20000
+bench: install  ## Run all benchmarks, and append the main figures to benchmarks/history.jsonl: STORED=1000000 DUE=100000 OPTIONS=--help
+	$(BIN)/python benchmarks/record.py --stored $(STORED) --due $(DUE) --queued $(DUE) $(OPTIONS)
+
+LINES ?= 2
+bench-history: install  ## Show the last recorded runs of the benchmarks, and what changed: LINES=2
+	@$(BIN)/python benchmarks/history.py --lines $(LINES)
+
+performance: install  ## Write the figures of the last recorded run into docs/performance.md
+	$(BIN)/python scripts/performance_table.py
 
 .PHONY: bench-hostile
 SIZE ?= 1000000
@@ -255,6 +260,21 @@ audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pi
 .PHONY: dist
 dist: install $(TYPESCRIPT) build .venv-audit/installed  ## Build what a release has into dist/release, with checksums
 	$(BIN)/python scripts/dist.py dist/release
+
+.PHONY: first-run
+first-run: install $(TYPESCRIPT)  ## Time the installation and the first run, in Python and in TypeScript, with empty caches
+	$(BIN)/python scripts/first_run.py
+
+.PHONY: keep-data
+keep-data: install  ## Keep a data directory of this version, which later versions have to open
+	cd tests && ../$(BIN)/python -m upgrade.keep
+
+.PHONY: dist-check lock-release
+dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12
+	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS))
+
+lock-release:  ## Pin the newest twine, which dist-check uses (needs uv)
+	echo 'twine' | $(LOCK) - -o requirements-release.lock
 
 sbom: install .venv-audit/installed  ## Write dist/sbom.json (CycloneDX) for the pinned packages
 	@mkdir -p dist

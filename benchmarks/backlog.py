@@ -13,6 +13,7 @@ import asyncio
 import tempfile
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ _DELAYED_EVERY = 10
 _WITHIN_S = 900
 
 
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The result. Latencies are milliseconds, sorted; those of delayed runs count from their due time."""
+
+    due: int
+    ready_s: float
+    drained_s: float
+    server_cpu_s: float
+    rss_mib: float
+    latencies_ms: list[float]
+    late_ms: list[float]
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -41,10 +55,20 @@ def main() -> None:
     print(machine())
     for due in (0, options.due):
         with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
-            asyncio.run(_show(Path(folder), due, options.answer_ms))
+            _show(asyncio.run(measured(Path(folder), due, options.answer_ms)))
 
 
-async def _show(data_dir: Path, due: int, answer_ms: int) -> None:
+def _show(result: Drained) -> None:
+    due = result.due
+    drained = f", drained in {result.drained_s:.0f} s ({due / result.drained_s:.0f}/s)" if due else ""
+    used = f"{result.server_cpu_s:.0f} CPU s, {result.rss_mib:.0f} MiB"
+    print(f"{due} due: ready in {result.ready_s:.2f} s{drained}; {used}")
+    print(f"  the other tenant's runs: {spread(result.latencies_ms)}")
+    print(f"  its delayed ones, after their due time: {spread(result.late_ms)}")
+
+
+async def measured(data_dir: Path, due: int, answer_ms: int) -> Drained:
+    """Start a server on so many due retries, and use it as another tenant until they are done."""
     ports = free_ports(2)
     app_url = f"http://127.0.0.1:{ports[1]}"
     await asyncio.to_thread(rows.write, data_dir, rows.due("busy", due, f"{app_url}/slow/{answer_ms}"))
@@ -69,11 +93,15 @@ async def _show(data_dir: Path, due: int, answer_ms: int) -> None:
                     raise TimeoutError(f"{left} of {due} are still due")
                 await asyncio.sleep(max(0.0, _EVERY_S - (time.perf_counter() - sent_s)))
             late_ms = [took_ms - _DELAY_MS for took_ms in await asyncio.gather(*delayed)]
-            drained = f", drained in {drained_s:.0f} s ({due / drained_s:.0f}/s)" if due else ""
-            used = f"{cpu_s(server):.0f} CPU s, {rss_mib(server):.0f} MiB"
-            print(f"{due} due: ready in {ready_s:.2f} s{drained}; {used}")
-            print(f"  the other tenant's runs: {spread(latencies_ms)}")
-            print(f"  its delayed ones, after their due time: {spread(late_ms)}")
+            return Drained(
+                due,
+                ready_s,
+                drained_s,
+                cpu_s(server),
+                rss_mib(server),
+                sorted(latencies_ms),
+                sorted(late_ms),
+            )
 
 
 async def post(poster: Poster, base: str, document: dict[str, Any]) -> float:
@@ -83,9 +111,14 @@ async def post(poster: Poster, base: str, document: dict[str, Any]) -> float:
     return (time.perf_counter() - sent_s) * 1000
 
 
+def at(times_ms: list[float], share: float) -> float:
+    """Of sorted times, the one at a share, such as 0.99."""
+    return times_ms[int(len(times_ms) * share)]
+
+
 def spread(times_ms: list[float]) -> str:
-    times_ms = sorted(times_ms)
-    p50, p99 = (times_ms[int(len(times_ms) * share)] for share in (0.5, 0.99))
+    """Sorted times in words."""
+    p50, p99 = (at(times_ms, share) for share in (0.5, 0.99))
     return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {times_ms[-1]:.1f} ms"
 
 

@@ -31,6 +31,12 @@ def main() -> None:
 
 
 async def _show(server: str, lengths: list[int], rounds: int) -> None:
+    cells = (await measured(server, lengths, rounds)).values()
+    print(f"{server:15}" + "".join(f"{wall * 1000:6.2f} ms ({cpu * 1000:4.2f}) " for wall, cpu in cells))
+
+
+async def measured(server: str, lengths: list[int], rounds: int) -> dict[int, tuple[float, float]]:
+    """Seconds of time and of CPU for each step, by the length of the chain; the least of the rounds."""
     took: dict[int, list[tuple[float, float]]] = defaultdict(list)
     with SERVERS[server]() as up:
         poster = Poster()
@@ -42,8 +48,7 @@ async def _show(server: str, lengths: list[int], rounds: int) -> None:
                 elapsed_s = time.perf_counter() - began_s
                 if turn >= 0:
                     took[length].append((elapsed_s / length, (sum(map(cpu_s, up.pids)) - before) / length))
-    cells = [(min(wall for wall, _ in took[n]), min(cpu for _, cpu in took[n])) for n in lengths]
-    print(f"{server:15}" + "".join(f"{wall * 1000:6.2f} ms ({cpu * 1000:4.2f}) " for wall, cpu in cells))
+    return {n: (min(wall for wall, _ in took[n]), min(cpu for _, cpu in took[n])) for n in lengths}
 
 
 if __name__ == "__main__":

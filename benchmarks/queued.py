@@ -12,6 +12,7 @@ import asyncio
 import tempfile
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ _ANSWER_MS = 50
 _WITHIN_S = 900
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The result. Latencies are milliseconds, sorted."""
+
+    queued: int
+    in_line_s: float
+    rss_mib: float
+    latencies_ms: list[float]
+    server_cpu_s: float
+    took_s: float
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -39,10 +52,18 @@ def main() -> None:
     print(machine())
     for queued in (0, options.queued):
         with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
-            asyncio.run(_show(Path(folder), queued, options.posts))
+            _show(asyncio.run(measured(Path(folder), queued, options.posts)))
 
 
-async def _show(data_dir: Path, queued: int, posts: int) -> None:
+def _show(result: Beside) -> None:
+    in_line = f" (in line after {result.in_line_s:.0f} s)" if result.queued else ""
+    print(f"{result.queued} wait for {_SLOTS} slots{in_line}; {result.rss_mib:.0f} MiB")
+    print(f"  the other tenant's runs: {spread(result.latencies_ms)}")
+    print(f"  CPU of the server meanwhile: {result.server_cpu_s:.2f} of {result.took_s:.1f} s")
+
+
+async def measured(data_dir: Path, queued: int, posts: int) -> Beside:
+    """Start a server on so many steps in line, and post runs of another tenant."""
     ports = free_ports(2)
     base, app_url = (f"http://127.0.0.1:{port}" for port in ports)
     flow = (FlowEntry(key="shared", concurrency=_SLOTS),)
@@ -62,10 +83,7 @@ async def _show(data_dir: Path, queued: int, posts: int) -> None:
                 for number in range(posts)
             ]
             took_s, used_s = time.perf_counter() - began_s, cpu_s(server) - before_cpu_s
-            in_line = f" (in line after {in_line_s:.0f} s)" if queued else ""
-            print(f"{queued} wait for {_SLOTS} slots{in_line}; {rss_mib(server):.0f} MiB")
-            print(f"  the other tenant's runs: {spread(latencies_ms)}")
-            print(f"  CPU of the server meanwhile: {used_s:.2f} of {took_s:.1f} s")
+            return Beside(queued, in_line_s, rss_mib(server), sorted(latencies_ms), used_s, took_s)
 
 
 async def _untried(base: str) -> bool:

@@ -12,6 +12,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +22,7 @@ import uvloop
 import rows
 from application import start_document
 from bare import Poster
-from load import measure
+from load import Measured, measure
 from processes import atomic_server, free_ports, machine, python, rss_mib, running
 
 LISTS = (
@@ -50,6 +51,20 @@ _TIMES = 20
 _CUSTOMERS = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The result; `lists_ms` has the median of each of LISTS."""
+
+    size_mib: float
+    written_s: float
+    ready_s: float
+    first_s: float
+    rss_first_mib: float
+    workflow: Measured
+    lists_ms: dict[str, float]
+    rss_last_mib: float
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -58,19 +73,33 @@ def main() -> None:
     chosen = arguments.parse_args()
     print(machine())
     for runs in map(int, chosen.runs.split(",")):
-        with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
-            began_s = time.perf_counter()
-            rows.write(Path(folder), rows.settled("bench", runs, customers=_CUSTOMERS))
-            rows.write(Path(folder), rows.failed("bench", chosen.failed))
-            size_mib = sum(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
-            print(
-                f"{runs} stored and {chosen.failed} failed runs ({size_mib:.0f} MiB, "
-                f"in {time.perf_counter() - began_s:.0f} s)"
-            )
-            asyncio.run(_show(Path(folder)))
+        _show(runs, chosen.failed, measured(runs, chosen.failed))
 
 
-async def _show(data_dir: Path) -> None:
+def _show(runs: int, failed: int, result: Beside) -> None:
+    written = f"({result.size_mib:.0f} MiB, in {result.written_s:.0f} s)"
+    print(f"{runs} stored and {failed} failed runs {written}")
+    memory = f"memory {result.rss_first_mib:.0f} MiB"
+    print(f"  ready {result.ready_s:.2f} s, first run {result.first_s:.2f} s, {memory}")
+    p50, p99 = (result.workflow.percentile_ms(share) for share in (0.5, 0.99))
+    cpu = sum(result.workflow.cpu_s)
+    print(f"  3-step runs at 16 callers: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {cpu:.2f} CPU s/1000")
+    for target, median_ms in result.lists_ms.items():
+        print(f"  {target:46} median {median_ms:6.1f} ms")
+    print(f"  memory after it {result.rss_last_mib:.0f} MiB")
+
+
+def measured(runs: int, failed: int) -> Beside:
+    """Store so many runs, and use a server on them."""
+    with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
+        began_s = time.perf_counter()
+        rows.write(Path(folder), rows.settled("bench", runs, customers=_CUSTOMERS))
+        rows.write(Path(folder), rows.failed("bench", failed))
+        size_mib = sum(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
+        return asyncio.run(_measured(Path(folder), size_mib, time.perf_counter() - began_s))
+
+
+async def _measured(data_dir: Path, size_mib: float, written_s: float) -> Beside:
     ports = free_ports(2)
     app = python("bare.py", "app", ports[1], f"http://127.0.0.1:{ports[0]}/bench")
     with running(app, ports[1]) as app_pid:
@@ -84,24 +113,21 @@ async def _show(data_dir: Path) -> None:
                 await poster.post(base, orjson.dumps(document))
 
             await start("first")
-            first_s = time.perf_counter() - began_s
-            print(
-                f"  ready {ready_s:.2f} s, first run {first_s:.2f} s, memory {rss_mib(server_pid):.0f} MiB"
-            )
-            measured = await measure(start, callers=16, runs=500, pids=[server_pid, app_pid])
-            p50, p99 = measured.percentile_ms(0.5), measured.percentile_ms(0.99)
-            cpu = sum(measured.cpu_s)
-            print(f"  3-step runs at 16 callers: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {cpu:.2f} CPU s/1000")
-            await _show_lists(base)
+            first_s, rss_first_mib = time.perf_counter() - began_s, rss_mib(server_pid)
+            workflow = await measure(start, callers=16, runs=500, pids=[server_pid, app_pid])
+            lists_ms = await _lists_ms(base)
             await asyncio.sleep(5)
-            print(f"  memory after it {rss_mib(server_pid):.0f} MiB")
+            rss_last_mib = rss_mib(server_pid)
+    return Beside(size_mib, written_s, ready_s, first_s, rss_first_mib, workflow, lists_ms, rss_last_mib)
 
 
-async def _show_lists(base: str) -> None:
+async def _lists_ms(base: str) -> dict[str, float]:
+    medians_ms = {}
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{base}/causes") as answer:
             cause = (await answer.json())["causes"][0]["id"]
-        for target in (each.format(cause=cause) for each in LISTS):
+        for listed in LISTS:
+            target = listed.format(cause=cause)
             took_ms = []
             for _ in range(_TIMES):
                 began_s = time.perf_counter()
@@ -109,7 +135,8 @@ async def _show_lists(base: str) -> None:
                     await answer.read()
                     assert answer.status == 200, await answer.text()
                 took_ms.append((time.perf_counter() - began_s) * 1000)
-            print(f"  {target:46} median {statistics.median(took_ms):6.1f} ms")
+            medians_ms[listed] = statistics.median(took_ms)
+    return medians_ms
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ import uvloop
 
 from application import start_document
 from bare import Poster
-from load import HEADER, measure
+from load import HEADER, Measured, measure
 from processes import atomic_server, free_ports, machine, new_client, production_server, python, running
 
 
@@ -72,21 +72,28 @@ def main() -> None:
     for _ in range(options.rounds):
         for callers in map(int, options.callers.split(",")):
             for server in options.servers.split(","):
-                uvloop.run(
-                    _show(server, callers, max(200, options.runs // 10) if callers == 1 else options.runs)
-                )
+                uvloop.run(_show(server, callers, runs_for(callers, options.runs)))
     print(machine())
 
 
 async def _show(server: str, callers: int, runs: int) -> None:
+    print(f"{server:15}{(await measured(server, callers, runs)).line()}", flush=True)
+
+
+async def measured(server: str, callers: int, runs: int) -> Measured:
+    """Run the loop on a fresh server of SERVERS."""
     with SERVERS[server]() as up:
         poster = Poster()
 
         async def start(key: str) -> None:
             await up.ask("index", key, 0).sent_by(poster)
 
-        measured = await measure(start, callers=callers, runs=runs, pids=up.pids)
-        print(f"{server:15}{measured.line()}", flush=True)
+        return await measure(start, callers=callers, runs=runs, pids=up.pids)
+
+
+def runs_for(callers: int, runs: int) -> int:
+    """One caller alone makes a tenth of the runs: it would take longest."""
+    return max(200, runs // 10) if callers == 1 else runs
 
 
 @contextmanager

@@ -21,6 +21,7 @@ REPO: Final = Path(__file__).resolve().parents[1]
 PYTHON: Final = Path(sys.executable)
 LAYER: Final = REPO / ".aws-sam" / "build" / "AtomicLayer"
 CHECKSUMS: Final = "SHA256SUMS"
+SOURCE: Final = "layers/atomic/atomic/__init__.py"
 # The earliest time that a zip file can have: no file of a release has the time of its build.
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o100644
@@ -30,17 +31,33 @@ class NoReleaseError(Exception):
     """Why there can be no release."""
 
 
+def versions(repo: Path = REPO) -> dict[str, set[str]]:
+    """What each file that names the version says. The first one is where the version is set."""
+
+    def found(name: str, pattern: str) -> set[str]:
+        return set(re.findall(pattern, (repo / name).read_text(), re.MULTILINE))
+
+    lock = json.loads((repo / "typescript/package-lock.json").read_text())
+    return {
+        SOURCE: found(SOURCE, r'^__version__ = "(.+)"$'),
+        "typescript/package.json": {json.loads((repo / "typescript/package.json").read_text())["version"]},
+        "typescript/package-lock.json": {lock["version"], lock["packages"][""]["version"]},
+        "typescript/jsr.json": {json.loads((repo / "typescript/jsr.json").read_text())["version"]},
+        "docs/openapi.json": {json.loads((repo / "docs/openapi.json").read_text())["info"]["version"]},
+        # The description of the stack, and the one of its layer.
+        "template.yaml": found("template.yaml", r"\bDescription: Atomic(?: ([^,}\n]*))?[,}]"),
+    }
+
+
 def version(repo: Path = REPO) -> str:
-    """The version of this checkout. Raises NoReleaseError when the packages have different ones."""
-    source = (repo / "layers/atomic/atomic/__init__.py").read_text()
-    [ours] = re.findall(r'^__version__ = "(.+)"$', source, re.MULTILINE)
-    for name in ("package.json", "jsr.json"):
-        other = json.loads((repo / "typescript" / name).read_text())["version"]
-        if other != ours:
-            raise NoReleaseError(
-                f"typescript/{name} has the version {other}, and atomic/__init__.py {ours}"
-            )
-    return str(ours)
+    """The version of this checkout. Raises NoReleaseError when two files name different ones."""
+    named = versions(repo)
+    [ours] = named.pop(SOURCE)
+    for name, others in named.items():
+        if others != {ours}:
+            theirs = " and ".join(sorted(others)) or "nothing"
+            raise NoReleaseError(f"{name} has the version {theirs}, and {SOURCE} {ours}")
+    return ours
 
 
 def python_packages(folder: Path, repo: Path = REPO) -> None:

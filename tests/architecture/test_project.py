@@ -14,6 +14,8 @@ import pytest
 import yaml
 from trove_classifiers import classifiers as known_classifiers
 
+import dist_check
+
 REPO = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
 CI = yaml.safe_load((REPO / ".github/workflows/ci.yml").read_text())
@@ -65,8 +67,16 @@ def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
 
 def test_a_release_calls_targets_and_tests_that_exist() -> None:
     lines = "\n".join(line for job in RELEASE["jobs"].values() for line in steps_of(job))
-    assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist"} <= make_targets()
-    for path in re.findall(r"\b(?:tests|layers)/[\w./]+", lines):
+    assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist", "dist-check"} <= make_targets()
+    # The last Python is the default one, on which the functions run. Together they are those that CI tests.
+    [pythons] = [
+        step["with"]["python-version"].split()
+        for step in RELEASE["jobs"]["build"]["steps"]
+        if "setup-python" in step.get("uses", "")
+    ]
+    assert pythons[-1] == dist_check.RUNTIME
+    assert sorted(pythons) == CI["jobs"]["test"]["strategy"]["matrix"]["python"]
+    for path in re.findall(r"\b(?:tests|layers|scripts)/[\w./]+", lines):
         assert (REPO / path).exists(), path
     # The version is read from the file which the packages have it from.
     assert re.search(
@@ -164,3 +174,59 @@ def test_who_only_runs_the_server_gets_what_is_tested() -> None:
     names = {each.partition("==")[0] for each in pinned["requirements-server.lock"]}
     assert {re.split(r"[^\w.-]", each)[0] for each in wanted} <= names
     assert len(names) < 25, "each package lengthens `make demo`"
+
+
+def test_whoever_builds_the_image_gets_the_build_system_that_is_tested() -> None:
+    pinned = {
+        name: set(re.findall(r"^([\w.-]+==[^ ;]+)", (REPO / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-build.lock")
+    }
+    assert pinned["requirements-build.lock"] < pinned["requirements.lock"]
+    names = {each.partition("==")[0] for each in pinned["requirements-build.lock"]}
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())
+    assert set(project["build-system"]["requires"]) <= names
+
+
+def locks() -> list[Path]:
+    """The lock files of Python: those in git, and those that are about to be."""
+    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.lock", "*requirements.txt"]
+    listed = subprocess.run(asked, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    files = [REPO / name for name in listed.split() if (REPO / name).exists()]
+    return [file for file in files if file.name.endswith(".lock") or "==" in file.read_text()]
+
+
+def without_hash(lock: str) -> list[str]:
+    """The packages that a lock file pins without a hash."""
+    entries = re.findall(r"^[\w.-]+==(?:.*\\\n)*.*$", lock, re.MULTILINE)
+    return [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
+
+
+def test_every_pinned_package_has_a_hash() -> None:
+    assert len(locks()) > 10
+    assert {
+        file.name: without_hash(file.read_text()) for file in locks() if without_hash(file.read_text())
+    } == {}
+    assert without_hash("a==1 \\\n    --hash=sha256:0\nb==2\nc==3 ; x \\\n    --hash=sha256:0\n") == [
+        "b==2"
+    ]
+
+
+@pytest.mark.parametrize("workflow", ["ci.yml", "release.yml"])
+def test_an_action_is_pinned_by_the_hash_of_its_commit(workflow: str) -> None:
+    text = (REPO / ".github/workflows" / workflow).read_text()
+    used = re.findall(r"uses: (.+)$", text, re.MULTILINE)
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action
+
+
+def test_dependabot_reads_each_kind_of_pin() -> None:
+    updates = yaml.safe_load((REPO / ".github/dependabot.yml").read_text())["updates"]
+    found = {update["package-ecosystem"]: update for update in updates}
+    assert found.keys() == {"github-actions", "npm", "pip", "docker", "docker-compose"}
+    listed = subprocess.run(
+        ["git", "ls-files", "*package-lock.json"], cwd=REPO, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {f"/{Path(name).parent}" for name in listed} == set(found["npm"]["directories"])
+    for name in ("docker", "docker-compose"):
+        assert (REPO / found[name]["directory"].removeprefix("/")).is_dir()

@@ -1,17 +1,20 @@
 """What `make dist` builds: the same bytes again, and an installation that runs without a checkout."""
 
-import json
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import dist
+import dist_check
+import first_run
+import installed
+import release_notes
 from atomic import __version__
 
 REPO = Path(__file__).parents[2]
@@ -68,14 +71,84 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
     assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
 
 
-def test_it_runs_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
-    run(sys.executable, "-m", "venv", "--without-pip", "empty", cwd=tmp_path)
-    install = (*PIP, "--python", tmp_path / "empty/bin/python", "install", "--quiet")
-    run(*install, "--require-hashes", "-r", REPO / "requirements-server.lock", cwd=tmp_path)
-    run(*install, "--no-deps", *built.glob("*.whl"), cwd=tmp_path)
-    command = tmp_path / "empty/bin/atomic"
-    assert __version__ in run(command, "--version", cwd=tmp_path)
-    assert "1 user, 1 mail, 1 analytics event" in run(command, "demo", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def atomic(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of the wheel, installed where nothing else is; `atomic demo` has run."""
+    [wheel] = built.glob("*.whl")
+    folder = tmp_path_factory.mktemp("empty")
+    return dist_check.python_package(wheel, sys.executable, folder, pinned=True)
+
+
+def test_the_wheel_runs_where_nothing_else_is(atomic: Path) -> None:
+    assert __version__ in run(atomic, "--version", cwd=atomic.parent)
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no Node here: install Node 20.9 or newer")
+@pytest.mark.skipif(
+    not installed.TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
+)
+def test_the_package_of_npm_works_in_an_empty_project(atomic: Path, tmp_path: Path) -> None:
+    dist.npm_package(tmp_path)
+    [package] = tmp_path.glob("*.tgz")
+    assert package.name == f"atomic-workflows-{__version__}.tgz"
+    dist_check.npm_package(package, atomic, tmp_path)
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    """What `sam build` makes the layer of."""
+    folder = tmp_path / "layer"
+    ignored = shutil.ignore_patterns("__pycache__", "testing")
+    shutil.copytree(REPO / "layers/atomic/atomic", folder / "python" / "atomic", ignore=ignored)
+    return folder
+
+
+def test_the_layer_needs_nothing_of_atomic_that_it_has_not(layer: Path, tmp_path: Path) -> None:
+    archive = tmp_path / f"atomic-layer-{__version__}.zip"
+    dist.zipped(layer, archive)
+    said = dist_check.layer(archive, sys.executable, tmp_path)
+    assert "pydantic" in said  # so this Python's own packages were not found
+    (layer / "python" / "atomic" / "protocol" / "urls.py").unlink()
+    dist.zipped(layer, archive)
+    shutil.rmtree(tmp_path / "opt")
+    with pytest.raises(installed.CheckError, match=r"No module named 'atomic\.protocol\.urls'"):
+        dist_check.layer(archive, sys.executable, tmp_path)
+
+
+def test_a_package_that_does_not_work_is_not_fit(tmp_path: Path) -> None:
+    wheel = tmp_path / "atomic_workflows-9.9.9-py3-none-any.whl"
+    wheel.write_bytes(b"no zip")
+    with pytest.raises(installed.CheckError, match=r"pip install .*9\.9\.9.* ended with 1"):
+        dist_check.python_package(wheel, sys.executable, tmp_path)
+
+
+def test_what_is_served_ends_with_its_children(tmp_path: Path) -> None:
+    port = installed.free_port()
+    child = f"{sys.executable} -m http.server --bind 127.0.0.1 {port}"
+    with installed.serving(["sh", "-c", f"{child} & wait"], port, tmp_path, installed.clean_environment()):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 1)
+
+
+def test_the_first_run_is_the_program_of_the_quick_start() -> None:
+    program = first_run.program(first_run.QUICK_START.read_text(), 12_345)
+    assert "listen(12345" in program
+    assert "9000" not in program
+    with pytest.raises(ValueError, match=r"shows no shop\.ts"):
+        first_run.program("```ts\n// other.ts\n```\n", 12_345)
+
+
+def test_a_python_that_does_not_start_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert installed.interpreter(ours) == sys.executable
+    shim = tmp_path / "python3.99"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert installed.interpreter("3.99") is None
+    shim.write_text("#!/bin/sh\necho 3.99\n")
+    assert installed.interpreter("3.99") == str(shim)
 
 
 def test_a_zip_is_the_same_whatever_the_times_and_the_order_of_files(tmp_path: Path) -> None:
@@ -103,14 +176,39 @@ def test_checksums_are_those_that_sha256sum_reads(built: Path, tmp_path: Path) -
     assert done.returncode != 0
 
 
-def test_packages_of_different_versions_are_no_release(tmp_path: Path) -> None:
+def test_files_of_different_versions_are_no_release(tmp_path: Path) -> None:
     assert dist.version() == __version__
-    documents: dict[str, Any] = {"package.json": {"version": __version__}, "jsr.json": {"version": "9.9.9"}}
-    (tmp_path / "typescript").mkdir()
-    for name, document in documents.items():
-        (tmp_path / "typescript" / name).write_text(json.dumps(document))
-    source = tmp_path / "layers/atomic/atomic/__init__.py"
-    source.parent.mkdir(parents=True)
-    source.write_text(f'__version__ = "{__version__}"\n')
-    with pytest.raises(dist.NoReleaseError, match=r"typescript/jsr\.json has the version 9\.9\.9"):
+    for name in dist.versions():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPO / name, tmp_path / name)
+    assert dist.version(tmp_path) == __version__
+    for name in dist.versions():
+        file = tmp_path / name
+        text = file.read_text()
+        file.write_text(text.replace(__version__, "9.9.9"))
+        with pytest.raises(dist.NoReleaseError, match=r"has the version .*9\.9\.9|and .* 9\.9\.9"):
+            dist.version(tmp_path)
+        file.write_text(text)
+
+
+def test_a_template_with_two_versions_is_no_release(tmp_path: Path) -> None:
+    for name in dist.versions():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPO / name, tmp_path / name)
+    template = tmp_path / "template.yaml"
+    template.write_text(template.read_text().replace(f"Atomic {__version__}}}", "Atomic 9.9.9}"))
+    with pytest.raises(dist.NoReleaseError, match=f"template.yaml has the version {__version__} and 9.9.9"):
         dist.version(tmp_path)
+
+
+def test_the_notes_of_a_release_are_the_summary_of_its_version() -> None:
+    changelog = (
+        "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-01-02\n\nIt is\nnew.\n\n### Added\n- More.\n"
+    )
+    assert release_notes.notes(changelog, "1.2.3") == "It is\nnew.\n"
+    assert release_notes.notes("## [1.2.3] - 2026-01-02\nLast.", "1.2.3") == "Last.\n"
+    for version in ("1.2.4", "1.2", "Unreleased"):
+        with pytest.raises(ValueError, match=f"no dated heading of {version}"):
+            release_notes.notes(changelog, version)
+    with pytest.raises(ValueError, match="summary"):
+        release_notes.notes("## [1.2.3] - 2026-01-02\n\n### Added\n- More.\n", "1.2.3")

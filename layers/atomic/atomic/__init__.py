@@ -6,7 +6,7 @@ server needs none of them.
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from atomic.sdk import *  # noqa: F403 - the list of names is the SDK's
