@@ -43,6 +43,8 @@ STACK: Final = "atomic-local"
 _HEALTHY_WITHIN_S: Final = 30
 _SAM_WITHIN_S: Final = 300
 _INVOKERS: Final = 16
+# Where the pages of the documentation serve their applications.
+YOURS: Final = "http://127.0.0.1:9000/"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -188,7 +190,7 @@ def _fix_schedule_rights(stack: str, environ: Mapping[str, str]) -> None:
 def _show(outputs: dict[str, str], stack: ExitStack) -> int:
     """Create a client and an endpoint, run one workflow, and print the commands that do the same."""
     base = f"http://127.0.0.1:{stack.enter_context(endpoint())}/"
-    api_key = create_client(outputs, "demo", base)
+    api_key = create_client(outputs, "demo", base, YOURS)
     url = f"http://{outputs['Host']}:{outputs['Endpoint'].rpartition(':')[2]}"
     start = {
         "workflowName": "hello",
@@ -205,6 +207,9 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
         step = json.loads(answer.read())
     print(f"Atomic: {url}/demo   table {outputs['TableName']}   endpoint {base}hello")
     print(f"curl -s {url}/demo -H 'Authorization: Bearer {api_key}' -d '{json.dumps(start)}'")
+    # Not every program knows that names below `localhost` are this machine; all of them know the address.
+    steps = f"{outputs['Endpoint']}/_aws/execute-api/{outputs['ApiId']}/$default"
+    print(f"export ATOMIC_URL='{steps}' ATOMIC_CLIENT_ID=demo ATOMIC_API_KEY={api_key}")
     print(f'curl -s {outputs["DemoUrl"]}/users -d \'{{"userName": "ada"}}\'')
     print(f"run {step['runId']}: {step['status']}, {step['response']}", flush=True)
     if sys.stdin.isatty() and step["status"] == "succeeded":
@@ -216,7 +221,7 @@ def _show(outputs: dict[str, str], stack: ExitStack) -> int:
     return 0 if step["status"] == "succeeded" else 1
 
 
-def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str:
+def create_client(outputs: dict[str, str], client_id: str, *base_urls: str) -> str:
     """Create a client as an operator does; return its API key."""
     environ = aws_environ(0)
     dynamodb = config.dynamodb_client(endpoint_url=outputs["Endpoint"], **credentials(environ))
@@ -226,7 +231,7 @@ def create_client(outputs: dict[str, str], client_id: str, base_url: str) -> str
         now_ms=SystemClock().now_ms,
         token_bytes=SystemEntropy().token_bytes,
     )
-    api_key, _ = admin.create(client_id, base_urls=[base_url])
+    api_key, _ = admin.create(client_id, base_urls=list(base_urls))
     return api_key
 
 

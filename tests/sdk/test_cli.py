@@ -56,6 +56,7 @@ def test_a_workflow_from_the_command_line(cli: Cli, app_url: str) -> None:
     assert json.loads(again.stdout)["status"] == "succeeded"
     other = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "43", code=1)
     assert "other payload" in other.stderr or "another payload" in other.stderr
+    assert other.stderr.endswith("\nCode: payload-mismatch\n")
 
 
 def test_runs_are_tagged_and_found(cli: Cli, app_url: str) -> None:

@@ -288,9 +288,15 @@ export class MockSteps {
       const given = isEvent ? numberOfEvent(posted) : posted.payload;
       result = typeof answer === "function" ? await answer(given, call) : answer;
     } catch (error) {
+      if (isEvent) {
+        const detail = error instanceof Error ? error.message : `${error}`;
+        const lastError = `the event was rejected: ${detail}`;
+        this.#fail(step, { lastErrorKind: "event_rejected", lastError, response: { detail } });
+        return;
+      }
       const response = failure(error);
       const problem = (await response.json()) as { detail?: string };
-      const kinds = isEvent ? "event_rejected" : kind === "run" ? "child_failed" : "http_status";
+      const kinds = kind === "run" ? "child_failed" : "http_status";
       const [type = null] = (response.headers.get("atomic-error-type") ?? "").split(", ");
       this.#fail(step, {
         lastErrorKind: kinds,

@@ -175,6 +175,17 @@ describe("mockRun", () => {
     expect(rejected.result).toEqual(["event-rejected", "then", 1]);
   });
 
+  it("rejects an event with the text that was thrown, as a person would", async () => {
+    const asking = app.workflow("asking", async (ctx, _: null) =>
+      ctx.event("answer").catch(({ failure }: StepFailedError) => [failure.response, failure.lastError]),
+    );
+    const reject = (): never => {
+      throw new Error("too dear");
+    };
+    const { result } = await mockRun(asking, { payload: null, events: { answer: reject } });
+    expect(result).toEqual([{ detail: "too dear" }, "the event was rejected: too dear"]);
+  });
+
   const reminded = app.workflow("reminded", async (ctx, deadline: Duration) => {
     const ends: string[] = [];
     const answer = ctx.event("approval", { deadline, default: null }).then((given) => {

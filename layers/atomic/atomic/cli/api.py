@@ -124,11 +124,11 @@ def calls_api(function: _ApiFunction) -> Any:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """End the command with the message and the exit code of what the SDK raises."""
+    """End the command with the message, the code and the exit code of what the SDK raises."""
     try:
         yield
     except AtomicError as error:
-        fail(str(error), exit_code_of(error))
+        fail(f"{error}\nCode: {error.code}", exit_code_of(error))
     except ValueError as wrong:
         fail(str(wrong), 1)
 
