@@ -74,7 +74,7 @@ export function Problem({ error, actions, absent = ABSENT }) {
     <${Blank} icon="warning" title=${error.message}>
       <p>${error.detail}</p>
       ${error.detail !== next && error.status !== 0 && html`<p class="soft">${next}</p>`}
-      ${error.help && html`<p><a href=${error.help}>What to do</a></p>`}
+      ${error.help && html`<p><a class="alone" href=${error.help}>What to do</a></p>`}
       <${Button} onClick=${actions.refresh}>Try again now<//>
     <//>
   `;
