@@ -150,8 +150,9 @@ def test_the_filter_that_is_shown_is_the_one_that_is_sent(
     dialog.get_by_role("button", name="Redrive 2 runs").click()
     expect(page.get_by_role("region", name="Progress")).to_contain_text("2 runs redriven")
     filters = [asked["filter"] for asked in sent if asked]
-    assert len(filters) == 2
-    assert filters[0] == filters[1]
+    # The count, the count again when it is confirmed, and the bulk.
+    assert len(filters) == 3
+    assert filters[0] == filters[1] == filters[2]
     assert filters[0].keys() == {"cause", "dismissed", "createdBefore"}
 
 

@@ -45,3 +45,22 @@ def test_the_urls_have_the_handler_and_the_steps_that_failed(
     dialog = page.get_by_role("dialog", name="Redrive 1 run?")
     expect(dialog.get_by_text(step, exact=True)).to_be_visible()
     expect(dialog.get_by_text(handler, exact=True)).to_be_visible()
+
+
+def test_more_runs_than_the_button_says_are_not_redriven(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    failing(api, endpoints, "a", "b")
+    open_at(page, api, "problems")
+    page.get_by_role("button", name="Redrive 2 runs of order").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Redrive 2 runs").wait_for()
+    failing(api, endpoints, "c")
+    dialog.get_by_role("button", name="Redrive 2 runs").click()
+    expect(dialog.get_by_role("alert")).to_contain_text(
+        "3 runs fit now, and no longer 2. Nothing was done."
+    )
+    expect(dialog.locator("code").filter(has_text="c")).not_to_have_count(0)
+    assert api.get("/runs?workflowName=bulk/redrive")["runs"] == []
+    dialog.get_by_role("button", name="Redrive 3 runs").click()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("3 runs redriven")

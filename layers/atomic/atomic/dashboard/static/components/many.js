@@ -2,7 +2,7 @@
 
 import { runPath } from "../core/api.js";
 import { ACTIONS } from "../core/enums.js";
-import { count, plural } from "../core/format.js";
+import { capital, count, plural } from "../core/format.js";
 import { newKey } from "../core/new-key.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
@@ -71,8 +71,16 @@ function Many({ question, actions, close }) {
   const { what, filter, cause, find, begin } = question;
   const [found, setFound] = useState(null);
   const [note, setNote] = useState("");
-  const act = (tell) =>
-    begin(actions.api(), note.trim(), (done) => tell(`${count(done)} of ${count(found.runs)}`));
+  // The bulk takes what fits when it begins. More may fit by then than were shown.
+  const act = async (tell) => {
+    const api = actions.api();
+    const now = await find(api);
+    if (now.runs > found.runs) {
+      setFound(await look(api, async () => now, what));
+      throw moreThan(found.runs, now);
+    }
+    return begin(api, note.trim(), (done) => tell(`${count(done)} of ${count(found.runs)}`));
+  };
   const { state, confirm, refuse } = useConfirm({ question, actions, act });
   useLayoutEffect(() => {
     const controller = new AbortController();
@@ -108,6 +116,12 @@ function Many({ question, actions, close }) {
       }
     <//>
   `;
+}
+
+function moreThan(before, found) {
+  const error = new Error(`${capital(numberOf(found))} fit now, and no longer ${count(before)}`);
+  error.detail = "Nothing was done. The dialog shows the new number: confirm it if it is right.";
+  return error;
 }
 
 const numberOf = ({ runs, isAll }) => `${isAll ? "" : "at least "}${plural(runs, "run")}`;
