@@ -25,6 +25,10 @@ export function periodOf({ period, from, to }, now) {
   return { createdAfter: instantOf(from), createdBefore: instantOf(to) };
 }
 
+/** The same without what is not given; no member if no time is, though a period may be chosen. */
+export const givenPeriod = (query, now) =>
+  Object.fromEntries(Object.entries(periodOf(query, now)).filter(([, value]) => value));
+
 /** Whether any of the filters is set. */
 export const isFiltered = (query, names) => names.some((name) => query[name]);
 
@@ -79,6 +83,11 @@ export function MomentField({ label, value, change, ...props }) {
       onChange=${typed}
       ...${props}
     />
+    ${
+      value &&
+      !instantOf(value) &&
+      html`<span class="error-text" role="alert">${label}: “${value}” is not a time.</span>`
+    }
   `;
 }
 
