@@ -54,6 +54,38 @@ def test_what_is_typed_is_not_filled_in_again(page: Page, api: Api, endpoints: E
     expect(page.get_by_label("Key, which says")).to_have_value("mine")
 
 
+def test_a_form_that_was_left_is_as_it_was(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/order", (200, 1))
+    api.start(url, "k", workflow="order", payload=1)
+    api.start(endpoints.serve("/bill", (200, 1)), "k", workflow="bill", payload=2)
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill("order")
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(url)
+    page.get_by_label("Key, which says").fill("mine")
+    page.get_by_label("Payload, as JSON").fill('{"typed": 1}')
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    page.go_back()
+    expect(page.get_by_label("Workflow")).to_have_value("order")
+    expect(page.get_by_label("Key, which says")).to_have_value("mine")
+    expect(page.get_by_label("Payload, as JSON")).to_have_value('{"typed": 1}')
+    # What was filled in is still replaced, and what was typed is not.
+    page.get_by_label("Workflow").fill("bill")
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(f"{endpoints.url}/bill")
+    expect(page.get_by_label("Payload, as JSON")).to_have_value('{"typed": 1}')
+    # Another client has a form of its own, and a started run leaves none.
+    other = Api(api.server, f"{api.client}-other")
+    open_hash = "hash => { location.hash = hash }"
+    page.evaluate(open_hash, f"#/{other.client}/start")
+    expect(page.get_by_label("Key, which says")).to_have_value("")
+    page.evaluate(open_hash, f"#/{api.client}/start")
+    expect(page.get_by_label("Key, which says")).to_have_value("mine")
+    page.get_by_role("button", name="Start run").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("bill")
+    page.go_back()
+    expect(page.get_by_label("Key, which says")).to_have_value("")
+
+
 def test_what_the_server_refuses_is_said_on_the_form(page: Page, api: Api, endpoints: Endpoints) -> None:
     url = endpoints.serve("/ok", (200, 1))
     api.start(url, "taken", workflow="order", payload=1)
