@@ -13,7 +13,13 @@ export function JsonField({ label, said, ...props }) {
   return html`
     <label class="field">
       <span>${label}, as JSON</span>
-      <textarea class="json-input" spellcheck=${false} aria-invalid=${Boolean(wrong)} defaultValue=${first} ...${props} />
+      <textarea
+        class="json-input"
+        spellcheck=${false}
+        aria-invalid=${Boolean(wrong)}
+        defaultValue=${first}
+        ...${props}
+      />
     </label>
     ${wrong && html`<p class="error-text" role="alert">${said ?? wrong}</p>`}
   `;

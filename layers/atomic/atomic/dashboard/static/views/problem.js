@@ -1,7 +1,14 @@
 // One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
 
 import { answerOf, CauseName, causeName } from "../components/causes.js";
-import { Filters, givenPeriod, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
+import {
+  Filters,
+  givenPeriod,
+  isFiltered,
+  PeriodFilter,
+  periodOf,
+  useClear,
+} from "../components/filters.js";
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
   Blank,
