@@ -34,9 +34,9 @@ def test_runs_are_filtered_by_time(page: Page, api: Api, endpoints: Endpoints) -
     expect(page.locator("tbody tr")).to_have_count(2)
     open_at(page, api, "runs?period=custom&from=2001-01-01T00:00:00.000Z&to=2002-01-01T00:00:00.000Z")
     expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
-    expect(page.get_by_label("From", exact=True)).to_have_value("2001-01-01T00:00")
-    page.get_by_label("To", exact=True).fill("2100-01-01T00:00")
-    page.get_by_label("To", exact=True).dispatch_event("change")
+    expect(page.get_by_label("From (")).to_have_value("2001-01-01T00:00")
+    page.get_by_label("To (").fill("2100-01-01T00:00")
+    page.get_by_label("To (").dispatch_event("change")
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
@@ -48,11 +48,38 @@ def test_a_time_in_the_address_is_the_same_in_each_zone(
     page = context.new_page()
     open_at(page, api, "runs?period=custom&from=2001-07-01T12:00:00.000Z&to=2100-01-01T00:00:00.000Z")
     expect(page.locator("tbody tr")).to_have_count(1)
-    expect(page.get_by_label("From", exact=True)).to_have_value("2001-07-01T08:00")
-    page.get_by_label("To", exact=True).fill("2001-07-01T09:00")
-    page.get_by_label("To", exact=True).dispatch_event("change")
+    expect(page.get_by_label("From (")).to_have_value("2001-07-01T08:00")
+    page.get_by_label("To (").fill("2001-07-01T09:00")
+    page.get_by_label("To (").dispatch_event("change")
     expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
     assert "to=2001-07-01T13%3A00%3A00.000Z" in page.url
+    context.close()
+
+
+def test_times_are_typed_by_the_clock_that_is_chosen(
+    browser: Browser, api: Api, endpoints: Endpoints
+) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "k")
+    api.put_schedule("yearly", endpoints.url + "/ok", cron="0 12 1 1 *")
+    context = browser.new_context(timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    open_at(page, api, "runs?period=custom&from=2001-07-01T12:00:00.000Z")
+    expect(page.get_by_label("From (local time)")).to_have_value("2001-07-01T21:00")
+    page.keyboard.press("?")
+    page.get_by_role("dialog").get_by_role("button", name="UTC").click()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(page.get_by_label("From (UTC)")).to_have_value("2001-07-01T12:00")
+    page.get_by_label("To (UTC)").fill("2001-07-02T01:00")
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+    assert "to=2001-07-02T01%3A00%3A00.000Z" in page.url
+
+    open_at(page, api, "schedules/yearly")
+    page.get_by_role("button", name="Backfill…").click()
+    dialog = page.get_by_role("dialog", name="Backfill yearly")
+    dialog.get_by_label("From (UTC)").fill("2020-01-01T11:59:00")
+    dialog.get_by_label("Before (UTC)").fill("2020-01-01T12:01:00")
+    dialog.get_by_role("button", name="Show the times").click()
+    expect(dialog.locator("li time")).to_have_attribute("datetime", "2020-01-01T12:00:00.000Z")
     context.close()
 
 

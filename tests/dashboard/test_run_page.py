@@ -193,14 +193,38 @@ def test_a_run_is_started_again_with_an_edited_input(page: Page, api: Api, endpo
     editor = page.get_by_role("dialog", name="Restart order with edited input")
     box = editor.get_by_label("Input, as JSON")
     expect(box).to_have_value('{\n  "amount": 12345678901234567890\n}')
+    expect(editor).to_contain_text(f"A new run of order calls {url} with this input.")
     box.fill('{"amount": 12345678901234567891}')
-    editor.get_by_role("button", name="Restart…").click()
-    dialog = page.get_by_role("dialog", name="Restart with edited input?")
-    dialog.get_by_role("button", name="Restart run").click()
+    editor.get_by_role("button", name="Restart run").click()
     expect(page.locator(".run-head .facts")).to_contain_text("again/2")
     expect(page.get_by_role("region", name="Input")).to_contain_text("12345678901234567891")
     link = page.locator(".run-head").get_by_role("link", name=re.compile("run_"))
     expect(link).to_have_attribute("href", f"#/{api.client}/runs/{run['runId']}")
+
+
+def test_an_edited_input_is_not_lost_unasked(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/gone", (410, 0)), "k", payload=1)
+    open_at(page, api, f"runs/{run['runId']}")
+    opens = page.get_by_role("button", name="Restart with edited input…")
+    opens.click()
+    editor = page.get_by_role("dialog", name="Restart order with edited input")
+    # Nothing is lost, so nothing is asked.
+    page.keyboard.press("Escape")
+    expect(editor).to_have_count(0)
+    opens.click()
+    box = editor.get_by_label("Input, as JSON")
+    box.fill('{"mine": 1}')
+    for _ in range(3):
+        page.keyboard.press("Escape")
+    expect(editor.get_by_role("alert")).to_contain_text("is lost then")
+    expect(editor.get_by_role("button", name="Go on editing")).to_be_focused()
+    editor.get_by_role("button", name="Go on editing").click()
+    expect(editor.get_by_role("alert")).to_have_count(0)
+    expect(box).to_have_value('{"mine": 1}')
+    editor.get_by_role("button", name="Cancel").click()
+    editor.get_by_role("button", name="Lose the text").click()
+    expect(editor).to_have_count(0)
+    assert len(api.get("/runs")["runs"]) == 1
 
 
 def test_a_child_run_and_its_parent_lead_to_each_other(page: Page, api: Api, endpoints: Endpoints) -> None:

@@ -14,6 +14,9 @@ from dashboard.stage import Api, Endpoints
 from dashboard.test_strangers import SHELL
 from dashboard.test_watching import open_at
 
+TYPESCRIPT = Path(__file__).parents[2] / "typescript"
+ESBUILD = TYPESCRIPT / "node_modules" / ".bin" / "esbuild"
+
 
 def fill(page: Page, url: str, key: str, payload: str) -> None:
     page.get_by_label("URL of its endpoint").fill(url)
@@ -54,6 +57,38 @@ def test_what_is_typed_is_not_filled_in_again(page: Page, api: Api, endpoints: E
     expect(page.get_by_label("Key, which says")).to_have_value("mine")
 
 
+def test_a_form_that_was_left_is_as_it_was(page: Page, api: Api, endpoints: Endpoints) -> None:
+    url = endpoints.serve("/order", (200, 1))
+    api.start(url, "k", workflow="order", payload=1)
+    api.start(endpoints.serve("/bill", (200, 1)), "k", workflow="bill", payload=2)
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill("order")
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(url)
+    page.get_by_label("Key, which says").fill("mine")
+    page.get_by_label("Payload, as JSON").fill('{"typed": 1}')
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    page.go_back()
+    expect(page.get_by_label("Workflow")).to_have_value("order")
+    expect(page.get_by_label("Key, which says")).to_have_value("mine")
+    expect(page.get_by_label("Payload, as JSON")).to_have_value('{"typed": 1}')
+    # What was filled in is still replaced, and what was typed is not.
+    page.get_by_label("Workflow").fill("bill")
+    expect(page.get_by_label("URL of its endpoint")).to_have_value(f"{endpoints.url}/bill")
+    expect(page.get_by_label("Payload, as JSON")).to_have_value('{"typed": 1}')
+    # Another client has a form of its own, and a started run leaves none.
+    other = Api(api.server, f"{api.client}-other")
+    open_hash = "hash => { location.hash = hash }"
+    page.evaluate(open_hash, f"#/{other.client}/start")
+    expect(page.get_by_label("Key, which says")).to_have_value("")
+    page.evaluate(open_hash, f"#/{api.client}/start")
+    expect(page.get_by_label("Key, which says")).to_have_value("mine")
+    page.get_by_role("button", name="Start run").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("bill")
+    page.go_back()
+    expect(page.get_by_label("Key, which says")).to_have_value("")
+
+
 def test_what_the_server_refuses_is_said_on_the_form(page: Page, api: Api, endpoints: Endpoints) -> None:
     url = endpoints.serve("/ok", (200, 1))
     api.start(url, "taken", workflow="order", payload=1)
@@ -66,6 +101,59 @@ def test_what_the_server_refuses_is_said_on_the_form(page: Page, api: Api, endpo
     fill(page, url, "taken", "2")
     page.get_by_role("button", name="Start run").click()
     expect(page.get_by_role("alert")).to_contain_text("different payload")
+
+
+def copied_start(page: Page, api: Api, endpoints: Endpoints, name: str, payload: str) -> str:
+    """What the form copies for a start with this payload."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill("pay")
+    fill(page, endpoints.serve("/ok", (200, 1)), "k", payload)
+    page.get_by_role("button", name=name, exact=True).click()
+    expect(page.locator(".note").filter(has_text="Copied.")).to_be_visible()
+    text: str = page.evaluate("navigator.clipboard.readText()")
+    return text
+
+
+@pytest.mark.skipif(not ESBUILD.exists(), reason="the program is built by esbuild")
+def test_the_copied_typescript_sends_each_digit(
+    page: Page, api: Api, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    payload = '{"cents": 12345678901234567890, "text": "12345678901234567890 \\" 1", "a": [-1, 1.50, 2e3]}'
+    text = copied_start(page, api, endpoints, "TypeScript", payload)
+    assert "rounds" not in text
+    program, built = tmp_path / "start.ts", tmp_path / "start.mjs"
+    program.write_text(text)
+    source = TYPESCRIPT / "src"
+    aliases = [
+        f"--alias:atomic-workflows={source}/index.ts",
+        f"--alias:atomic-workflows/bigint={source}/bigint.ts",
+    ]
+    build = [str(ESBUILD), str(program), "--bundle", "--platform=node", "--format=esm", *aliases]
+    subprocess.run([*build, f"--outfile={built}", "--log-level=error"], check=True, timeout=60)
+    environment = {**os.environ, "ATOMIC_API_KEY": ""}
+    subprocess.run(["node", str(built)], env=environment, check=True, timeout=60)
+    [run] = api.get("/runs")["runs"]
+    assert api.get(f"/steps/{run['id']}")["payload"] == json.loads(payload)
+
+
+@pytest.mark.parametrize("name", ["Python", "TypeScript"])
+@pytest.mark.parametrize("number", ["0.12345678901234567890123", "1e400", "1.2345678901234567890e5"])
+def test_a_program_that_rounds_a_number_says_so(
+    page: Page, api: Api, endpoints: Endpoints, name: str, number: str
+) -> None:
+    text = copied_start(
+        page, api, endpoints, name, f'{{"a": [1.50, 0.10, -0.0, 1e-7, 1E+21], "b": {number}}}'
+    )
+    assert f" This program rounds {number}: the copy for curl sends it as it is." in text
+
+
+@pytest.mark.parametrize("name", ["Python", "TypeScript"])
+def test_a_program_that_rounds_nothing_says_nothing(
+    page: Page, api: Api, endpoints: Endpoints, name: str
+) -> None:
+    payload = '[1.50, 0.10, 0, -0.0, 1e-7, 1E+21, 100, 0.30000000000000004, "0.12345678901234567890123"]'
+    assert "rounds" not in copied_start(page, api, endpoints, name, payload)
 
 
 @pytest.mark.parametrize("name", ["curl", "Python"])

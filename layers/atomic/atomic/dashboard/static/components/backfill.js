@@ -46,8 +46,7 @@ function Backfill({ question, actions, close }) {
           ? html`<${Made} slots=${made} client=${client} />`
           : html`
               <p>
-                Start the runs of times that have passed. They are shown before anything starts. The two
-                fields are by the clock of this browser.
+                Start the runs of times that have passed. They are shown before anything starts.
               </p>
               <div class="range">
                 <${MomentField} label="From" ...${field("from")} />

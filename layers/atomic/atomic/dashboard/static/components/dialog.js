@@ -11,9 +11,16 @@ import { Button } from "./widgets.js";
  */
 export function Dialog({ question, actions }) {
   const element = useRef();
+  const [isLeaving, setLeaving] = useState(false);
   useLayoutEffect(() => element.current.showModal(), []);
   // The browser gives the focus back to the button that opened the dialog.
   const close = () => element.current.close();
+  const leave = (event) => {
+    const texts = [...element.current.querySelectorAll("textarea")];
+    if (texts.every(({ value, defaultValue }) => value === defaultValue)) return close();
+    event.preventDefault();
+    setLeaving(true);
+  };
   const { Body = Question } = question;
   return html`
     <dialog
@@ -21,10 +28,28 @@ export function Dialog({ question, actions }) {
       class=${question.isWide ? "wide" : ""}
       aria-labelledby="dialog-title"
       onClose=${actions.closeDialog}
-      onClick=${(event) => event.target === event.currentTarget && close()}
+      onCancel=${leave}
+      onKeyDown=${(event) => event.key === "Escape" && leave(event)}
+      onClick=${(event) => event.target === event.currentTarget && leave(event)}
     >
-      <${Body} question=${question} actions=${actions} close=${close} />
+      <${Body} question=${question} actions=${actions} close=${leave} />
+      ${isLeaving && html`<${Leaving} close=${close} stay=${() => setLeaving(false)} />`}
     </dialog>
+  `;
+}
+
+/** Asks before a text that was edited is lost. */
+function Leaving({ close, stay }) {
+  const keep = useRef();
+  useLayoutEffect(() => keep.current.querySelector("button").focus(), []);
+  return html`
+    <div class="dialog-body" role="alert">
+      <p>Close it? The text that you have edited is lost then.</p>
+      <div ref=${keep} class="dialog-actions">
+        <${Button} onClick=${stay}>Go on editing<//>
+        <${Button} danger onClick=${close}>Lose the text<//>
+      </div>
+    </div>
   `;
 }
 

@@ -1,6 +1,7 @@
 // Filters of lists. They are kept in the address, and typed text is added to it after a short pause.
 
 import { STATUSES } from "../core/enums.js";
+import { instantOf, toType, typedClock, typedInstant } from "../core/typed-times.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { Field, Select } from "./fields.js";
 import { Icon } from "./icons.js";
@@ -21,8 +22,12 @@ export function periodOf({ period, from, to }, now) {
   const since = PERIODS.find(([name]) => name === period)?.[2];
   if (since) return { createdAfter: new Date(now - since).toISOString() };
   if (period !== "custom") return {};
-  return { createdAfter: isoOf(from), createdBefore: isoOf(to) };
+  return { createdAfter: instantOf(from), createdBefore: instantOf(to) };
 }
+
+/** The same without what is not given; no member if no time is, though a period may be chosen. */
+export const givenPeriod = (query, now) =>
+  Object.fromEntries(Object.entries(periodOf(query, now)).filter(([, value]) => value));
 
 /** Whether any of the filters is set. */
 export const isFiltered = (query, names) => names.some((name) => query[name]);
@@ -66,11 +71,23 @@ export function PeriodFilter({ label, query, change }) {
   `;
 }
 
-/** A field for an instant in UTC, which is typed by the clock of the browser; empty if it is none. */
-export function MomentField({ value, change, ...props }) {
-  const typed = ({ target }) => change(isoOf(target.value) ?? "");
+/** A field for an instant, which is typed by the clock that the label names; empty if it is none. */
+export function MomentField({ label, value, change, ...props }) {
+  const typed = ({ target }) => change(typedInstant(target.value) ?? "");
   return html`
-    <${Field} type="datetime-local" step="1" value=${localOf(value)} onChange=${typed} ...${props} />
+    <${Field}
+      label="${label} (${typedClock()})"
+      type="datetime-local"
+      step="1"
+      value=${toType(value)}
+      onChange=${typed}
+      ...${props}
+    />
+    ${
+      value &&
+      !instantOf(value) &&
+      html`<span class="error-text" role="alert">${label}: “${value}” is not a time.</span>`
+    }
   `;
 }
 
@@ -116,17 +133,4 @@ function useTyped(value, hand) {
     return () => clearTimeout(rest);
   }, [text, value]);
   return { value: text, onInput: (event) => setTyped({ text: event.target.value, over: value }) };
-}
-
-function isoOf(text) {
-  const at = text ? new Date(text) : null;
-  return at && !Number.isNaN(at.getTime()) ? at.toISOString() : undefined;
-}
-
-// An instant as the field wants it: by the clock of this browser, without a zone.
-function localOf(text) {
-  const at = isoOf(text);
-  if (!at) return "";
-  const shifted = new Date(Date.parse(at) - new Date(at).getTimezoneOffset() * 60e3);
-  return shifted.toISOString().slice(0, 19);
 }

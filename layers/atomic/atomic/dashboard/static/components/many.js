@@ -1,7 +1,8 @@
 // The same act on many runs: the dialog before it says to how many, to which, and what is called.
 
+import { runPath } from "../core/api.js";
 import { ACTIONS } from "../core/enums.js";
-import { count, plural } from "../core/format.js";
+import { capital, count, plural } from "../core/format.js";
 import { newKey } from "../core/new-key.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
@@ -10,6 +11,9 @@ import { Field } from "./fields.js";
 import { Fact } from "./widgets.js";
 
 const SHOWN = 3;
+const URLS_SHOWN = 6;
+// Of each run whose URLs are shown, so many steps are read at most.
+const STEPS_READ = 1000;
 const AT_ONCE = 4;
 const NOTE_MAX_CHARS = 500;
 
@@ -67,8 +71,16 @@ function Many({ question, actions, close }) {
   const { what, filter, cause, find, begin } = question;
   const [found, setFound] = useState(null);
   const [note, setNote] = useState("");
-  const act = (tell) =>
-    begin(actions.api(), note.trim(), (done) => tell(`${count(done)} of ${count(found.runs)}`));
+  // The bulk takes what fits when it begins. More may fit by then than were shown.
+  const act = async (tell) => {
+    const api = actions.api();
+    const now = await find(api);
+    if (now.runs > found.runs) {
+      setFound(await look(api, async () => now, what));
+      throw moreThan(found.runs, now);
+    }
+    return begin(api, note.trim(), (done) => tell(`${count(done)} of ${count(found.runs)}`));
+  };
   const { state, confirm, refuse } = useConfirm({ question, actions, act });
   useLayoutEffect(() => {
     const controller = new AbortController();
@@ -106,6 +118,12 @@ function Many({ question, actions, close }) {
   `;
 }
 
+function moreThan(before, found) {
+  const error = new Error(`${capital(numberOf(found))} fit now, and no longer ${count(before)}`);
+  error.detail = "Nothing was done. The dialog shows the new number: confirm it if it is right.";
+  return error;
+}
+
 const numberOf = ({ runs, isAll }) => `${isAll ? "" : "at least "}${plural(runs, "run")}`;
 
 /** Which runs, by some of their keys, and what is called because of it. */
@@ -113,13 +131,14 @@ function Reach({ found, what }) {
   if (!found) return html`<p class="soft" role="status">Counting the runs…</p>`;
   if (!found.runs) return null;
   const codes = (texts) => texts.map((text) => html`<li><code>${text}</code></li>`);
+  const { keys, urls, isAllUrls } = found;
   return html`
     <dl class="facts narrow">
       <${Fact} name=${found.runs > SHOWN ? "Keys, such as" : "Keys"}>
-        <ul class="samples">${codes(found.keys)}</ul>
+        <ul class="samples">${codes(keys)}</ul>
       <//>
-      <${Fact} name="URLs called">
-        ${found.urls.length ? html`<ul class="samples">${codes(found.urls)}</ul>` : "nothing"}
+      <${Fact} name=${isAllUrls ? "URLs called" : "URLs called, such as"}>
+        ${what.calls ? html`<ul class="samples">${codes(urls)}</ul>` : "nothing"}
       <//>
     </dl>
   `;
@@ -128,13 +147,22 @@ function Reach({ found, what }) {
 async function look(api, find, what, signal) {
   const { runs, isAll, sample } = await find(api, signal);
   const some = sample.slice(0, SHOWN);
-  const letters = what.calls ? await Promise.all(some.map((run) => failedIn(api, run, signal))) : [];
-  const urls = [...new Set(letters.flat().map((letter) => letter.stepInvokeUrl))].filter(Boolean);
-  return { runs, isAll, keys: some.map((run) => run.idempotencyKey), urls };
+  const called = what.calls ? await Promise.all(some.map((run) => calledIn(api, run, signal))) : [];
+  const all = [...new Set(called.flatMap(({ urls }) => urls))];
+  const isRead = runs <= SHOWN && called.every(({ isWhole }) => isWhole);
+  return {
+    runs,
+    isAll,
+    keys: some.map((run) => run.idempotencyKey),
+    urls: all.slice(0, URLS_SHOWN),
+    isAllUrls: !what.calls || (isRead && all.length <= URLS_SHOWN),
+  };
 }
 
-/** What failed in a run. Other runs may have a key that begins with its key. */
-async function failedIn(api, { runId, workflowName, idempotencyKey }, signal) {
-  const list = await api.deadLetters({ workflowName, keyPrefix: idempotencyKey }, signal);
-  return list.deadLetters.filter((letter) => letter.runId === runId && !letter.notRedrivableReason);
+/** What a redrive of a run calls: its handler and what failed in it, as far as its first steps tell. */
+async function calledIn(api, { runId }, signal) {
+  const { root, steps, next } = await api.read(runPath(runId), { limit: STEPS_READ }, signal);
+  const failed = steps.filter(({ status }) => status === "failed");
+  const urls = [...failed, root].map((step) => step.stepInvokeUrl).filter(Boolean);
+  return { urls, isWhole: !next };
 }

@@ -1,7 +1,14 @@
 // One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
 
 import { answerOf, CauseName, causeName } from "../components/causes.js";
-import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
+import {
+  Filters,
+  givenPeriod,
+  isFiltered,
+  PeriodFilter,
+  periodOf,
+  useClear,
+} from "../components/filters.js";
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
   Blank,
@@ -80,14 +87,14 @@ function Head({ state: { route, data, now }, actions }) {
   const cause = data?.cause;
   if (!cause) return html`<h1 class="unseen">Problem</h1>`;
   const state = stateOf(route.query);
+  const periodNow = () => givenPeriod(route.query, now);
   const all = (what) => () => {
-    const period = given(periodOf(route.query, now));
-    const filter = { cause: cause.id, dismissed: state === "dismissed", ...period };
+    const filter = { cause: cause.id, dismissed: state === "dismissed", ...periodNow() };
     askAll({ what, filter, cause }, actions);
   };
   const mayAct = actions.may("act") && state !== "handled" && data.runs.length > 0;
   // Only the dialog counts the runs of a time.
-  const number = isFiltered(route.query, FILTERS) ? "those of this time" : count(cause.count);
+  const number = Object.keys(periodNow()).length ? "those of this time" : count(cause.count);
   return html`
     <header class="page-head problem-head">
       <h1><${CauseName} cause=${cause} /></h1>
@@ -104,14 +111,11 @@ function Head({ state: { route, data, now }, actions }) {
   `;
 }
 
-/** Without the members that are not set. */
-const given = (filter) => Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
-
 function Body({ state: { route, data, error, now }, actions, clear }) {
   const [chosen, setChosen] = useState(new Set());
   if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} />`;
-  if (!data.runs.length) return html`<${Nothing} ...${{ route, actions, clear }} />`;
+  if (!data.runs.length) return html`<${Nothing} ...${{ route, now, actions, clear }} />`;
   const isHandled = stateOf(route.query) === "handled";
   const mayAct = actions.may("act") && !isHandled;
   const tick = (id, isOn) => {
@@ -219,7 +223,7 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
   `;
 }
 
-function Nothing({ route, actions, clear }) {
+function Nothing({ route, now, actions, clear }) {
   if (route.query.cursor) {
     return html`
       <${Blank} icon="empty" title="Nothing older">
@@ -227,7 +231,7 @@ function Nothing({ route, actions, clear }) {
       <//>
     `;
   }
-  if (isFiltered(route.query, FILTERS)) {
+  if (Object.keys(givenPeriod(route.query, now)).length) {
     return html`
       <${Blank} icon="search" title="No run of this cause fits these filters">
         <${Button} onClick=${clear}>Clear filters<//>

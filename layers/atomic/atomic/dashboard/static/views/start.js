@@ -7,11 +7,14 @@ import { startsOf } from "../core/api-of-starts.js";
 import { newRunCommand } from "../core/curl.js";
 import { errorText } from "../core/format.js";
 import { pythonStart, typescriptStart } from "../core/programs.js";
-import { html, useRef, useState } from "../vendor/preact-htm.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 
 const EVERY_MS = 30_000;
 const KEY = /^[!-~]{1,255}$/;
 const EMPTY = { workflowName: "", url: "", key: "", payload: "null" };
+
+// What is typed for each client, for a page that was left and is opened again; a reload forgets it.
+const drafts = new Map();
 
 export const everyMs = () => EVERY_MS;
 export const loadedBy = () => "";
@@ -37,9 +40,12 @@ export function View({ state, actions }) {
 }
 
 function Form({ state: { route, data, needsKey }, actions }) {
-  const [given, setGiven] = useState(EMPTY);
+  const { client } = route;
+  const draft = drafts.get(client) ?? { given: EMPTY, filled: EMPTY };
+  const [given, setGiven] = useState(draft.given);
   const [said, setSaid] = useState({ busy: false, error: "", about: "" });
-  const filled = useRef(EMPTY);
+  const filled = useRef(draft.filled);
+  useLayoutEffect(() => void drafts.set(client, { given, filled: filled.current }), [given]);
   if (!actions.may("start")) {
     return html`
       <${Blank} icon="key" title="This key may not start runs">
@@ -56,8 +62,9 @@ function Form({ state: { route, data, needsKey }, actions }) {
     setGiven({ ...given, workflowName });
     if (!data.workflows.includes(workflowName)) return;
     const [changes, about] = await templateOf(actions.api(), workflowName);
-    setGiven((now) => (now.workflowName === workflowName ? filledIn(now, filled.current, changes) : now));
+    const before = filled.current;
     filled.current = changes;
+    setGiven((now) => (now.workflowName === workflowName ? filledIn(now, before, changes) : now));
     setSaid({ busy: false, error: "", about });
   };
   const isReady = given.workflowName && given.url && KEY.test(given.key) && isJson(given.payload);
@@ -66,7 +73,8 @@ function Form({ state: { route, data, needsKey }, actions }) {
     setSaid({ busy: true, error: "", about: "" });
     try {
       const { runId } = await startsOf(actions.api()).start(given);
-      actions.go({ client: route.client, page: "run", id: runId });
+      drafts.delete(client);
+      actions.go({ client, page: "run", id: runId });
     } catch (error) {
       setSaid({ busy: false, error: errorText(error), about: "" });
     }
@@ -78,7 +86,7 @@ function Form({ state: { route, data, needsKey }, actions }) {
       ${said.error && html`<p class="error-text" role="alert">${said.error}</p>`}
       <div class="row-acts">
         <${Button} primary type="submit" disabled=${said.busy || !isReady}>Start run<//>
-        ${isReady && html`<${Copies} ...${{ given, client: route.client, needsKey, actions }} />`}
+        ${isReady && html`<${Copies} ...${{ given, client, needsKey, actions }} />`}
       </div>
     </form>
   `;
