@@ -1,9 +1,9 @@
 // The panel of one step: why it failed, its input and its result, its attempts, and the rest.
 
-import { capital, fullTime, ms, plural, shortTime, ticking } from "../core/format.js";
+import { capital, fullTime, ms, plural, shortTime, ticking, visible } from "../core/format.js";
 import { stackTraceOf } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
-import { nameOf, visible } from "../core/rows.js";
+import { nameOf } from "../core/rows.js";
 import { heldBy, isLive, nextOf } from "../core/timeline.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";

@@ -15,10 +15,9 @@ import {
   When,
 } from "../components/widgets.js";
 import { MANY } from "../core/bulks.js";
-import { count, errorText, needAction, plural } from "../core/format.js";
+import { count, errorText, needAction, plural, visible } from "../core/format.js";
 import { cursorOf, pagesBefore } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
-import { visible } from "../core/rows.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
 const FILTERS = ["period", "from", "to"];
@@ -57,7 +56,7 @@ export async function load({ api, route, signal, now, before }) {
 }
 
 export const titleOf = ({ route, data: { cause } }) =>
-  cause && `${visible(causeName(cause))} · Problem · ${route.client}`;
+  cause && `${causeName(cause)} · Problem · ${route.client}`;
 
 export function View({ state, actions }) {
   const { route, data } = state;
@@ -192,7 +191,7 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
     id: run.runId,
     query: isStep ? { step: run.id } : {},
   });
-  const { dismissed } = run;
+  const [note, error] = [run.dismissed?.note, run.error].map((text) => visible(text ?? ""));
   return html`
     <tr>
       ${
@@ -201,7 +200,7 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
           <label>
             <input
               type="checkbox"
-              aria-label="Choose the run with key ${run.idempotencyKey}"
+              aria-label="Choose the run with key ${visible(run.idempotencyKey)}"
               checked=${isOn}
               onChange=${(event) => tick(run.runId, event.target.checked)}
             />
@@ -209,10 +208,10 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
         </td>`
       }
       <td class="c-key-link">
-        <a class="row-link" href=${href}><code>${run.idempotencyKey}</code></a>
-        ${dismissed?.note && html`<span class="row-under" title=${dismissed.note}>${dismissed.note}</span>`}
+        <a class="row-link" href=${href}><code>${visible(run.idempotencyKey)}</code></a>
+        ${note && html`<span class="row-under" title=${note}>${note}</span>`}
       </td>
-      <td class="c-error"><span class="row-text" title=${run.error}>${run.error}</span></td>
+      <td class="c-error"><span class="row-text" title=${error}>${error}</span></td>
       <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
     </tr>

@@ -4,9 +4,8 @@ import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
 import { Blank, LIST_REFUSED, Loading, PageTurner, Problem, useTop } from "../components/widgets.js";
 import { eventsOf } from "../core/api-of-events.js";
-import { fullTime, ms, plural, ticking } from "../core/format.js";
+import { fullTime, ms, plural, ticking, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { visible } from "../core/rows.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
 
 // Each run of a page is a request, a large run up to five. These are read less often.
@@ -37,7 +36,9 @@ export function View({ state, actions }) {
       ${
         data &&
         !route.query.cursor &&
-        html`<p class="soft">${isAll(data) ? "" : "at least "}${plural(data.events.length, "open event")}</p>`
+        html`<p class="soft">
+          ${isAll(data) ? "" : "at least "}${plural(data.events.length, "open event")}
+        </p>`
       }
     </div>
     <${Body} state=${state} actions=${actions} />
@@ -80,7 +81,9 @@ function Beyond({ run: { root, steps, events }, client }) {
     <li class="event">
       <header>
         <h2>
-          <a href=${linkTo({ client, page: "run", id: root.runId })}><bdi>${visible(root.workflowName)}</bdi></a>
+          <a href=${linkTo({ client, page: "run", id: root.runId })}>
+            <bdi>${visible(root.workflowName)}</bdi>
+          </a>
         </h2>
         <p class="soft">key <code>${visible(root.idempotencyKey)}</code></p>
       </header>

@@ -4,7 +4,7 @@ import { Pause } from "../components/pause.js";
 import { Counted, RunCharts, TimeSelect } from "../components/run-charts.js";
 import { RunTable } from "../components/run-table.js";
 import { Blank, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
-import { plural } from "../core/format.js";
+import { plural, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { bucketsOf, countedAt, timeBy, timeOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
@@ -54,7 +54,7 @@ export function View({ state, actions }) {
   return html`
     <a class="back" href=${back}>← Overview</a>
     <div class="page-head">
-      <h1><bdi>${route.id}</bdi></h1>
+      <h1><bdi>${visible(route.id)}</bdi></h1>
       ${
         data &&
         html`<p class="soft">
@@ -105,7 +105,9 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
           (cause) => html`
             <li key=${cause.id}>
               <a href=${linkOf(cause.id)}>${isAll ? "" : "at least "}${plural(cause.count, "run")}</a>
-              <span><bdi>${cause.stepName ?? "the handler"}</bdi>: <bdi>${cause.text}</bdi></span>
+              <span>
+                <bdi>${visible(cause.stepName ?? "the handler")}</bdi>: <bdi>${visible(cause.text)}</bdi>
+              </span>
             </li>
           `,
         )}
