@@ -130,7 +130,11 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
     >
       ${data.runs.map(
         (run) => html`
-          <${Row} key=${run.id} isOn=${chosen.has(run.runId)} ...${{ run, route, now, mayAct, tick }} />
+          <${Row}
+            key=${run.id}
+            isOn=${chosen.has(run.runId)}
+            ...${{ run, cause: data.cause, route, now, mayAct, tick }}
+          />
         `,
       )}
     <//>
@@ -183,15 +187,17 @@ async function takeBack(runs, actions) {
   actions.refresh();
 }
 
-function Row({ run, route, now, mayAct, tick, isOn }) {
+/** The error of a run is often only that of its handler, so its cause is shown where a step is the cause. */
+function Row({ run, cause, route, now, mayAct, tick, isOn }) {
   const isStep = run.parent !== null;
+  const said = !isStep && cause?.stepName ? `${cause.stepName}: ${cause.text}` : run.error;
   const href = linkTo({
     client: route.client,
     page: "run",
     id: run.runId,
     query: isStep ? { step: run.id } : {},
   });
-  const [note, error] = [run.dismissed?.note, run.error].map((text) => visible(text ?? ""));
+  const [note, error, whole] = [run.dismissed?.note, said, run.error].map((text) => visible(text ?? ""));
   return html`
     <tr>
       ${
@@ -211,7 +217,7 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
         <a class="row-link" href=${href}><code>${visible(run.idempotencyKey)}</code></a>
         ${note && html`<span class="row-under" title=${note}>${note}</span>`}
       </td>
-      <td class="c-error"><span class="row-text" title=${error}>${error}</span></td>
+      <td class="c-error"><span class="row-text" title=${whole}>${error}</span></td>
       <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
     </tr>
