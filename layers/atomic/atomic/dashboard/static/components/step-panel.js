@@ -144,7 +144,8 @@ function Input({ step, route, actions }) {
 
 function Answer({ step, client, actions }) {
   const isKnown = step.status === "succeeded" || step.responseStatus !== null;
-  if (step.response.isNull && (!isKnown || step.kind === "timer"))
+  // Of an attempt that is followed by another, the status is kept, and what was answered is in its error.
+  if (step.response.isNull && (!isKnown || isLive(step) || step.kind === "timer"))
     return html`<p class="soft">${isLive(step) ? "None yet." : "None."}</p>`;
   const kind = step.responseEncoding
     ? [step.responseContentType, sizeInWords(step.response), "as base64"].filter(Boolean).join(", ")
