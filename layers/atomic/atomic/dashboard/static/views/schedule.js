@@ -207,7 +207,7 @@ function Details({ schedule, client, now }) {
     <section class="ranking">
       <h2>Definition</h2>
       <dl class="facts narrow">
-        <${Fact} name="Calls"><code>${visible(start.stepInvokeUrl)}</code><//>
+        <${Fact} name="URL"><code>${visible(start.stepInvokeUrl)}</code><//>
         <${Fact} name="Overlap">${overlapInWords(schedule)}<//>
         <${Fact} name="Catch-up">${catchUpInWords(schedule)}<//>
         ${
