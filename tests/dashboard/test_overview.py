@@ -380,3 +380,12 @@ def test_a_refused_pause_says_why(page: Page, api: Api, endpoints: Endpoints) ->
     page.get_by_role("button", name="Pause workflow…").click()
     page.get_by_role("button", name="Pause workflow", exact=True).click()
     expect(page.get_by_role("alert")).to_have_text("Not found. There is nothing here for this API key.")
+
+
+def test_a_workflow_whose_name_is_no_path_opens(page: Page, api: Api, endpoints: Endpoints) -> None:
+    api.start(endpoints.serve("/ok", (200, 1)), "dots", workflow="..")
+    open_at(page, api, "overview")
+    page.locator(".workflows").get_by_role("link", name="..", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("..")
+    expect(page.locator(".runs tbody tr")).to_have_count(1)
+    expect(page.get_by_text("A workflow of this name cannot be paused")).to_be_visible()

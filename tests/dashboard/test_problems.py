@@ -1,5 +1,6 @@
 """Problems: failed runs by their causes, what is done to them, and what is left alone."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,3 +291,19 @@ def test_pages_of_a_problem_go_back_and_forth(page: Page, api: Api, endpoints: E
     newer.click()
     expect(rows.first).to_contain_text("k-100")
     expect(newer).to_have_count(0)
+
+
+def test_the_rows_of_a_problem_say_its_cause_and_not_the_wrapper(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    handler = endpoints.serve("/order", None, (500, {"error": "step charge failed"}))
+    run = api.start(handler, "wrapped", wait=False, retry={"count": 0})
+    declined = endpoints.serve("/charge", (402, {"error": "card declined"}))
+    api.start(declined, "charge", parent=run["id"], stepName="charge", retry={"count": 0})
+    endpoints.release()
+    open_at(page, api, "problems")
+    page.get_by_role("link", name="charge in order").click()
+    row = page.locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row.locator(".row-text")).to_have_text("charge: the endpoint answered 402: card declined")
+    expect(row.locator(".row-text")).to_have_attribute("title", re.compile("step charge failed"))

@@ -283,3 +283,14 @@ def test_a_live_run_shows_what_failed_in_it_for_good(page: Page, api: Api, endpo
     api.post(f"/runs/{run['runId']}/resume")
     api.post(f"/runs/{run['runId']}/cancel")
     expect(failed).to_have_count(0)
+
+
+def test_a_step_that_is_retried_has_no_result_yet(page: Page, api: Api, endpoints: Endpoints) -> None:
+    busy = endpoints.serve("/busy", (503, {"error": "again"}))
+    run = api.start(busy, "busy", wait=False, retry={"count": 9, "backOff": 600_000})
+    open_at(page, api, f"runs/{run['runId']}")
+    panel = page.get_by_role("complementary")
+    expect(panel.locator(".error-text")).to_contain_text("again")
+    result = panel.locator("section").filter(has=page.get_by_role("heading", name="Result"))
+    expect(result).to_contain_text("None yet.")
+    expect(result).not_to_contain_text("null")

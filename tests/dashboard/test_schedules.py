@@ -146,6 +146,8 @@ def test_the_page_of_a_schedule_has_its_times_by_three_clocks(
         "No run of it is kept.",
     ):
         expect(page.locator("main")).to_contain_text(text)
+    url = page.locator("dt").filter(has_text=re.compile("^URL$")).locator("+ dd")
+    expect(url).to_have_text(f"{endpoints.url}/tax")
     table = page.get_by_role("table", name="Next times")
     expect(table.get_by_role("columnheader")).to_have_text(
         ["In", "America/New_York", "Asia/Kolkata", "UTC"]

@@ -44,6 +44,7 @@ def test_runs_are_found_by_what_is_entered(page: Page, api: Api) -> None:
         ("12191", 1, "search=12191"),
         ("workflow:order status:failed", 1, "workflow=order&status=failed"),
         ("error:503", 1, "error=503"),
+        ("workflow:order status:FAILED", 1, "workflow=order&status=failed"),
         ("error:endpoint_answered", 2, "error=endpoint_answered"),
         ("tag:customer=cus_1", 2, "tag=customer%3Acus_1"),
         ("tag:customer=cus_1 tag:env=test", 1, "tag=customer%3Acus_1&tag=env%3Atest"),
@@ -95,6 +96,8 @@ def test_what_cannot_be_searched_says_why_and_changes_nothing(page: Page, api: A
         ("error:7", "“7” is no value of error."),
         ("tag:customer", "“customer” is no value of tag. Use name=value."),
         ("one two", "Search for one text at a time."),
+        ("workflow:order workflow:invoice", "Search for one workflow at a time. “workflow:invoice” is"),
+        ("waits:timer status:paused", "Search for one waits at a time. “status:paused” is"),
         ("workflow:", "Type a value after “workflow:”."),
     ):
         search(page, text)
@@ -215,3 +218,38 @@ def test_runs_that_were_not_compared_yet_are_not_said_to_be_absent(page: Page, a
     expect(page.locator(".hits")).to_have_text("0+ runs")
     page.get_by_role("button", name="Search older runs").click()
     expect(page.get_by_role("heading", name="No older runs")).to_be_visible()
+
+
+@pytest.mark.usefixtures("orders")
+def test_what_looks_like_a_tag_is_offered_as_one(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    field_of(page).fill("customer:cus_1")
+    expect(options_of(page)).to_have_text(["Key contains “customer:cus_1”", "tag:customer=cus_1tag"])
+    options_of(page).last.click()
+    expect(chips_of(page)).to_have_text(["tag:customer=cus_1"])
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+
+def test_paused_runs_and_failures_behind_a_wrapper_are_found(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    busy = endpoints.serve("/busy", (503, 0))
+    paused = api.start(busy, "rests", wait=False, retry={"count": 9, "backOff": 600_000})
+    api.post(f"/runs/{paused['runId']}/pause")
+    handler = endpoints.serve("/order", None, (500, {"error": "step charge failed"}))
+    wrapped = api.start(handler, "wrapped", wait=False, retry={"count": 0})
+    declined = endpoints.serve("/charge", (402, {"error": "card declined"}))
+    api.start(declined, "charge", parent=wrapped["id"], stepName="charge", retry={"count": 0})
+    endpoints.release()
+    open_at(page, api, "runs?status=failed")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(1)
+    open_at(page, api, "runs")
+    search(page, "status:Paused")
+    expect(chips_of(page)).to_have_text(["waits:resume"])
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("rests")
+    page.get_by_role("button", name="Clear filters").click()
+    search(page, "error:402")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("wrapped")

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +17,9 @@ from scenarios.embedded_runtime import AtomicServer
 
 HOSTILE = "<img/src=x/onerror=window.hit=1>'\"&lt;script>window.hit=2</script>${window.hit=3}"
 KEY = HOSTILE.replace(" ", "")
+# A right-to-left override, which turns `evil` into `live`.
+TURN = "\u202e"
+TURNED = f"pay{TURN}live"
 SHELL = "'$(touch${IFS}hit)`touch${IFS}hit`\"$ATOMIC_API_KEY;touch${IFS}hit"
 
 
@@ -250,3 +254,68 @@ def test_every_answer_of_the_dashboard_is_the_server_s_own(
         expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert len(asked) > 8
     assert {url for url in asked if not url.startswith(server.url)} == set()
+
+
+def test_no_name_turns_the_text_beside_it_around(page: Page, api: Api, endpoints: Endpoints) -> None:
+    """Characters that reverse what follows them are written out, in texts, titles and names of buttons."""
+    bad = endpoints.serve("/bad", (410, {"error": TURNED}))
+    busy, held = endpoints.serve("/busy", (503, 0)), endpoints.serve("/held", None, (200, 1))
+    failed = api.start(bad, "failed", workflow=TURNED, tags={"from": TURNED})
+    live = api.start(busy, "live", workflow=TURNED, wait=False, retry={"count": 9, "backOff": 600_000})
+    within: dict[str, Any] = {"workflow": TURNED, "parent": live["id"]}
+    event = api.start("", "e", **within, wait=False, kind="event", stepName=TURNED)
+    step = api.start(bad, "s", **within, stepName=TURNED)
+    api.put_schedule("nightly", busy, workflow=TURNED, every=3_600_000, paused=True, note=TURNED)
+    flow = [{"key": "api", "concurrency": 1, "fair": TURNED}]
+    for key in ("one", "two", "three"):
+        api.start(held, key, **within, wait=False, stepName=TURNED, flow=flow)
+    cause = next(each["id"] for each in api.get("/causes")["causes"])
+    name = quote(TURNED, safe="")
+    lists = ("overview", "problems", "waiting", "schedules", f"runs?workflow={name}&tag=from:{name}")
+    ones = ("schedules/nightly", f"workflows/{name}", "flow/api", f"schedules/{name}", f"flow/{name}")
+    runs = (f"runs/{failed['runId']}", f"runs/{live['runId']}", f"runs/{live['runId']}?step={step['id']}")
+    for view in ("runs", *lists, *ones, *runs):
+        shows_it_written_out(page, api, view)
+    open_at(page, api, f"problems/{cause}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("\\u202e")
+    assert TURN not in shown_of(page)
+    for view, button in (
+        ("waiting", "Approve…"),
+        ("waiting", "Reject…"),
+        ("waiting", "Send JSON…"),
+        ("schedules/nightly", "Trigger now…"),
+        (f"runs/{live['runId']}", "Cancel run"),
+        (f"runs/{live['runId']}?step={event['id']}", "Approve…"),
+        (f"runs/{live['runId']}?step={step['id']}", "Redrive step"),
+    ):
+        open_at(page, api, view)
+        page.get_by_role("button", name=button, exact=True).first.click()
+        expect(page.get_by_role("dialog")).to_contain_text("\\u202e")
+        assert TURN not in shown_of(page)
+        page.keyboard.press("Escape")
+    open_at(page, api, "runs")
+    field = page.get_by_role("combobox", name="Search runs")
+    field.fill("workflow:")
+    expect(options_of(page).filter(has_text="\\u202e")).to_have_count(1)
+    assert TURN not in shown_of(page)
+    field.fill(f"status:{TURNED}")
+    field.press("Enter")
+    expect(page.locator("#search-note")).to_contain_text("\\u202e")
+    assert TURN not in shown_of(page)
+
+
+def shows_it_written_out(page: Page, api: Api, view: str) -> None:
+    open_at(page, api, view)
+    page.reload()
+    expect(page.locator("main").get_by_text("\\u202e").first).to_be_visible()
+    assert TURN not in shown_of(page), view
+
+
+def shown_of(page: Page) -> str:
+    """All that the page says: its text, the title of its tab, the titles and names of its elements."""
+    said = """() => {
+        const named = [...document.querySelectorAll("[title], [aria-label]")];
+        const names = named.flatMap((each) => [each.title, each.getAttribute("aria-label") ?? ""]);
+        return [document.title, document.body.innerText, ...names].join("\\n");
+    }"""
+    return str(page.evaluate(said))

@@ -1,8 +1,9 @@
 """Open events: found, answered, rejected, and counted."""
 
+import re
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
 from dashboard.test_watching import open_at
@@ -103,3 +104,50 @@ def test_an_answer_that_is_refused_says_so_in_the_dialog(
     dialog.get_by_label("Result, as JSON").fill('{"a": 1, "a": 2}')
     dialog.get_by_role("button", name="Send").click()
     expect(page.get_by_role("alert")).to_contain_text("body")
+
+
+def test_an_event_behind_many_steps_is_found_or_its_run_is_named(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    """The server is asked for 2 steps at a time, so that a page of 1,000 is one of 2 here."""
+
+    def by_two(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("limit=1000", "limit=2"))
+
+    page.route("**/runs/run_*?limit=1000", by_two)
+    near = behind(api, endpoints, "near", range(2, 10))
+    open_at(page, api, "waiting")
+    expect(page.locator(".event h2")).to_have_text(["approval near", "long"])
+    expect(page.locator(".event").last).to_contain_text("may be beyond its first 10 steps.")
+    far = behind(api, endpoints, "far", range(10, 100))
+    page.reload()
+    rows = page.get_by_role("listitem").filter(has=page.get_by_role("heading", level=2))
+    row = rows.filter(has_text="An event of this run is beyond its first 10 steps.")
+    expect(row).to_contain_text("key far")
+    expect(row.get_by_role("link")).to_have_attribute("href", re.compile(f"/runs/{far}$"))
+    expect(page.locator(".page-head")).to_contain_text("at least 1 open event")
+    api.post(f"/runs/{near}/cancel")
+    page.reload()
+    expect(row).to_be_visible()
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("heading", name="Nothing waits for you")).to_have_count(0)
+
+
+def behind(api: Api, endpoints: Endpoints, key: str, places: range) -> str:
+    """A run with an open event at one of these places among its steps; its id.
+
+    Steps are listed by their ids, so events are made and answered until one has such a place.
+    """
+    retry = {"count": 9, "backOff": 600_000, "jitter": "none"}
+    run = api.start(endpoints.serve("/busy", (503, 0)), key, workflow="long", wait=False, retry=retry)
+    ok = endpoints.serve("/ok", (200, 1))
+    for number in range(14):
+        api.start(ok, f"{key}-{number}", workflow="long", parent=run["id"])
+    more = {"workflow": "long", "parent": run["id"], "kind": "event", "stepName": f"approval {key}"}
+    for number in range(100):
+        event = api.start("", f"{key}-event-{number}", wait=False, **more)
+        steps = [step["id"] for step in api.get(f"/runs/{run['runId']}?limit=1000")["steps"]]
+        if sorted(steps).index(event["id"]) in places:
+            return str(run["runId"])
+        api.post(f"/steps/{event['id']}/result", True)
+    raise AssertionError("no event has such a place")

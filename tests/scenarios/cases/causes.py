@@ -81,6 +81,13 @@ async def scenario_failed_runs_are_counted_by_their_causes(runtime: Runtime) -> 
     # The steps themselves, the one that was handled as well.
     assert len(await found(runtime, "dead-letters", cause=most["id"])) == 4
     assert await found(runtime, "dead-letters", cause=busy["id"]) == ["b-1"]
+    # Their handlers answered 500.
+    assert await found(runtime, responseStatus="410", workflowName="saga", keyContains="o-") == [
+        "o-1",
+        "o-2",
+        "o-3",
+    ]
+    assert await found(runtime, responseStatus="410", errorKind="timed_out") == []
     run = (await runtime.get(f"/runs/{ordered[0]}")).json
     assert run["run"]["cause"] == {"id": most["id"], "stepId": run["steps"][0]["id"]}
     assert "cause" not in run["steps"][0]

@@ -180,11 +180,21 @@ class Conditions:
     def fit(self, step: Step) -> bool:
         """Whether a step fits, as far as its own row says."""
         kind = None if step.error is None else step.error.kind
-        return (
-            self.error_kind in {None, kind}
-            and self.response_status in {None, last_status(step)}
-            and (self.cause is None or self.cause == cause_of(step).id)
+        return self._fit_answer(kind, last_status(step)) and (
+            self.cause is None or self.cause == cause_of(step).id
         )
+
+    def fit_run(self, root: Step) -> bool:
+        """Whether a run fits, as far as the row of its root says: by its own failure or by its cause.
+
+        A handler often answers 500 where one of its steps was answered 503.
+        """
+        cause = root.cause
+        by_cause = cause is not None and self._fit_answer(cause.error_kind, cause.response_status)
+        return by_cause or self.fit(root)
+
+    def _fit_answer(self, kind: ErrorKind | None, status: int | None) -> bool:
+        return self.error_kind in {None, kind} and self.response_status in {None, status}
 
 
 NO_CONDITIONS: Final = Conditions()
@@ -208,7 +218,7 @@ async def list_runs(
         return roots, roots.after
 
     async def choose(roots: Sequence[Step]) -> Sequence[Step]:
-        fitting = [root for root in roots if conditions.fit(root)]
+        fitting = [root for root in roots if conditions.fit_run(root)]
         if (wanted := conditions.waits_for) is None:
             return fitting
         outlines = await side_by_side(*(engine.store.outline(root.spec.run_id) for root in fitting))

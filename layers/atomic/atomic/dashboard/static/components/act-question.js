@@ -1,9 +1,9 @@
 // The question before an operator's action to a run or a step, and the note after it.
 
 import { SETTLED, STATUSES } from "../core/enums.js";
-import { capital } from "../core/format.js";
+import { capital, visible } from "../core/format.js";
 import { parseRoute } from "../core/router.js";
-import { nameOf, visible } from "../core/rows.js";
+import { nameOf } from "../core/rows.js";
 import { labelOf, wordOf } from "./acting.js";
 
 /** What an action is about, in words: a name alone may be that of many. */

@@ -1,17 +1,17 @@
 // Causes of failures in words.
 
-import { capital, fullTime, ms } from "../core/format.js";
+import { capital, fullTime, ms, visible } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 import { Fact } from "./widgets.js";
 
 /** What failed: a step of a workflow, or its handler. Names may be written from right to left. */
 export function CauseName({ cause: { stepName, workflowName } }) {
-  if (!stepName) return html`<bdi>${workflowName}</bdi>`;
-  return html`<bdi>${stepName}</bdi> in <bdi>${workflowName}</bdi>`;
+  if (!stepName) return html`<bdi>${visible(workflowName)}</bdi>`;
+  return html`<bdi>${visible(stepName)}</bdi> in <bdi>${visible(workflowName)}</bdi>`;
 }
 
 export const causeName = ({ stepName, workflowName }) =>
-  stepName ? `${stepName} in ${workflowName}` : workflowName;
+  visible(stepName ? `${stepName} in ${workflowName}` : workflowName);
 
 /** The status that its endpoint answered; else what Atomic found. */
 export function answerOf({ responseStatus, errorKind }) {
@@ -28,11 +28,11 @@ export function FilterFacts({ filter, cause }) {
   ].filter(Boolean);
   return html`
     <dl class="facts narrow">
-      <${Fact} name="Workflow"><bdi>${cause.workflowName}</bdi><//>
+      <${Fact} name="Workflow"><bdi>${visible(cause.workflowName)}</bdi><//>
       <${Fact} name="Failed">
-        ${cause.stepName ? html`step <bdi>${cause.stepName}</bdi>` : "the handler"}
+        ${cause.stepName ? html`step <bdi>${visible(cause.stepName)}</bdi>` : "the handler"}
       <//>
-      <${Fact} name="Error">${cause.text}${cause.errorType && ` [${cause.errorType}]`}<//>
+      <${Fact} name="Error">${visible(cause.text)}${cause.errorType && ` [${visible(cause.errorType)}]`}<//>
       ${times.length > 0 && html`<${Fact} name="Started">${times.join(", ")}<//>`}
       ${filter.dismissed && html`<${Fact} name="Dismissed">yes<//>`}
     </dl>

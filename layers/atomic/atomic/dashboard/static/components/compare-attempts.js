@@ -1,8 +1,7 @@
 // Two attempts of a step beside each other; what differs is marked.
 
 import { differences } from "../core/differences.js";
-import { duration, fullTime, ms } from "../core/format.js";
-import { visible } from "../core/rows.js";
+import { duration, fullTime, ms, visible } from "../core/format.js";
 import { html, useMemo, useState } from "../vendor/preact-htm.js";
 import { errorOf, outcomeInWords } from "./attempts.js";
 import { Select } from "./fields.js";

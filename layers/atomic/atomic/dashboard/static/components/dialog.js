@@ -1,6 +1,6 @@
 // The dialog before an action, and the notes about its result.
 
-import { errorText } from "../core/format.js";
+import { errorText, visible } from "../core/format.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
@@ -56,7 +56,7 @@ function Leaving({ close, stay }) {
 /** `{title, text, verb, keep, danger, busy, error, confirm}`; `keep` is what the harmless button says. */
 function Question({ question: { text, ...rest }, close }) {
   return html`
-    <${DialogBody} ...${rest} close=${close}>${text.map((line) => html`<p>${line}</p>`)}<//>
+    <${DialogBody} ...${rest} close=${close}>${text.map((line) => html`<p>${visible(line)}</p>`)}<//>
   `;
 }
 
@@ -78,7 +78,7 @@ export function DialogBody({
 }) {
   return html`
     <div class="dialog-body">
-      <h2 id="dialog-title">${title}</h2>
+      <h2 id="dialog-title">${visible(title)}</h2>
       ${children}
       ${error && html`<p class="error-text" role="alert">${error}</p>`}
       <div class="dialog-actions">
@@ -127,7 +127,7 @@ export function Notes({ list, actions }) {
         return html`
           <div key=${id} class="note ${bad ? "bad" : ""}">
             <${Icon} name=${bad ? "warning" : "check"} />
-            <span>${text}</span>
+            <span>${visible(text)}</span>
             <button type="button" class="plain" aria-label="Dismiss" onClick=${() => actions.dismiss(id)}>
               <${Icon} name="close" />
             </button>

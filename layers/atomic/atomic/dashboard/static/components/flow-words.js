@@ -1,6 +1,6 @@
 // How the limits of flow control, and what is used of limits, are shown.
 
-import { count, plural, roundDuration } from "../core/format.js";
+import { count, plural, roundDuration, visible } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
@@ -30,7 +30,8 @@ export function KeyBadges({ of }) {
   if (!of.paused) return html`<span class="row-badges">${pinned}</span>`;
   return html`
     <span class="row-badges">
-      <span class="badge is-warn" title=${of.note}><${Icon} name="pending" />paused</span>${pinned}
+      <span class="badge is-warn" title=${visible(of.note ?? "")}><${Icon} name="pending" />paused</span>
+      ${pinned}
     </span>
   `;
 }
@@ -58,7 +59,7 @@ export function Meter({ used, most, said = count, isNear = false }) {
 
 /** A step as words: its workflow, and its name if it has one. */
 export const stepInWords = ({ workflowName, stepName }) =>
-  stepName ? `${workflowName} · ${stepName}` : workflowName;
+  visible(stepName ? `${workflowName} · ${stepName}` : workflowName);
 
 /** So many steps are shown of a longer list. */
 export const firstOf = (shown, all) =>

@@ -1,7 +1,7 @@
 // Icons: a status is shown by its shape and its word, never only by its colour.
 
 import { TONES } from "../core/enums.js";
-import { ms, plural, timeOfDay } from "../core/format.js";
+import { ms, plural, timeOfDay, visible } from "../core/format.js";
 import { isPaused } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -55,7 +55,7 @@ export function Paused({ step, withTime }) {
     return html`<span class="badge is-bad" title=${why}><${Icon} name="warning" />needs a resume</span>`;
   }
   if (!rests && !isPaused(step)) return null;
-  const why = paused ? `${paused.note || "Paused"}, since ${paused.since}` : "Its run is paused";
+  const why = paused ? `${visible(paused.note || "Paused")}, since ${paused.since}` : "Its run is paused";
   return html`<span class="badge is-warn" title=${why}>
     <${Icon} name="pending" />${paused ? "paused" : "rests"}${
       paused && withTime && ` since ${timeOfDay(ms(paused.since))}`

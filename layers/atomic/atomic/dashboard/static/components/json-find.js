@@ -1,7 +1,7 @@
 // The search in a long JSON text: hits are marked, and the lines around the one that is looked at shown.
 
+import { visible } from "../core/format.js";
 import { linesOf } from "../core/json-lines.js";
-import { visible } from "../core/rows.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { SHOWN_CHARS } from "./json.js";
 import { Button } from "./widgets.js";

@@ -1,9 +1,10 @@
 // JSON as text: objects and lists fold, values are coloured by their kinds, ids of runs are links, and
 // characters that would mislead are written out. A long one can be searched.
 
+import { visible } from "../core/format.js";
 import { linesOf, unfolded } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
-import { toggled, visible } from "../core/rows.js";
+import { toggled } from "../core/rows.js";
 import { html, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { later } from "./later.js";
 

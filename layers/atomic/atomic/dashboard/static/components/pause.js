@@ -1,6 +1,6 @@
 // Pauses what has a name, with a note for others, and resumes it.
 
-import { errorText, fullTime, ms } from "../core/format.js";
+import { errorText, fullTime, ms, visible } from "../core/format.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
@@ -54,7 +54,7 @@ function Paused({ of, may, paused: { since, until, note }, resume, isBusy, wrong
       <span>
         <strong>Paused</strong>${since && ` since ${fullTime(ms(since))}`}${
           until && `, until ${fullTime(ms(until))}`
-        }${note && html`: <bdi>${note}</bdi>`}
+        }${note && html`: <bdi>${visible(note)}</bdi>`}
       </span>
       ${may && html`<${Button} small primary disabled=${isBusy} onClick=${resume}>Resume ${of.what}<//>`}
       ${wrong && html`<p class="error-text" role="alert">${wrong}</p>`}

@@ -1,6 +1,6 @@
 // The dialogs by which a person answers an open event.
 
-import { visible } from "../core/rows.js";
+import { visible } from "../core/format.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { DialogBody, useConfirm } from "./dialog.js";
 import { Field } from "./fields.js";
@@ -12,7 +12,7 @@ const REASON_MAX_CHARS = 1000;
 const SHOWN_CHARS = 600;
 
 const of = ({ stepName, workflowName, idempotencyKey }) =>
-  `The event “${stepName}” of the workflow ${workflowName}, key ${idempotencyKey}`;
+  visible(`The event “${stepName}” of the workflow ${workflowName}, key ${idempotencyKey}`);
 
 /** Ask, then complete the event as approved. `payload` is what is approved. */
 export function askForApproval(event, actions, { isNull, text }) {

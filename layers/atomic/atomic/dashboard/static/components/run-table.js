@@ -1,6 +1,6 @@
 // Runs as rows of a table, and the buttons below that lead to other pages.
 
-import { duration, count, ms, plural, ticking } from "../core/format.js";
+import { duration, count, ms, plural, ticking, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 import { Badge, Paused } from "./icons.js";
@@ -29,15 +29,16 @@ function Row({ run, client, now }) {
     ? duration(ms(run.finishedAt) - ms(run.createdAt))
     : ticking(now - ms(run.createdAt));
   const href = linkTo({ client, page: "run", id: run.runId });
+  const [name, key] = [visible(run.workflowName), visible(run.idempotencyKey)];
   const isWrong = run.error && run.status !== "succeeded";
   return html`
     <tr>
       <td class="c-status"><${Badge} step=${run} waitsFor=${waitsFor} /><${Paused} step=${run} /></td>
       <td class="c-workflow">
-        <a class="row-link" href=${href} title=${run.workflowName}>${run.workflowName}</a>
-        ${isWrong && html`<span class="row-error" title=${run.error}>${run.error}</span>`}
+        <a class="row-link" href=${href} title=${name}>${name}</a>
+        ${isWrong && html`<span class="row-error" title=${visible(run.error)}>${visible(run.error)}</span>`}
       </td>
-      <td class="c-key"><code title=${run.idempotencyKey}>${run.idempotencyKey}</code></td>
+      <td class="c-key"><code title=${key}>${key}</code></td>
       <td class="c-when"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-number c-took">${took}</td>
       <td class="c-steps">

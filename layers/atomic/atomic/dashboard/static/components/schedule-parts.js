@@ -1,7 +1,7 @@
 // Parts of a schedule that its row in the list and its page have: when, the next run, the last run.
 
 import { whenInWords } from "../core/cadence.js";
-import { ahead, fullTime, ms, shownZone } from "../core/format.js";
+import { ahead, fullTime, ms, shownZone, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { isOver } from "../core/schedule-words.js";
 import { timeIn } from "../core/zoned-times.js";
@@ -24,7 +24,7 @@ export function NextRun({ schedule, now }) {
   if (paused) {
     return html`
       <span class="badge is-warn"><${Icon} name="waiting" />paused</span>
-      ${note && html`<span class="row-under" title=${note}><bdi>${note}</bdi></span>`}
+      ${note && html`<span class="row-under" title=${visible(note)}><bdi>${visible(note)}</bdi></span>`}
     `;
   }
   if (isOver(schedule)) return html`<span class="soft">over</span>`;

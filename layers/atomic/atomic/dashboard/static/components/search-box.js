@@ -1,6 +1,7 @@
 // The search field of the list of runs: what is typed, suggestions for it, and the filters in force.
 
 import { searchesPlace } from "../core/clients.js";
+import { visible } from "../core/format.js";
 import {
   changed,
   filtersOf,
@@ -53,7 +54,7 @@ export function SearchBox(given) {
       />
       <${Options} options=${options} at=${list.at} choose=${choose} />
       <p id="search-note" class=${typed.wrong ? "error-text" : "soft"} aria-live="polite">
-        ${typed.wrong || (typed.text && !list.isOpen ? "Not searched yet: press Enter." : "")}
+        ${visible(typed.wrong) || (typed.text && !list.isOpen ? "Not searched yet: press Enter." : "")}
       </p>
     </div>
   `;
@@ -133,7 +134,8 @@ function Options({ options, at, choose }) {
             onPointerDown=${stay}
             onClick=${() => choose(option)}
           >
-            <span class="option-label">${option.label}</span><span class="soft">${option.about}</span>
+            <span class="option-label">${visible(option.label)}</span>
+            <span class="soft">${option.about}</span>
           </li>
         `;
       })}
@@ -150,10 +152,10 @@ export function Chips({ query, apply, clear }) {
       ${filters.map(
         (each) => html`
           <li key=${each.text} class="filter-chip">
-            <bdi>${each.name === "search" ? `key contains ${each.value}` : each.text}</bdi>
+            <bdi>${visible(each.name === "search" ? `key contains ${each.value}` : each.text)}</bdi>
             <button
               type="button"
-              aria-label="Remove ${each.text}"
+              aria-label="Remove ${visible(each.text)}"
               onClick=${() => apply(without(query, each))}
             >
               <${Icon} name="close" />

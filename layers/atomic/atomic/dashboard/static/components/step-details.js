@@ -1,7 +1,7 @@
 // What of a step is looked up now and then: its URL, limits, ids, retry policy, and the headers sent.
 
 import { endpointCommand, headersSent, startCommand } from "../core/curl.js";
-import { dollars, duration, fullTime, ms, plural, retryInWords } from "../core/format.js";
+import { dollars, duration, fullTime, ms, plural, retryInWords, visible } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 import { TraceLinks } from "./trace-links.js";
 import { CopyButton, Fact } from "./widgets.js";
@@ -33,7 +33,7 @@ function Facts({ step, run }) {
   const nothing = `none, because this is ${KINDS[step.kind] ?? `a step of kind ${step.kind}`}`;
   return html`
     <dl class="facts narrow">
-      <${Fact} name="URL"><code>${step.stepInvokeUrl ?? nothing}</code><//>
+      <${Fact} name="URL"><code>${visible(step.stepInvokeUrl ?? nothing)}</code><//>
       <${Fact} name="Started">${fullTime(ms(step.createdAt))}<//>
       ${step.finishedAt && html`<${Fact} name="Ended">${fullTime(ms(step.finishedAt))}<//>`}
       ${step.deadlineAt && html`<${Fact} name="Deadline">${fullTime(ms(step.deadlineAt))}<//>`}
@@ -59,7 +59,7 @@ function Headers({ step }) {
       <dl class="facts narrow">
         ${rows.map(
           ([name, value, known]) => html`
-            <${Fact} name=${name}><code class=${known ? "" : "soft"}>${value}</code><//>
+            <${Fact} name=${name}><code class=${known ? "" : "soft"}>${visible(value)}</code><//>
           `,
         )}
       </dl>

@@ -1,9 +1,9 @@
 // The panel of one step: why it failed, its input and its result, its attempts, and the rest.
 
-import { capital, fullTime, ms, plural, shortTime, ticking } from "../core/format.js";
+import { capital, fullTime, ms, plural, shortTime, ticking, visible } from "../core/format.js";
 import { stackTraceOf } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
-import { nameOf, visible } from "../core/rows.js";
+import { nameOf } from "../core/rows.js";
 import { heldBy, isLive, nextOf } from "../core/timeline.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { StepActions } from "./acting.js";
@@ -144,7 +144,8 @@ function Input({ step, route, actions }) {
 
 function Answer({ step, client, actions }) {
   const isKnown = step.status === "succeeded" || step.responseStatus !== null;
-  if (step.response.isNull && (!isKnown || step.kind === "timer"))
+  // Of an attempt that is followed by another, the status is kept, and what was answered is in its error.
+  if (step.response.isNull && (!isKnown || isLive(step) || step.kind === "timer"))
     return html`<p class="soft">${isLive(step) ? "None yet." : "None."}</p>`;
   const kind = step.responseEncoding
     ? [step.responseContentType, sizeInWords(step.response), "as base64"].filter(Boolean).join(", ")

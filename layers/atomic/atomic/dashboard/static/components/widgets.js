@@ -1,6 +1,6 @@
 // Small elements that all views use.
 
-import { ago, fullTime, ms, ticking } from "../core/format.js";
+import { ago, fullTime, ms, ticking, visible } from "../core/format.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
@@ -71,8 +71,8 @@ export const LIST_REFUSED = "This key belongs to another client, or it lacks the
 export function Problem({ error, actions, absent = ABSENT }) {
   const next = error.status === 404 ? absent : "This page tries again by itself.";
   return html`
-    <${Blank} icon="warning" title=${error.message}>
-      <p>${error.detail}</p>
+    <${Blank} icon="warning" title=${visible(error.message)}>
+      <p>${visible(String(error.detail ?? ""))}</p>
       ${error.detail !== next && error.status !== 0 && html`<p class="soft">${next}</p>`}
       ${error.help && html`<p><a class="alone" href=${error.help}>What to do</a></p>`}
       <${Button} onClick=${actions.refresh}>Try again now<//>

@@ -1,6 +1,6 @@
 // All workflows with their numbers, in the order of a column.
 
-import { count, duration, percent } from "../core/format.js";
+import { count, duration, percent, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { Spark } from "./chart.js";
@@ -68,7 +68,9 @@ function Row({ row, client, period }) {
   const href = name && linkTo({ client, page: "workflow", id: name, query: { period } });
   return html`
     <tr>
-      <td>${name ? html`<a href=${href}>${name}</a>` : html`<span class="soft">all others</span>`}</td>
+      <td>
+        ${name ? html`<a href=${href}>${visible(name)}</a>` : html`<span class="soft">all others</span>`}
+      </td>
       <td class="c-number c-started"><${Spark} bars=${row.bars} />${count(row.started)}</td>
       <td class="c-number ${row.failed ? "c-failed" : ""}">${count(row.failed)}</td>
       <td class="c-number">${row.rate === null ? "–" : percent(row.rate)}</td>

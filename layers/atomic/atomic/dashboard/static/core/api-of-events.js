@@ -6,6 +6,8 @@ import { ms } from "./format.js";
 import { cursorOf } from "./paging.js";
 
 const STEPS_PAGE = 1000;
+// Of the steps of a run.
+const PAGES_MAX = 5;
 
 /** The one that ends soonest first; behind them those without an end, the oldest first. */
 function byDeadline({ event: a }, { event: b }) {
@@ -14,20 +16,34 @@ function byDeadline({ event: a }, { event: b }) {
   return ms(a.createdAt) - ms(b.createdAt);
 }
 
+const isOpen = ({ kind, status }) => kind === "event" && LIVE.includes(status);
+
 /** Requests about open events, beside those of the client (`createApi`). */
-export function eventsOf({ read }) {
+export function eventsOf({ read, request }) {
+  /** The open events among the first steps of a run, and after how many `steps` the reading ended. */
+  async function readOne({ runId }, signal) {
+    let page = await read(runPath(runId), { limit: STEPS_PAGE }, signal);
+    const { root } = page;
+    const steps = [...page.steps];
+    for (let number = 1; page.next && number < PAGES_MAX; number++) {
+      page = await request("GET", page.next, { signal });
+      steps.push(...page.steps);
+    }
+    return { root, events: steps.filter(isOpen), steps: steps.length, isAll: !page.next };
+  }
+
   return {
-    /** The live events of a page of runs that have some. Each run is read, up to its first steps. */
+    /**
+     * The live events of a page of runs that have some: `events`. `beyond` has the runs of which not all
+     * steps were read. `isLarge`: a run has more than one page of steps.
+     */
     openEvents: async (query, signal) => {
       const list = await read("/runs", { ...query, waitsFor: "event" }, signal);
-      const readOne = ({ runId }) => read(runPath(runId), { limit: STEPS_PAGE }, signal);
-      const found = await Promise.all(list.runs.map(readOne));
-      const events = found.flatMap(({ root, steps }) =>
-        steps
-          .filter(({ kind, status }) => kind === "event" && LIVE.includes(status))
-          .map((event) => ({ event, root })),
-      );
-      return { events: events.sort(byDeadline), next: cursorOf(list.next) };
+      const found = await Promise.all(list.runs.map((run) => readOne(run, signal)));
+      const events = found.flatMap((run) => run.events.map((event) => ({ event, root: run.root })));
+      const beyond = found.filter(({ isAll }) => !isAll);
+      const isLarge = found.some(({ steps }) => steps > STEPS_PAGE);
+      return { events: events.sort(byDeadline), beyond, isLarge, next: cursorOf(list.next) };
     },
   };
 }

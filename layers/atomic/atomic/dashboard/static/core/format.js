@@ -22,6 +22,12 @@ export function setZone(zone) {
 setZone("");
 
 const number = new Intl.NumberFormat();
+// Characters that reverse or hide the text beside them.
+const UNSEEN = /[\u0000-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Text on one line in which no character changes how the others are read. */
+export const visible = (text) =>
+  text.replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 export const ms = (text) => (text === null || text === undefined ? null : Date.parse(text));
 export const count = (value) => number.format(value);

@@ -2,17 +2,12 @@
 // and what a search or a filter leaves. Pure, no DOM.
 
 import { isOn, offsetOf, spanOf } from "./axis.js";
+import { visible } from "./format.js";
 import { isLive, treeOf } from "./timeline.js";
 
 // So many siblings of one name become one row.
 const FOLDED_FROM = 10;
 const STRIPES = 48;
-// Characters that reverse or hide the text beside them.
-const UNSEEN = /[\u0000-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
-
-/** Text on one line in which no character changes how the others are read. */
-export const visible = (text) =>
-  text.replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /** The name of a step, or the last part of its URL. */
 export function nameOf(step) {

@@ -6,16 +6,22 @@ const TOKEN = /(?:([a-z]+):)?(?:"((?:[^"\\]|\\.)*)"|(\S+))/g;
 const ID = /^(run_[0-9a-f]{32})(-.+)?$/;
 const TAG = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})[=:](.+)$/;
 const HTTP_STATUS = /^[1-5]\d\d$/;
+// What is typed like a tag, such as customer:cus_028.
+const LIKE_TAG = /^([a-z][a-z0-9._-]*):([^/].*)$/;
 const FLAGS = ["true", "false"];
+const PAUSED = "paused";
 const OPTIONS_MAX = 10;
 /** What is said about a search that was made before. */
 export const RECENT = "recent";
 
-const oneOf = (values) => (value) => (values.includes(value) ? value : null);
+const oneOf = (values) => (value) => {
+  const lower = value.toLowerCase();
+  return values.includes(lower) ? lower : null;
+};
 // What can stand before a colon: what it finds, and how its value is read; null is no such value.
 const FIELDS = {
   workflow: { about: "its name", read: (value) => value },
-  status: { about: STATUSES.join(", "), read: oneOf(STATUSES) },
+  status: { about: `${STATUSES.join(", ")}, ${PAUSED}`, read: oneOf([...STATUSES, PAUSED]) },
   waits: { about: WAITS_FOR.join(", "), read: oneOf(WAITS_FOR) },
   error: {
     about: "a status such as 503, or the kind of an error",
@@ -69,9 +75,14 @@ export function read(text) {
       changes.search = name ? token : plain;
       continue;
     }
-    const value = FIELDS[name].read(plain);
+    // A run that is paused has another status as well, and waits for a resume.
+    const isPaused = name === "status" && plain.toLowerCase() === PAUSED;
+    const field = isPaused ? "waits" : name;
+    const value = isPaused ? "resume" : FIELDS[name].read(plain);
     if (value === null) return { wrong: `“${plain}” is no value of ${name}. Use ${FIELDS[name].about}.` };
-    changes[name] = name === "tag" ? [...(changes.tag ?? []), value] : value;
+    if (field !== "tag" && (changes[field] ?? value) !== value)
+      return { wrong: `Search for one ${field} at a time. “${token}” is another one.` };
+    changes[field] = field === "tag" ? [...(changes.tag ?? []), value] : value;
   }
   return { changes };
 }
@@ -151,6 +162,9 @@ export function suggestionsOf(text, known) {
   if (open && !isField) {
     const label = `Key contains “${open}”`;
     found.push({ text: lead + written("search", open), label, about: "" });
+    const like = open.match(LIKE_TAG);
+    const tag = like && written("tag", like.slice(1).join(":"));
+    if (tag) found.push({ text: lead + tag, label: tag, about: "tag" });
   }
   if (!text) found.push(...known.recent.map((each) => ({ text: each, label: each, about: RECENT })));
   offer("workflow", known.workflows, "workflow");

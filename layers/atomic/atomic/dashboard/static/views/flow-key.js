@@ -14,9 +14,8 @@ import {
 import { Pause } from "../components/pause.js";
 import { Fact, Loading, Problem, Since, Table } from "../components/widgets.js";
 import { flowOf } from "../core/api-of-flow.js";
-import { count, fullTime, ms } from "../core/format.js";
+import { count, fullTime, ms, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { visible } from "../core/rows.js";
 import { html } from "../vendor/preact-htm.js";
 
 const STEPS = 100;
@@ -52,7 +51,7 @@ export function View({ state, actions }) {
   return html`
     <a class="back" href=${linkTo({ client: route.client, page: "flow" })}>← Flow</a>
     <div class="page-head">
-      <h1><bdi>${route.id}</bdi></h1>
+      <h1><bdi>${visible(route.id)}</bdi></h1>
       ${data && html`<${KeyBadges} of=${data.key} />`}
       ${data && html`<${FlowActs} of=${data.key} actions=${actions} />`}
     </div>
@@ -123,7 +122,7 @@ function Values({ steps: { running, queued }, of, now }) {
             ${values.map(
               (value) => html`
                 <tr key=${value.fair}>
-                  <td>${value.fair ? html`<bdi>${value.fair}</bdi>` : "none"}</td>
+                  <td>${value.fair ? html`<bdi>${visible(value.fair)}</bdi>` : "none"}</td>
                   <td class="c-number">${count(value.running)}</td>
                   <td class="c-number">${count(value.queued)}</td>
                   <td class="c-number"><${Since} text=${value.oldest} now=${now} /></td>
@@ -176,8 +175,8 @@ function Step({ step, client, now }) {
   return html`
     <tr>
       <td class="c-name"><a class="row-link" href=${href}><bdi>${stepInWords(step)}</bdi></a></td>
-      <td class="c-key"><code title=${idempotencyKey}>${visible(idempotencyKey)}</code></td>
-      <td class="c-fair">${fair ? html`<bdi>${fair}</bdi>` : "–"}</td>
+      <td class="c-key"><code title=${visible(idempotencyKey)}>${visible(idempotencyKey)}</code></td>
+      <td class="c-fair">${fair ? html`<bdi>${visible(fair)}</bdi>` : "–"}</td>
       <td class="c-number"><span class="only-narrow">priority </span>${priority}</td>
       <td class="c-when">
         <span class="only-narrow">for </span><${Since} text=${since} now=${now} />

@@ -13,7 +13,7 @@ import {
   Table,
 } from "../components/widgets.js";
 import { flowOf } from "../core/api-of-flow.js";
-import { count, plural } from "../core/format.js";
+import { count, plural, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -91,7 +91,9 @@ function Row({ of, client, now }) {
   return html`
     <tr>
       <td class="c-name">
-        <a class="row-link" href=${linkTo({ client, page: "flow-key", id: key })}><bdi>${key}</bdi></a>
+        <a class="row-link" href=${linkTo({ client, page: "flow-key", id: key })}>
+          <bdi>${visible(key)}</bdi>
+        </a>
         <${KeyBadges} of=${of} />
       </td>
       <td class="c-slots"><${Meter} used=${running} most=${concurrency} /></td>

@@ -3,6 +3,7 @@
 import { later } from "../components/later.js";
 import { Loading, Problem } from "../components/widgets.js";
 import { isOutdated } from "../core/api.js";
+import { visible } from "../core/format.js";
 import { html } from "../vendor/preact-htm.js";
 
 export const SignIn = later(() => import("./sign-in.js").then((part) => part.View));
@@ -50,7 +51,7 @@ export function titleOf(state) {
   const shown = !locked && data && loaded[route.page]?.titleOf?.(state);
   const named = [route.page !== "run" && route.page !== "problem" && route.id, TITLES[route.page]];
   const title = shown || [...named, route.client].filter(Boolean).join(" · ");
-  return `${title} — Atomic`;
+  return `${visible(title)} — Atomic`;
 }
 
 /** Whether a page has a view that is still to be loaded. */

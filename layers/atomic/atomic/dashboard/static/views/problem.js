@@ -22,10 +22,9 @@ import {
   When,
 } from "../components/widgets.js";
 import { MANY } from "../core/bulks.js";
-import { count, errorText, needAction, plural } from "../core/format.js";
+import { count, errorText, needAction, plural, visible } from "../core/format.js";
 import { cursorOf, pagesBefore } from "../core/paging.js";
 import { linkTo } from "../core/router.js";
-import { visible } from "../core/rows.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
 const FILTERS = ["period", "from", "to"];
@@ -64,7 +63,7 @@ export async function load({ api, route, signal, now, before }) {
 }
 
 export const titleOf = ({ route, data: { cause } }) =>
-  cause && `${visible(causeName(cause))} · Problem · ${route.client}`;
+  cause && `${causeName(cause)} · Problem · ${route.client}`;
 
 export function View({ state, actions }) {
   const { route, data } = state;
@@ -135,7 +134,11 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
     >
       ${data.runs.map(
         (run) => html`
-          <${Row} key=${run.id} isOn=${chosen.has(run.runId)} ...${{ run, route, now, mayAct, tick }} />
+          <${Row}
+            key=${run.id}
+            isOn=${chosen.has(run.runId)}
+            ...${{ run, cause: data.cause, route, now, mayAct, tick }}
+          />
         `,
       )}
     <//>
@@ -188,15 +191,17 @@ async function takeBack(runs, actions) {
   actions.refresh();
 }
 
-function Row({ run, route, now, mayAct, tick, isOn }) {
+/** The error of a run is often only that of its handler, so its cause is shown where a step is the cause. */
+function Row({ run, cause, route, now, mayAct, tick, isOn }) {
   const isStep = run.parent !== null;
+  const said = !isStep && cause?.stepName ? `${cause.stepName}: ${cause.text}` : run.error;
   const href = linkTo({
     client: route.client,
     page: "run",
     id: run.runId,
     query: isStep ? { step: run.id } : {},
   });
-  const { dismissed } = run;
+  const [note, error, whole] = [run.dismissed?.note, said, run.error].map((text) => visible(text ?? ""));
   return html`
     <tr>
       ${
@@ -205,7 +210,7 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
           <label>
             <input
               type="checkbox"
-              aria-label="Choose the run with key ${run.idempotencyKey}"
+              aria-label="Choose the run with key ${visible(run.idempotencyKey)}"
               checked=${isOn}
               onChange=${(event) => tick(run.runId, event.target.checked)}
             />
@@ -213,10 +218,10 @@ function Row({ run, route, now, mayAct, tick, isOn }) {
         </td>`
       }
       <td class="c-key-link">
-        <a class="row-link" href=${href}><code>${run.idempotencyKey}</code></a>
-        ${dismissed?.note && html`<span class="row-under" title=${dismissed.note}>${dismissed.note}</span>`}
+        <a class="row-link" href=${href}><code>${visible(run.idempotencyKey)}</code></a>
+        ${note && html`<span class="row-under" title=${note}>${note}</span>`}
       </td>
-      <td class="c-error"><span class="row-text" title=${run.error}>${run.error}</span></td>
+      <td class="c-error"><span class="row-text" title=${whole}>${error}</span></td>
       <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
     </tr>

@@ -8,7 +8,7 @@ import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
 import { Button, Fact, Loading, Problem, Table, When } from "../components/widgets.js";
 import { schedulesOf } from "../core/api-of-schedules.js";
 import { wholeDuration } from "../core/cadence.js";
-import { ahead, count, fullTime, ms, shownZone } from "../core/format.js";
+import { ahead, count, fullTime, ms, shownZone, visible } from "../core/format.js";
 import { newKey } from "../core/new-key.js";
 import { linkTo } from "../core/router.js";
 import { catchUpInWords, limitsInWords, overlapInWords, troublesOf } from "../core/schedule-words.js";
@@ -62,7 +62,7 @@ export function View({ state, actions }) {
   return html`
     <a class="back" href=${linkTo({ client: route.client, page: "schedules" })}>← Schedules</a>
     <div class="page-head">
-      <h1><bdi>${route.id}</bdi></h1>
+      <h1><bdi>${visible(route.id)}</bdi></h1>
       ${
         data &&
         actions.may("act") &&
@@ -151,7 +151,7 @@ function Summary({ schedule, client, now }) {
     <dl class="facts summary">
       <${Fact} name="Starts">
         <a href=${linkTo({ client, page: "workflow", id: start.workflowName })}>
-          <bdi>${start.workflowName}</bdi>
+          <bdi>${visible(start.workflowName)}</bdi>
         </a>
       <//>
       <${Fact} name="When"><${WhenInWords} schedule=${schedule} /><//>
@@ -161,8 +161,8 @@ function Summary({ schedule, client, now }) {
         ${count(started)}${troubles && html`<span class="row-under">${troubles}</span>`}
       <//>
     </dl>
-    ${note && !paused && html`<p class="soft"><bdi>${note}</bdi></p>`}
-    ${refused && html`<p class="error-text">The start is refused: <bdi>${refused}</bdi></p>`}
+    ${note && !paused && html`<p class="soft"><bdi>${visible(note)}</bdi></p>`}
+    ${refused && html`<p class="error-text">The start is refused: <bdi>${visible(refused)}</bdi></p>`}
   `;
 }
 
@@ -207,7 +207,7 @@ function Details({ schedule, client, now }) {
     <section class="ranking">
       <h2>Definition</h2>
       <dl class="facts narrow">
-        <${Fact} name="Calls"><code>${start.stepInvokeUrl}</code><//>
+        <${Fact} name="URL"><code>${visible(start.stepInvokeUrl)}</code><//>
         <${Fact} name="Overlap">${overlapInWords(schedule)}<//>
         <${Fact} name="Catch-up">${catchUpInWords(schedule)}<//>
         ${
@@ -230,7 +230,7 @@ function Tags({ tags }) {
   if (!pairs.length) return null;
   return html`
     <${Fact} name="Tags">
-      ${pairs.map(([name, value]) => html`<span class="chip">${name}: ${value}</span>`)}
+      ${pairs.map(([name, value]) => html`<span class="chip">${visible(`${name}: ${value}`)}</span>`)}
     <//>
   `;
 }

@@ -5,7 +5,7 @@ import { Filters, isFiltered, TextFilter, useClear } from "../components/filters
 import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
 import { Blank, Button, Command, LIST_REFUSED, Loading, Problem, Table } from "../components/widgets.js";
 import { schedulesOf } from "../core/api-of-schedules.js";
-import { count, plural } from "../core/format.js";
+import { count, plural, visible } from "../core/format.js";
 import { pythonSchedule, scheduleCommand, typescriptSchedule } from "../core/programs.js";
 import { linkTo } from "../core/router.js";
 import { shownSchedules, troublesOf } from "../core/schedule-words.js";
@@ -114,19 +114,20 @@ function Pager({ first, number, turn }) {
 
 function Row({ schedule, route: { client }, now }) {
   const { name, start, failures, refused } = schedule;
+  const [workflow, why] = [start.workflowName, refused ?? ""].map(visible);
   const troubles = troublesOf(schedule).join(" · ");
   return html`
     <tr>
       <td class="c-schedule">
         <a class="row-link" href=${linkTo({ client, page: "schedule", id: name })} title=${name}>${name}</a>
-        <span class="row-under" title=${start.workflowName}><bdi>${start.workflowName}</bdi></span>
+        <span class="row-under" title=${workflow}><bdi>${workflow}</bdi></span>
       </td>
       <td class="c-words"><${WhenInWords} schedule=${schedule} /></td>
       <td class="c-next"><${NextRun} schedule=${schedule} now=${now} /></td>
       <td class="c-last"><${LastRun} ...${{ schedule, client, now }} /></td>
       <td class="c-troubles">
         ${troubles && html`<span class=${failures ? "cause" : "soft"}>${troubles}</span>`}
-        ${refused && html`<span class="row-text" title=${refused}>Refused: <bdi>${refused}</bdi></span>`}
+        ${refused && html`<span class="row-text" title=${why}>Refused: <bdi>${why}</bdi></span>`}
       </td>
     </tr>
   `;

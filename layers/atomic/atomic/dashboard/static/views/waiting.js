@@ -4,15 +4,16 @@ import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
 import { Blank, LIST_REFUSED, Loading, PageTurner, Problem, useTop } from "../components/widgets.js";
 import { eventsOf } from "../core/api-of-events.js";
-import { fullTime, ms, plural, ticking } from "../core/format.js";
+import { fullTime, ms, plural, ticking, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html, useMemo } from "../vendor/preact-htm.js";
 
-// Each run of a page is one request.
+// Each run of a page is a request, a large run up to five. These are read less often.
 const PAGE = 10;
 const EVERY_MS = 10_000;
+const EVERY_OF_LARGE_MS = 60_000;
 
-export const everyMs = () => EVERY_MS;
+export const everyMs = (data) => (data?.isLarge ? EVERY_OF_LARGE_MS : EVERY_MS);
 export const loadedBy = ({ query }) => JSON.stringify(query);
 
 /** Fetch the data of the view. */
@@ -24,6 +25,8 @@ export async function load({ api, route, signal }) {
   return { ...found, stats };
 }
 
+const isAll = ({ next, beyond }) => !next && !beyond.length;
+
 export function View({ state, actions }) {
   const { data, route } = state;
   useTop(route.query.cursor ?? "");
@@ -33,7 +36,9 @@ export function View({ state, actions }) {
       ${
         data &&
         !route.query.cursor &&
-        html`<p class="soft">${data.next ? "at least " : ""}${plural(data.events.length, "open event")}</p>`
+        html`<p class="soft">
+          ${isAll(data) ? "" : "at least "}${plural(data.events.length, "open event")}
+        </p>`
       }
     </div>
     <${Body} state=${state} actions=${actions} />
@@ -43,18 +48,20 @@ export function View({ state, actions }) {
 function Body({ state: { route, data, error, now }, actions }) {
   if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} rows=${3} />`;
+  const { events, beyond } = data;
   return html`
     ${
-      data.events.length
+      events.length || beyond.length
         ? html`<ul class="events">
-            ${data.events.map(
+            ${events.map(
               (each) => html`<${Event} key=${each.event.id} ...${{ ...each, route, now, actions }} />`,
             )}
+            ${beyond.map((run) => html`<${Beyond} key=${run.root.id} run=${run} client=${route.client} />`)}
           </ul>`
         : html`<${Nothing} isFirst=${!route.query.cursor && !data.next} />`
     }
     <${PageTurner} ...${{ route, next: data.next, actions }}>
-      ${data.events.length > 1 && order(Boolean(route.query.cursor || data.next))}
+      ${events.length > 1 && order(Boolean(route.query.cursor || data.next))}
     <//>
   `;
 }
@@ -64,6 +71,26 @@ const order = (isPaged) =>
   isPaged
     ? "By deadline among the events of this page. Pages begin with the runs that started last."
     : "The soonest deadline first, then those without one, the oldest first";
+
+/** A run with more steps than this page reads. */
+function Beyond({ run: { root, steps, events }, client }) {
+  const said = events.length
+    ? `Other events of this run may be beyond its first ${plural(steps, "step")}.`
+    : `An event of this run is beyond its first ${plural(steps, "step")}.`;
+  return html`
+    <li class="event">
+      <header>
+        <h2>
+          <a href=${linkTo({ client, page: "run", id: root.runId })}>
+            <bdi>${visible(root.workflowName)}</bdi>
+          </a>
+        </h2>
+        <p class="soft">key <code>${visible(root.idempotencyKey)}</code></p>
+      </header>
+      <p>${said} Open the run to answer it there.</p>
+    </li>
+  `;
+}
 
 function Nothing({ isFirst }) {
   if (!isFirst) return html`<${Blank} icon="search" title="No open event on this page" />`;
@@ -87,9 +114,10 @@ function Event({ event, root, route, now, actions }) {
   return html`
     <li class="event">
       <header>
-        <h2><a href=${href}><bdi>${event.stepName}</bdi></a></h2>
+        <h2><a href=${href}><bdi>${visible(event.stepName)}</bdi></a></h2>
         <p class="soft">
-          in <bdi>${event.workflowName}</bdi>, key <code>${root.idempotencyKey}</code>
+          in <bdi>${visible(event.workflowName)}</bdi>, key${" "}
+          <code>${visible(root.idempotencyKey)}</code>
         </p>
       </header>
       <p class="soft">

@@ -4,7 +4,7 @@ import { Pause } from "../components/pause.js";
 import { Counted, RunCharts, TimeSelect } from "../components/run-charts.js";
 import { RunTable } from "../components/run-table.js";
 import { Blank, LIST_REFUSED, Loading, Problem } from "../components/widgets.js";
-import { plural } from "../core/format.js";
+import { plural, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { bucketsOf, countedAt, timeBy, timeOf } from "../core/run-statistics.js";
 import { html } from "../vendor/preact-htm.js";
@@ -12,6 +12,8 @@ import { html } from "../vendor/preact-htm.js";
 const EVERY_MS = 5000;
 const RUNS = 10;
 const CAUSES = 10;
+// Browsers and servers remove them from a path, in any spelling: no request can name such a workflow by it.
+const NO_PATH = [".", ".."];
 const PAUSE = {
   what: "workflow",
   effect: "No run of it is called until it is resumed. New runs are kept.",
@@ -31,7 +33,7 @@ export async function load({ api, route, signal, now }) {
   const from = new Date(asked.from).toISOString();
   const [counters, state, causes, list, stats] = await Promise.all([
     api.counters({ ...own, from, every: asked.every }, signal),
-    api.workflow(route.id, signal),
+    NO_PATH.includes(route.id) ? null : api.workflow(route.id, signal),
     api.causes({ ...own, limit: CAUSES }, signal),
     api.runs({ ...own, limit: RUNS }, signal),
     api.stats(signal),
@@ -42,7 +44,8 @@ export async function load({ api, route, signal, now }) {
     stats,
     buckets: bucketsOf(counters.items, time),
     countedAt: countedAt(counters.items),
-    paused: state.paused,
+    hasPath: state !== null,
+    paused: state?.paused,
     causes,
     runs: list.runs,
   };
@@ -54,7 +57,7 @@ export function View({ state, actions }) {
   return html`
     <a class="back" href=${back}>← Overview</a>
     <div class="page-head">
-      <h1><bdi>${route.id}</bdi></h1>
+      <h1><bdi>${visible(route.id)}</bdi></h1>
       ${
         data &&
         html`<p class="soft">
@@ -75,7 +78,11 @@ function Body({ state: { route, data, error, now }, actions }) {
   const { client, id: name } = route;
   const all = linkTo({ client, page: "runs", query: { workflow: name } });
   return html`
-    <${Pause} key=${name} ...${{ of: PAUSE, name, paused: data.paused, actions }} />
+    ${
+      data.hasPath
+        ? html`<${Pause} key=${name} ...${{ of: PAUSE, name, paused: data.paused, actions }} />`
+        : html`<p class="soft">A workflow of this name cannot be paused: no path can have it. Pause its runs.</p>`
+    }
     <${RunCharts} buckets=${data.buckets} client=${client} workflow=${name} />
     <${Causes} ...${{ causes: data.causes, client, name }} />
     <section class="part">
@@ -105,7 +112,9 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
           (cause) => html`
             <li key=${cause.id}>
               <a href=${linkOf(cause.id)}>${isAll ? "" : "at least "}${plural(cause.count, "run")}</a>
-              <span><bdi>${cause.stepName ?? "the handler"}</bdi>: <bdi>${cause.text}</bdi></span>
+              <span>
+                <bdi>${visible(cause.stepName ?? "the handler")}</bdi>: <bdi>${visible(cause.text)}</bdi>
+              </span>
             </li>
           `,
         )}
