@@ -3,10 +3,12 @@
 `test_image.py` builds the image and runs it.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ import yaml
 
 from atomic.entrypoints.embedded.settings import ServerSettings
 from deploy.tools import DEPLOY, checked, program
+from scenarios.embedded_runtime import AtomicServer
 
 REPO: Final = DEPLOY.parent
 DOCKER: Final = DEPLOY / "docker"
@@ -68,6 +71,32 @@ def test_compose_files_name_files_and_settings_that_exist(name: str) -> None:
     assert set(atomic["environment"]) <= settings
     grace_s = int(atomic["stop_grace_period"].removesuffix("s"))
     assert grace_s > ServerSettings.model_fields["drain_s"].default + 10
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
+def test_services_come_back_after_a_restart_of_the_machine(name: str) -> None:
+    """Which ends them with 0: `on-failure` would leave them down."""
+    for service, options in compose(name)["services"].items():
+        assert options["restart"] == "unless-stopped", service
+    [run] = re.findall(r"^docker run .*$", (REPO / "docs" / "servers.md").read_text(), re.MULTILINE)
+    assert " --restart unless-stopped " in run
+
+
+def test_the_health_check_asks_at_the_port_of_the_environment(tmp_path: Path) -> None:
+    [said] = re.findall(r"^HEALTHCHECK [^\n]*\n +CMD (\[.+\])$", DOCKERFILE.read_text(), re.MULTILINE)
+    _, *arguments = json.loads(said)
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+    port = str(server.port)
+
+    def check(**environ: str) -> int:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environ, stderr=subprocess.DEVNULL, check=False).returncode
+
+    assert check(ATOMIC_PORT=port) == 0
+    server.stop()
+    assert check(ATOMIC_PORT=port) != 0
+    assert f"or '{ServerSettings.model_fields['port'].default}'" in arguments[-1]
 
 
 def has_compose_2() -> bool:
