@@ -65,6 +65,20 @@ def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
     assert made_in(script) == {"test", "test-aws"}
 
 
+def test_ci_looks_at_containers_with_every_program_of_debian_that_reads_deploy() -> None:
+    installed, *made = steps_of(CI["jobs"]["containers"])
+    assert made_in("\n".join(made)) == {"deploy-check", "image-check"}
+    [image] = re.findall(r"^ARG BASE=(.+)$", (REPO / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+    assert f" BASE={image}" in made[-1]
+    # The runner has systemd and Docker with Compose; `make deploy-check` installs hadolint and Litestream.
+    tests = "".join(path.read_text() for path in (REPO / "tests/deploy").glob("*.py"))
+    programs = set(re.findall(r'\bprogram\("([\w-]+)"\)', tests)) - {"docker", "systemd-analyze"}
+    # `make unit-check` alone needs this one.
+    programs.remove("systemd-nspawn")
+    packages = {"promtool": "prometheus"}
+    assert {packages.get(name, name) for name in programs} == set(installed.split(" -qq ")[-1].split())
+
+
 def test_a_release_calls_targets_and_tests_that_exist() -> None:
     lines = "\n".join(line for job in RELEASE["jobs"].values() for line in steps_of(job))
     assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist", "dist-check"} <= make_targets()
