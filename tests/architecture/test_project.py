@@ -110,6 +110,12 @@ def test_a_release_is_built_after_all_tests_and_published_after_the_build() -> N
         assert set(job.get("permissions", {}).values()) <= {"read"}, name
 
 
+def test_the_changelog_has_the_kinds_of_keep_a_changelog() -> None:
+    headings = re.findall(r"^### (.*)$", (REPO / "CHANGELOG.md").read_text(), re.MULTILINE)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert [heading for heading in headings if heading.partition(":")[0] not in kinds] == []
+
+
 def test_contributing_names_targets_that_exist() -> None:
     named = made_in((REPO / "CONTRIBUTING.md").read_text())
     assert named <= make_targets()
