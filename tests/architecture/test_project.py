@@ -38,7 +38,7 @@ def made_in(text: str) -> set[str]:
 
 
 def steps_of(job: dict[str, Any]) -> list[str]:
-    return [step["run"] for step in job["steps"] if "run" in step]
+    return [step["run"] for step in job.get("steps", []) if "run" in step]
 
 
 def test_the_licence_is_the_text_of_apache_2() -> None:
@@ -65,6 +65,20 @@ def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
     assert made_in(script) == {"test", "test-aws"}
 
 
+def test_ci_looks_at_containers_with_every_program_of_debian_that_reads_deploy() -> None:
+    installed, *made = steps_of(CI["jobs"]["containers"])
+    assert made_in("\n".join(made)) == {"deploy-check", "image-check"}
+    [image] = re.findall(r"^ARG BASE=(.+)$", (REPO / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+    assert f" BASE={image}" in made[-1]
+    # The runner has systemd and Docker with Compose; `make deploy-check` installs hadolint and Litestream.
+    tests = "".join(path.read_text() for path in (REPO / "tests/deploy").glob("*.py"))
+    programs = set(re.findall(r'\bprogram\("([\w-]+)"\)', tests)) - {"docker", "systemd-analyze"}
+    # `make unit-check` alone needs this one.
+    programs.remove("systemd-nspawn")
+    packages = {"promtool": "prometheus"}
+    assert {packages.get(name, name) for name in programs} == set(installed.split(" -qq ")[-1].split())
+
+
 def test_a_release_calls_targets_and_tests_that_exist() -> None:
     lines = "\n".join(line for job in RELEASE["jobs"].values() for line in steps_of(job))
     assert set(re.findall(r"\bmake ([a-z-]+)", lines)) == {"dist", "dist-check"} <= make_targets()
@@ -82,6 +96,24 @@ def test_a_release_calls_targets_and_tests_that_exist() -> None:
     assert re.search(
         r"^__version__ = ", (REPO / "layers/atomic/atomic/__init__.py").read_text(), re.MULTILINE
     )
+
+
+def test_a_release_is_built_after_all_tests_and_published_after_the_build() -> None:
+    # YAML reads the key `on` as true.
+    assert "workflow_call" in CI[True]
+    assert RELEASE["jobs"]["ci"] == {"uses": "./.github/workflows/ci.yml"}
+    assert RELEASE["jobs"]["build"]["needs"] == "ci"
+    assert RELEASE["jobs"]["publish"]["needs"] == "build"
+    # No job of it is left out for a tag: who needs it would be left out, too.
+    for name, job in CI["jobs"].items():
+        assert "github.ref_type == 'tag'" in job.get("if", "github.ref_type == 'tag'"), name
+        assert set(job.get("permissions", {}).values()) <= {"read"}, name
+
+
+def test_the_changelog_has_the_kinds_of_keep_a_changelog() -> None:
+    headings = re.findall(r"^### (.*)$", (REPO / "CHANGELOG.md").read_text(), re.MULTILINE)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert [heading for heading in headings if heading.partition(":")[0] not in kinds] == []
 
 
 def test_contributing_names_targets_that_exist() -> None:
@@ -214,7 +246,8 @@ def test_every_pinned_package_has_a_hash() -> None:
 @pytest.mark.parametrize("workflow", ["ci.yml", "release.yml"])
 def test_an_action_is_pinned_by_the_hash_of_its_commit(workflow: str) -> None:
     text = (REPO / ".github/workflows" / workflow).read_text()
-    used = re.findall(r"uses: (.+)$", text, re.MULTILINE)
+    # A workflow of this repository is that of the same commit.
+    used = [name for name in re.findall(r"uses: (.+)$", text, re.MULTILINE) if not name.startswith("./")]
     assert used
     for action in used:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action

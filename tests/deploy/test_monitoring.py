@@ -14,7 +14,7 @@ from scenarios.embedded_runtime import AtomicServer
 
 RULES: Final = DEPLOY / "prometheus" / "alerts.yml"
 DASHBOARD: Final = json.loads((DEPLOY / "grafana" / "atomic.json").read_text())
-_METRIC: Final = re.compile(r"\batomic_\w+")
+_METRIC: Final = re.compile(r"\b(?:atomic|process)_\w+")
 
 
 def alerts() -> list[dict[str, Any]]:

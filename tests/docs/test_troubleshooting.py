@@ -34,6 +34,9 @@ def python_classes() -> dict[str, str]:
 def typescript_codes() -> set[str]:
     """The codes that the TypeScript SDK gives to its errors; those of problems come from the server."""
     made = set(re.findall(r'(?:new \w*Error|super)\(\s*"([a-z-]+)"', SOURCES))
+    # Classes that extend nothing of the SDK state their code, or the codes that they may have.
+    for stated in re.findall(r'readonly code(?: =|:) ((?:"[a-z-]+"(?: \| )?)+)', SOURCES):
+        made |= set(re.findall(r'"([a-z-]+)"', stated))
     foreign = re.findall(r'const code = (.*"refused");', SOURCES)
     assert len(foreign) == 1
     matched = set(CHOICES.split())

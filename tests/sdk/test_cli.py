@@ -59,6 +59,25 @@ def test_a_workflow_from_the_command_line(cli: Cli, app_url: str) -> None:
     assert other.stderr.endswith("\nCode: payload-mismatch\n")
 
 
+def test_a_failed_workflow_names_the_command_that_shows_its_run(cli: Cli, app_url: str) -> None:
+    start = ("start", "order", f"{app_url}/order", "--key", "k", "--payload", "420", "--retry", "0")
+    # The second time the answer is stored.
+    for _ in range(2):
+        said = cli(*start, code=4).stderr
+        assert said.endswith("\nCode: step-failed\n")
+        [command] = re.findall(r"^Show the run: atomic (.+)$", said, re.MULTILINE)
+        assert command.split() == ["runs", "show", run_id_of(cli)]
+        assert "failed" in cli(*command.split()).stdout
+
+
+def test_an_unknown_run_is_told_once(cli: Cli) -> None:
+    said = cli("runs", "show", "run_unknown", code=1).stderr
+    assert said == (
+        "Error: This client has nothing with this id or at this path. Check both, and that the client's id "
+        "is your own. ATOMIC_CLIENT_ID names the client.\nCode: not-found\n"
+    )
+
+
 def test_runs_are_tagged_and_found(cli: Cli, app_url: str) -> None:
     for key in ("k-1", "k-2"):
         tags = ("--tag", f"of:{key}", "--tag", "env:x:y")

@@ -1,7 +1,12 @@
 """The metrics of `/metrics`, read by the library's own parser."""
 
+import os
+import time
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from atomic.adapters.prometheus.machine import Machine
 from atomic.adapters.prometheus.telemetry import OTHERS, WORKFLOWS_MAX, PrometheusTelemetry
 from atomic.protocol.enums import Status
 from contract.builders import a_child, settled
@@ -91,3 +96,27 @@ def test_the_series_of_workflows_are_bounded() -> None:
     assert found["atomic_workflow_runs_started_total w-0"] == 2
     assert found[f"atomic_workflow_runs_started_total {OTHERS}"] == 3
     assert f"atomic_workflow_runs_started_total w-{WORKFLOWS_MAX}" not in found
+
+
+def test_a_scrape_reads_the_process_and_the_disk_of_its_data(tmp_path: Path) -> None:
+    telemetry = PrometheusTelemetry(machine=Machine(tmp_path))
+    before = shown(telemetry)
+    assert time.time() - 60 < before["process_start_time_seconds"] <= time.time()
+    assert 10 << 20 < before["process_resident_memory_bytes"] < 10 << 30
+    assert before["process_max_fds"] > before["process_open_fds"] > 2
+    assert 0 < before["atomic_data_disk_free_bytes"] < before["atomic_data_disk_size_bytes"]
+    opened = [os.open(tmp_path, os.O_RDONLY) for _ in range(3)]
+    after = shown(telemetry)
+    for descriptor in opened:
+        os.close(descriptor)
+    assert after["process_open_fds"] == before["process_open_fds"] + 3
+    assert after["process_start_time_seconds"] == before["process_start_time_seconds"]
+    assert after["process_cpu_seconds_total"] >= before["process_cpu_seconds_total"] > 0
+
+
+def test_what_the_machine_does_not_tell_is_left_out(tmp_path: Path) -> None:
+    found = shown(PrometheusTelemetry(machine=Machine(tmp_path / "gone", proc=tmp_path / "proc")))
+    assert {name for name in found if name.startswith(("process_", "atomic_data_"))} == {
+        "process_start_time_seconds", "process_cpu_seconds_total", "process_max_fds",
+    }  # fmt: skip
+    assert found["atomic_starts_total"] == 0

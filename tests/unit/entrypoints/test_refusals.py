@@ -29,7 +29,7 @@ def test_every_refusal_is_mapped() -> None:
 @pytest.mark.parametrize(
     ("refusal", "name", "detail"),
     [
-        (NotFound("acme"), "not-found", "Nothing is at this path."),
+        (NotFound("acme"), "not-found", "This client has nothing with this id or at this path."),
         (RunCancelled(), "cancelled", "The run was cancelled and takes no more steps."),
         (NotRedrivableStep("handled"), "not-redrivable", "An ancestor went on without it"),
         (NotRedrivableStep("cancelled"), "not-redrivable", "Its run or a step above it was cancelled"),

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, Protocol
 import click
 
 from atomic.cli.output import to_json
+from atomic.protocol import keys
 from atomic.protocol.strict_json import read_json
 from atomic.sdk import (
     AtomicError,
@@ -128,9 +129,16 @@ def reported() -> Iterator[None]:
     try:
         yield
     except AtomicError as error:
-        fail(f"{error}\nCode: {error.code}", exit_code_of(error))
+        fail(f"{error}{_run_of(error)}\nCode: {error.code}", exit_code_of(error))
     except ValueError as wrong:
         fail(str(wrong), 1)
+
+
+def _run_of(error: AtomicError) -> str:
+    """The command that shows the run in which a step failed, as a line; empty for other errors."""
+    if not isinstance(error, StepFailedError) or error.step_id is None:
+        return ""
+    return f"\nShow the run: atomic runs show {keys.run_of(error.step_id)}"
 
 
 def exit_code_of(error: AtomicError) -> int:

@@ -110,7 +110,8 @@ def not_found() -> Problem:
     """The one answer for what does not exist and for what belongs to another client."""
     return Problem(
         NOT_FOUND,
-        "Nothing is at this path. Check the client's id, which must be your own, and the rest of the path.",
+        "This client has nothing with this id or at this path. "
+        "Check both, and that the client's id is your own.",
     )
 
 

@@ -271,7 +271,7 @@ class UrlNotAllowedError(RefusedError):
 
 
 class NotFoundError(RefusedError):
-    """Check the id, and that ATOMIC_CLIENT_ID is the client it belongs to."""
+    """ATOMIC_CLIENT_ID names the client."""
 
     code = "not-found"
     is_permanent = True

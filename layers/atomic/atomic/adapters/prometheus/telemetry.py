@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from atomic.adapters.prometheus.machine import Machine
 from atomic.application.adaptive import Adaptive
 from atomic.application.call_rate import CallRate
 from atomic.application.endpoint_health import NOTES_MAX, EndpointHealth, Note
@@ -72,13 +73,16 @@ class PrometheusTelemetry(Collector):
         adaptive: Adaptive | None = None,
         call_rate: CallRate | None = None,
         spans: Mapping[str, int] | None = None,
+        machine: Machine | None = None,
     ) -> None:
         """`adaptive`: what slows down where destinations are overloaded. `call_rate`: see `Admission`.
 
         `spans`: how many spans were exported, failed or dropped, on a server that makes any.
+        `machine`: what is read of the process and its disk at each scrape.
         """
         self._adaptive = adaptive
         self._spans = spans
+        self._machine = machine
         self._call_rate = call_rate
         self._starts = self._retries = self._dead = self._live = self._deferred = 0
         self._attempts = dict.fromkeys(OutcomeKind, 0)
@@ -188,6 +192,8 @@ class PrometheusTelemetry(Collector):
         for durations in (self._step_s, self._run_s, self._lag_s):
             yield durations.family()
         yield from _of_workflows(self._workflows)
+        if self._machine is not None:
+            yield from self._machine.collect()
         if self._spans is not None:
             spans = CounterMetricFamily("atomic_spans", "Spans, by what became of them.", labels=["result"])
             for result, number in self._spans.items():

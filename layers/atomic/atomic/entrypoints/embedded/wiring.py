@@ -17,6 +17,7 @@ from atomic.adapters.functions.invoker import ANSWER_MAX_BYTES
 from atomic.adapters.http.addresses import is_public_or_private, public_or_in
 from atomic.adapters.http.invoker import HttpInvoker
 from atomic.adapters.memory.wakeups import MemoryWakeupQueue
+from atomic.adapters.prometheus.machine import Machine
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.adapters.secret_files import DEV_SIGNING_SECRET, kept_secret
 from atomic.adapters.settings_file import keep_settings_file, load_settings_file
@@ -25,6 +26,7 @@ from atomic.application.adaptive import Adaptive
 from atomic.application.admission import Admission
 from atomic.application.backend import Backend
 from atomic.application.bulk import do_bulk
+from atomic.application.call_rate import CallRate
 from atomic.application.engine import Engine
 from atomic.application.ports import ClientRegistry, EndpointInvoker, StoreUnavailable, Telemetry
 from atomic.domain.clients.client import OpenRegistry
@@ -118,7 +120,7 @@ class Server:
         self._processes = _processes(settings, backend, self.tasks)
         call_rate = kept_call_rate(settings, self._processes.clock if time is None else time.clock)
         self.tracing = tracing
-        self.metrics = PrometheusTelemetry(adaptive, call_rate, None if tracing is None else tracing.counts)
+        self.metrics = _metrics(settings, adaptive, call_rate, tracing)
         queue = MemoryWakeupQueue(self._processes.clock, horizon_ms=HORIZON_MS)
         telemetry: Telemetry = self.metrics
         entropy = SystemEntropy()
@@ -320,6 +322,16 @@ def _with_functions(invoker: HttpInvoker, opened: AsyncExitStack) -> EndpointInv
         return lambda_invoker(invoker, api, os.environ)
     except ValueError as missing:
         raise ServeRefusedError(f"--lambda-targets: {missing}") from None
+
+
+def _metrics(
+    settings: ServerSettings,
+    adaptive: Adaptive | None,
+    call_rate: CallRate | None,
+    tracing: "ServerTracing | None",
+) -> PrometheusTelemetry:
+    spans = None if tracing is None else tracing.counts
+    return PrometheusTelemetry(adaptive, call_rate, spans, Machine(settings.data_dir))
 
 
 def _clients(settings: ServerSettings, backend: Backend, opened: AsyncExitStack) -> _Clients:
