@@ -11,6 +11,7 @@ import pytest
 from atomic.entrypoints.embedded.restore import restore
 from atomic.entrypoints.embedded.settings import ServerSettings
 from deploy.tools import DEPLOY, checked, program
+from deploy.unit_check import backup_lines
 from scenarios.embedded_runtime import AtomicServer, create_client
 
 UNIT: Final = DEPLOY / "systemd" / "atomic.service"
@@ -63,6 +64,17 @@ def test_a_nightly_backup_has_its_date_and_the_oldest_go(tmp_path: Path) -> None
     assert old == [f"nightly-2025-01-{day:02}T023000Z" for day in range(6, 19)]
     assert re.fullmatch(r"nightly-20\d\d-\d\d-\d\dT\d{6}Z", new)
     assert restore(tmp_path / "backups" / new, tmp_path / "restored").clients == 1
+
+
+def test_the_directory_of_a_backup_is_made_before_it_for_its_user() -> None:
+    pages = DEPLOY.parent / "docs"
+    make, backup = backup_lines((pages / "upgrades.md").read_text())
+    assert make == ["install", "-d", "-o", "atomic", "-g", "atomic", "-m", "0700", "/var/backups/atomic"]
+    assert backup[:6] == ["runuser", "-u", "atomic", "--", "/opt/atomic/bin/atomic", "backup"]
+    assert Path(backup[6]).parent == Path(make[-1])
+    # The unit of the nightly backup uses the same one.
+    assert f"ReadWritePaths={make[-1]}\n" in UNIT.with_stem("atomic-backup").read_text()
+    assert f"sudo {' '.join(make)}\n" in (pages / "servers.md").read_text()
 
 
 def test_it_is_stopped_later_than_the_server_ends_by_itself() -> None:
