@@ -2,14 +2,17 @@
 
 import re
 import socket
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from atomic.entrypoints.embedded.restore import restore
 from atomic.entrypoints.embedded.settings import ServerSettings
 from deploy.tools import DEPLOY, checked, program
-from scenarios.embedded_runtime import AtomicServer
+from deploy.unit_check import backup_lines
+from scenarios.embedded_runtime import AtomicServer, create_client
 
 UNIT: Final = DEPLOY / "systemd" / "atomic.service"
 # Of 10, by `systemd-analyze security`: how much of the system the service can reach.
@@ -17,16 +20,61 @@ EXPOSURE_MAX: Final = 20
 
 
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
-    command = tmp_path / "atomic"
+    command = tmp_path / "program"
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/atomic/bin/atomic", str(command)))
-    assert checked(program("systemd-analyze"), "verify", unit) == ""
+    units = []
+    for source in sorted((*UNIT.parent.glob("*.service"), *UNIT.parent.glob("*.timer"))):
+        units.append(tmp_path / source.name)
+        units[-1].write_text(re.sub(r"/opt/\w+/bin/\w+", str(command), source.read_text()))
+    assert [unit.name for unit in units] == [
+        "atomic-backup.service", "atomic-backup.timer", "atomic.service", "litestream.service"
+    ]  # fmt: skip
+    assert checked(program("systemd-analyze"), "verify", *units) == ""
 
 
-def test_the_service_reaches_little_of_the_system() -> None:
-    checked(program("systemd-analyze"), "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", UNIT)
+@pytest.mark.parametrize("name", ["atomic", "atomic-backup", "litestream"])
+def test_the_services_reach_little_of_the_system(name: str) -> None:
+    unit = UNIT.with_stem(name)
+    checked(program("systemd-analyze"), "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit)
+
+
+def nightly(tmp_path: Path, data_dir: Path) -> list[str]:
+    """Run the commands of the backup's unit as systemd would, with other directories; what is kept."""
+    text = UNIT.with_stem("atomic-backup").read_text()
+    [keep] = re.findall(r"^Environment=KEEP=(\d+)$", text, re.MULTILINE)
+    atomic = Path(sys.executable).with_name("atomic")
+    for shell in re.findall(r"^ExecStart\w*=/bin/sh -c '(.*)'$", text, re.MULTILINE):
+        command = shell.replace("${KEEP}", keep).replace("$$", "$").replace("%%", "%")
+        command = command.replace("/opt/atomic/bin/atomic", str(atomic))
+        command = command.replace("/var/backups/atomic", str(tmp_path / "backups"))
+        checked("/bin/sh", "-c", command.replace("/var/lib/atomic", str(data_dir)))
+    return sorted(path.name for path in (tmp_path / "backups").iterdir())
+
+
+def test_a_nightly_backup_has_its_date_and_the_oldest_go(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    create_client(data_dir, "acme", "--base-url", "http://127.0.0.1:1/")
+    for day in range(1, 19):
+        (tmp_path / "backups" / f"nightly-2025-01-{day:02}T023000Z").mkdir(parents=True)
+    (tmp_path / "backups" / "before").mkdir()
+    (tmp_path / "backups" / ".nightly-2025-01-19T023000Z-abc").mkdir()
+    own, *old, new = nightly(tmp_path, data_dir)
+    assert own == "before"
+    assert old == [f"nightly-2025-01-{day:02}T023000Z" for day in range(6, 19)]
+    assert re.fullmatch(r"nightly-20\d\d-\d\d-\d\dT\d{6}Z", new)
+    assert restore(tmp_path / "backups" / new, tmp_path / "restored").clients == 1
+
+
+def test_the_directory_of_a_backup_is_made_before_it_for_its_user() -> None:
+    pages = DEPLOY.parent / "docs"
+    make, backup = backup_lines((pages / "upgrades.md").read_text())
+    assert make == ["install", "-d", "-o", "atomic", "-g", "atomic", "-m", "0700", "/var/backups/atomic"]
+    assert backup[:6] == ["runuser", "-u", "atomic", "--", "/opt/atomic/bin/atomic", "backup"]
+    assert Path(backup[6]).parent == Path(make[-1])
+    # The unit of the nightly backup uses the same one.
+    assert f"ReadWritePaths={make[-1]}\n" in UNIT.with_stem("atomic-backup").read_text()
+    assert f"sudo {' '.join(make)}\n" in (pages / "servers.md").read_text()
 
 
 def test_it_is_stopped_later_than_the_server_ends_by_itself() -> None:

@@ -19,6 +19,7 @@ from deploy.tools import DEPLOY, program
 ROOT: Final = os.environ.get("UNIT_ROOT")
 SYSTEMD: Final = DEPLOY / "systemd"
 CHECK: Final = Path(__file__).with_name("unit_check.py")
+UPGRADES: Final = DEPLOY.parent / "docs" / "upgrades.md"
 # RestartSec, and what the start takes.
 RESTARTED_WITHIN_S: Final = 20
 CHECK_UNIT: Final = """
@@ -40,11 +41,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `unit_check.py` saw."""
     shared = tmp_path_factory.mktemp("check")
     shutil.copy(CHECK, shared)
+    shutil.copy(UPGRADES, shared)
     (shared / "check.service").write_text(CHECK_UNIT)
     (shared / "atomic.env").write_text("ATOMIC_ALLOW_PRIVATE=true\n")
     units = "/etc/systemd/system"
     bound = {
         SYSTEMD / "atomic.service": f"{units}/atomic.service",
+        SYSTEMD / "atomic-backup.service": f"{units}/atomic-backup.service",
         SYSTEMD / "atomic.sysusers": "/etc/sysusers.d/atomic.conf",
         shared / "check.service": f"{units}/check.service",
         shared / "atomic.env": "/etc/atomic/atomic.env",
@@ -73,7 +76,7 @@ def test_it_answers_when_its_start_returns_and_has_no_rights(seen: dict[str, Any
 def test_its_filter_of_system_calls_lets_a_run_through(seen: dict[str, Any]) -> None:
     assert seen["Seccomp"] == "2"
     assert seen["answer"] == {"call": 1}
-    assert seen["copied"] == ["atomic.db", "clients.db", "key-pepper"]
+    assert seen["copied"] == seen["copied at night"] == ["atomic.db", "clients.db", "key-pepper"]
 
 
 def test_it_is_started_again_after_kill_9_and_keeps_the_answer(seen: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 ATOMIC = "/opt/atomic/bin/atomic"
 DATA = "/var/lib/atomic"
+BACKUPS = "/var/backups/atomic"
 URL = "http://127.0.0.1:8787"
 CALLED: list[str] = []
 
@@ -48,6 +49,15 @@ def shown(name: str) -> str:
     return said("systemctl", "show", "atomic", "-p", name, "--value")
 
 
+def backup_lines(page: str) -> list[list[str]]:
+    """The commands of the page of upgrades up to its backup; this machine may have no sudo."""
+    block = page.split("```sh norun\n")[1].split("```")[0]
+    lines = [line.split("#")[0].strip() for line in block.splitlines()]
+    last = next(index for index, line in enumerate(lines) if " backup " in line)
+    as_user = [line.replace("sudo -u atomic ", "runuser -u atomic -- ") for line in lines[: last + 1]]
+    return [line.removeprefix("sudo ").split() for line in as_user]
+
+
 def start(key: str, endpoint: str) -> Any:
     """Start a run and wait for its answer."""
     document = {"workflowName": "w", "stepInvokeUrl": endpoint, "idempotencyKey": "k"}
@@ -74,8 +84,12 @@ def main() -> dict[str, Any]:
     create = ("clients", "create", "acme", "--data-dir", DATA, "--base-url", endpoint)
     key = re.findall(r"API key: +(\S+)", said(*user, *create, "--allow-http", "--allow-ip"))[0]
     seen["answer"] = start(key, endpoint)
-    said(*user, "backup", "/tmp/copy", "--data-dir", DATA)
-    seen["copied"] = sorted(os.listdir("/tmp/copy"))
+    for line in backup_lines(Path(__file__).with_name("upgrades.md").read_text()):
+        said(*line)
+    seen["copied"] = sorted(os.listdir(f"{BACKUPS}/before"))
+    said("systemctl", "start", "atomic-backup")
+    [nightly] = Path(BACKUPS).glob("nightly-*")
+    seen["copied at night"] = sorted(os.listdir(nightly))
     os.kill(int(first), signal.SIGKILL)
     began = time.monotonic()
     while shown("ActiveState") != "active" or shown("MainPID") in {first, "0"}:

@@ -20,6 +20,7 @@ import apsw
 
 from atomic.adapters.secret_files import KEY_PEPPER
 from atomic.entrypoints.embedded import client_admin
+from atomic.entrypoints.embedded.restore import restore
 from reliability.observations import rows_of
 from reliability.promises import Load, Promises
 from scenarios.embedded_runtime import AtomicServer, LockedServer, runtime_on
@@ -209,7 +210,7 @@ class _Rounds:
         """Start a server on the copy, at the place of the one before, whose directory goes."""
         shutil.rmtree(self._server.data_dir)
         restored = self._directory / f"restored-{number}"
-        shutil.copytree(copy, restored)
+        await asyncio.to_thread(restore, copy, restored)
         shutil.rmtree(copy.parent)
         self._server = AtomicServer(restored, dev=False, port=self._server.port)
         self._campaign.restarts_s.append(await asyncio.to_thread(self._server.start))

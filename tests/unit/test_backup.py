@@ -1,9 +1,11 @@
 """`atomic backup`: complete or absent, readable only by its owner, whatever happens meanwhile."""
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from pwd import getpwuid
 
 import apsw
 import pytest
@@ -14,6 +16,7 @@ from atomic.adapters.sqlite import backup, database
 from atomic.adapters.sqlite.database import open_database
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.cli.main import main
+from atomic.entrypoints.embedded import backup as embedded_backup
 from atomic.entrypoints.embedded import client_admin
 from atomic.entrypoints.embedded.wiring import dev_signing_secret
 
@@ -113,9 +116,32 @@ def test_a_directory_that_holds_something_is_refused(tmp_path: Path, data_dir: P
     assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_symbolic_link_is_refused(tmp_path: Path, data_dir: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    assert (
+        "is a symbolic link; name the directory itself"
+        in backed_up(tmp_path / "link", data_dir, code=1).stderr
+    )
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_denied_target_names_the_directory_above_and_its_owner(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(**_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may write everywhere.
+    monkeypatch.setattr(embedded_backup, "mkdtemp", denied)
+    said = backed_up(tmp_path / "copy", data_dir, code=1).stderr
+    owner = getpwuid(os.geteuid()).pw_name
+    assert f"cannot write to {tmp_path}, which belongs to {owner}; " in said
+    assert f"install -d -o {owner} -m 0700 DIRECTORY" in said
+
+
 def test_a_missing_directory_is_refused_and_not_created(tmp_path: Path) -> None:
     said = backed_up(tmp_path / "copy", tmp_path / "nowhere", code=1).stderr
-    assert "holds no atomic.db" in said
+    assert "holds no atomic.db and no clients.db" in said
     assert "--data-dir" in said
     assert list(tmp_path.iterdir()) == []
 
@@ -167,10 +193,12 @@ def test_a_backup_onto_a_full_disk_leaves_nothing(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise apsw.FullError("database or disk is full")
+        raise apsw.FullError("not an error")
 
     monkeypatch.setattr(backup, "_copy", full)
-    assert "is there enough space?" in backed_up(tmp_path / "copy", data_dir, code=1).stderr
+    said = backed_up(tmp_path / "copy", data_dir, code=1).stderr
+    assert "the disk is full; is there enough space?" in said
+    assert "not an error" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

@@ -1,4 +1,4 @@
-"""`atomic backup`."""
+"""`atomic backup` and `atomic restore`."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import click
 
 from atomic.cli.options import data_dir as data_dir_option
 from atomic.entrypoints.embedded.backup import BackupRefusedError, back_up
+from atomic.entrypoints.embedded.restore import RestoreRefusedError
+from atomic.entrypoints.embedded.restore import restore as restore_backup
 
 
 @click.command()
@@ -24,7 +26,30 @@ def backup(directory: Path, data_dir: Path) -> None:
     for path in copied:
         click.echo(f"{path}  {path.stat().st_size} bytes")
     click.echo(
-        "To restore it, stop the server, copy these files into an empty data directory, and start a server "
-        "there. While two servers run on copies, both call the endpoints.",
+        f"To restore it into an empty data directory: atomic restore {directory} --data-dir DIRECTORY",
+        err=True,
+    )
+
+
+@click.command()
+@click.argument("directory", metavar="BACKUP", type=click.Path(path_type=Path))
+@data_dir_option
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Also a backup that lacks files, or has those of two servers; runs or clients may be missing.",
+)
+def restore(directory: Path, data_dir: Path, *, partial: bool) -> None:
+    """Copy BACKUP into a data directory that is new or empty, so that a server can start there.
+
+    A backup that is damaged, or not whole, is refused.
+    """
+    try:
+        restored = restore_backup(directory, data_dir, is_partial=partial)
+    except (RestoreRefusedError, OSError) as refused:
+        raise click.ClickException(str(refused)) from None
+    click.echo(f"{data_dir}  {restored.runs} runs  {restored.clients} clients")
+    click.echo(
+        "Start a server there. While two servers run on copies of one directory, both call the endpoints.",
         err=True,
     )

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "operator": ("atomic.cli.operator", "operator"),
     "paused-workflows": ("atomic.cli.acting", "paused_workflows"),
     "redrive": ("atomic.cli.acting", "redrive"),
+    "restore": ("atomic.cli.backup", "restore"),
     "retention": ("atomic.cli.retentions", "retention"),
     "runs": ("atomic.cli.runs", "runs"),
     "schedules": ("atomic.cli.schedules", "schedules"),

@@ -10,6 +10,7 @@ from atomic.adapters.sqlite.client_store import SqliteClientRegistry, SqliteClie
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.adapters.sqlite.store_id import join, require_clients, require_steps
 from atomic.domain.clients.api_keys import Peppers
 
 # How long a server may go on whose files were taken away.
@@ -40,6 +41,7 @@ class SqliteBackend:
         Raises OSError, which says what to do, when it cannot be opened.
         """
         with DataDirLock(directory):
+            require_steps(directory)
             steps = await SqliteStepStore.open(directory / "atomic.db", on_fatal=on_fatal)
             try:
                 backend = cls(directory, steps)
@@ -56,6 +58,7 @@ class SqliteBackend:
         """The clients, to look up whose an API key is."""
         registry = SqliteClientRegistry(self._directory / "clients.db", peppers=peppers, now_ms=now_ms)
         with closing(registry):
+            join(self._directory)
             self._watch()
             yield registry
 
@@ -75,5 +78,9 @@ class SqliteBackend:
 
 
 def client_store(directory: Path) -> "closing[SqliteClientStore]":
-    """The clients of a data directory, also while a server uses it."""
+    """The clients of a data directory, also while a server uses it.
+
+    Raises DatabaseRefused where they are missing beside the runs that belong to them.
+    """
+    require_clients(directory)
     return closing(SqliteClientStore(directory / "clients.db"))

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import apsw
 
@@ -59,12 +60,22 @@ def open_database(path: Path, schema: Schema) -> apsw.Connection:
     return connection
 
 
-def open_unchanged(path: Path, schema: Schema) -> apsw.Connection:
+def open_unchanged(path: Path, schema: Schema, *, is_used: bool = True) -> apsw.Connection:
     """Open an existing file read-only and check it. Raises DatabaseRefused."""
-    connection = _connect(path)
+    connection = _connect(path) if is_used else open_immutable(path)
     with _refusing(connection, path):
         _checked_version(connection, path, schema)
     return connection
+
+
+def open_immutable(path: Path) -> apsw.Connection:
+    """A connection to a file that nobody writes; it leaves no log beside it. Raises DatabaseRefused."""
+    try:
+        return apsw.Connection(
+            f"file:{quote(str(path))}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        )
+    except apsw.Error as error:
+        raise _unopened(path, error) from error
 
 
 def is_checked_at_start(path: Path) -> bool:

@@ -1,0 +1,146 @@
+"""`atomic restore`: puts a backup where a server will start, if it is whole."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from atomic.adapters.secret_files import KEY_PEPPER, SECRET_FILES
+from atomic.adapters.sqlite.backend import client_store
+from atomic.adapters.sqlite.backup import copy_database
+from atomic.adapters.sqlite.client_store import CLIENTS
+from atomic.adapters.sqlite.database import Schema, open_immutable
+from atomic.adapters.sqlite.lock import DataDirLock
+from atomic.adapters.sqlite.schema import STEPS
+from atomic.adapters.sqlite.store_id import forget_id, id_of, is_one_store
+from atomic.entrypoints.embedded.backup import sync_directory, write_file
+from atomic.entrypoints.embedded.client_admin import peppers_of_keys
+
+_LOCK: Final = "lock"
+# A server that starts after a kill in the middle must not take this file for its own.
+_UNFINISHED: Final = ".atomic.db-unfinished"
+_RUNS: Final = "SELECT count(*) FROM steps WHERE is_root = 1"
+
+
+class RestoreRefusedError(Exception):
+    """The backup or the target cannot be used; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How much was found."""
+
+    runs: int
+    clients: int
+
+
+def restore(backup: Path, data_dir: Path, *, is_partial: bool = False) -> Restored:
+    """Copy a backup into a data directory that is new or empty, completely or not at all.
+
+    `is_partial` also takes a backup that lacks files, or has those of two servers. Raises
+    RestoreRefusedError, and OSError for a file that cannot be read or written, or is damaged.
+    """
+    if not any((backup / name).exists() for name in ("atomic.db", "clients.db")):
+        raise RestoreRefusedError(f"{backup} holds no backup; name a directory that `atomic backup` made")
+    with _filling(data_dir):
+        for name in SECRET_FILES:
+            if (backup / name).exists():
+                write_file(data_dir / name, (backup / name).read_bytes())
+        # The clients first: after a kill in the middle they keep a server from a start without runs.
+        clients = _copied(backup / "clients.db", data_dir / "clients.db", CLIENTS)
+        steps = _copied(backup / "atomic.db", data_dir / _UNFINISHED, STEPS)
+        if is_partial:
+            _forget_ids(steps, clients)
+        else:
+            _check(backup, steps, clients)
+        return Restored(
+            clients=0 if clients is None else _clients(backup, data_dir, is_partial=is_partial),
+            runs=0 if steps is None else _put_in_place(steps, data_dir / "atomic.db"),
+        )
+
+
+@contextmanager
+def _filling(data_dir: Path) -> Iterator[None]:
+    """Keep servers away from the directory meanwhile, and leave it as it was after an error."""
+    is_new = not data_dir.exists()
+    # Without the file of a lock no server runs there; the lock would make it.
+    if not is_new and not (data_dir / _LOCK).exists():
+        _require_empty(data_dir)
+    with DataDirLock(data_dir):
+        _require_empty(data_dir)
+        data_dir.chmod(0o700)
+        try:
+            yield
+            sync_directory(data_dir)
+        except BaseException:
+            for path in data_dir.iterdir():
+                if is_new or path.name != _LOCK:
+                    path.unlink()
+            if is_new:
+                data_dir.rmdir()
+            raise
+    sync_directory(data_dir.parent)
+
+
+def _require_empty(data_dir: Path) -> None:
+    if not data_dir.is_dir() or {path.name for path in data_dir.iterdir()} - {_LOCK}:
+        raise RestoreRefusedError(
+            f"{data_dir} is not empty; move it away, or name another --data-dir. Nothing was changed"
+        )
+
+
+def _copied(path: Path, target: Path, schema: Schema) -> Path | None:
+    """Copy a database; None if there is none."""
+    if not path.exists():
+        return None
+    # A data directory whose server has ended may have a log, a backup has none.
+    log = path.with_name(f"{path.name}-wal")
+    copy_database(path, target, schema, is_used=log.exists() and log.stat().st_size > 0)
+    return target
+
+
+def _check(backup: Path, steps: Path | None, clients: Path | None) -> None:
+    """Raise RestoreRefusedError for a backup that is not whole."""
+    steps_id = 0 if steps is None else id_of(steps)
+    clients_id = 0 if clients is None else id_of(clients)
+    problem = None
+    if steps is None and clients_id:
+        problem = "lacks atomic.db, so every run"
+    elif clients is None and (steps_id or (backup / KEY_PEPPER).exists()):
+        problem = "lacks clients.db, so every client"
+    elif clients is not None and not is_one_store(steps_id, clients_id):
+        problem = "has atomic.db and clients.db of different servers"
+    if problem is not None:
+        raise RestoreRefusedError(
+            f"{backup} {problem}; take another backup, or restore what there is by --partial"
+        )
+
+
+def _forget_ids(*copies: Path | None) -> None:
+    for copy in copies:
+        if copy is not None:
+            forget_id(copy)
+
+
+def _put_in_place(steps: Path, path: Path) -> int:
+    """Give the steps their name, after which a server may start; the number of runs."""
+    with closing(open_immutable(steps)) as connection:
+        runs = int(connection.execute(_RUNS).get)
+    steps.rename(path)
+    return runs
+
+
+def _clients(backup: Path, data_dir: Path, *, is_partial: bool) -> int:
+    """The number of clients. Raises RestoreRefusedError where their keys have another pepper."""
+    if not is_partial:
+        try:
+            peppers_of_keys(data_dir, lambda: client_store(data_dir))
+        except ValueError:
+            raise RestoreRefusedError(
+                f"{backup / KEY_PEPPER} is missing, damaged or another one, so API keys would be refused; "
+                "take another backup, or use --partial and then make new keys by `atomic clients rotate ID "
+                "--overlap-hours 0`"
+            ) from None
+    with client_store(data_dir) as store:
+        return len(store.ids())
