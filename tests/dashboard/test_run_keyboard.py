@@ -203,6 +203,8 @@ def test_axe_finds_no_problem_in_what_is_new(page: Page, api: Api, endpoints: En
         page.get_by_label("Result, as JSON").fill("{")
         assert_accessible(page, f"an answer, {scheme}")
         page.keyboard.press("Escape")
+        assert_accessible(page, f"the question before a text is lost, {scheme}")
+        page.get_by_role("button", name="Lose the text").click()
         page.get_by_role("button", name=re.compile("resize, 12 steps")).click()
         assert_accessible(page, f"an open event, {scheme}")
         open_at(page, api, f"runs/{ended['runId']}")
