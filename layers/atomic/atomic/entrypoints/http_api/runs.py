@@ -77,10 +77,15 @@ FILTER: Final = (
 )
 # They are compared with rows.
 _CONDITIONS: Final = (
-    in_query("errorKind", "Only with this error.", type="string", enum=list(ErrorKind)),
+    in_query(
+        "errorKind",
+        "Only with this error. A failed run also fits by that of its cause.",
+        type="string",
+        enum=list(ErrorKind),
+    ),
     in_query(
         "responseStatus",
-        "Only those whose endpoint answered this last.",
+        "Only those whose endpoint answered this last. A failed run also fits by its cause.",
         type="integer",
         minimum=_STATUS_MIN,
         maximum=_STATUS_MAX,

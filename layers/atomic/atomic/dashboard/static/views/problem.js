@@ -191,7 +191,7 @@ async function takeBack(runs, actions) {
   actions.refresh();
 }
 
-/** The error of a run is often only that of its handler, so its cause is shown where a step is the cause. */
+/** The error of a run is often only that of its handler: a step that is the cause is shown in its place. */
 function Row({ run, cause, route, now, mayAct, tick, isOn }) {
   const isStep = run.parent !== null;
   const said = !isStep && cause?.stepName ? `${cause.stepName}: ${cause.text}` : run.error;

@@ -81,7 +81,9 @@ function Body({ state: { route, data, error, now }, actions }) {
     ${
       data.hasPath
         ? html`<${Pause} key=${name} ...${{ of: PAUSE, name, paused: data.paused, actions }} />`
-        : html`<p class="soft">A workflow of this name cannot be paused: no path can have it. Pause its runs.</p>`
+        : html`<p class="soft">
+            A workflow of this name cannot be paused, because no path can have it. Pause its runs.
+          </p>`
     }
     <${RunCharts} buckets=${data.buckets} client=${client} workflow=${name} />
     <${Causes} ...${{ causes: data.causes, client, name }} />
