@@ -14,6 +14,7 @@ from atomic.adapters.secret_files import KEY_PEPPER
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.cli.main import main
 from atomic.entrypoints.embedded import client_admin
+from atomic.entrypoints.embedded import restore as embedded_restore
 from atomic.entrypoints.embedded.backends import open_backend
 from atomic.entrypoints.embedded.backup import back_up
 from atomic.entrypoints.embedded.settings import ServerSettings
@@ -222,6 +223,22 @@ def test_a_target_that_holds_something_is_refused_and_stays_as_it_is(
     (tmp_path / "other" / "file").write_text("precious")
     assert "is not empty" in restored(backup, tmp_path / "other", code=1).stderr
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["file"]
+
+
+def test_what_a_killed_restore_leaves_is_not_served(
+    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place = embedded_restore._put_in_place
+
+    def copied_before(steps: Path, path: Path) -> int:
+        shutil.copytree(steps.parent, tmp_path / "left")
+        return put_in_place(steps, path)
+
+    monkeypatch.setattr(embedded_restore, "_put_in_place", copied_before)
+    restored(backup, tmp_path / "target")
+    with pytest.raises(OSError, match=r"atomic\.db is missing"):
+        served(tmp_path / "left")
+    assert "is not empty" in restored(backup, tmp_path / "left", code=1).stderr
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:
