@@ -139,8 +139,8 @@ dashboard-hour: install  ## Measure the memory of the dashboard's pages over an 
 vendor:  ## Rebuild the dashboard's vendored module from pinned Preact and htm (needs npm)
 	scripts/vendor-preact
 
-screenshots: install  ## Take the screenshots of docs/dashboard.md (needs Chromium)
-	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images
+screenshots: install  ## Take the screenshots of docs/dashboard.md, or those of every view: ALL=directory (needs Chromium)
+	cd tests && ../$(BIN)/python -m dashboard.screenshots ../docs/images $(if $(ALL),"$(abspath $(ALL))")
 
 .PHONY: simulate programs crash-pairs random-tests
 random-tests: install  ## Run the random tests with all of their seeds, of which make test plays a fifth

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from answering import Answer, Answering
-from dashboard.seeds import seed_runs
+from dashboard.seeds import seed_runs, seed_wide_run
 from dashboard.stage import Api
 from scenarios.embedded_runtime import AtomicServer
 
 CLIENT: Final = "shop"
 # Another one, whose keys of flow control have steps in line.
 MAILS: Final = "mails"
+# And one with a run of many steps.
+FEED: Final = "feed"
+_WIDE_STEPS: Final = 400
 _DAY_MS: Final = 24 * 3600 * 1000
 # How long each step takes, and how often it is refused before it succeeds.
 _STEPS: Final = {
@@ -26,16 +29,20 @@ _STEPS: Final = {
     "printLabel": (0.42, 1),
     "writeLedger": (0.09, 99),
 }
+# As long as it takes to picture the page of a key while steps of it are called.
+_SLOW_S: Final = 20
+_LIVE: Final = {"pending", "running", "retrying", "waiting"}
 _RETRY: Final = {"count": 8, "backOff": 350, "jitter": "none"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The server, and the runs to show: one that is running and one that failed."""
+    """The server, and the runs to show: one that is running, one that failed, one of many steps."""
 
     url: str
     live: str
     dead: str
+    wide: str
 
 
 def moment(at: datetime) -> str:
@@ -48,6 +55,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     """A day of seeded runs, then some real ones, one of which is still running."""
     data_dir, now_ms = folder / "data", time.time_ns() // 1_000_000
     seed_runs(data_dir, CLIENT, 420, now_ms=now_ms - 20_000, span_ms=_DAY_MS, seed=7)
+    wide = seed_wide_run(data_dir, FEED, _WIDE_STEPS, now_ms=now_ms - 60_000)
     server = AtomicServer(data_dir)
     server.start()
     shop, mails = _Shop(Api(server.url, CLIENT)), _Shop(Api(server.url, MAILS))
@@ -58,14 +66,19 @@ def scene(folder: Path) -> Iterator[Scene]:
         for number in range(4):
             shop.order("welcome", f"user-{number}", path="/sendEmail")
         shop.schedule()
-        live = shop.order("checkout", "order-20418", path="/checkout", wait=False)
+        shop.ask_people()
+        live = shop.check_out("order-20418")
         mails.hold_back()
         time.sleep(4)
-        yield Scene(server.url, live["runId"], dead["runId"])
+        yield Scene(server.url, live["runId"], dead["runId"], wide)
     finally:
         shop.close()
         mails.close()
         server.stop()
+
+
+def _payload(order: str) -> dict[str, Any]:
+    return {"order": order, "customer": "Ada Lovelace", "items": [{"sku": "TEA-250", "count": 2}]}
 
 
 class _Shop:
@@ -74,11 +87,47 @@ class _Shop:
         self._calls: dict[tuple[str, str], int] = {}
         self._server = Answering(self.answer)
         self._url = self._server.url
+        # The endpoint of handlers that suspend, and the header with which they do.
+        self._waits: dict[str, str] = {}
+        self._handlers = Answering(self._handle, self._waits)
 
     def order(self, workflow: str, key: str, *, path: str, wait: bool = True, **more: Any) -> Any:
-        payload = {"order": key, "customer": "Ada Lovelace", "items": [{"sku": "TEA-250", "count": 2}]}
         return self._atomic.start(
-            self._url + path, key, workflow=workflow, wait=wait, payload=payload, **more
+            self._url + path, key, workflow=workflow, wait=wait, payload=_payload(key), **more
+        )
+
+    def ask_people(self) -> None:
+        """A run that waits for two answers of people."""
+        payload = {"order": "order-20391", "amount": 1280, "currency": "EUR", "reason": "arrived broken"}
+        url = self._handlers.url + "/largeRefund"
+        self._atomic.start(url, "order-20391", workflow="largeRefund", wait=False, payload=payload)
+
+    def check_out(self, key: str) -> Any:
+        """A run that goes on as long as the pictures are taken."""
+        url = self._handlers.url + "/checkout"
+        return self._atomic.start(url, key, workflow="checkout", wait=False, payload=_payload(key))
+
+    def _handle(self, path: str, call: Any) -> Answer:
+        steps = self._checkout(call) if path == "/checkout" else self._ask(call)
+        self._waits["Atomic-Waiting-For"] = ", ".join(step["id"] for step in steps)
+        return 202, {}
+
+    def _ask(self, call: Any) -> list[Any]:
+        return [
+            self._event(call, "approval", deadline=7_200_000),
+            self._event(call, "signature", payload={"page": 7}),
+        ]
+
+    def _event(self, call: Any, name: str, **more: Any) -> Any:
+        return self._atomic.start(
+            "",
+            call["idempotencyKey"],
+            workflow=call["workflowName"],
+            parent=call["stepId"],
+            wait=False,
+            kind="event",
+            stepName=name,
+            **more,
         )
 
     def schedule(self) -> None:
@@ -121,10 +170,8 @@ class _Shop:
         if name == "refund":
             return 502, {"error": "the bank does not answer"}
         if name == "slow":
-            time.sleep(8)
+            time.sleep(_SLOW_S)
             return 200, {"done": name}
-        if name == "checkout":
-            return self._checkout(call)
         seconds, refusals = _STEPS[name]
         time.sleep(seconds)
         count = self._calls[name, call["runId"]] = self._calls.get((name, call["runId"]), 0) + 1
@@ -134,8 +181,9 @@ class _Shop:
 
     def close(self) -> None:
         self._server.close()
+        self._handlers.close()
 
-    def _checkout(self, call: Any) -> Answer:
+    def _checkout(self, call: Any) -> list[Any]:
         def step(name: str) -> Any:
             return self._atomic.start(
                 f"{self._url}/{name}",
@@ -149,5 +197,6 @@ class _Shop:
         step("chargeCard")
         with ThreadPoolExecutor() as pool:
             done = list(pool.map(step, ("sendEmail", "printLabel", "writeLedger")))
-        ended = all(each.get("status") == "succeeded" for each in done)
-        return (200, {"ordered": True}) if ended else (500, {"error": "not yet"})
+        # The ledger is never written. Once its retries are used up, a person is asked to.
+        live = [each for each in done if each.get("stepStatus") in _LIVE]
+        return live or [self._event(call, "bookByHand")]

@@ -15,6 +15,8 @@ const COLUMNS = [
   ["At once", "So many attempts may be under way at once now. The server finds out how many are good"],
   ["Waiting", "Steps that wait until another attempt ends"],
 ];
+// Which of the numbers after the origin.
+const FAILED = 1;
 
 /** `found`: the answer of the API. */
 export function EndpointTable({ found: { minutes, endpoints } }) {
@@ -26,7 +28,7 @@ export function EndpointTable({ found: { minutes, endpoints } }) {
         handler waits for its own steps counts.
       </p>
       <div class="scroll-x" tabindex="0" role="region" aria-label="Endpoints">
-        <table class="endpoints">
+        <table class="endpoints as-cards">
           <thead>
             <tr>${COLUMNS.map(([name, title]) => html`<th scope="col" title=${title}>${name}</th>`)}</tr>
           </thead>
@@ -42,20 +44,29 @@ export function EndpointTable({ found: { minutes, endpoints } }) {
 
 function Row({ endpoint }) {
   const { origin, attempts, failed, underWay, limit, slowed, waiting, rests } = endpoint;
+  const numbers = [
+    count(attempts),
+    count(failed),
+    attempts ? percent(failed / attempts) : "–",
+    duration(endpoint.durationMsP50),
+    duration(endpoint.durationMsP95),
+    underWay === null ? "–" : count(underWay),
+    limit === null ? "any number" : count(limit),
+    count(waiting),
+  ];
   return html`
     <tr>
       <td>
         ${origin === null ? html`<span class="soft">all others</span>` : html`<bdi>${origin}</bdi>`}
         ${slowed && html`${" "}<${Slowed} rests=${rests} />`}
       </td>
-      <td class="c-number">${count(attempts)}</td>
-      <td class="c-number ${failed ? "c-failed" : ""}">${count(failed)}</td>
-      <td class="c-number">${attempts ? percent(failed / attempts) : "–"}</td>
-      <td class="c-number">${duration(endpoint.durationMsP50)}</td>
-      <td class="c-number">${duration(endpoint.durationMsP95)}</td>
-      <td class="c-number">${underWay === null ? "–" : count(underWay)}</td>
-      <td class="c-number">${limit === null ? "any number" : count(limit)}</td>
-      <td class="c-number">${count(waiting)}</td>
+      ${numbers.map(
+        (number, at) => html`
+          <td class="c-number ${at === FAILED && failed ? "c-failed" : ""}" data-name=${COLUMNS[at + 1][0]}>
+            ${number}
+          </td>
+        `,
+      )}
     </tr>
   `;
 }

@@ -12,6 +12,10 @@ const KEYS = [
   ["?", "Show this"],
 ];
 
+/** Each key in a frame of its own; the words between them have none. */
+const keysOf = (keys) =>
+  keys.split(/( or |, | )/).map((part, at) => (at % 2 ? part : html`<kbd>${part}</kbd>`));
+
 export function Help({ zone, actions }) {
   const element = useRef();
   useLayoutEffect(() => element.current.showModal(), []);
@@ -20,7 +24,7 @@ export function Help({ zone, actions }) {
       <div class="dialog-body">
         <h2 id="help-title">Keyboard</h2>
         <dl class="facts narrow">
-          ${KEYS.map(([keys, does]) => html`<dt><kbd>${keys}</kbd></dt><dd>${does}</dd>`)}
+          ${KEYS.map(([keys, does]) => html`<dt>${keysOf(keys)}</dt><dd>${does}</dd>`)}
         </dl>
         <h2>Times</h2>
         <div class="zones" role="group" aria-label="Time zone">

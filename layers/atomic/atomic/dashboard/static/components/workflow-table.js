@@ -17,6 +17,7 @@ const COLUMNS = [
   ["retries", "Retries"],
   ["live", "Live runs"],
 ];
+const TITLES = new Map(COLUMNS);
 
 /** `rows` as `workflowsOf` makes them; `change(sort)` sets the order. `isAll`: whether these are all. */
 export function WorkflowTable({ rows, sort, client, period, isAll, change }) {
@@ -26,7 +27,7 @@ export function WorkflowTable({ rows, sort, client, period, isAll, change }) {
     <section class="ranking">
       <h2>Workflows</h2>
       <div class="scroll-x" tabindex="0" role="region" aria-label="Workflows">
-        <table class="workflows">
+        <table class="workflows as-cards">
           <thead>
             <tr>
               ${COLUMNS.map(([name, title]) => html`<${Head} ...${{ name, title, sort, change }} />`)}
@@ -71,13 +72,19 @@ function Row({ row, client, period }) {
       <td>
         ${name ? html`<a href=${href}>${visible(name)}</a>` : html`<span class="soft">all others</span>`}
       </td>
-      <td class="c-number c-started"><${Spark} bars=${row.bars} />${count(row.started)}</td>
-      <td class="c-number ${row.failed ? "c-failed" : ""}">${count(row.failed)}</td>
-      <td class="c-number">${row.rate === null ? "–" : percent(row.rate)}</td>
-      <td class="c-number">${duration(row.p50)}</td>
-      <td class="c-number">${duration(row.p95)}</td>
-      <td class="c-number">${count(row.retries)}</td>
-      <td class="c-number">${count(row.live)}</td>
+      <${Cell} of="started"><${Spark} bars=${row.bars} />${count(row.started)}<//>
+      <${Cell} of="failed" isBad=${row.failed > 0}>${count(row.failed)}<//>
+      <${Cell} of="rate">${row.rate === null ? "–" : percent(row.rate)}<//>
+      <${Cell} of="p50">${duration(row.p50)}<//>
+      <${Cell} of="p95">${duration(row.p95)}<//>
+      <${Cell} of="retries">${count(row.retries)}<//>
+      <${Cell} of="live">${count(row.live)}<//>
     </tr>
   `;
+}
+
+/** A number. On a phone it stands beside the name of its column. */
+function Cell({ of, isBad, children }) {
+  const classes = `c-number${isBad ? " c-failed" : ""}`;
+  return html`<td class=${classes} data-name=${TITLES.get(of)}>${children}</td>`;
 }
