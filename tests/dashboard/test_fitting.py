@@ -26,6 +26,8 @@ def test_nothing_is_cut_on_a_phone(
     root = api.start(flaky, "a-key", retry={"count": 3, "backOff": 20, "jitter": "none"})
     for name in ("one", "two", "three", "four", "five"):
         api.start(flaky, "a-key", parent=root["id"], stepName=name)
+    # So that there is a button for what failed, too.
+    api.start(endpoints.serve("/bad", (410, 0)), "a-key", parent=root["id"], stepName="bad")
     page.set_viewport_size({"width": 390, "height": 800})
     open_at(page, api, view.format(run=root["runId"]))
     expect(page.locator(there).first).to_be_visible()
