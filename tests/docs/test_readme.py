@@ -1,6 +1,8 @@
 """The README runs as shown, the commands that it names exist, and no document has a broken link."""
 
+import json
 import re
+import tomllib
 from pathlib import Path
 
 from docs.pages import blocks_of, play
@@ -28,6 +30,18 @@ def test_the_programs_of_the_readme_are_short() -> None:
     }
     assert lines.keys() == {"python", "ts"}
     assert max(lines.values()) <= 12
+
+
+def test_the_line_of_facts_is_true() -> None:
+    facts = next(line for line in README.splitlines() if line.startswith("[Apache License 2.0]"))
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    node = json.loads((ROOT / "typescript" / "package.json").read_text())
+    versions = [each.rpartition(" ")[2] for each in python["classifiers"] if ":: Python :: 3." in each]
+    assert python["license"] == "Apache-2.0"
+    assert f"Python {versions[0]} to {versions[-1]}" in facts
+    assert f"Node {node['engines']['node'].removeprefix('>=')} or newer" in facts
+    assert "needs no packages" in facts
+    assert "dependencies" not in node
 
 
 def test_commands_of_the_project_exist() -> None:
