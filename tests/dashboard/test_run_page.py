@@ -208,6 +208,7 @@ def test_an_edited_input_is_not_lost_unasked(page: Page, api: Api, endpoints: En
     opens = page.get_by_role("button", name="Restart with edited input…")
     opens.click()
     editor = page.get_by_role("dialog", name="Restart order with edited input")
+    expect(editor).to_be_visible()
     # Nothing is lost, so nothing is asked.
     page.keyboard.press("Escape")
     expect(editor).to_have_count(0)
