@@ -4,7 +4,7 @@ python scripts/performance_table.py
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ _SDK: Final = {
     "atomic-fastapi": "steps are endpoints",
     "atomic-values": "steps are values of the handler",
 }
+_MEASURED: Final = ("callers", "runs/s", "p50 · p95 · p99 ms", "CPU s/1000 runs: server + application")
 _STORED: Final = {
     "ready": "ready",
     "first-run": "first run",
@@ -54,82 +55,90 @@ def with_figures(page: str, lines: list[Line]) -> str:
     return before + BEGIN + (figures(lines[-1]) if lines else NONE) + END + after
 
 
-def _workflow(line: Line) -> Iterator[str]:
-    yield "The workflow of three steps:"
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield title
     yield ""
-    yield (
-        "| callers | runs/s | p50 · p95 · p99 ms | CPU s/1000 runs: server + application | MiB "
-        "| the floor: runs/s, CPU | CPU: × the floor |"
-    )
-    yield "|---|---|---|---|---|---|---|"
-    for callers in sizes(line.figures, "workflow"):
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    for cells in rows:
+        yield f"| {' | '.join(cells)} |"
+
+
+def _workflow(line: Line) -> Iterator[str]:
+    def row(callers: int) -> Sequence[str]:
         atomic, floor = f"workflow/atomic/{callers}", f"workflow/bare/{callers}"
         ours, theirs = _cpu(line, atomic), _cpu(line, floor)
-        rate, mib = line.value(f"{atomic}/rate"), line.value(f"{atomic}/memory-server")
-        bare = f"{line.value(f'{floor}/rate'):.0f}, {theirs:.2f} | {ours / theirs:.1f}"
-        measured = f"{rate:.0f} | {_latencies(line, atomic)} | {_parts(line, atomic)} | {mib:.0f}"
-        yield f"| {callers} | {measured} | {bare} |"
+        mib = f"{line.value(f'{atomic}/memory-server'):.0f}"
+        bare = f"{line.value(f'{floor}/rate'):.0f}, {theirs:.2f}"
+        measured = (_rate(line, atomic), _latencies(line, atomic), _parts(line, atomic), mib)
+        return (str(callers), *measured, bare, f"{ours / theirs:.1f}")
+
+    heads = (*_MEASURED, "MiB", "the floor: runs/s, CPU", "CPU: × the floor")
+    return _table("The workflow of three steps:", heads, map(row, sizes(line.figures, "workflow")))
 
 
 def _sdk(line: Line) -> Iterator[str]:
-    yield "The same by the Python SDK on FastAPI, with an API key, and calls that are signed and checked:"
-    yield ""
-    yield "| | callers | runs/s | p50 · p95 · p99 ms | CPU s/1000 runs: server + application |"
-    yield "|---|---|---|---|---|"
-    for system, said in _SDK.items():
-        for callers in sizes(line.figures, "workflow"):
-            name = f"workflow/{system}/{callers}"
-            rate = line.value(f"{name}/rate")
-            yield f"| {said} | {callers} | {rate:.0f} | {_latencies(line, name)} | {_parts(line, name)} |"
+    rows = (
+        (said, str(callers), _rate(line, name), _latencies(line, name), _parts(line, name))
+        for system, said in _SDK.items()
+        for callers in sizes(line.figures, "workflow")
+        for name in [f"workflow/{system}/{callers}"]
+    )
+    title = "The same by the Python SDK on FastAPI, with an API key, and calls that are signed and checked:"
+    return _table(title, ("", *_MEASURED), rows)
 
 
 def _chain(line: Line) -> Iterator[str]:
-    yield "Chains: one handler posts so many steps one after another; milliseconds per step:"
-    yield ""
     lengths = sizes(line.figures, "chain")
-    yield f"| | {' | '.join(f'{length} steps' for length in lengths)} |"
-    yield "|---|" + "---|" * len(lengths)
-    systems = {
-        "atomic": "Atomic",
-        **{name: f"by the SDK, {said}" for name, said in _SDK.items()},
-        "bare": "the floor",
-    }
-    for system, said in systems.items():
-        cells = (f"{line.value(f'chain/{system}/{length}/step'):.2f}" for length in lengths)
-        yield f"| {said} | {' | '.join(cells)} |"
+    by_sdk = {name: f"by the SDK, {said}" for name, said in _SDK.items()}
+    rows = (
+        (said, *(f"{line.value(f'chain/{system}/{length}/step'):.2f}" for length in lengths))
+        for system, said in {"atomic": "Atomic", **by_sdk, "bare": "the floor"}.items()
+    )
+    title = "Chains: one handler posts so many steps one after another; milliseconds per step:"
+    return _table(title, ("", *(f"{length} steps" for length in lengths)), rows)
 
 
 def _backlog(line: Line) -> Iterator[str]:
-    yield "A backlog: retries of one tenant are due when the server starts, and another tenant posts runs:"
-    yield ""
-    yield "| due | ready | drained | the other tenant's p50 · p99 | memory |"
-    yield "|---|---|---|---|---|"
-    for due in sizes(line.figures, "backlog"):
+    def row(due: int) -> Sequence[str]:
         name = f"backlog/{due}"
         drained = f"{line.value(f'{name}/drained'):.0f}/s" if due else ""
         ready, mib = line.value(f"{name}/ready"), line.value(f"{name}/memory")
-        yield f"| {due:,} | {ready:.2f} s | {drained} | {_other(line, name)} | {mib:.0f} MiB |"
+        return (f"{due:,}", f"{ready:.2f} s", drained, _other(line, name), f"{mib:.0f} MiB")
+
+    title = (
+        "A backlog: retries of one tenant are due when the server starts, and another posts runs:"
+    )
+    heads = ("due", "ready", "drained", "the other tenant's p50 · p99", "memory")
+    return _table(title, heads, map(row, sizes(line.figures, "backlog")))
 
 
 def _queued(line: Line) -> Iterator[str]:
-    yield "In line: steps of one tenant wait for one of five slots of a key, and another tenant posts runs:"
-    yield ""
-    yield "| in line | the other tenant's p50 · p99 | memory |"
-    yield "|---|---|---|"
-    for number in sizes(line.figures, "queued"):
+    def row(number: int) -> Sequence[str]:
         name = f"queued/{number}"
-        yield f"| {number:,} | {_other(line, name)} | {line.value(f'{name}/memory'):.0f} MiB |"
+        return (f"{number:,}", _other(line, name), f"{line.value(f'{name}/memory'):.0f} MiB")
+
+    title = (
+        "In line: steps of one tenant wait for one of five slots of a key, and another posts runs:"
+    )
+    heads = ("in line", "the other tenant's p50 · p99", "memory")
+    return _table(title, heads, map(row, sizes(line.figures, "queued")))
 
 
 def _stored(line: Line) -> Iterator[str]:
-    yield "A long history: a server starts on so many runs, and lists them:"
-    yield ""
     numbers = sizes(line.figures, "stored")
-    yield f"| | {' | '.join(f'{number:,} runs' for number in numbers)} |"
-    yield "|---|" + "---|" * len(numbers)
-    for name, said in _STORED.items():
+
+    def row(of: tuple[str, str]) -> Sequence[str]:
+        name, said = of
         found = [line.figures[f"stored/{number}/{name}"] for number in numbers]
-        yield f"| {said} | {' | '.join(f'{each.value:.3g} {each.unit}' for each in found)} |"
+        return (said, *(f"{each.value:.3g} {each.unit}" for each in found))
+
+    title = "A long history: a server starts on so many runs, and lists them:"
+    return _table(title, ("", *(f"{number:,} runs" for number in numbers)), map(row, _STORED.items()))
+
+
+def _rate(line: Line, name: str) -> str:
+    return f"{line.value(f'{name}/rate'):.0f}"
 
 
 def _cpu(line: Line, name: str) -> float:
