@@ -11,7 +11,6 @@ What is not counted: the download of Python and Node, and the time to read and t
 
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -78,7 +77,7 @@ def by_typescript(package: Path, atomic: Path, folder: Path) -> Times:
     port = free_port()
     (project / "shop.ts").write_text(program(QUICK_START.read_text(), port))
     (project / "carrier-is-up").touch()
-    runner = ["node"] if _node_version() >= _RUNS_TYPESCRIPT else ["npx", "--yes", "tsx"]
+    runner = ["node"] if _node_version(folder) >= _RUNS_TYPESCRIPT else ["npx", "--yes", "tsx"]
     with ExitStack() as ended:
         with timed(times, "atomic serve"):
             found = ended.enter_context(atomic_server(atomic, folder))
@@ -100,8 +99,8 @@ def program(page: str, port: int) -> str:
     return shown[1].replace(str(_PORT), str(port))
 
 
-def _node_version() -> tuple[int, ...]:
-    printed = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+def _node_version(folder: Path) -> tuple[int, ...]:
+    printed = run("node", "--version", folder=folder)
     return tuple(int(part) for part in printed.strip().removeprefix("v").split(".")[:2])
 
 
