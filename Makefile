@@ -79,7 +79,7 @@ backups: install  ## Back up a server under load amid kill -9, restore elsewhere
 
 .PHONY: upgrade-check
 upgrade-check: install  ## Upgrade a data directory of another commit's server under load, and go back: FROM=v0.1.0
-	UPGRADE_FROM=$(FROM) $(BIN)/pytest -q -s -n 0 tests/reliability/test_upgrades.py
+	UPGRADE_FROM=$(or $(FROM),$(error make upgrade-check FROM=COMMIT)) $(BIN)/pytest -q -s -n 0 tests/reliability/test_upgrades.py
 
 cancels: install  ## Interrupt cancels by kill -9, and post steps during others: CANCELS=100 POSTS=1000 [SEED=n]
 	cd tests && ../$(BIN)/python -m reliability.cancels $(CANCELS) $(POSTS) $(SEED)
@@ -106,7 +106,7 @@ image-check: install  ## Build the container image and run it, by Docker: BASE=p
 
 .PHONY: unit-check
 unit-check: install  ## Start the unit by a real systemd in systemd-nspawn, as root: ROOT=/path/to/a/debian (test_unit.py)
-	UNIT_ROOT=$(ROOT) $(BIN)/pytest -q -n 0 -rs tests/deploy/test_unit.py
+	UNIT_ROOT=$(or $(ROOT),$(error make unit-check ROOT=/path/to/a/debian)) $(BIN)/pytest -q -n 0 -rs tests/deploy/test_unit.py
 
 .PHONY: bench bench-history performance
 STORED ?= 100000
@@ -114,12 +114,12 @@ DUE ?= 20000
 bench: install  ## Run all benchmarks, and append the main figures to benchmarks/history.jsonl: STORED=1000000 DUE=100000 OPTIONS=--help
 	$(BIN)/python benchmarks/record.py --stored $(STORED) --due $(DUE) --queued $(DUE) $(OPTIONS)
 
-LINES ?= 2
-bench-history: install  ## Show the last recorded runs of the benchmarks, and what changed: LINES=2
-	@$(BIN)/python benchmarks/history.py --lines $(LINES)
+LAST ?= 2
+bench-history: install  ## Show the last recorded runs of the benchmarks, and what changed: LAST=2
+	@$(BIN)/python benchmarks/history.py --last $(LAST)
 
 performance: install  ## Write the figures of the last recorded run into docs/performance.md
-	$(BIN)/python scripts/performance_table.py
+	PYTHONPATH=benchmarks $(BIN)/python scripts/performance_table.py
 
 .PHONY: bench-hostile
 SIZE ?= 1000000

@@ -23,6 +23,7 @@ import uvloop
 import rows
 from application import start_document
 from bare import Poster
+from load import at
 from processes import atomic_server, cpu_s, free_ports, machine, python, rss_mib, running
 
 _EVERY_S = 0.05
@@ -109,11 +110,6 @@ async def post(poster: Poster, base: str, document: dict[str, Any]) -> float:
     sent_s = time.perf_counter()
     await poster.post(f"{base}/calm", orjson.dumps(document))
     return (time.perf_counter() - sent_s) * 1000
-
-
-def at(times_ms: list[float], share: float) -> float:
-    """Of sorted times, the one at a share, such as 0.99."""
-    return times_ms[int(len(times_ms) * share)]
 
 
 def spread(times_ms: list[float]) -> str:

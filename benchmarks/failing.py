@@ -23,6 +23,7 @@ import aiohttp
 import orjson
 import uvloop
 
+from load import at
 from processes import atomic_server, free_ports, machine, rss_mib, wait_for
 
 _POSTERS = 32
@@ -130,7 +131,7 @@ async def _measure(steps: int, retries: int, *, in_one_run: bool) -> None:
             await posting
             took_s, calls = time.perf_counter() - began_s, Endpoint.failed - before
         latencies_ms.sort()
-        p50, p99 = (latencies_ms[int(len(latencies_ms) * share)] for share in (0.5, 0.99))
+        p50, p99 = (at(latencies_ms, share) for share in (0.5, 0.99))
         where = "in one run" if in_one_run else "in runs of their own"
         made = f"{calls / took_s:.0f} attempts/s, {calls / steps:.2f} calls a step of {1 + retries} allowed"
         print(f"{steps} steps {where}: {made}, {most_mib:.0f} MiB")

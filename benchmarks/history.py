@@ -1,6 +1,6 @@
 """The main figures of each recorded run of all benchmarks, a line of JSON each: history.jsonl.
 
-    python benchmarks/history.py [--lines 2]      (`make bench-history`)
+    python benchmarks/history.py [--last 2]      (`make bench-history`)
 
 Prints the last lines beside each other, and the change from the last but one to the last. Rates and times
 depend on the machine and on other work there. So each line has the figures of the floor (`bare`) from the
@@ -9,7 +9,6 @@ same minutes, and what can be compared with the floor is shown as a multiple of 
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -61,6 +60,13 @@ class Line(_Strict):
                 f"{name}: the line of {self.date:%Y-%m-%d} has {', '.join(sorted(self.figures))}"
             )
         return self.figures[name].value
+
+    def sizes(self, part: str) -> list[int]:
+        """The numbers for which a part was measured, as in `workflow/atomic/64/rate`, from the least."""
+        names = (name.split("/") for name in self.figures)
+        return sorted(
+            {int(number) for name in names if name[0] == part for number in name[1:] if number.isdigit()}
+        )
 
     def times_the_floor(self, name: str) -> float | None:
         """The figure as a multiple of the floor's, where the floor has one that is not 0."""
@@ -128,19 +134,11 @@ def _change(before: Figure | None, after: Figure) -> str:
     return f"  {percent:+.0f} %{said}"
 
 
-def sizes(figures: Mapping[str, Figure], part: str) -> list[int]:
-    """The numbers for which a part was measured, as in `workflow/atomic/64/rate`, from the least."""
-    names = (name.split("/") for name in figures)
-    return sorted(
-        {int(number) for name in names if name[0] == part for number in name[1:] if number.isdigit()}
-    )
-
-
 def main() -> None:
     """Print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--lines", type=int, default=2)
-    lines = read()[-arguments.parse_args().lines :]
+    arguments.add_argument("--last", type=int, default=2)
+    lines = read()[-arguments.parse_args().last :]
     if not lines:
         sys.exit("no run is recorded yet: `make bench` records one")
     print(compared(lines))

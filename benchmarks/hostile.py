@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 
+from load import at
 from processes import atomic_server, free_ports, machine, python, running
 
 _EVERY_S = 0.01
@@ -96,7 +97,7 @@ def _measure(kinds: list[str], size: int, connections: int, seconds: float) -> N
                 finally:
                     poster.terminate()
                     said = poster.communicate()[0].decode().strip() or "-"
-            p50, p99 = (latencies_ms[int(len(latencies_ms) * share)] for share in (0.5, 0.99))
+            p50, p99 = (at(latencies_ms, share) for share in (0.5, 0.99))
             print(f"{kind:15} {said:31} {p50:14.1f} {p99:8.1f} {latencies_ms[-1]:8.1f}", flush=True)
 
 

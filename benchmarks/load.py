@@ -28,7 +28,7 @@ class Measured:
 
     def percentile_ms(self, share: float) -> float:
         """The latency at a share of the runs, such as 0.99."""
-        return self.latencies_ms[min(len(self.latencies_ms) - 1, int(len(self.latencies_ms) * share))]
+        return at(self.latencies_ms, share)
 
     def line(self) -> str:
         """The result as a line of the table under HEADER."""
@@ -44,6 +44,11 @@ class Measured:
 HEADER = (
     "callers  runs/s   p50 ms   p95 ms   p99 ms   CPU s/1000 runs: server + app   load   MiB: server + app"
 )
+
+
+def at(times_ms: Sequence[float], share: float) -> float:
+    """Of sorted times, the one at a share, such as 0.99."""
+    return times_ms[min(len(times_ms) - 1, int(len(times_ms) * share))]
 
 
 async def measure(

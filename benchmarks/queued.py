@@ -32,7 +32,7 @@ _WITHIN_S = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Queued:
     """The result. Latencies are milliseconds, sorted."""
 
     queued: int
@@ -55,14 +55,14 @@ def main() -> None:
             _show(asyncio.run(measured(Path(folder), queued, options.posts)))
 
 
-def _show(result: Beside) -> None:
+def _show(result: Queued) -> None:
     in_line = f" (in line after {result.in_line_s:.0f} s)" if result.queued else ""
     print(f"{result.queued} wait for {_SLOTS} slots{in_line}; {result.rss_mib:.0f} MiB")
     print(f"  the other tenant's runs: {spread(result.latencies_ms)}")
     print(f"  CPU of the server meanwhile: {result.server_cpu_s:.2f} of {result.took_s:.1f} s")
 
 
-async def measured(data_dir: Path, queued: int, posts: int) -> Beside:
+async def measured(data_dir: Path, queued: int, posts: int) -> Queued:
     """Start a server on so many steps in line, and post runs of another tenant."""
     ports = free_ports(2)
     base, app_url = (f"http://127.0.0.1:{port}" for port in ports)
@@ -83,7 +83,7 @@ async def measured(data_dir: Path, queued: int, posts: int) -> Beside:
                 for number in range(posts)
             ]
             took_s, used_s = time.perf_counter() - began_s, cpu_s(server) - before_cpu_s
-            return Beside(queued, in_line_s, rss_mib(server), sorted(latencies_ms), used_s, took_s)
+            return Queued(queued, in_line_s, rss_mib(server), sorted(latencies_ms), used_s, took_s)
 
 
 async def _untried(base: str) -> bool:

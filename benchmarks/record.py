@@ -7,7 +7,6 @@ different sizes are not compared. Each benchmark is a program of its own, which 
 """
 
 import argparse
-import asyncio
 import os
 import platform
 import subprocess
@@ -27,7 +26,7 @@ import queued
 import stored
 import user_creation
 from history import HISTORY, Figure, Line, Machine, Unit, append
-from load import Measured
+from load import Measured, at
 
 _SERVERS: Final = "atomic,bare,atomic-values,atomic-fastapi"
 # What the history has of the lists beside many stored runs; `stored.py` shows all of them.
@@ -116,8 +115,8 @@ def _backlog(options: argparse.Namespace) -> Figures:
         with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
             result = uvloop.run(backlog.measured(Path(folder), due, 0))
         yield f"backlog/{due}/ready", result.ready_s, "s"
-        yield f"backlog/{due}/other-p50", backlog.at(result.latencies_ms, 0.5), "ms"
-        yield f"backlog/{due}/other-p99", backlog.at(result.latencies_ms, 0.99), "ms"
+        yield f"backlog/{due}/other-p50", at(result.latencies_ms, 0.5), "ms"
+        yield f"backlog/{due}/other-p99", at(result.latencies_ms, 0.99), "ms"
         yield f"backlog/{due}/memory", result.rss_mib, "MiB"
         if due:
             yield f"backlog/{due}/drained", due / result.drained_s, "steps/s"
@@ -127,8 +126,8 @@ def _queued(options: argparse.Namespace) -> Figures:
     for number in (0, options.queued):
         with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
             result = uvloop.run(queued.measured(Path(folder), number, options.posts))
-        yield f"queued/{number}/other-p50", backlog.at(result.latencies_ms, 0.5), "ms"
-        yield f"queued/{number}/other-p99", backlog.at(result.latencies_ms, 0.99), "ms"
+        yield f"queued/{number}/other-p50", at(result.latencies_ms, 0.5), "ms"
+        yield f"queued/{number}/other-p99", at(result.latencies_ms, 0.99), "ms"
         yield f"queued/{number}/memory", result.rss_mib, "MiB"
 
 
@@ -166,5 +165,4 @@ def _cpu() -> str:
 
 
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # `stored.py` runs its own loop
     main()

@@ -52,7 +52,7 @@ _CUSTOMERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Stored:
     """The result; `lists_ms` has the median of each of LISTS."""
 
     size_mib: float
@@ -76,7 +76,7 @@ def main() -> None:
         _show(runs, chosen.failed, measured(runs, chosen.failed))
 
 
-def _show(runs: int, failed: int, result: Beside) -> None:
+def _show(runs: int, failed: int, result: Stored) -> None:
     written = f"({result.size_mib:.0f} MiB, in {result.written_s:.0f} s)"
     print(f"{runs} stored and {failed} failed runs {written}")
     memory = f"memory {result.rss_first_mib:.0f} MiB"
@@ -89,17 +89,17 @@ def _show(runs: int, failed: int, result: Beside) -> None:
     print(f"  memory after it {result.rss_last_mib:.0f} MiB")
 
 
-def measured(runs: int, failed: int) -> Beside:
+def measured(runs: int, failed: int) -> Stored:
     """Store so many runs, and use a server on them."""
     with tempfile.TemporaryDirectory(prefix="atomic-bench-") as folder:
         began_s = time.perf_counter()
         rows.write(Path(folder), rows.settled("bench", runs, customers=_CUSTOMERS))
         rows.write(Path(folder), rows.failed("bench", failed))
         size_mib = sum(file.stat().st_size for file in Path(folder).iterdir()) / 2**20
-        return asyncio.run(_measured(Path(folder), size_mib, time.perf_counter() - began_s))
+        return uvloop.run(_measured(Path(folder), size_mib, time.perf_counter() - began_s))
 
 
-async def _measured(data_dir: Path, size_mib: float, written_s: float) -> Beside:
+async def _measured(data_dir: Path, size_mib: float, written_s: float) -> Stored:
     ports = free_ports(2)
     app = python("bare.py", "app", ports[1], f"http://127.0.0.1:{ports[0]}/bench")
     with running(app, ports[1]) as app_pid:
@@ -118,7 +118,7 @@ async def _measured(data_dir: Path, size_mib: float, written_s: float) -> Beside
             lists_ms = await _lists_ms(base)
             await asyncio.sleep(5)
             rss_last_mib = rss_mib(server_pid)
-    return Beside(size_mib, written_s, ready_s, first_s, rss_first_mib, workflow, lists_ms, rss_last_mib)
+    return Stored(size_mib, written_s, ready_s, first_s, rss_first_mib, workflow, lists_ms, rss_last_mib)
 
 
 async def _lists_ms(base: str) -> dict[str, float]:
@@ -140,5 +140,4 @@ async def _lists_ms(base: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    uvloop.install()
     main()

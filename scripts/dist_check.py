@@ -25,7 +25,6 @@ from installed import (
     TOOLS,
     CheckError,
     atomic_server,
-    clean_environment,
     interpreter,
     new_environment,
     pip_install,
@@ -114,8 +113,7 @@ def npm_package(package: Path, atomic: Path, folder: Path) -> None:
     project = folder / "project"
     project.mkdir()
     (project / "package.json").write_text('{"type": "module"}')
-    env = clean_environment()
-    run("npm", "install", "--silent", "--no-audit", "--no-fund", package, folder=project, env=env)
+    run("npm", "install", "--silent", "--no-audit", "--no-fund", package, folder=project)
     # The tools of a developer are not what is tested: they are those of the lock file.
     (project / "node_modules" / "@types").symlink_to(TOOLS / "@types")
     (project / "node_modules" / "undici-types").symlink_to(TOOLS / "undici-types")
@@ -131,14 +129,14 @@ def npm_package(package: Path, atomic: Path, folder: Path) -> None:
     ]
     (project / "wrong.ts").write_text(_TYPE_ERROR)
     try:
-        run(*tsc, "--noEmit", "wrong.ts", folder=project, env=env)
+        run(*tsc, "--noEmit", "wrong.ts", folder=project)
     except CheckError as refused:
         if "wrong.ts(2," not in str(refused):
             raise
     else:
         raise CheckError(f"{package.name} has no types: tsc takes a number for a workflow")
     (project / "program.ts").write_text(_PROGRAM)
-    run(*tsc, "program.ts", folder=project, env=env)
+    run(*tsc, "program.ts", folder=project)
     with atomic_server(atomic, folder) as found:
         printed = run("node", "program.js", folder=project, env=found, within_s=60)
     if printed.strip() != 'succeeded {"name":"ada"}':

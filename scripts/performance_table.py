@@ -1,18 +1,16 @@
 """Writes the figures of the last recorded run into docs/performance.md.
 
-python scripts/performance_table.py
+PYTHONPATH=benchmarks python scripts/performance_table.py
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-REPO: Final = Path(__file__).resolve().parents[1]
-sys.path.append(str(REPO / "benchmarks"))  # as pytest and mypy have it
-from history import Line, read, sizes  # noqa: E402 - it lies beside the benchmarks
+from history import Line, read
+from marked import replaced
 
-PAGE: Final = REPO / "docs" / "performance.md"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN: Final = "<!-- The figures of the last recorded run: `make performance` writes them. -->\n"
 END: Final = "<!-- The end of the figures. -->\n"
 NONE: Final = "\nNo run is recorded yet: `make bench` records one.\n\n"
@@ -48,11 +46,7 @@ def figures(line: Line) -> str:
 
 def with_figures(page: str, lines: list[Line]) -> str:
     """The page with the last line's figures. Raises ValueError if the page lacks the markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN.strip()!r} or {END.strip()!r}")
-    return before + BEGIN + (figures(lines[-1]) if lines else NONE) + END + after
+    return replaced(page, BEGIN, END, figures(lines[-1]) if lines else NONE)
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -74,14 +68,14 @@ def _workflow(line: Line) -> Iterator[str]:
         return (str(callers), *measured, bare, f"{ours / theirs:.1f}")
 
     heads = (*_MEASURED, "MiB", "the floor: runs/s, CPU", "CPU: × the floor")
-    return _table("The workflow of three steps:", heads, map(row, sizes(line.figures, "workflow")))
+    return _table("The workflow of three steps:", heads, map(row, line.sizes("workflow")))
 
 
 def _sdk(line: Line) -> Iterator[str]:
     rows = (
         (said, str(callers), _rate(line, name), _latencies(line, name), _parts(line, name))
         for system, said in _SDK.items()
-        for callers in sizes(line.figures, "workflow")
+        for callers in line.sizes("workflow")
         for name in [f"workflow/{system}/{callers}"]
     )
     title = "The same by the Python SDK on FastAPI, with an API key, and calls that are signed and checked:"
@@ -89,7 +83,7 @@ def _sdk(line: Line) -> Iterator[str]:
 
 
 def _chain(line: Line) -> Iterator[str]:
-    lengths = sizes(line.figures, "chain")
+    lengths = line.sizes("chain")
     by_sdk = {name: f"by the SDK, {said}" for name, said in _SDK.items()}
     rows = (
         (said, *(f"{line.value(f'chain/{system}/{length}/step'):.2f}" for length in lengths))
@@ -106,11 +100,9 @@ def _backlog(line: Line) -> Iterator[str]:
         ready, mib = line.value(f"{name}/ready"), line.value(f"{name}/memory")
         return (f"{due:,}", f"{ready:.2f} s", drained, _other(line, name), f"{mib:.0f} MiB")
 
-    title = (
-        "A backlog: retries of one tenant are due when the server starts, and another posts runs:"
-    )
+    title = "A backlog: retries of one tenant are due when the server starts, and another posts runs:"
     heads = ("due", "ready", "drained", "the other tenant's p50 · p99", "memory")
-    return _table(title, heads, map(row, sizes(line.figures, "backlog")))
+    return _table(title, heads, map(row, line.sizes("backlog")))
 
 
 def _queued(line: Line) -> Iterator[str]:
@@ -118,15 +110,13 @@ def _queued(line: Line) -> Iterator[str]:
         name = f"queued/{number}"
         return (f"{number:,}", _other(line, name), f"{line.value(f'{name}/memory'):.0f} MiB")
 
-    title = (
-        "In line: steps of one tenant wait for one of five slots of a key, and another posts runs:"
-    )
+    title = "In line: steps of one tenant wait for one of five slots of a key, and another posts runs:"
     heads = ("in line", "the other tenant's p50 · p99", "memory")
-    return _table(title, heads, map(row, sizes(line.figures, "queued")))
+    return _table(title, heads, map(row, line.sizes("queued")))
 
 
 def _stored(line: Line) -> Iterator[str]:
-    numbers = sizes(line.figures, "stored")
+    numbers = line.sizes("stored")
 
     def row(of: tuple[str, str]) -> Sequence[str]:
         name, said = of

@@ -8,6 +8,7 @@ from typing import Final
 
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.settings import Setting
+from marked import replaced
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "operations.md"
 BEGIN: Final = "<!-- The table of settings: `make settings` writes it. -->\n"
@@ -33,11 +34,7 @@ def table() -> str:
 
 def with_table(page: str) -> str:
     """The page with an up-to-date table. Raises ValueError if the page lacks the markers around it."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN.strip()!r} or {END.strip()!r}")
-    return before + BEGIN + table() + END + after
+    return replaced(page, BEGIN, END, table())
 
 
 if __name__ == "__main__":

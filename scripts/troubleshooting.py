@@ -12,6 +12,7 @@ from atomic.protocol import problems
 from atomic.protocol.problems import Problem, ProblemType
 from atomic.sdk import RunCycleError
 from atomic.sdk._wire.transport import HttpResponse, error_of
+from marked import replaced
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "troubleshooting.md"
 BEGIN: Final = "<!-- The problems of the API: `make troubleshooting` writes them. -->\n"
@@ -44,12 +45,8 @@ def _in_python(kind: ProblemType) -> str:
 
 def with_problems(page: str) -> str:
     """The page with an up-to-date part. Raises ValueError if the page lacks the markers around it."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN.strip()!r} or {END.strip()!r}")
     sections = "".join(section(*each) for each in sorted(HELP.items(), key=lambda each: each[0].name))
-    return before + BEGIN + sections + "\n" + END + after
+    return replaced(page, BEGIN, END, sections + "\n")
 
 
 if __name__ == "__main__":

@@ -111,9 +111,11 @@ def test_a_release_is_built_after_all_tests_and_published_after_the_build() -> N
 
 
 def test_the_changelog_has_the_kinds_of_keep_a_changelog() -> None:
-    headings = re.findall(r"^### (.*)$", (REPO / "CHANGELOG.md").read_text(), re.MULTILINE)
+    text = (REPO / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^### (.*)$", text, re.MULTILINE)
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert [heading for heading in headings if heading.partition(":")[0] not in kinds] == []
+    assert re.findall(r"^### .*\n+(?=###? )", text, re.MULTILINE) == []
 
 
 def test_contributing_names_targets_that_exist() -> None:

@@ -54,7 +54,7 @@ def docker(*arguments: str | Path, timeout_s: float = 120) -> str:
 def image() -> Iterator[str]:
     """The image, built from this checkout."""
     if subprocess.run([program("docker"), "info"], capture_output=True, check=False, timeout=60).returncode:
-        pytest.skip("no Docker daemon answers: `docker info` says why")
+        pytest.fail("no Docker daemon answers: `docker info` says why")
     name = f"atomic-test:{secrets.token_hex(4)}"
     options = shlex.split(os.environ.get("BUILD_OPTIONS", ""))
     built = ("build", *options, "--build-arg", f"BASE={BASE}", "-f", DOCKERFILE, "-t", name)

@@ -16,6 +16,7 @@ import first_run
 import installed
 import release_notes
 from atomic import __version__
+from typescript.package import NEEDS_TOOLS
 
 REPO = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
@@ -83,10 +84,8 @@ def test_the_wheel_runs_where_nothing_else_is(atomic: Path) -> None:
     assert __version__ in run(atomic, "--version", cwd=atomic.parent)
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="no Node here: install Node 20.9 or newer")
-@pytest.mark.skipif(
-    not installed.TOOLS.is_dir(), reason="`make typescript/node_modules/installed` installs the tools"
-)
+@NEEDS_TOOLS[0]
+@NEEDS_TOOLS[1]
 def test_the_package_of_npm_works_in_an_empty_project(atomic: Path, tmp_path: Path) -> None:
     dist.npm_package(tmp_path)
     [package] = tmp_path.glob("*.tgz")

@@ -1,4 +1,4 @@
-"""The programs of Debian which read what `deploy/` has: nginx, caddy, promtool, systemd-analyze."""
+"""The programs of Debian which read and run what `deploy/` has."""
 
 import shutil
 import subprocess
@@ -7,6 +7,13 @@ from typing import Final
 
 import pytest
 
+# The packages of programs that have another name.
+_PACKAGES: Final = {
+    "docker": "docker.io",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "systemd-nspawn": "systemd-container",
+}
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 
 
@@ -14,7 +21,7 @@ def program(name: str) -> str:
     """The path of a program. Skips the test where it is not installed."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
-        pytest.skip(f"{name} is not installed: apt-get install nginx caddy prometheus systemd")
+        pytest.skip(f"{name} is not installed: apt-get install {_PACKAGES.get(name, name)}")
     return found
 
 
