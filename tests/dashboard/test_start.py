@@ -115,9 +115,7 @@ def copied_start(page: Page, api: Api, endpoints: Endpoints, name: str, payload:
     return text
 
 
-@pytest.mark.skipif(
-    not ESBUILD.exists(), reason="`make typescript/node_modules/installed` installs it"
-)
+@pytest.mark.skipif(not ESBUILD.exists(), reason="`make typescript/node_modules/installed` installs it")
 def test_the_copied_typescript_sends_each_digit(
     page: Page, api: Api, endpoints: Endpoints, tmp_path: Path
 ) -> None:

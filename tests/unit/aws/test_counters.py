@@ -12,6 +12,7 @@ import pytest
 from atomic.adapters.aws import counting
 from atomic.adapters.aws.counter_items import CounterItems, Plan
 from atomic.adapters.aws.maintenance_queue import Errand
+from atomic.adapters.aws.table import age
 from atomic.adapters.system import SystemClock
 from atomic.application.counter_store import CounterQuery
 from atomic.application.maintenance import Walk
@@ -120,6 +121,26 @@ def test_what_changes_later_is_counted_when_the_age_has_doubled(stack: Stack, at
     stack.maintain("count")
     assert HOUR not in plan(stack).open
     assert tallies(stack)[0, "createUser"].succeeded == 6
+
+
+def test_an_hour_that_was_written_with_other_bounds_is_read_without_its_durations(stack: Stack) -> None:
+    items = CounterItems(stack.aws.dynamodb, TABLE_NAME)
+    # Seven numbers, then how many runs took how long, in 16 bounds; a workflow may have any name.
+    first = {"bounds": [12, 10, 1, 1, 3, 90_000, HOUR + 7, 0, 5, 7], "createUser": [2]}
+    items._put("acme", age(HOUR), json.dumps(first), HOUR + 9, HOUR)
+    counted = Tally(
+        started=12,
+        succeeded=10,
+        failed=1,
+        cancelled=1,
+        retries=3,
+        duration_ms_sum=90_000,
+        last_started_ms=HOUR + 7,
+    )
+    assert tallies(stack) == {(0, "bounds"): counted, (0, "createUser"): Tally(started=2)}
+    # Maintenance counts the hour again: it is written as hours are now.
+    items.put("acme", HOUR, {"bounds": Tally(started=13)}, HOUR + 10)
+    assert tallies(stack) == {(0, "bounds"): Tally(started=13)}
 
 
 def test_hours_that_were_missed_are_counted(stack: Stack, at: list[int]) -> None:

@@ -16,19 +16,33 @@ from atomic.adapters.aws.table import HOURS, age, created_of
 from atomic.application.counter_store import CounterPage, CounterQuery
 from atomic.domain.counters import (
     KEPT_MS,
+    NUMBERS,
     Counter,
     Tally,
     WorkflowCount,
     numbers_of,
+    tally_of_columns,
     tally_of_numbers,
     workflow_counts,
 )
+from atomic.domain.histograms import BOUNDS_MS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # Above every hour.
 _PLAN: Final = "plan"
+# In the text of an hour: how many bounds its durations have.
+_BOUNDS: Final = "bounds"
+_FIRST_NUMBERS: Final = (
+    "started",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "retries",
+    "duration_ms_sum",
+    "last_started_ms",
+)
 
 
 class Look(NamedTuple):
@@ -63,7 +77,8 @@ class CounterItems:
     def put(self, client_id: str, hour_ms: int, tallies: dict[str, Tally], at_ms: int) -> None:
         """Write what was counted of an hour: one write."""
         numbers = {name: numbers_of(tally) for name, tally in tallies.items()}
-        self._put(client_id, age(hour_ms), json.dumps(numbers), at_ms, hour_ms)
+        text = json.dumps({_BOUNDS: len(BOUNDS_MS), "of": numbers})
+        self._put(client_id, age(hour_ms), text, at_ms, hour_ms)
 
     def page(self, query: CounterQuery) -> CounterPage:
         """A page of counters: half a read unit for four small hours."""
@@ -155,8 +170,21 @@ class DynamoCounters:
 def _counters(item: Any) -> list[Counter]:
     """The counters of an hour, by name."""
     hour_ms, at_ms = created_of(item["sk"]["S"]), int(item["c"]["N"])
-    numbers = sorted(json.loads(unpack_text(item["j"])).items())
-    return [Counter(hour_ms, name, tally_of_numbers(flat), at_ms) for name, flat in numbers]
+    known = json.loads(unpack_text(item["j"]))
+    # Items of before are of names alone, one of which may be this.
+    is_new = isinstance(known.get(_BOUNDS), int)
+    read, numbers = (tally_of_numbers, known["of"]) if is_new else (_first_tally, known)
+    return [Counter(hour_ms, name, read(flat), at_ms) for name, flat in sorted(numbers.items())]
+
+
+def _first_tally(flat: Sequence[int]) -> Tally:
+    """A tally as it was first written: without the least and the most duration, and with 16 bounds.
+
+    Its durations are left out: it is unknown where between two bounds each of them was.
+    """
+    numbers = [*flat[: len(_FIRST_NUMBERS)], *(0 for _ in range(len(_FIRST_NUMBERS) - len(flat)))]
+    of = dict(zip(_FIRST_NUMBERS, numbers, strict=True))
+    return tally_of_columns([of.get(name, 0) for name in NUMBERS], ())
 
 
 def _key(client_id: str, sk: str) -> Item:
