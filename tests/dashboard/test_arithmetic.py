@@ -392,9 +392,20 @@ TYPED = [
 
 @pytest.mark.parametrize(("text", "changes"), TYPED, ids=[text for text, _ in TYPED])
 def test_what_is_typed_is_read_and_written_again(ask: Ask, text: str, changes: Any) -> None:
-    assert ask("search", "read", text) == {"changes": changes}
+    assert ask("search", "read", text)["changes"] == changes
     written = ask("search", "textOf", changes)
-    assert ask("search", "read", written) == {"changes": changes}
+    assert ask("search", "read", written)["changes"] == changes
+
+
+def test_a_name_in_quotes_is_told_from_one_in_a_text_that_is_searched_for(ask: Ask) -> None:
+    for text, name in (
+        ("workflow:rde", "order"),
+        ('workflow:"rde"', "rde"),
+        ('"workflow:\\"" workflow:rde', "order"),
+    ):
+        said = ask("search", "read", text)
+        whole = ask("search", "withWholeName", said, ["order", "check invoice"])
+        assert whole["changes"]["workflow"] == name, text
 
 
 def test_the_last_word_gets_suggestions(ask: Ask) -> None:
