@@ -1,6 +1,7 @@
 // Filters of lists. They are kept in the address, and typed text is added to it after a short pause.
 
 import { STATUSES } from "../core/enums.js";
+import { visible } from "../core/format.js";
 import { instantOf, toType, typedClock, typedInstant } from "../core/typed-times.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { Field, Select } from "./fields.js";
@@ -86,7 +87,7 @@ export function MomentField({ label, value, change, ...props }) {
     ${
       value &&
       !instantOf(value) &&
-      html`<span class="error-text" role="alert">${label}: “${value}” is not a time.</span>`
+      html`<span class="error-text" role="alert">${label}: “${visible(value)}” is not a time.</span>`
     }
   `;
 }

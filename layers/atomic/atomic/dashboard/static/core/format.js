@@ -126,5 +126,5 @@ function delayInWords(retry) {
   return `, first after ${first}, then ${growth}, ${most}`;
 }
 
-/** An error in words, with what the server says about it. */
-export const errorText = ({ message, detail = "" }) => `${message}. ${detail}`;
+/** An error in words, with what the server says about it, which may quote what somebody has sent. */
+export const errorText = ({ message, detail = "" }) => visible(`${message}. ${detail}`);
