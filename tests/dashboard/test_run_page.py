@@ -262,6 +262,34 @@ def test_an_edited_input_is_not_lost_unasked(page: Page, api: Api, endpoints: En
     assert len(api.get("/runs")["runs"]) == 1
 
 
+def test_a_reason_is_not_lost_unasked(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/busy", (503, 0)), "k", wait=False, retry={"count": 9})
+    made = {"kind": "event", "stepName": "approval", "parent": run["id"]}
+    event = api.start("", "k", wait=False, **made)
+    open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
+    opens = page.get_by_role("button", name="Reject…")
+    opens.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    opens.click()
+    dialog.get_by_label("Reason").fill("too late")
+    for leave in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.mouse.click(2, 2),
+        lambda: dialog.get_by_role("button", name="Cancel").click(),
+    ):
+        leave()
+        expect(dialog.get_by_role("alert")).to_contain_text("is lost then")
+        dialog.get_by_role("button", name="Go on editing").click()
+        expect(dialog.get_by_label("Reason")).to_have_value("too late")
+    dialog.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Lose the text").click()
+    expect(dialog).to_have_count(0)
+    assert api.get(f"/steps/{event['id']}")["status"] == "pending"
+
+
 def test_a_child_run_and_its_parent_lead_to_each_other(page: Page, api: Api, endpoints: Endpoints) -> None:
     parent = api.start(endpoints.serve("/busy", (503, 0)), "parent", wait=False, retry={"count": 9})
     url = endpoints.serve("/bill", (200, 0))
