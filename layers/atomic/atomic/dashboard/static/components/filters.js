@@ -18,17 +18,17 @@ export const PERIODS = [
   ["custom", "from … to …"],
 ];
 
-/** The API's time filters for a query of the address; "last …" periods are computed at each call. */
+/**
+ * The API's time filters for a query of the address; "last …" periods are computed at each call. There is
+ * no member without a time, though a period may be chosen.
+ */
 export function periodOf({ period, from, to }, now) {
   const since = PERIODS.find(([name]) => name === period)?.[2];
   if (since) return { createdAfter: new Date(now - since).toISOString() };
   if (period !== "custom") return {};
-  return { createdAfter: instantOf(from), createdBefore: instantOf(to) };
+  const times = { createdAfter: instantOf(from), createdBefore: instantOf(to) };
+  return Object.fromEntries(Object.entries(times).filter(([, time]) => time));
 }
-
-/** The same without what is not given; no member if no time is, though a period may be chosen. */
-export const givenPeriod = (query, now) =>
-  Object.fromEntries(Object.entries(periodOf(query, now)).filter(([, value]) => value));
 
 /** Whether any of the filters is set. */
 export const isFiltered = (query, names) => names.some((name) => query[name]);

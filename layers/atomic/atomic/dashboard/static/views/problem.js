@@ -1,14 +1,7 @@
 // One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
 
 import { answerOf, CauseName, causeName } from "../components/causes.js";
-import {
-  Filters,
-  givenPeriod,
-  isFiltered,
-  PeriodFilter,
-  periodOf,
-  useClear,
-} from "../components/filters.js";
+import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
   Blank,
@@ -86,7 +79,7 @@ function Head({ state: { route, data, now }, actions }) {
   const cause = data?.cause;
   if (!cause) return html`<h1 class="unseen">Problem</h1>`;
   const state = stateOf(route.query);
-  const periodNow = () => givenPeriod(route.query, now);
+  const periodNow = () => periodOf(route.query, now);
   const all = (what) => () => {
     const filter = { cause: cause.id, dismissed: state === "dismissed", ...periodNow() };
     askAll({ what, filter, cause }, actions);
@@ -236,7 +229,7 @@ function Nothing({ route, now, actions, clear }) {
       <//>
     `;
   }
-  if (Object.keys(givenPeriod(route.query, now)).length) {
+  if (Object.keys(periodOf(route.query, now)).length) {
     return html`
       <${Blank} icon="search" title="No run of this cause fits these filters">
         <${Button} onClick=${clear}>Clear filters<//>
