@@ -311,6 +311,19 @@ def test_no_name_turns_the_text_beside_it_around(page: Page, api: Api, endpoints
     assert TURN not in shown_of(page)
 
 
+def test_the_name_of_a_cause_turns_nothing_around(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/order", None, (410, 0)), "k", wait=False)
+    gone = endpoints.serve("/gone", (410, {"error": TURNED}))
+    api.start(gone, "k", parent=run["id"], stepName=TURNED)
+    endpoints.release()
+    open_at(page, api, "problems")
+    page.locator("tbody .row-link").click()
+    expect(page.locator("tbody .c-error")).to_contain_text(
+        "pay\\u202elive: the endpoint answered 410: pay live"
+    )
+    assert TURN not in shown_of(page)
+
+
 def test_words_of_the_server_turn_nothing_around(page: Page, api: Api, endpoints: Endpoints) -> None:
     """What it says of a refusal may quote what somebody has sent."""
     run = api.start(endpoints.serve("/busy", (503, 0)), "k", wait=False, retry={"count": 9})

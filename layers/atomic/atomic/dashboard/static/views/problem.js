@@ -187,14 +187,14 @@ async function takeBack(runs, actions) {
 /** The error of a run is often only that of its handler: a step that is the cause is shown in its place. */
 function Row({ run, cause, route, now, mayAct, tick, isOn }) {
   const isStep = run.parent !== null;
-  const said = !isStep && cause?.stepName ? `${cause.stepName}: ${cause.text}` : run.error;
+  const said = !isStep && cause?.stepName ? `${visible(cause.stepName)}: ${cause.text}` : run.error;
   const href = linkTo({
     client: route.client,
     page: "run",
     id: run.runId,
     query: isStep ? { step: run.id } : {},
   });
-  const [note, error, whole] = [run.dismissed?.note, said, run.error].map((text) => visible(text ?? ""));
+  const note = visible(run.dismissed?.note ?? "");
   return html`
     <tr>
       ${
@@ -203,7 +203,7 @@ function Row({ run, cause, route, now, mayAct, tick, isOn }) {
           <label>
             <input
               type="checkbox"
-              aria-label="Choose the run with key ${visible(run.idempotencyKey)}"
+              aria-label="Choose the run with key ${run.idempotencyKey}"
               checked=${isOn}
               onChange=${(event) => tick(run.runId, event.target.checked)}
             />
@@ -211,10 +211,10 @@ function Row({ run, cause, route, now, mayAct, tick, isOn }) {
         </td>`
       }
       <td class="c-key-link">
-        <a class="row-link" href=${href}><code>${visible(run.idempotencyKey)}</code></a>
+        <a class="row-link" href=${href}><code>${run.idempotencyKey}</code></a>
         ${note && html`<span class="row-under" title=${note}>${note}</span>`}
       </td>
-      <td class="c-error"><span class="row-text" title=${whole}>${error}</span></td>
+      <td class="c-error"><span class="row-text" title=${run.error}>${said}</span></td>
       <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
     </tr>
