@@ -214,6 +214,21 @@ def test_siblings_of_one_name_are_one_row_until_it_is_opened(ask: Ask, page: Pag
     assert len(opened) == 16
 
 
+def test_a_step_that_failed_after_its_parent_is_not_why_it_failed(ask: Ask) -> None:
+    def failed(name: str, parent: str, ended: int) -> dict[str, Any]:
+        return a_step("failed", [], id=name, parent=parent, finishedAt=at(ended))
+
+    root = a_step("retrying", [], id="root", parent=None)
+    steps = [
+        failed("before", "root", 1_000),
+        failed("outer", "root", 5_000),
+        failed("early", "outer", 3_000),
+        failed("why", "outer", 4_000),
+        failed("late", "outer", 8_000),
+    ]
+    assert ask("rows", "failedIn", {"root": root, "steps": steps})["id"] == "why"
+
+
 def test_a_line_is_not_drawn_over_a_gap(page: Page, server: AtomicServer) -> None:
     page.goto(f"{server.url}/dashboard")
     drawn = page.evaluate(
@@ -392,9 +407,20 @@ TYPED = [
 
 @pytest.mark.parametrize(("text", "changes"), TYPED, ids=[text for text, _ in TYPED])
 def test_what_is_typed_is_read_and_written_again(ask: Ask, text: str, changes: Any) -> None:
-    assert ask("search", "read", text) == {"changes": changes}
+    assert ask("search", "read", text)["changes"] == changes
     written = ask("search", "textOf", changes)
-    assert ask("search", "read", written) == {"changes": changes}
+    assert ask("search", "read", written)["changes"] == changes
+
+
+def test_a_name_in_quotes_is_told_from_one_in_a_text_that_is_searched_for(ask: Ask) -> None:
+    for text, name in (
+        ("workflow:rde", "order"),
+        ('workflow:"rde"', "rde"),
+        ('"workflow:\\"" workflow:rde', "order"),
+    ):
+        said = ask("search", "read", text)
+        whole = ask("search", "withWholeName", said, ["order", "check invoice"])
+        assert whole["changes"]["workflow"] == name, text
 
 
 def test_the_last_word_gets_suggestions(ask: Ask) -> None:

@@ -200,6 +200,14 @@ def test_a_missing_run_has_a_message(page: Page, api: Api) -> None:
     expect(page.locator("#not-found")).to_contain_text("The answer is the same in all cases")
 
 
+def test_a_period_without_a_time_is_no_filter(page: Page, api: Api) -> None:
+    open_at(page, api, "runs?period=custom")
+    expect(page.get_by_label("From (")).to_be_visible()
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    open_at(page, api, "runs?period=custom&from=2026-01-01T00:00:00Z")
+    expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+
+
 def test_the_empty_list_shows_a_command_that_starts_a_run(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:

@@ -125,7 +125,7 @@ def test_values_of_json_have_the_colour_of_their_kind(page: Page, api: Api, endp
 
 def test_a_long_json_is_searched(page: Page, api: Api, endpoints: Endpoints) -> None:
     notes = {7: "a [b] c", 907: "a [b] c"}
-    items = [{"sku": f"TEA-{number}", "note": notes.get(number, "")} for number in range(1_000)]
+    items = [{"sku": f"TEA-{number}", "note": notes.get(number, "")} for number in range(1_001)]
     run = api.start(endpoints.serve("/ok", (200, 1)), "long", payload={"items": items})
     open_at(page, api, f"runs/{run['runId']}")
     shown = page.get_by_role("region", name="Input", exact=True)
@@ -156,6 +156,40 @@ def test_a_long_json_is_searched(page: Page, api: Api, endpoints: Endpoints) -> 
     expect(page.get_by_role("button", name="Find in Input")).to_be_focused()
     expect(shown.locator("mark")).to_have_count(0)
     expect(shown).not_to_contain_text("TEA-907")
+
+
+def test_a_search_counts_the_hits_that_it_marks(page: Page, api: Api, endpoints: Endpoints) -> None:
+    notes = [f"a, {number}" for number in range(200)]
+    run = api.start(endpoints.serve("/ok", (200, f"one,\ntwo,\n{'three' * 300},")), "marks", payload=notes)
+    open_at(page, api, f"runs/{run['runId']}")
+    for name, typed, number in (
+        # The comma behind a value is not a part of it, but one in a plain text is.
+        ("Input", ",", 200),
+        ("Input", '3",', 0),
+        ("Input", '3"', 20),
+        ("Result", ",", 3),
+    ):
+        part = page.get_by_role("region", name=name, exact=True)
+        if not page.get_by_role("textbox", name=f"Find in {name}").count():
+            page.get_by_role("button", name=f"Find in {name}").click()
+        field = page.get_by_role("textbox", name=f"Find in {name}")
+        field.fill(typed)
+        said = page.get_by_role("search").filter(has=field).get_by_role("status")
+        expect(said).to_have_text(f"1 of {number}" if number else "No hit")
+        expect(part.locator("mark")).to_have_count(number)
+
+
+def test_a_search_says_more_only_when_there_is_more(page: Page, api: Api, endpoints: Endpoints) -> None:
+    payload = {"all": "#" * 1_000, "more": "%" * 1_001, "of": f"from run_{'0' * 32}"}
+    run = api.start(endpoints.serve("/ok", (200, 1)), "more", payload=payload)
+    open_at(page, api, f"runs/{run['runId']}")
+    page.get_by_role("button", name="Find in Input").click()
+    field = page.get_by_role("textbox", name="Find in Input")
+    said = page.get_by_role("search").filter(has=field).get_by_role("status")
+    # A link is marked by itself, so nothing is a hit that is only partly in it.
+    for typed, text in (("#", "1 of 1000"), ("%", "1 of 1000+"), ("run_", "1 of 1"), ("m run_", "No hit")):
+        field.fill(typed)
+        expect(said).to_have_text(text)
 
 
 def test_an_open_event_is_approved_rejected_or_answered(page: Page, api: Api, endpoints: Endpoints) -> None:
@@ -226,6 +260,34 @@ def test_an_edited_input_is_not_lost_unasked(page: Page, api: Api, endpoints: En
     editor.get_by_role("button", name="Lose the text").click()
     expect(editor).to_have_count(0)
     assert len(api.get("/runs")["runs"]) == 1
+
+
+def test_a_reason_is_not_lost_unasked(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/busy", (503, 0)), "k", wait=False, retry={"count": 9})
+    made = {"kind": "event", "stepName": "approval", "parent": run["id"]}
+    event = api.start("", "k", wait=False, **made)
+    open_at(page, api, f"runs/{run['runId']}?step={event['id']}")
+    opens = page.get_by_role("button", name="Reject…")
+    opens.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    opens.click()
+    dialog.get_by_label("Reason").fill("too late")
+    for leave in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.mouse.click(2, 2),
+        lambda: dialog.get_by_role("button", name="Cancel").click(),
+    ):
+        leave()
+        expect(dialog.get_by_role("alert")).to_contain_text("is lost then")
+        dialog.get_by_role("button", name="Go on editing").click()
+        expect(dialog.get_by_label("Reason")).to_have_value("too late")
+    dialog.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Lose the text").click()
+    expect(dialog).to_have_count(0)
+    assert api.get(f"/steps/{event['id']}")["status"] == "pending"
 
 
 def test_a_child_run_and_its_parent_lead_to_each_other(page: Page, api: Api, endpoints: Endpoints) -> None:

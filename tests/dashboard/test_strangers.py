@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from dashboard.stage import Api, Endpoints
 from dashboard.test_search import options_of
@@ -271,7 +271,8 @@ def test_no_name_turns_the_text_beside_it_around(page: Page, api: Api, endpoints
         api.start(held, key, **within, wait=False, stepName=TURNED, flow=flow)
     cause = next(each["id"] for each in api.get("/causes")["causes"])
     name = quote(TURNED, safe="")
-    lists = ("overview", "problems", "waiting", "schedules", f"runs?workflow={name}&tag=from:{name}")
+    filtered = (f"runs?workflow={name}&tag=from:{name}", f"runs?period=custom&from={name}")
+    lists = ("overview", "problems", "waiting", "schedules", *filtered)
     ones = ("schedules/nightly", f"workflows/{name}", "flow/api", f"schedules/{name}", f"flow/{name}")
     runs = (f"runs/{failed['runId']}", f"runs/{live['runId']}", f"runs/{live['runId']}?step={step['id']}")
     for view in ("runs", *lists, *ones, *runs):
@@ -285,6 +286,7 @@ def test_no_name_turns_the_text_beside_it_around(page: Page, api: Api, endpoints
         ("waiting", "Send JSON…"),
         ("schedules/nightly", "Trigger now…"),
         (f"runs/{live['runId']}", "Cancel run"),
+        (f"runs/{failed['runId']}", "Restart with edited input…"),
         (f"runs/{live['runId']}?step={event['id']}", "Approve…"),
         (f"runs/{live['runId']}?step={step['id']}", "Redrive step"),
     ):
@@ -293,6 +295,11 @@ def test_no_name_turns_the_text_beside_it_around(page: Page, api: Api, endpoints
         expect(page.get_by_role("dialog")).to_contain_text("\\u202e")
         assert TURN not in shown_of(page)
         page.keyboard.press("Escape")
+    open_at(page, api, "waiting")
+    page.get_by_role("button", name="Send JSON…").click()
+    page.get_by_label("Result, as JSON").fill(TURNED)
+    expect(page.get_by_role("alert")).to_contain_text("\\u202e")
+    assert TURN not in shown_of(page)
     open_at(page, api, "runs")
     field = page.get_by_role("combobox", name="Search runs")
     field.fill("workflow:")
@@ -302,6 +309,51 @@ def test_no_name_turns_the_text_beside_it_around(page: Page, api: Api, endpoints
     field.press("Enter")
     expect(page.locator("#search-note")).to_contain_text("\\u202e")
     assert TURN not in shown_of(page)
+
+
+def test_the_name_of_a_cause_turns_nothing_around(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run = api.start(endpoints.serve("/order", None, (410, 0)), "k", wait=False)
+    gone = endpoints.serve("/gone", (410, {"error": TURNED}))
+    api.start(gone, "k", parent=run["id"], stepName=TURNED)
+    endpoints.release()
+    open_at(page, api, "problems")
+    page.locator("tbody .row-link").click()
+    expect(page.locator("tbody .c-error")).to_contain_text(
+        "pay\\u202elive: the endpoint answered 410: pay live"
+    )
+    assert TURN not in shown_of(page)
+
+
+def test_words_of_the_server_turn_nothing_around(page: Page, api: Api, endpoints: Endpoints) -> None:
+    """What it says of a refusal may quote what somebody has sent."""
+    run = api.start(endpoints.serve("/busy", (503, 0)), "k", wait=False, retry={"count": 9})
+    refusal = {"status": 503, "json": {"title": "Refused", "detail": TURNED}}
+    page.route("**/*", lambda route: refused_unless_read(route, refusal))
+    open_at(page, api, "workflows/order")
+    page.get_by_role("button", name="Pause workflow…").click()
+    page.get_by_role("button", name="Pause workflow", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Refused. pay\\u202elive")
+    open_at(page, api, f"runs/{run['runId']}")
+    page.get_by_role("button", name="Cancel run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_role("alert")).to_have_text("Refused. pay\\u202elive")
+    page.keyboard.press("Escape")
+    open_at(page, api, "start")
+    page.get_by_label("Workflow").fill("order")
+    expect(page.get_by_text("those of the run with key k")).to_be_visible()
+    page.get_by_role("button", name="Start run").click()
+    expect(page.get_by_role("alert")).to_have_text("Refused. pay\\u202elive")
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.route("**/runs?**", lambda route: route.fulfill(**refusal))
+    expect(page.locator(".stale")).to_contain_text("pay\\u202elive")
+
+
+def refused_unless_read(route: Route, refusal: Any) -> None:
+    if route.request.method == "GET":
+        route.continue_()
+    else:
+        route.fulfill(**refusal)
 
 
 def shows_it_written_out(page: Page, api: Api, view: str) -> None:

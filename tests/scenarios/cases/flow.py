@@ -153,6 +153,7 @@ async def scenario_what_is_no_flow_control_is_refused(runtime: Runtime) -> None:
     url = runtime.endpoint("/flow/refused", answer_ok)
     for wrong, field in (
         ([{"key": "no space"}], "flow.0.key"),
+        ([{"key": ".."}], "flow.0.key"),
         ([{"key": "k", "concurrency": 0}], "flow.0.concurrency"),
         ([{"key": "k", "rate": {"limit": 1001, "per": 1}}], "flow.0.rate.limit"),
         ([{"key": "k", "priority": 6}], "flow.0.priority"),

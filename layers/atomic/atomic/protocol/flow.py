@@ -12,9 +12,23 @@ from atomic.protocol.wire import Document, PositiveDuration, RunNote, WireModel
 FLOW_ENTRIES_MAX: Final = 4
 FLOW_PRIORITY_MAX: Final = 5
 _KEY: Final = re.compile(r"[A-Za-z0-9._~:@-]{1,128}")
-FLOW_KEY_FORM: Final = "1 to 128 letters, digits and `.`, `_`, `~`, `:`, `@`, `-`"
+# Browsers and servers remove them from a path, in any spelling: no request could name such a key by it.
+_NO_PATH: Final = frozenset({".", ".."})
+FLOW_KEY_FORM: Final = "1 to 128 letters, digits and `.`, `_`, `~`, `:`, `@`, `-`, but not `.` or `..`"
 _CONCURRENCY_MAX: Final = 10_000
 _RATE_LIMIT_MAX: Final = 1_000
+
+
+def is_flow_key(text: str) -> bool:
+    """Whether the text can be the name of a key."""
+    return _KEY.fullmatch(text) is not None and text not in _NO_PATH
+
+
+def _flow_key(text: str) -> str:
+    if not is_flow_key(text):
+        raise PydanticCustomError("flow_key", "use {form}", {"form": FLOW_KEY_FORM})
+    return text
+
 
 FlowKeyName = Annotated[
     str,
@@ -22,6 +36,7 @@ FlowKeyName = Annotated[
         pattern=f"^{_KEY.pattern}$",
         description=f"{FLOW_KEY_FORM}. Two clients share no key.",
     ),
+    AfterValidator(_flow_key),
 ]
 Concurrency = Annotated[int, Field(ge=1, le=_CONCURRENCY_MAX)]
 
@@ -163,8 +178,3 @@ class FlowStepList(Document):
 
     running: list[FlowStepDocument] = Field(description="Steps that have a slot.")
     queued: list[FlowStepDocument] = Field(description="Steps in line, that whose turn is next first.")
-
-
-def is_flow_key(text: str) -> bool:
-    """Whether the text can be the name of a key."""
-    return _KEY.fullmatch(text) is not None

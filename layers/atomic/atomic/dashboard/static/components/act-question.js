@@ -8,7 +8,7 @@ import { labelOf, wordOf } from "./acting.js";
 
 /** What an action is about, in words: a name alone may be that of many. */
 function aboutOf(step) {
-  const run = `workflow ${visible(step.workflowName)}, key ${visible(step.idempotencyKey)}`;
+  const run = `workflow ${visible(step.workflowName)}, key ${step.idempotencyKey}`;
   return step.parent === null ? `${capital(run)}.` : `Step “${nameOf(step)}” of ${run}.`;
 }
 

@@ -1,7 +1,7 @@
 // The attempts of a step, newest first, so that they can be compared: what each came to, how long it took,
 // how long after the one before it began, and its error where it differs from the next older one.
 
-import { duration, fullTime, ms, ticking, timeOfDay, visible } from "../core/format.js";
+import { duration, fullTime, ms, ticking, timeOfDay } from "../core/format.js";
 import { isLive, outcomeOf } from "../core/timeline.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { later } from "./later.js";
@@ -65,7 +65,7 @@ function Attempt({ step, attempt, before, share, now }) {
       </span>
       ${pause && html`<${More}>${pause} after #${before.number}<//>`}
       ${isNewBuild && html`<${More}>build <code>${attempt.build}</code><//>`}
-      ${attempt.error && html`<${More}>${visible(error)}<//>`}
+      ${attempt.error && html`<${More}>${error}<//>`}
       ${attempt.late && html`<${More}>Answered late, which changed nothing: ${attempt.late}<//>`}
     </li>
   `;

@@ -32,7 +32,7 @@ export function FilterFacts({ filter, cause }) {
       <${Fact} name="Failed">
         ${cause.stepName ? html`step <bdi>${visible(cause.stepName)}</bdi>` : "the handler"}
       <//>
-      <${Fact} name="Error">${visible(cause.text)}${cause.errorType && ` [${visible(cause.errorType)}]`}<//>
+      <${Fact} name="Error">${cause.text}${cause.errorType && ` [${cause.errorType}]`}<//>
       ${times.length > 0 && html`<${Fact} name="Started">${times.join(", ")}<//>`}
       ${filter.dismissed && html`<${Fact} name="Dismissed">yes<//>`}
     </dl>

@@ -1,7 +1,7 @@
 // Two attempts of a step beside each other; what differs is marked.
 
 import { differences } from "../core/differences.js";
-import { duration, fullTime, ms, visible } from "../core/format.js";
+import { duration, fullTime, ms } from "../core/format.js";
 import { html, useMemo, useState } from "../vendor/preact-htm.js";
 import { errorOf, outcomeInWords } from "./attempts.js";
 import { Select } from "./fields.js";
@@ -11,8 +11,8 @@ const FACTS = [
   ["Outcome", outcomeInWords],
   ["Status", (_, { status }) => (status === null ? "none" : String(status))],
   ["Duration", (_, attempt) => duration(attempt.duration)],
-  ["Build", (_, { build }) => visible(build ?? "")],
-  ["Error", (_, attempt) => (attempt.error ? visible(errorOf(attempt)) : "none")],
+  ["Build", (_, { build }) => build ?? ""],
+  ["Error", (_, attempt) => (attempt.error ? errorOf(attempt) : "none")],
 ];
 
 export function Compared({ step, log }) {

@@ -16,12 +16,14 @@ export function Dialog({ question, actions }) {
   // The browser gives the focus back to the button that opened the dialog.
   const close = () => element.current.close();
   const leave = (event) => {
-    const texts = [...element.current.querySelectorAll("textarea")];
+    const texts = [...element.current.querySelectorAll("textarea, input:not([type])")];
     if (texts.every(({ value, defaultValue }) => value === defaultValue)) return close();
     event.preventDefault();
     setLeaving(true);
   };
   const { Body = Question } = question;
+  // Browsers let a repeated Escape close a dialog without asking (`cancel` comes only once), so the key is
+  // refused before. `cancel` has the other ways, such as the gesture back of a phone.
   return html`
     <dialog
       ref=${element}
@@ -38,13 +40,13 @@ export function Dialog({ question, actions }) {
   `;
 }
 
-/** Asks before a text that was edited is lost. */
+/** Asks before a text that was typed is lost. */
 function Leaving({ close, stay }) {
   const keep = useRef();
   useLayoutEffect(() => keep.current.querySelector("button").focus(), []);
   return html`
     <div class="dialog-body" role="alert">
-      <p>Close it? The text that you have edited is lost then.</p>
+      <p>Close it? The text that you have typed is lost then.</p>
       <div ref=${keep} class="dialog-actions">
         <${Button} onClick=${stay}>Go on editing<//>
         <${Button} danger onClick=${close}>Lose the text<//>

@@ -1,6 +1,7 @@
 // Filters of lists. They are kept in the address, and typed text is added to it after a short pause.
 
 import { STATUSES } from "../core/enums.js";
+import { visible } from "../core/format.js";
 import { instantOf, toType, typedClock, typedInstant } from "../core/typed-times.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { Field, Select } from "./fields.js";
@@ -17,17 +18,17 @@ export const PERIODS = [
   ["custom", "from … to …"],
 ];
 
-/** The API's time filters for a query of the address; "last …" periods are computed at each call. */
+/**
+ * The API's time filters for a query of the address; "last …" periods are computed at each call. There is
+ * no member without a time, though a period may be chosen.
+ */
 export function periodOf({ period, from, to }, now) {
   const since = PERIODS.find(([name]) => name === period)?.[2];
   if (since) return { createdAfter: new Date(now - since).toISOString() };
   if (period !== "custom") return {};
-  return { createdAfter: instantOf(from), createdBefore: instantOf(to) };
+  const times = { createdAfter: instantOf(from), createdBefore: instantOf(to) };
+  return Object.fromEntries(Object.entries(times).filter(([, time]) => time));
 }
-
-/** The same without what is not given; no member if no time is, though a period may be chosen. */
-export const givenPeriod = (query, now) =>
-  Object.fromEntries(Object.entries(periodOf(query, now)).filter(([, value]) => value));
 
 /** Whether any of the filters is set. */
 export const isFiltered = (query, names) => names.some((name) => query[name]);
@@ -86,7 +87,7 @@ export function MomentField({ label, value, change, ...props }) {
     ${
       value &&
       !instantOf(value) &&
-      html`<span class="error-text" role="alert">${label}: “${value}” is not a time.</span>`
+      html`<span class="error-text" role="alert">${label}: “${visible(value)}” is not a time.</span>`
     }
   `;
 }

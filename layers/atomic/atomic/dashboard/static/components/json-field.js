@@ -1,5 +1,6 @@
 // A field for JSON, which is sent as it is typed: a parsed number could lose digits.
 
+import { visible } from "../core/format.js";
 import { html, useState } from "../vendor/preact-htm.js";
 
 /** Whether a text is JSON. */
@@ -31,6 +32,6 @@ function wrongIn(text) {
     JSON.parse(text);
     return "";
   } catch (error) {
-    return `This is not JSON: ${error.message}`;
+    return `This is not JSON: ${visible(error.message)}`;
   }
 }

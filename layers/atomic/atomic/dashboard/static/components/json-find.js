@@ -3,22 +3,23 @@
 import { visible } from "../core/format.js";
 import { linesOf } from "../core/json-lines.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
-import { SHOWN_CHARS } from "./json.js";
+import { RUN_ID, SHOWN_CHARS, withoutComma } from "./json.js";
 import { Button } from "./widgets.js";
 
 const LINES_BEFORE = 20;
 const HITS_MAX = 1_000;
 
 /**
- * `text` is searched, also what the page does not show of it. `show({lines, hits})` shows these lines in
- * `place`, with hits marked; `show(null)` shows the text as before.
+ * `text`, which is JSON or (`isText`) plain text, is searched, also what the page does not show of it.
+ * `show({lines, hits})` shows these lines in `place`, with hits marked; `show(null)` shows the text as
+ * before.
  */
-export function Find({ name, text, place, show, close }) {
+export function Find({ name, text, isText, place, show, close }) {
   const [typed, setTyped] = useState("");
   const [wanted, setWanted] = useState(0);
   const field = useRef();
   const lines = useMemo(() => linesOf(text), [text]);
-  const { hits, places } = useMemo(() => search(lines, typed), [lines, typed]);
+  const { hits, places, isMore } = useMemo(() => search(lines, typed, isText), [lines, typed, isText]);
   // The text may have changed since.
   const at = Math.min(wanted, Math.max(0, places.length - 1));
   const from = places.length ? Math.max(0, places[at] - LINES_BEFORE) : 0;
@@ -53,7 +54,7 @@ export function Find({ name, text, place, show, close }) {
         value=${typed}
         onInput=${type}
       />
-      <span class="soft" role="status">${typed && said(places.length, at)}</span>
+      <span class="soft" role="status">${typed && said(places.length, at, isMore)}</span>
       <${Button} small disabled=${!places.length} aria-label="Previous hit" onClick=${() => move(-1)}>↑<//>
       <${Button} small disabled=${!places.length} aria-label="Next hit" onClick=${() => move(1)}>↓<//>
       <${Button} small onClick=${close}>Close<//>
@@ -61,21 +62,27 @@ export function Find({ name, text, place, show, close }) {
   `;
 }
 
-const said = (number, at) =>
-  number ? `${at + 1} of ${number}${number === HITS_MAX ? "+" : ""}` : "No hit";
+const said = (number, at, isMore) => (number ? `${at + 1} of ${number}${isMore ? "+" : ""}` : "No hit");
 
 /** What recognizes a hit, as a group, and the number of the line of each; in upper and lower case. */
-function search(lines, typed) {
+function search(lines, typed, isText) {
   if (!typed) return { hits: null, places: [] };
   const hits = new RegExp(`(${typed.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")})`, "i");
   const places = [];
-  for (const [number, { name, value }] of lines.entries())
-    for (const part of [name, value.slice(0, SHOWN_CHARS)]) {
-      if (places.length >= HITS_MAX) return { hits, places: places.slice(0, HITS_MAX) };
-      const count = Math.floor(visible(part).split(hits).length / 2);
+  for (const [number, line] of lines.entries()) {
+    for (const part of markedParts(line, isText)) {
+      const count = Math.floor(part.split(hits).length / 2);
       for (let each = 0; each < count; each++) places.push(number);
     }
-  return { hits, places };
+    if (places.length > HITS_MAX) break;
+  }
+  return { hits, places: places.slice(0, HITS_MAX), isMore: places.length > HITS_MAX };
+}
+
+/** The texts in which hits are marked, one by one; a hit in any other text would have no mark. */
+function markedParts({ name, value }, isText) {
+  const bare = withoutComma(value.slice(0, SHOWN_CHARS), isText);
+  return [visible(name), ...visible(bare).split(RUN_ID)];
 }
 
 /** The lines from one on, as many as the page shows at once. */

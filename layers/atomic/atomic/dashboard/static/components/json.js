@@ -8,7 +8,7 @@ import { toggled } from "../core/rows.js";
 import { html, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { later } from "./later.js";
 
-const RUN_ID = /(run_[0-9a-f]{32})/;
+export const RUN_ID = /(run_[0-9a-f]{32})/;
 // The page must stay fast with any payload, so only its beginning is shown; copying gives all of it.
 export const SHOWN_CHARS = 20_000;
 const FIND_FROM_CHARS = 1_000;
@@ -39,7 +39,7 @@ export function Json({ name, value, client }) {
   };
   const isLong = text.split("\n", 200).some((line) => line.length > LONG_LINE);
   return html`
-    ${isFinding && html`<${Find} ...${{ name, text, place, show: setFound, close }} />`}
+    ${isFinding && html`<${Find} ...${{ name, text, isText, place, show: setFound, close }} />`}
     <pre
       ref=${place}
       class="json ${wraps ? "" : "unwrapped"}"
@@ -81,9 +81,13 @@ function FindButton({ name, button, find }) {
 /** The text of several lines; a character that is not seen is written out. */
 const readable = (text) => text.split("\n").map(visible).join("\n");
 
+/** The value of a line as it is marked, which its comma is no part of. */
+export const withoutComma = (value, isText) =>
+  !isText && value.endsWith(",") ? value.slice(0, -1) : value;
+
 function Line({ line: { indent, name, value, end }, isFolded, fold, found, isText, client }) {
   const kind = isText ? "" : (KINDS[value[0]] ?? "number");
-  const comma = kind && value.endsWith(",") ? "," : "";
+  const bare = withoutComma(value, isText);
   const close = isFolded ? `…${value.endsWith("{") ? "}" : "]"}` : "";
   // Space between the parts would be shown.
   return html`<span class="json-line">
@@ -92,9 +96,9 @@ function Line({ line: { indent, name, value, end }, isFolded, fold, found, isTex
     ${name && html`<span class="json-name">${marked(visible(name), found)}</span>`}
     ${name && ": "}
     <span class=${kind ? `json-${kind}` : undefined}>
-      <${Linked} ...${{ text: visible(comma ? value.slice(0, -1) : value), found, client }} />
+      <${Linked} ...${{ text: visible(bare), found, client }} />
     </span>
-    ${`${comma}${close}\n`}
+    ${`${value.slice(bare.length)}${close}\n`}
   </span>`;
 }
 

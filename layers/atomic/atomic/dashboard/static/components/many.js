@@ -76,7 +76,7 @@ function Many({ question, actions, close }) {
     const api = actions.api();
     const now = await find(api);
     if (now.runs > found.runs) {
-      setFound(await look(api, async () => now, what));
+      setFound(await look(api, now, what));
       throw moreThan(found.runs, now);
     }
     return begin(api, note.trim(), (done) => tell(`${count(done)} of ${count(found.runs)}`));
@@ -85,10 +85,13 @@ function Many({ question, actions, close }) {
   useLayoutEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
-    look(actions.api(), find, what, signal).then(
-      (answer) => signal.aborted || setFound(answer),
-      (error) => signal.aborted || refuse(error),
-    );
+    const api = actions.api();
+    find(api, signal)
+      .then((now) => look(api, now, what, signal))
+      .then(
+        (answer) => signal.aborted || setFound(answer),
+        (error) => signal.aborted || refuse(error),
+      );
     return () => controller.abort();
   }, []);
   const runs = found ? numberOf(found) : "these runs";
@@ -144,8 +147,7 @@ function Reach({ found, what }) {
   `;
 }
 
-async function look(api, find, what, signal) {
-  const { runs, isAll, sample } = await find(api, signal);
+async function look(api, { runs, isAll, sample }, what, signal) {
   const some = sample.slice(0, SHOWN);
   const called = what.calls ? await Promise.all(some.map((run) => calledIn(api, run, signal))) : [];
   const all = [...new Set(called.flatMap(({ urls }) => urls))];

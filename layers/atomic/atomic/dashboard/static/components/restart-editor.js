@@ -1,5 +1,6 @@
 // The dialog in which the payload of a run is edited before the run is started again.
 
+import { visible } from "../core/format.js";
 import { html, useState } from "../vendor/preact-htm.js";
 import { DialogBody, useConfirm } from "./dialog.js";
 import { isJson, JsonField } from "./json-field.js";
@@ -30,8 +31,8 @@ export function Editor({ question, actions, close }) {
         onInput=${(event) => setText(event.currentTarget.value)}
       />
       <p>
-        A new run of ${root.workflowName} calls ${root.stepInvokeUrl} with this input. It begins anew: what
-        has succeeded is called again as well, under other keys. This run stays as it is.
+        A new run of ${visible(root.workflowName)} calls ${root.stepInvokeUrl} with this input. It begins
+        anew: what has succeeded is called again as well, under other keys. This run stays as it is.
       </p>
     <//>
   `;

@@ -29,14 +29,14 @@ function Row({ run, client, now }) {
     ? duration(ms(run.finishedAt) - ms(run.createdAt))
     : ticking(now - ms(run.createdAt));
   const href = linkTo({ client, page: "run", id: run.runId });
-  const [name, key] = [visible(run.workflowName), visible(run.idempotencyKey)];
+  const [name, key] = [visible(run.workflowName), run.idempotencyKey];
   const isWrong = run.error && run.status !== "succeeded";
   return html`
     <tr>
       <td class="c-status"><${Badge} step=${run} waitsFor=${waitsFor} /><${Paused} step=${run} /></td>
       <td class="c-workflow">
         <a class="row-link" href=${href} title=${name}>${name}</a>
-        ${isWrong && html`<span class="row-error" title=${visible(run.error)}>${visible(run.error)}</span>`}
+        ${isWrong && html`<span class="row-error" title=${run.error}>${run.error}</span>`}
       </td>
       <td class="c-key"><code title=${key}>${key}</code></td>
       <td class="c-when"><${When} text=${run.createdAt} now=${now} /></td>

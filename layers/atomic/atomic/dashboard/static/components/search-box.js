@@ -73,10 +73,12 @@ function useSearch({ client, query, runs, apply, open, names }) {
     setList({ isOpen: true, at: -1 });
   };
   const set = (text, base) => {
-    const { id, changes: typedOnes, wrong } = read(text);
-    if (id) return void open(id);
-    const { changes, wrong: several } = wrong ? {} : withWholeName(text, typedOnes, known().workflows);
-    if (wrong || several) return void setTyped({ text, wrong: wrong || several });
+    const said = read(text);
+    if (said.id) return void open(said.id);
+    // A recent search has the whole name that was searched for, whichever names have that part today.
+    const isWhole = said.wrong || base === NO_FILTERS;
+    const { changes, wrong } = isWhole ? said : withWholeName(said, known().workflows);
+    if (wrong) return void setTyped({ text, wrong });
     const after = changed(base, changes);
     setTyped({ text: "", wrong: "" });
     end();

@@ -31,7 +31,7 @@ export function StepPanel({ step, run, state, actions, close }) {
     <aside class="panel" tabindex="-1" aria-label="${capital(word)} ${nameOf(step)}">
       <${Head} ...${{ step, word, now, close }} />
       <${CodeChanged} step=${step} />
-      ${error && html`<p class="error-text">${visible(error)}</p>`}
+      ${error && html`<p class="error-text">${error}</p>`}
       ${trace && html`<${Section} title="Stack trace"><${Trace} text=${trace} /><//>`}
       ${isOpenEvent(step) && html`<${AnswerEvent} small event=${step} actions=${actions} />`}
       <div class="panel-actions"><${StepActions} ...${{ step, run, actions }} /></div>

@@ -19,17 +19,12 @@ function byDeadline({ event: a }, { event: b }) {
 const isOpen = ({ kind, status }) => kind === "event" && LIVE.includes(status);
 
 /** Requests about open events, beside those of the client (`createApi`). */
-export function eventsOf({ read, request }) {
+export function eventsOf({ read, allOf }) {
   /** The open events among the first steps of a run, and after how many `steps` the reading ended. */
   async function readOne({ runId }, signal) {
-    let page = await read(runPath(runId), { limit: STEPS_PAGE }, signal);
-    const { root } = page;
-    const steps = [...page.steps];
-    for (let number = 1; page.next && number < PAGES_MAX; number++) {
-      page = await request("GET", page.next, { signal });
-      steps.push(...page.steps);
-    }
-    return { root, events: steps.filter(isOpen), steps: steps.length, isAll: !page.next };
+    const query = { limit: STEPS_PAGE };
+    const { root, items, isAll } = await allOf(runPath(runId), "steps", query, signal, PAGES_MAX);
+    return { root, events: items.filter(isOpen), steps: items.length, isAll };
   }
 
   return {

@@ -101,11 +101,11 @@ export function createApi(client, key) {
   const read = (path, query, signal) => request("GET", `${base}${path}${queryString(query)}`, { signal });
   const post = (path, body, more) => request("POST", `${base}${path}`, { body, ...more });
 
-  // The pages of a list, up to a number of them.
-  async function allOf(path, name, query, signal) {
-    let page = await read(path, { ...query, limit: PAGE_MAX }, signal);
+  // The pages of a list, up to a number of them; what else an answer has is that of the last page.
+  async function allOf(path, name, query, signal, pages = PAGES_MAX) {
+    let page = await read(path, { limit: PAGE_MAX, ...query }, signal);
     const items = [...page[name]];
-    for (let number = 1; page.next && number < PAGES_MAX; number++) {
+    for (let number = 1; page.next && number < pages; number++) {
       page = await request("GET", page.next, { signal });
       items.push(...page[name]);
     }

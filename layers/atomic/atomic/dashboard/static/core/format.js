@@ -25,7 +25,10 @@ const number = new Intl.NumberFormat();
 // Characters that reverse or hide the text beside them.
 const UNSEEN = /[\u0000-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
-/** Text on one line in which no character changes how the others are read. */
+/**
+ * Text on one line in which no character changes how the others are read. Keys and errors need it not: the
+ * server refuses such characters in keys, and has spaces in place of them in what endpoints say.
+ */
 export const visible = (text) =>
   text.replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
@@ -126,5 +129,5 @@ function delayInWords(retry) {
   return `, first after ${first}, then ${growth}, ${most}`;
 }
 
-/** An error in words, with what the server says about it. */
-export const errorText = ({ message, detail = "" }) => `${message}. ${detail}`;
+/** An error in words, with what the server says about it, which may quote what somebody has sent. */
+export const errorText = ({ message, detail = "" }) => visible(`${message}. ${detail}`);

@@ -29,8 +29,9 @@ export function culpritOf({ root, steps }) {
 }
 
 /**
- * The step because of which a part of a live run failed, with no retry left: of what failed last, the
- * innermost that ended last. A handler may still go on without it.
+ * The step because of which a part of a live run failed, with no retry left. Of what failed last in a live
+ * run: from there down, the failed child that ended last before its parent did. A handler may still go on
+ * without it.
  */
 export function failedIn({ root, steps }) {
   if (!isLive(root)) return null;
@@ -42,7 +43,8 @@ export function failedIn({ root, steps }) {
   let next = last(failed.filter((step) => !ids.has(step.parent)));
   while (next) {
     found = next;
-    next = last(failed.filter((step) => step.parent === found.id));
+    const until = Date.parse(found.finishedAt);
+    next = last(failed.filter((step) => step.parent === found.id && Date.parse(step.finishedAt) <= until));
   }
   return found;
 }

@@ -21,7 +21,7 @@ const oneOf = (values) => (value) => {
 // What can stand before a colon: what it finds, and how its value is read; null is no such value.
 const FIELDS = {
   workflow: { about: "its name", read: (value) => value },
-  status: { about: `${STATUSES.join(", ")}, ${PAUSED}`, read: oneOf([...STATUSES, PAUSED]) },
+  status: { about: `${STATUSES.join(", ")}, ${PAUSED}`, read: oneOf(STATUSES) },
   waits: { about: WAITS_FOR.join(", "), read: oneOf(WAITS_FOR) },
   error: {
     about: "a status such as 503, or the kind of an error",
@@ -60,11 +60,15 @@ export const textOf = (query) =>
     .map(({ text }) => text)
     .join(" ");
 
-/** What a text says: `{changes}` of the address, `{id}` of a run or step, or what is `wrong` with it. */
+/**
+ * What a text says: `{changes}` of the address, `{id}` of a run or step, or what is `wrong` with it.
+ * `isNameQuoted`: the workflow's name is in quotes.
+ */
 export function read(text) {
   const id = text.trim().match(ID);
   if (id) return { id: { run: id[1], step: id[2] ? id[0] : "" } };
   const changes = {};
+  let isNameQuoted = false;
   for (const [token, name, inQuotes, word] of text.matchAll(TOKEN)) {
     const isField = Object.hasOwn(FIELDS, name ?? "");
     const plain = inQuotes === undefined ? word : inQuotes.replace(/\\(.)/g, "$1");
@@ -83,17 +87,18 @@ export function read(text) {
     if (field !== "tag" && (changes[field] ?? value) !== value)
       return { wrong: `Search for one ${field} at a time. “${token}” is another one.` };
     changes[field] = field === "tag" ? [...(changes.tag ?? []), value] : value;
+    if (field === "workflow" && inQuotes !== undefined) isNameQuoted = true;
   }
-  return { changes };
+  return { changes, isNameQuoted };
 }
 
 /**
- * The changes with the whole name of the workflow where only a part of one is typed; `{wrong}` if several
- * names have that part. A name that is not known stays, and so does one in quotes.
+ * What was read, with the whole name of the workflow where only a part of one is typed; `{wrong}` if
+ * several names have that part. A name that is not known stays, and so does one in quotes.
  */
-export function withWholeName(text, changes, known) {
+export function withWholeName({ changes, isNameQuoted }, known) {
   const part = changes.workflow;
-  if (!part || known.includes(part) || text.includes('workflow:"')) return { changes };
+  if (!part || known.includes(part) || isNameQuoted) return { changes };
   const names = namesWith(part, known);
   if (names.length > 1) {
     const cure = `Choose one of them, or write workflow:"${part}" for one of this name.`;

@@ -175,7 +175,7 @@ function Step({ step, client, now }) {
   return html`
     <tr>
       <td class="c-name"><a class="row-link" href=${href}><bdi>${stepInWords(step)}</bdi></a></td>
-      <td class="c-key"><code title=${visible(idempotencyKey)}>${visible(idempotencyKey)}</code></td>
+      <td class="c-key"><code title=${idempotencyKey}>${idempotencyKey}</code></td>
       <td class="c-fair">${fair ? html`<bdi>${visible(fair)}</bdi>` : "–"}</td>
       <td class="c-number"><span class="only-narrow">priority </span>${priority}</td>
       <td class="c-when">

@@ -78,9 +78,7 @@ function listSheet() {
 export async function loadView(page, late) {
   const timer = setTimeout(late, LATE_MS);
   try {
-    const styled = page === "run" ? null : listSheet();
-    const view = await LOADERS[page]();
-    await styled;
+    const [view] = await Promise.all([LOADERS[page](), page === "run" ? null : listSheet()]);
     loaded[page] = view;
   } finally {
     clearTimeout(timer);

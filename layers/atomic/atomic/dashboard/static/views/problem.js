@@ -1,14 +1,7 @@
 // One cause: the runs that failed for it, to be redriven or dismissed, all of them or some.
 
 import { answerOf, CauseName, causeName } from "../components/causes.js";
-import {
-  Filters,
-  givenPeriod,
-  isFiltered,
-  PeriodFilter,
-  periodOf,
-  useClear,
-} from "../components/filters.js";
+import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../components/filters.js";
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
   Blank,
@@ -86,7 +79,7 @@ function Head({ state: { route, data, now }, actions }) {
   const cause = data?.cause;
   if (!cause) return html`<h1 class="unseen">Problem</h1>`;
   const state = stateOf(route.query);
-  const periodNow = () => givenPeriod(route.query, now);
+  const periodNow = () => periodOf(route.query, now);
   const all = (what) => () => {
     const filter = { cause: cause.id, dismissed: state === "dismissed", ...periodNow() };
     askAll({ what, filter, cause }, actions);
@@ -194,14 +187,14 @@ async function takeBack(runs, actions) {
 /** The error of a run is often only that of its handler: a step that is the cause is shown in its place. */
 function Row({ run, cause, route, now, mayAct, tick, isOn }) {
   const isStep = run.parent !== null;
-  const said = !isStep && cause?.stepName ? `${cause.stepName}: ${cause.text}` : run.error;
+  const said = !isStep && cause?.stepName ? `${visible(cause.stepName)}: ${cause.text}` : run.error;
   const href = linkTo({
     client: route.client,
     page: "run",
     id: run.runId,
     query: isStep ? { step: run.id } : {},
   });
-  const [note, error, whole] = [run.dismissed?.note, said, run.error].map((text) => visible(text ?? ""));
+  const note = visible(run.dismissed?.note ?? "");
   return html`
     <tr>
       ${
@@ -210,7 +203,7 @@ function Row({ run, cause, route, now, mayAct, tick, isOn }) {
           <label>
             <input
               type="checkbox"
-              aria-label="Choose the run with key ${visible(run.idempotencyKey)}"
+              aria-label="Choose the run with key ${run.idempotencyKey}"
               checked=${isOn}
               onChange=${(event) => tick(run.runId, event.target.checked)}
             />
@@ -218,10 +211,10 @@ function Row({ run, cause, route, now, mayAct, tick, isOn }) {
         </td>`
       }
       <td class="c-key-link">
-        <a class="row-link" href=${href}><code>${visible(run.idempotencyKey)}</code></a>
+        <a class="row-link" href=${href}><code>${run.idempotencyKey}</code></a>
         ${note && html`<span class="row-under" title=${note}>${note}</span>`}
       </td>
-      <td class="c-error"><span class="row-text" title=${whole}>${error}</span></td>
+      <td class="c-error"><span class="row-text" title=${run.error}>${said}</span></td>
       <td class="c-when c-started"><${When} text=${run.createdAt} now=${now} /></td>
       <td class="c-when"><${When} text=${run.finishedAt} now=${now} /></td>
     </tr>
@@ -236,7 +229,7 @@ function Nothing({ route, now, actions, clear }) {
       <//>
     `;
   }
-  if (Object.keys(givenPeriod(route.query, now)).length) {
+  if (Object.keys(periodOf(route.query, now)).length) {
     return html`
       <${Blank} icon="search" title="No run of this cause fits these filters">
         <${Button} onClick=${clear}>Clear filters<//>

@@ -6,7 +6,7 @@ import { Filters, isFiltered, TextFilter, useClear } from "../components/filters
 import { askAll } from "../components/many.js";
 import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
 import { MANY } from "../core/bulks.js";
-import { count, plural, visible } from "../core/format.js";
+import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { namesWith } from "../core/search.js";
 import { html } from "../vendor/preact-htm.js";
@@ -133,7 +133,7 @@ function Row({ cause, route, now, actions, tab, mayAct }) {
     <tr>
       <td class="c-problem">
         <a class="row-link" href=${href}><${CauseName} cause=${cause} /></a>
-        <span class="row-text" title=${visible(cause.text)}>${visible(cause.text)}</span>
+        <span class="row-text" title=${cause.text}>${cause.text}</span>
       </td>
       <td class="c-cause"><span class="cause">${answerOf(cause)}</span></td>
       <td class="c-number c-count">${count(cause.count)}</td>

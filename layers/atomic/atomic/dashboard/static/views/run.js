@@ -42,7 +42,7 @@ const SIGNS = { succeeded: "✓", failed: "✗", cancelled: "⊘" };
 /** Workflow and key, after a sign for the status: … while the run goes on. */
 export function titleOf({ data: { root } }) {
   const sign = isPaused(root) ? "‖" : (SIGNS[root.status] ?? "…");
-  return `${sign} ${visible(root.workflowName)} · ${visible(root.idempotencyKey)}`;
+  return `${sign} ${visible(root.workflowName)} · ${root.idempotencyKey}`;
 }
 
 export function View({ state, actions }) {
@@ -123,7 +123,7 @@ function Why({ run, route: { client, id, query } }) {
       <${Icon} name="warning" />
       <p>
         <strong>${nameOf(step)} failed${tries}</strong>
-        ${text && html`<span class="why-text">${visible(text)}</span>`}
+        ${text && html`<span class="why-text">${text}</span>`}
         ${!culprit && html`<span class="why-live">${goesOn(run.root)}</span>`}
       </p>
       ${
@@ -170,7 +170,7 @@ function Facts({ run, route, now }) {
   const link = (id) => html`<${StepLink} ...${{ id, run, route }} />`;
   return html`
     <dl class="facts">
-      <${Fact} name="Key"><code>${visible(root.idempotencyKey)}</code><//>
+      <${Fact} name="Key"><code>${root.idempotencyKey}</code><//>
       <${Fact} name="Run"><code>${root.runId}</code><//>
       <${Fact} name="Started"><${When} text=${root.createdAt} now=${now} /><//>
       <${Fact} name="Duration">${tookOf(root, now)}<//>

@@ -161,7 +161,8 @@ function Nothing({ route, data, actions, needsKey, clear, turn }) {
       <//>
     `;
   }
-  if (isFiltered(route.query, Object.keys(CLEARED))) {
+  const hasTime = Object.keys(periodOf(route.query, data.at)).length > 0;
+  if (hasTime || isFiltered(route.query, Object.keys(NO_FILTERS))) {
     return html`
       <${Blank} icon="search" title="No run fits these filters">
         <${Button} onClick=${clear}>Clear filters<//>

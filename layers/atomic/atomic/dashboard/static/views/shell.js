@@ -5,7 +5,7 @@ import { Dialog, Notes } from "../components/dialog.js";
 import { Icon } from "../components/icons.js";
 import { later } from "../components/later.js";
 import { PagesNav } from "../components/pages-nav.js";
-import { timeOfDay } from "../core/format.js";
+import { timeOfDay, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 
@@ -78,7 +78,7 @@ function Stale({ error, data, readAt }) {
   const said = `${error.message}. Showing data from ${timeOfDay(readAt)}. ${error.detail}`;
   return html`
     <p class="stale" role="alert">
-      <${Icon} name="warning" />${said}${error.help && html` <a href=${error.help}>What to do</a>`}
+      <${Icon} name="warning" />${visible(said)}${error.help && html` <a href=${error.help}>What to do</a>`}
     </p>
   `;
 }

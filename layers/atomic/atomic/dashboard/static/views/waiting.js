@@ -85,7 +85,7 @@ function Beyond({ run: { root, steps, events }, client }) {
             <bdi>${visible(root.workflowName)}</bdi>
           </a>
         </h2>
-        <p class="soft">key <code>${visible(root.idempotencyKey)}</code></p>
+        <p class="soft">key <code>${root.idempotencyKey}</code></p>
       </header>
       <p>${said} Open the run to answer it there.</p>
     </li>
@@ -117,7 +117,7 @@ function Event({ event, root, route, now, actions }) {
         <h2><a href=${href}><bdi>${visible(event.stepName)}</bdi></a></h2>
         <p class="soft">
           in <bdi>${visible(event.workflowName)}</bdi>, key${" "}
-          <code>${visible(root.idempotencyKey)}</code>
+          <code>${root.idempotencyKey}</code>
         </p>
       </header>
       <p class="soft">

@@ -115,7 +115,7 @@ function Causes({ causes: { causes, isAll, more }, client, name }) {
             <li key=${cause.id}>
               <a href=${linkOf(cause.id)}>${isAll ? "" : "at least "}${plural(cause.count, "run")}</a>
               <span>
-                <bdi>${visible(cause.stepName ?? "the handler")}</bdi>: <bdi>${visible(cause.text)}</bdi>
+                <bdi>${visible(cause.stepName ?? "the handler")}</bdi>: <bdi>${cause.text}</bdi>
               </span>
             </li>
           `,
