@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +24,15 @@ from atomic.adapters.otel.open_request import OpenRequest, current_request
 from atomic.adapters.otel.opening import RefusedError, open_tracing
 from atomic.adapters.otel.tracing import Tracing, sent_context, span_id_of
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.application.ports import EndpointRequest, always
+from atomic.application.ports import EndpointRequest
+from atomic.application.probe import probe
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import Step
 from atomic.protocol import headers
 from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_root, a_spec
+from unit.test_clocks import Straying, engine_of
 from unit.test_prometheus import shown
 
 CALLER = "00f067aa0ba902b7"
@@ -126,6 +129,37 @@ def test_a_full_queue_drops_spans_and_blocks_nobody(monkeypatch: pytest.MonkeyPa
     assert export.counts == {"exported": 4, "failed": 0, "dropped": 2}
     seen = shown(metrics)
     assert (seen["atomic_spans_total exported"], seen["atomic_spans_total dropped"]) == (4, 2)
+
+
+class Emptied(deque[ReadableSpan]):
+    """A queue that does something when it is first seen to be empty."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._then = [then]
+
+    def __bool__(self) -> bool:
+        is_filled = len(self) > 0
+        if not is_filled and self._then:
+            self._then.pop()()
+        return is_filled
+
+
+def test_a_span_that_ends_just_before_the_server_is_sent() -> None:
+    exporter = InMemorySpanExporter()
+    export = SpanExport(exporter)
+
+    def end() -> None:
+        # The thread has looked for spans, and not yet whether the server ends.
+        export.on_end(ReadableSpan("last"))
+        export._is_ending = True
+        export._wanted.set()
+
+    export._waiting = Emptied(end)
+    export._thread.join(10)
+    export.shutdown()
+    assert [span.name for span in exporter.get_finished_spans()] == ["last"]
+    assert export.counts == {"exported": 1, "failed": 0, "dropped": 0}
 
 
 def test_without_spans_the_metrics_do_not_speak_of_them() -> None:
@@ -231,10 +265,16 @@ def test_a_call_has_a_span_and_what_is_not_called_has_none(
 
 
 def test_a_probe_is_no_attempt_and_has_no_span(kept: Kept) -> None:
-    request = replace(request_for(a_root()), is_wanted=always)
+    request = replace(request_for(a_root()), is_probe=True)
     sent = dict(request.headers)
     call(kept, request)
     assert (kept.spans(), request.headers) == ((), sent)
+
+
+def test_a_probe_says_that_it_is_one(kept: Kept) -> None:
+    engine = replace(engine_of(Straying()), invoker=TracedInvoker(Answers(OK), kept.tracing))
+    assert asyncio.run(probe(engine, Client(id="acme"), a_spec())) is not None
+    assert kept.spans() == ()
 
 
 @pytest.mark.parametrize("url", ["lambda:shop:prod/canary", "bus:orders", "http://[canary/"])
@@ -335,6 +375,23 @@ def named() -> object:
 def test_a_variable_that_cannot_be_used_is_refused(variables: dict[str, str], said: str) -> None:
     with pytest.raises(RefusedError, match=re.escape(said)):
         open_tracing(variables)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": " http/protobuf "},
+        {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
+        },
+    ],
+)
+def test_a_variable_for_traces_counts_before_the_general_one(variables: dict[str, str]) -> None:
+    tracing = open_tracing(variables)
+    assert tracing is not None
+    tracing.close()
 
 
 @pytest.mark.parametrize("variables", [{"OTEL_SDK_DISABLED": "True"}, {"OTEL_TRACES_EXPORTER": "none"}])

@@ -76,7 +76,6 @@ class Tracing:
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
             resource = resource.merge(Resource({SERVICE_NAME: _SERVICE}))
-        self.export = export
         self._ids = _GivenIds()
         provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         provider.add_span_processor(export)
