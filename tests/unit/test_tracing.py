@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,7 +22,7 @@ from atomic.adapters.otel import export as export_module
 from atomic.adapters.otel.attempts import TracedInvoker, TracedTelemetry
 from atomic.adapters.otel.export import SpanExport
 from atomic.adapters.otel.open_request import OpenRequest, current_request
-from atomic.adapters.otel.opening import RefusedError, open_tracing
+from atomic.adapters.otel.opening import RefusedError, ServerTracing, open_tracing
 from atomic.adapters.otel.tracing import Tracing, sent_context, span_id_of
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
 from atomic.application.ports import EndpointRequest
@@ -29,6 +30,8 @@ from atomic.application.probe import probe
 from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import Step
+from atomic.entrypoints.embedded.http import Receive, Scope, Send
+from atomic.entrypoints.embedded.traced import TracedApp
 from atomic.protocol import headers
 from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_root, a_spec
@@ -320,6 +323,26 @@ def test_an_answer_is_an_error_where_the_server_failed(
     [span] = kept.spans()
     assert (span.attributes or {}).get("error.type") == error
     assert span.status.is_ok is (error is None)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"), [("/acme", ["POST /{clientId}"]), ("/health", []), ("/acme/nothing/of/this", [])]
+)
+def test_a_request_has_a_span_where_a_route_answers(path: str, names: list[str]) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = ServerTracing(SpanExport(exporter))
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+
+    async def nothing(*_: object) -> dict[str, Any]:
+        return {}
+
+    scope = {"method": "POST", "path": path, "headers": []}
+    asyncio.run(TracedApp(app, tracing)(scope, nothing, nothing))
+    tracing.close()
+    assert (asked, [span.name for span in exporter.get_finished_spans()]) == ([path], names)
 
 
 def test_the_step_of_an_answer_is_read_from_its_first_members(kept: Kept) -> None:
