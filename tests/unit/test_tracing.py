@@ -32,7 +32,7 @@ from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import Step
 from atomic.entrypoints.embedded.http import Receive, Scope, Send
 from atomic.entrypoints.embedded.traced import TracedApp
-from atomic.protocol import headers
+from atomic.protocol import headers, keys
 from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_root, a_spec
 from unit.test_clocks import Straying, engine_of
@@ -40,7 +40,7 @@ from unit.test_prometheus import shown
 
 CALLER = "00f067aa0ba902b7"
 OK = EndpointResponse(status=200)
-RUN_TRACE = a_spec().run_id.removeprefix("run_")
+RUN_TRACE = keys.trace_of(a_spec().run_id)
 
 
 class Kept:
@@ -227,7 +227,7 @@ def test_the_sampler_decides_about_a_run_that_nobody_traces(monkeypatch: pytest.
     told = TracedTelemetry(PrometheusTelemetry(), kept.tracing)
     for number in range(200):
         spec = a_spec(key=str(number))
-        root = a_root(replace(spec, trace_id=spec.run_id.removeprefix("run_")))
+        root = a_root(replace(spec, trace_id=keys.trace_of(spec.run_id)))
         told.started(root)
         call(kept, request_for(root))
     spans = kept.spans()
@@ -293,7 +293,7 @@ def test_a_step_that_no_request_starts_has_a_span_below_what_started_it(kept: Ke
     link = a_root().id
     child = a_root(a_spec(key="child", started_by=link))
     alone = a_root(a_spec(key="of a schedule"))
-    alone = replace(alone, spec=replace(alone.spec, trace_id=alone.spec.run_id.removeprefix("run_")))
+    alone = replace(alone, spec=replace(alone.spec, trace_id=keys.trace_of(alone.spec.run_id)))
     told.started(child)
     told.started(alone)
     below, first = kept.spans()

@@ -98,7 +98,7 @@ class TracedTelemetry:
         if request is not None and request.takes(step):
             return
         spec, now_ns = step.spec, time.time_ns()
-        is_own_trace = spec.trace_id == spec.run_id.removeprefix("run_")
+        is_own_trace = spec.trace_id == keys.trace_of(spec.run_id)
         above = spec.parent or (None if is_own_trace else spec.started_by)
         parent = None
         if above is not None:
