@@ -112,5 +112,5 @@ def _spec(client_id: str, key: str, url: str) -> StepSpec:
         fingerprint=fingerprint(_PAYLOAD),
         retry=RetryPolicy(count=1_000),
         retention_ms=30 * _DAY_MS,
-        trace_id=run_id.removeprefix("run_"),
+        trace_id=keys.trace_of(run_id),
     )

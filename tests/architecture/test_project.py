@@ -255,6 +255,13 @@ def test_an_action_is_pinned_by_the_hash_of_its_commit(workflow: str) -> None:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action
 
 
+def test_the_base_of_the_image_has_one_name() -> None:
+    [base] = re.findall(r"^ARG BASE=(.+)$", (REPO / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+    for name in ("Makefile", ".github/workflows/ci.yml", "docs/servers.md"):
+        found = re.findall(r"python:[\w.-]+", (REPO / name).read_text())
+        assert set(found) == {base}, name
+
+
 def test_dependabot_reads_each_kind_of_pin() -> None:
     updates = yaml.safe_load((REPO / ".github/dependabot.yml").read_text())["updates"]
     found = {update["package-ecosystem"]: update for update in updates}

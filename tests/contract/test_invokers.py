@@ -68,8 +68,7 @@ class _WithinATrace:
     async def post(self, request: EndpointRequest) -> EndpointResponse:
         step = {"Atomic-Step-Id": a_root().id, "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
         sent = {**request.headers, **step}
-        wanted = replace(request, headers=sent, is_wanted=lambda: request.is_wanted())
-        return await self._invoker.post(wanted)
+        return await self._invoker.post(replace(request, headers=sent))
 
 
 class TestLambdaInvoker(InvokerContract):

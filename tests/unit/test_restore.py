@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from atomic.adapters.secret_files import KEY_PEPPER
 from atomic.adapters.sqlite.lock import DataDirLock
+from atomic.adapters.sqlite.store_id import forget_id
 from atomic.cli.main import main
 from atomic.entrypoints.embedded import client_admin
 from atomic.entrypoints.embedded import restore as embedded_restore
@@ -239,6 +241,63 @@ def test_what_a_killed_restore_leaves_is_not_served(
     with pytest.raises(OSError, match=r"atomic\.db is missing"):
         served(tmp_path / "left")
     assert "is not empty" in restored(backup, tmp_path / "left", code=1).stderr
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+@pytest.mark.parametrize("options", [(), ("--partial",)])
+def test_a_restore_that_is_killed_anywhere_leaves_all_runs_or_is_not_served(
+    tmp_path: Path, backup: Path, options: tuple[str, ...], has_ids: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_ids:
+        for name in DATABASES:
+            forget_id(backup / name)
+    lefts = killed_after_each_step(tmp_path, monkeypatch)
+    restored(backup, tmp_path / "target", *options)
+    named = [left for left in lefts if (left / "atomic.db").exists()]
+    unnamed = [left for left in lefts if left not in named]
+    assert len(unnamed) >= 3
+    assert named
+    for left in unnamed:
+        with pytest.raises(OSError, match="`atomic restore"):
+            served(left)
+        assert not (left / "atomic.db").exists()
+    for left in named:
+        served(left)
+        assert ids(left)[0] == ids(left)[1] > 0
+
+
+def test_clients_without_their_runs_are_not_served_before_a_restore_in_part_is_over(
+    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (backup / "atomic.db").unlink()
+    lefts = killed_after_each_step(tmp_path, monkeypatch)
+    restored(backup, tmp_path / "target", "--partial")
+    *before, last = [left for left in lefts if (left / "clients.db").exists()]
+    assert before
+    for left in before:
+        with pytest.raises(OSError, match=r"atomic\.db is missing"):
+            served(left)
+    served(last)
+
+
+def killed_after_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What kills would leave of the target of the next restore: one directory for each of its steps."""
+    lefts: list[Path] = []
+
+    def kept_after(name: str) -> None:
+        step: Callable[..., object] = getattr(embedded_restore, name)
+
+        def do(*given: object) -> object:
+            done = step(*given)
+            lefts.append(tmp_path / f"left-{len(lefts)}")
+            shutil.copytree(tmp_path / "target", lefts[-1])
+            return done
+
+        monkeypatch.setattr(embedded_restore, name, do)
+
+    for name in ("write_file", "_copied", "_put_in_place", "forget_id"):
+        kept_after(name)
+    return lefts
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,20 +22,25 @@ from atomic.adapters.otel import export as export_module
 from atomic.adapters.otel.attempts import TracedInvoker, TracedTelemetry
 from atomic.adapters.otel.export import SpanExport
 from atomic.adapters.otel.open_request import OpenRequest, current_request
-from atomic.adapters.otel.opening import RefusedError, open_tracing
+from atomic.adapters.otel.opening import RefusedError, ServerTracing, open_tracing
 from atomic.adapters.otel.tracing import Tracing, sent_context, span_id_of
 from atomic.adapters.prometheus.telemetry import PrometheusTelemetry
-from atomic.application.ports import EndpointRequest, always
+from atomic.application.ports import EndpointRequest
+from atomic.application.probe import probe
+from atomic.domain.clients.client import Client
 from atomic.domain.outcomes import EndpointResponse, NotMade, StepError
 from atomic.domain.steps import Step
-from atomic.protocol import headers
+from atomic.entrypoints.embedded.http import Receive, Scope, Send
+from atomic.entrypoints.embedded.traced import TracedApp
+from atomic.protocol import headers, keys
 from atomic.protocol.error_kinds import ErrorKind
 from contract.builders import a_root, a_spec
+from unit.test_clocks import Straying, engine_of
 from unit.test_prometheus import shown
 
 CALLER = "00f067aa0ba902b7"
 OK = EndpointResponse(status=200)
-RUN_TRACE = a_spec().run_id.removeprefix("run_")
+RUN_TRACE = keys.trace_of(a_spec().run_id)
 
 
 class Kept:
@@ -128,6 +134,37 @@ def test_a_full_queue_drops_spans_and_blocks_nobody(monkeypatch: pytest.MonkeyPa
     assert (seen["atomic_spans_total exported"], seen["atomic_spans_total dropped"]) == (4, 2)
 
 
+class Emptied(deque[ReadableSpan]):
+    """A queue that does something when it is first seen to be empty."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._then = [then]
+
+    def __bool__(self) -> bool:
+        is_filled = len(self) > 0
+        if not is_filled and self._then:
+            self._then.pop()()
+        return is_filled
+
+
+def test_a_span_that_ends_just_before_the_server_is_sent() -> None:
+    exporter = InMemorySpanExporter()
+    export = SpanExport(exporter)
+
+    def end() -> None:
+        # The thread has looked for spans, and not yet whether the server ends.
+        export.on_end(ReadableSpan("last"))
+        export._is_ending = True
+        export._wanted.set()
+
+    export._waiting = Emptied(end)
+    export._thread.join(10)
+    export.shutdown()
+    assert [span.name for span in exporter.get_finished_spans()] == ["last"]
+    assert export.counts == {"exported": 1, "failed": 0, "dropped": 0}
+
+
 def test_without_spans_the_metrics_do_not_speak_of_them() -> None:
     assert not [name for name in shown(PrometheusTelemetry()) if "span" in name]
 
@@ -190,7 +227,7 @@ def test_the_sampler_decides_about_a_run_that_nobody_traces(monkeypatch: pytest.
     told = TracedTelemetry(PrometheusTelemetry(), kept.tracing)
     for number in range(200):
         spec = a_spec(key=str(number))
-        root = a_root(replace(spec, trace_id=spec.run_id.removeprefix("run_")))
+        root = a_root(replace(spec, trace_id=keys.trace_of(spec.run_id)))
         told.started(root)
         call(kept, request_for(root))
     spans = kept.spans()
@@ -231,10 +268,16 @@ def test_a_call_has_a_span_and_what_is_not_called_has_none(
 
 
 def test_a_probe_is_no_attempt_and_has_no_span(kept: Kept) -> None:
-    request = replace(request_for(a_root()), is_wanted=always)
+    request = replace(request_for(a_root()), is_probe=True)
     sent = dict(request.headers)
     call(kept, request)
     assert (kept.spans(), request.headers) == ((), sent)
+
+
+def test_a_probe_says_that_it_is_one(kept: Kept) -> None:
+    engine = replace(engine_of(Straying()), invoker=TracedInvoker(Answers(OK), kept.tracing))
+    assert asyncio.run(probe(engine, Client(id="acme"), a_spec())) is not None
+    assert kept.spans() == ()
 
 
 @pytest.mark.parametrize("url", ["lambda:shop:prod/canary", "bus:orders", "http://[canary/"])
@@ -250,7 +293,7 @@ def test_a_step_that_no_request_starts_has_a_span_below_what_started_it(kept: Ke
     link = a_root().id
     child = a_root(a_spec(key="child", started_by=link))
     alone = a_root(a_spec(key="of a schedule"))
-    alone = replace(alone, spec=replace(alone.spec, trace_id=alone.spec.run_id.removeprefix("run_")))
+    alone = replace(alone, spec=replace(alone.spec, trace_id=keys.trace_of(alone.spec.run_id)))
     told.started(child)
     told.started(alone)
     below, first = kept.spans()
@@ -280,6 +323,26 @@ def test_an_answer_is_an_error_where_the_server_failed(
     [span] = kept.spans()
     assert (span.attributes or {}).get("error.type") == error
     assert span.status.is_ok is (error is None)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"), [("/acme", ["POST /{clientId}"]), ("/health", []), ("/acme/nothing/of/this", [])]
+)
+def test_a_request_has_a_span_where_a_route_answers(path: str, names: list[str]) -> None:
+    exporter = InMemorySpanExporter()
+    tracing = ServerTracing(SpanExport(exporter))
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+
+    async def nothing(*_: object) -> dict[str, Any]:
+        return {}
+
+    scope = {"method": "POST", "path": path, "headers": []}
+    asyncio.run(TracedApp(app, tracing)(scope, nothing, nothing))
+    tracing.close()
+    assert (asked, [span.name for span in exporter.get_finished_spans()]) == ([path], names)
 
 
 def test_the_step_of_an_answer_is_read_from_its_first_members(kept: Kept) -> None:
@@ -335,6 +398,23 @@ def named() -> object:
 def test_a_variable_that_cannot_be_used_is_refused(variables: dict[str, str], said: str) -> None:
     with pytest.raises(RefusedError, match=re.escape(said)):
         open_tracing(variables)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": " http/protobuf "},
+        {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
+        },
+    ],
+)
+def test_a_variable_for_traces_counts_before_the_general_one(variables: dict[str, str]) -> None:
+    tracing = open_tracing(variables)
+    assert tracing is not None
+    tracing.close()
 
 
 @pytest.mark.parametrize("variables", [{"OTEL_SDK_DISABLED": "True"}, {"OTEL_TRACES_EXPORTER": "none"}])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from atomic.domain.counters import HOUR_MS, Counter, WorkflowCount, summed
+from atomic.domain.counters import HOUR_MS, MINUTE_MS, Counter, WorkflowCount, summed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +31,19 @@ class CounterQuery:
     limit: int = 50
 
     @property
-    def of_minutes(self) -> bool:
-        """Whether counters of minutes are asked for, instead of those of hours."""
-        return self.every_ms < HOUR_MS
+    def row_ms(self) -> int:
+        """The span of the counters that are read: a minute or an hour."""
+        return MINUTE_MS if self.every_ms < HOUR_MS else HOUR_MS
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether these counters are summed up."""
+        return self.all_names or self.every_ms != self.row_ms
 
     def page(self, counters: Iterable[Counter]) -> "CounterPage":
         """The page of the client's counters of hours or of minutes, which come in their order."""
         found: Iterable[Counter] = filter(self._fits, counters)
-        if self.all_names or self.every_ms != HOUR_MS:
+        if self.is_sum:
             found = sorted(summed(found, self.every_ms, self.all_names), key=order_of)
         return CounterPage.of([*islice(filter(self._is_next, found), self.limit + 1)], self.limit)
 
@@ -87,6 +92,11 @@ class Counters(Protocol):
         the beginning of an hour, or the second one of a minute, for a store that `has_minutes`.
         """
         ...
+
+
+def row_ms_of(from_ms: int) -> int:
+    """The span of the counters that tell what was started from this beginning of an hour or minute on."""
+    return MINUTE_MS if from_ms % HOUR_MS else HOUR_MS
 
 
 def order_of(counter: Counter) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from atomic.application.destinations import origin_of
+from atomic.domain.counters import MINUTE_MS
 from atomic.domain.histograms import BOUNDS_MS, within
 from atomic.protocol.enums import OutcomeKind
 
@@ -22,7 +23,6 @@ ORIGINS_MAX: Final = 200
 # So many of all clients; attempts at others are not counted.
 _ALL_MAX: Final = 5_000
 OTHERS: Final = ""
-_MINUTE_MS: Final = 60_000
 # Longer than any attempt.
 _NEVER_MS: Final = 10**15
 _FAILED: Final = frozenset({OutcomeKind.RETRYABLE, OutcomeKind.PERMANENT})
@@ -87,7 +87,7 @@ class EndpointHealth:
         """The sums of a client's attempts of the last minutes, by origin."""
         self.sum_up()
         sums: dict[str, Tally] = {}
-        for minute in self._since(now_ms // _MINUTE_MS - MINUTES):
+        for minute in self._since(now_ms // MINUTE_MS - MINUTES):
             for origin, tally in minute.get(client_id, {}).items():
                 sums.setdefault(origin, Tally()).add(tally)
         return sums
@@ -107,7 +107,7 @@ class EndpointHealth:
         return (minute for each, minute in self._minutes.items() if each > number)
 
     def _count(self, note: Note) -> None:
-        minute = self._minutes.setdefault(note.ended_ms // _MINUTE_MS, {})
+        minute = self._minutes.setdefault(note.ended_ms // MINUTE_MS, {})
         origins = minute.setdefault(note.client_id, {})
         origin = origin_of(note.url)
         if origin not in origins and len(origins) >= ORIGINS_MAX:

@@ -241,6 +241,7 @@ class EndpointRequest:
 
     The sender calls `is_wanted` each time the request has waited for something. Once it returns False,
     nothing more is sent. `once`: the request is never sent a second time, whatever happens to the first.
+    `is_probe`: it belongs to no attempt of the step that it names.
     """
 
     client_id: str
@@ -250,6 +251,7 @@ class EndpointRequest:
     body: bytes
     timeout_ms: int
     once: bool = False
+    is_probe: bool = False
     is_wanted: Callable[[], bool] = always
 
 

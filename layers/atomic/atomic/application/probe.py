@@ -23,7 +23,7 @@ class Probed:
 
 async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None:
     """Call the endpoint, signed like an attempt; None when its destination gives no permit."""
-    permit = await engine.admission.permit(spec, is_probe=True)
+    permit = await engine.admission.permit(spec)
     if permit is None:
         return None
     loop = asyncio.get_running_loop()
@@ -36,7 +36,7 @@ async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None
         step = begin(at_once, keys.ROOT, engine.clock.now_ms(), engine.entropy.token())
         # A step of this identity may exist: its token is for its own attempts only.
         called_by = replace(client, attempt_keys=())
-        request = endpoint_request(engine, step, called_by)
+        request = replace(endpoint_request(engine, step, called_by), is_probe=True)
         answer = await engine.invoker.post(request)
         if permit.observer is not None:
             permit.observer.ended(answer, engine.clock.wall_ms)

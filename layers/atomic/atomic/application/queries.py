@@ -167,8 +167,8 @@ def weight(step: Step) -> int:
 class Conditions:
     """What no index knows: rows are read and compared. `waits_for`: of a run; the others: of a step.
 
-    `cause`: the id of the step's own cause. `tags`: of the run of a dead letter; the list of runs has an
-    index of them.
+    `cause` and `tags` are for dead letters, since the list of runs has an index of both: the id of the
+    step's own cause, and tags of its run.
     """
 
     waits_for: WaitsFor | None = None
@@ -187,7 +187,8 @@ class Conditions:
     def fit_run(self, root: Step) -> bool:
         """Whether a run fits, as far as the row of its root says: by its own failure or by its cause.
 
-        A handler often answers 500 where one of its steps was answered 503.
+        A handler often answers 500 where one of its steps was answered 503. `cause` is not compared with
+        that of the run: `RunQuery.cause` asks for it.
         """
         cause = root.cause
         by_cause = cause is not None and self._fit_answer(cause.error_kind, cause.response_status)

@@ -109,7 +109,7 @@ def bulk_spec(
         payload=payload,
         fingerprint=fingerprint(payload),
         retention_ms=retention_ms,
-        trace_id=run_id.removeprefix("run_"),
+        trace_id=keys.trace_of(run_id),
     )
 
 

@@ -80,9 +80,14 @@ class WorkflowCount:
     recent: Tally
 
 
+def span_of(at_ms: int, span_ms: int) -> int:
+    """When the span of this length began that a moment is in."""
+    return at_ms - at_ms % span_ms
+
+
 def hour_of(at_ms: int) -> int:
     """When the hour of a moment began."""
-    return at_ms - at_ms % HOUR_MS
+    return span_of(at_ms, HOUR_MS)
 
 
 def retries_of(step: Step) -> int:
@@ -172,7 +177,7 @@ def summed(counters: Iterable[Counter], every_ms: int, all_names: bool) -> list[
     spans: dict[tuple[int, str], list[Counter]] = {}
     for each in counters:
         name = OTHER if all_names else each.workflow_name
-        spans.setdefault((each.began_ms - each.began_ms % every_ms, name), []).append(each)
+        spans.setdefault((span_of(each.began_ms, every_ms), name), []).append(each)
     return [
         Counter(
             began_ms,

@@ -131,7 +131,7 @@ def root_of_delivery(
         fingerprint=fingerprint(payload),
         attempt_timeout_ms=limits.attempt_timeout_ms,
         retention_ms=limits.retention_ms,
-        trace_id=run_id.removeprefix("run_"),
+        trace_id=keys.trace_of(run_id),
         hook=told.hook,
     )
 

@@ -50,7 +50,7 @@ def restart_spec(
         depth=0,
         detached=False,
         continued_from=None,
-        trace_id=trace[0] or run_id.removeprefix("run_"),
+        trace_id=trace[0] or keys.trace_of(run_id),
         unsampled=trace[1],
         retention_ms=retention_ms,
         restart_of=spec.run_id,

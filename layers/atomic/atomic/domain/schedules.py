@@ -147,7 +147,7 @@ def run_spec(schedule: Schedule, key: str, scheduled_at_ms: int) -> StepSpec:
         run_id=run_id,
         identity=keys.identity(start.client_id, start.workflow_name, "", start.url, "", key),
         idempotency_key=key,
-        trace_id=run_id.removeprefix("run_"),
+        trace_id=keys.trace_of(run_id),
         scheduled_at_ms=scheduled_at_ms,
         last_scheduled_at_ms=schedule.last_started_ms,
     )

@@ -81,6 +81,11 @@ def note_position(*parts: str) -> str:
     return _NOTE + _digest(*parts)
 
 
+def trace_of(run: str) -> str:
+    """The trace id of a run that comes without a caller's trace: its own digits have the form of one."""
+    return run.removeprefix("run_")
+
+
 def steps_range(run: str) -> tuple[str, str]:
     """Bounds of the ids of the steps of a run: below the first and above the last one."""
     return step_id(run, ""), step_id(run, AFTER_STEPS)

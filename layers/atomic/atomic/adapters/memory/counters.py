@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from atomic.application.counter_store import CounterPage, CounterQuery, order_of
+from atomic.application.counter_store import CounterPage, CounterQuery, order_of, row_ms_of
 from atomic.domain.counters import (
     HOUR_MS,
     KEPT_MS,
-    MINUTE_MS,
     MINUTES_KEPT_MS,
     NAMES_MAX,
     OTHER,
@@ -15,6 +14,7 @@ from atomic.domain.counters import (
     WorkflowCount,
     hour_of,
     retries_of,
+    span_of,
     tally_of,
     total,
     workflow_counts,
@@ -39,16 +39,15 @@ class MemoryCounters:
 
     async def counters(self, query: CounterQuery) -> CounterPage:
         """A page of counters."""
-        span_ms = MINUTE_MS if query.of_minutes else HOUR_MS
-        return query.page(sorted(self._counters_of(query.client_id, span_ms), key=order_of))
+        return query.page(sorted(self._counters_of(query.client_id, query.row_ms), key=order_of))
 
     async def workflows(
         self, client_id: str, *, from_ms: int, recent_from_ms: int, after: str | None, limit: int
     ) -> Sequence[WorkflowCount]:
         """The workflows of these hours."""
         kept = [each for each in self._counters_of(client_id, HOUR_MS) if each.began_ms >= from_ms]
-        span_ms = MINUTE_MS if recent_from_ms % HOUR_MS else HOUR_MS
-        recent = [each for each in self._counters_of(client_id, span_ms) if each.began_ms >= recent_from_ms]
+        rows = self._counters_of(client_id, row_ms_of(recent_from_ms))
+        recent = [each for each in rows if each.began_ms >= recent_from_ms]
         counts = workflow_counts(kept, recent)
         return [each for each in counts if after is None or each.name > after][:limit]
 
@@ -83,7 +82,7 @@ class MemoryCounters:
             of_hour = names.setdefault(hour_ms, set())
             if len(of_hour) < NAMES_MAX:
                 of_hour.add(name)
-            began_ms = at_ms - at_ms % span_ms
+            began_ms = span_of(at_ms, span_ms)
             if began_ms > purged_ms:
                 spans.setdefault((began_ms, name if name in of_hour else OTHER), []).append(tally)
         for (began_ms, name), tallies in spans.items():

@@ -7,7 +7,7 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id
 
 from atomic.adapters.otel.open_request import current_request
 from atomic.adapters.otel.tracing import Attributes, Tracing, span_id_of
-from atomic.application.ports import EndpointInvoker, EndpointRequest, Telemetry, always
+from atomic.application.ports import EndpointInvoker, EndpointRequest, Telemetry
 from atomic.domain.outcomes import EndpointResponse
 from atomic.domain.steps import Attempt, Step
 from atomic.protocol import headers, keys
@@ -46,13 +46,14 @@ class TracedInvoker:
 
     async def post(self, request: EndpointRequest) -> EndpointResponse:
         """Make one attempt. A call that is not made has no span, nor has that of a probe."""
-        if request.is_wanted is always:
-            # A probe: it is no attempt of its step, which may have one of this number.
+        if request.is_probe:
+            # It is no attempt of its step, which may have one of this number.
             return await self._invoker.post(request)
         sent = request.headers
         step_id, attempt = sent["Atomic-Step-Id"], int(sent["Atomic-Attempt"])
-        trace_id, unsampled = headers.parse_trace(sent[headers.TRACEPARENT])
-        parent = self._tracing.start_of(step_id, trace_id or "", unsampled=unsampled)
+        found, unsampled = headers.parse_trace(sent[headers.TRACEPARENT])
+        trace_id = found or ""
+        parent = self._tracing.start_of(step_id, trace_id, unsampled=unsampled)
         span = self._tracing.begin(
             f"call {request.workflow_name}",
             SpanKind.CLIENT,
@@ -62,7 +63,7 @@ class TracedInvoker:
         )
         context = span.get_span_context()
         sent[headers.TRACEPARENT] = headers.traceparent(
-            trace_id or "", format_span_id(context.span_id), is_sampled=context.trace_flags.sampled
+            trace_id, format_span_id(context.span_id), is_sampled=context.trace_flags.sampled
         )
         answer = await self._invoker.post(request)
         if answer.not_made is not None:
@@ -97,9 +98,11 @@ class TracedTelemetry:
         if request is not None and request.takes(step):
             return
         spec, now_ns = step.spec, time.time_ns()
-        is_own_trace = spec.trace_id == spec.run_id.removeprefix("run_")
+        is_own_trace = spec.trace_id == keys.trace_of(spec.run_id)
         above = spec.parent or (None if is_own_trace else spec.started_by)
-        parent = above and self._tracing.start_of(above, spec.trace_id, unsampled=spec.unsampled)
+        parent = None
+        if above is not None:
+            parent = self._tracing.start_of(above, spec.trace_id, unsampled=spec.unsampled)
         self._tracing.begin(
             f"start {spec.workflow_name}",
             SpanKind.INTERNAL,
@@ -110,7 +113,7 @@ class TracedTelemetry:
             },
             trace_id=int(spec.trace_id, 16),
             span_id=span_id_of(step.id),
-            parent=parent or None,
+            parent=parent,
             start_ns=now_ns,
         ).end()
 

@@ -71,9 +71,12 @@ class SpanExport(SpanProcessor):
         return True
 
     def _run(self) -> None:
-        while not self._is_ending:
+        is_last = False
+        while not is_last:
             self._wanted.wait(_EVERY_S)
             self._wanted.clear()
+            # Asked before the queue: what is in it when the server ends is sent, too.
+            is_last = self._is_ending
             while self._waiting:
                 self._send([self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))])
 

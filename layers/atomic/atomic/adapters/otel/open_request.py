@@ -14,6 +14,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
 from atomic.adapters.otel.tracing import Attributes, Tracing, sent_context, span_id_of
 from atomic.domain.steps import Step
 from atomic.protocol import keys
+from atomic.protocol.error_kinds import ErrorKind
 
 # The first members of an answer have it. In what an endpoint said, the quotes would be escaped.
 _ID: Final = re.compile(rb'(?<!\\)"id": ?"(run_[0-9a-f]{32}-[0-9a-z]+)"')
@@ -21,7 +22,7 @@ _ID_WITHIN_BYTES: Final = 2048
 
 
 class OpenRequest:
-    """A request that is being answered. `step_id` is the step that it has started, or empty."""
+    """A request that is being answered, until `ends` is called."""
 
     def __init__(self, tracing: Tracing, method: str, route: str, traceparent: str) -> None:
         self._tracing = tracing
@@ -90,7 +91,8 @@ class OpenRequest:
             span.set_attribute("http.response.status_code", status)
         # 504 says that the step goes on.
         if status is None or (status >= 500 and status != 504):
-            span.set_attribute("error.type", "no_answer" if status is None else str(status))
+            error = ErrorKind.NO_ANSWER.value if status is None else str(status)
+            span.set_attribute("error.type", error)
             span.set_status(StatusCode.ERROR)
         span.end()
 

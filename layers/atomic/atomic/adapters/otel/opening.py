@@ -14,6 +14,7 @@ from atomic.adapters.otel.tracing import Tracing
 from atomic.application.ports import EndpointInvoker, Telemetry
 from atomic.protocol.urls import is_function, parse_url
 
+# The first one of these that is set counts, and no other.
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _SAMPLERS: Final = tuple(
@@ -71,18 +72,20 @@ def open_tracing(environ: Mapping[str, str]) -> ServerTracing | None:
         return None
     if exporter != "otlp":
         raise RefusedError(f"OTEL_TRACES_EXPORTER is {exporter!r}: use otlp, or none for no spans")
-    for name in _PROTOCOLS:
-        protocol = environ.get(name) or "http/protobuf"
-        if protocol != "http/protobuf":
-            raise RefusedError(
-                f"{name} is {protocol!r}: use http/protobuf, which collectors take at port 4318"
-            )
-    for name in _ENDPOINTS:
-        _check_endpoint(name, environ.get(name, ""))
+    name, protocol = _first_set(environ, _PROTOCOLS)
+    if protocol.strip() not in {"", "http/protobuf"}:
+        raise RefusedError(f"{name} is {protocol!r}: use http/protobuf, which collectors take at port 4318")
+    _check_endpoint(*_first_set(environ, _ENDPOINTS))
     _check_sampler(environ)
     # It writes a line for each try. `SpanExport` says once that the collector takes nothing.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     return ServerTracing(SpanExport(OTLPSpanExporter()))
+
+
+def _first_set(environ: Mapping[str, str], names: tuple[str, str]) -> tuple[str, str]:
+    """The variable that counts and its value, which is empty where none of them is set."""
+    name = next((name for name in names if environ.get(name)), names[-1])
+    return name, environ.get(name, "")
 
 
 def _check_endpoint(name: str, url: str) -> None:

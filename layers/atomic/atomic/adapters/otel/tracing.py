@@ -76,7 +76,6 @@ class Tracing:
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
             resource = resource.merge(Resource({SERVICE_NAME: _SERVICE}))
-        self.export = export
         self._ids = _GivenIds()
         provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         provider.add_span_processor(export)
@@ -107,7 +106,7 @@ class Tracing:
         """The span of the start of a step in this trace, as the parent of others."""
         number = int(trace_id, 16)
         is_sampled = not unsampled
-        if is_sampled and trace_id == keys.run_of(step_id).removeprefix("run_"):
+        if is_sampled and trace_id == keys.trace_of(keys.run_of(step_id)):
             # Nobody has decided about this trace but the sampler, whose decision follows from the id.
             decision = self._sampler.should_sample(Context(), number, "").decision
             is_sampled = decision is Decision.RECORD_AND_SAMPLE

@@ -17,7 +17,7 @@ import apsw
 
 from atomic.adapters.sqlite.reader import Reader
 from atomic.adapters.sqlite.writer import Writer
-from atomic.application.counter_store import CounterPage, CounterQuery
+from atomic.application.counter_store import CounterPage, CounterQuery, row_ms_of
 from atomic.domain.counters import (
     HOUR_MS,
     KEPT_MS,
@@ -208,7 +208,6 @@ class SqliteCounters(ABC):
     async def counters(self, query: CounterQuery) -> CounterPage:
         """A page of counters."""
         after_ms, after_name = query.after or (query.before_ms, "")
-        span_ms = MINUTE_MS if query.of_minutes else HOUR_MS
         values = {
             "client_id": query.client_id,
             "from_ms": query.from_ms,
@@ -219,10 +218,9 @@ class SqliteCounters(ABC):
             # One more shows whether there are more.
             "limit": query.limit + 1,
         }
-        is_sum = query.all_names or query.every_ms != span_ms
-        if is_sum:
+        if query.is_sum:
             values |= {"every_ms": query.every_ms, "all_names": query.all_names}
-        sql = (_SUMS if is_sum else _PAGE).format(table=_table_of(span_ms))
+        sql = (_SUMS if query.is_sum else _PAGE).format(table=_table_of(query.row_ms))
         rows = await self._long_rows(self._lists, sql, values)
         found = [Counter(began_ms, name, _tally(row)) for began_ms, name, *row in rows]
         return CounterPage.of(found, query.limit)
@@ -238,7 +236,7 @@ class SqliteCounters(ABC):
             "after": after,
             "limit": limit,
         }
-        table = _table_of(MINUTE_MS if recent_from_ms % HOUR_MS else HOUR_MS)
+        table = _table_of(row_ms_of(recent_from_ms))
         rows = await self._long_rows(self._lists, _WORKFLOWS.format(table=table), values)
         return [
             WorkflowCount(name, live, last_ms, Tally() if own is None else _tally(recent))

@@ -15,6 +15,8 @@ from atomic.adapters.sqlite.client_store import CLIENTS
 from atomic.adapters.sqlite.database import DatabaseRefused, Schema, open_immutable, open_unchanged
 from atomic.adapters.sqlite.schema import STEPS
 
+# The name of `atomic.db` while a restore is under way.
+UNFINISHED: Final = ".atomic.db-unfinished"
 _ID_MAX: Final = 2**31 - 2
 _BUSY_TIMEOUT_MS: Final = 5_000
 _CURE: Final = (
@@ -24,12 +26,17 @@ _CURE: Final = (
 
 
 def require_steps(directory: Path) -> None:
-    """Raise DatabaseRefused where `clients.db` is of a store whose `atomic.db` is missing.
+    """Raise DatabaseRefused where `clients.db` is of a store whose `atomic.db` is missing or unfinished.
 
     A server would start without a run, and call endpoints again.
     """
     if _is_named_alone(directory / "clients.db", CLIENTS, directory / "atomic.db"):
         raise DatabaseRefused(_missing(directory, "atomic.db", "runs", "clients.db"))
+    if (directory / UNFINISHED).exists():
+        raise DatabaseRefused(
+            f"{directory} holds a part of a backup, because a restore was cut off: remove {directory} and "
+            "run `atomic restore` again"
+        )
 
 
 def require_clients(directory: Path) -> None:

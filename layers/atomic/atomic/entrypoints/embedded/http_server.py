@@ -14,8 +14,7 @@ from typing import Any, Final, cast
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
-from atomic.entrypoints.embedded.http import AsgiApp, BoundedHttp
-from atomic.entrypoints.embedded.traced import TracedApp
+from atomic.entrypoints.embedded.http import Application, BoundedHttp
 
 # Connections that wait to be accepted.
 BACKLOG: Final = 4096
@@ -33,7 +32,7 @@ class HttpServer(uvicorn.Server):
 
     _drain: Callable[[], Awaitable[None]]
 
-    def __init__(self, app: AsgiApp | TracedApp) -> None:
+    def __init__(self, app: Application) -> None:
         config = uvicorn.Config(
             app,
             loop="none",

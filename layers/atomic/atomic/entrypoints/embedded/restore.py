@@ -13,13 +13,11 @@ from atomic.adapters.sqlite.client_store import CLIENTS
 from atomic.adapters.sqlite.database import Schema, open_immutable
 from atomic.adapters.sqlite.lock import DataDirLock
 from atomic.adapters.sqlite.schema import STEPS
-from atomic.adapters.sqlite.store_id import forget_id, id_of, is_one_store
+from atomic.adapters.sqlite.store_id import UNFINISHED, forget_id, id_of, is_one_store
 from atomic.entrypoints.embedded.backup import sync_directory, write_file
 from atomic.entrypoints.embedded.client_admin import peppers_of_keys
 
 _LOCK: Final = "lock"
-# A server that starts after a kill in the middle must not take this file for its own.
-_UNFINISHED: Final = ".atomic.db-unfinished"
 _RUNS: Final = "SELECT count(*) FROM steps WHERE is_root = 1"
 
 
@@ -44,20 +42,20 @@ def restore(backup: Path, data_dir: Path, *, is_partial: bool = False) -> Restor
     if not any((backup / name).exists() for name in ("atomic.db", "clients.db")):
         raise RestoreRefusedError(f"{backup} holds no backup; name a directory that `atomic backup` made")
     with _filling(data_dir):
+        # The steps first, by a name beside which no server starts. Their own name they get after all else.
+        steps = _copied(backup / "atomic.db", data_dir / UNFINISHED, STEPS)
         for name in SECRET_FILES:
             if (backup / name).exists():
                 write_file(data_dir / name, (backup / name).read_bytes())
-        # The clients first: after a kill in the middle they keep a server from a start without runs.
         clients = _copied(backup / "clients.db", data_dir / "clients.db", CLIENTS)
-        steps = _copied(backup / "atomic.db", data_dir / _UNFINISHED, STEPS)
-        if is_partial:
-            _forget_ids(steps, clients)
-        else:
+        if not is_partial:
             _check(backup, steps, clients)
-        return Restored(
-            clients=0 if clients is None else _clients(backup, data_dir, is_partial=is_partial),
-            runs=0 if steps is None else _put_in_place(steps, data_dir / "atomic.db"),
-        )
+        found_clients = 0 if clients is None else _clients(backup, data_dir, is_partial=is_partial)
+        found_runs = 0 if steps is None else _put_in_place(steps, data_dir / "atomic.db")
+        if is_partial:
+            # Not before: clients without an id are served without runs.
+            _forget_ids(data_dir)
+        return Restored(runs=found_runs, clients=found_clients)
 
 
 @contextmanager
@@ -117,10 +115,11 @@ def _check(backup: Path, steps: Path | None, clients: Path | None) -> None:
         )
 
 
-def _forget_ids(*copies: Path | None) -> None:
-    for copy in copies:
-        if copy is not None:
-            forget_id(copy)
+def _forget_ids(data_dir: Path) -> None:
+    # The runs first: without an id they may be used beside any clients.
+    for name in ("atomic.db", "clients.db"):
+        if (data_dir / name).exists():
+            forget_id(data_dir / name)
 
 
 def _put_in_place(steps: Path, path: Path) -> int:

@@ -2,16 +2,14 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from atomic.entrypoints.embedded.http import AsgiApp, Receive, Scope, Send
-from atomic.entrypoints.http_api.api import Table
-from atomic.entrypoints.http_api.routes import ROUTES
+from atomic.entrypoints.embedded.http import Application, Receive, Scope, Send
+from atomic.entrypoints.http_api.routes import TABLE
 from atomic.protocol import headers
 
 if TYPE_CHECKING:
     # OpenTelemetry is an extra, which this room does not import.
     from atomic.adapters.otel.opening import ServerTracing
 
-_TABLE: Final = Table(ROUTES)
 # What only reads has no span: the dashboard asks again and again.
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -19,7 +17,7 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 class TracedApp:
     """Passes requests on to the application, and makes a span of each one that starts something or acts."""
 
-    def __init__(self, app: AsgiApp, tracing: "ServerTracing") -> None:
+    def __init__(self, app: Application, tracing: "ServerTracing") -> None:
         self._app = app
         self._tracing = tracing
 
@@ -47,14 +45,7 @@ class TracedApp:
 
 def _route_of(method: str, path: str) -> str | None:
     """The template of the route that answers; None where there is none."""
-    return next(
-        (
-            route.template
-            for route, pattern in _TABLE.of(path)
-            if route.method == method and pattern.fullmatch(path)
-        ),
-        None,
-    )
+    return next((route.template for route, _ in TABLE.owners(path) if route.method == method), None)
 
 
 def _traceparent(scope: Scope) -> str:

@@ -301,7 +301,7 @@ def _tracing(opened: AsyncExitStack) -> "ServerTracing | None":
     except RefusedError as refused:
         raise ServeRefusedError(f"--otel: {refused}") from None
     if tracing is None:
-        _log.info("OTEL_SDK_DISABLED is set: no spans are made")
+        _log.info("OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER forbids it: no spans are made")
     else:
         opened.push_async_callback(asyncio.to_thread, tracing.close)
     return tracing

@@ -110,9 +110,18 @@ class Table:
         for slashes, same in self._routes.items():
             same += [each for each in self._of_workflows if each[0].template.count("/") < slashes]
 
-    def of(self, path: str) -> Sequence[tuple[Route, re.Pattern[str]]]:
-        """The routes that a path may fit, each with its pattern."""
-        return self._routes.get(path.count("/"), self._of_workflows)
+    def owners(self, path: str) -> Sequence[tuple[Route, Sequence[str]]]:
+        """The routes of a path, one for each method, each with the ids in the path.
+
+        The first template that fits owns the path, so a POST to `/health` never starts a step.
+        """
+        found: list[tuple[Route, Sequence[str]]] = []
+        for route, pattern in self._routes.get(path.count("/"), self._of_workflows):
+            if not found or route.template == found[0][0].template:
+                match = pattern.fullmatch(path)
+                if match is not None:
+                    found.append((route, match.groups()))
+        return found
 
 
 async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
@@ -161,15 +170,10 @@ async def _dispatch(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
     # HEAD is answered like GET; runtimes leave out the body.
     method = "GET" if request.method == "HEAD" else request.method
     others: list[Route] = []
-    for route, pattern in table.of(request.path):
-        match = pattern.fullmatch(request.path)
-        # The first template that fits owns the path, so a POST to `/health` never starts a step.
-        if match is None or (others and others[0].template != route.template):
-            continue
+    for route, ids in table.owners(request.path):
         if route.method != method:
             others.append(route)
             continue
-        ids = match.groups()
         if not route.scope:
             return await route.handler(api, request, *ids)
         if route.is_act:

@@ -15,6 +15,7 @@ from atomic.domain.counters import (
     Tally,
     WorkflowCount,
     hour_of,
+    span_of,
 )
 from atomic.entrypoints.http_api.api import Api
 from atomic.entrypoints.http_api.http import (
@@ -69,7 +70,7 @@ async def get_workflows(api: Api, request: ApiRequest, client: Client) -> ApiRes
     query.refuse_rest()
     recent_ms = hour_ms - (_DAY_HOURS - 1) * HOUR_MS
     if from_ms is not None:
-        recent_ms = _down(from_ms, _span_of(api, MINUTE_MS, from_ms, hour_ms))
+        recent_ms = span_of(from_ms, _answered_ms(api, MINUTE_MS, from_ms, hour_ms))
     found = await api.engine.store.workflows(
         client.id,
         from_ms=hour_ms - KEPT_MS + HOUR_MS,
@@ -141,12 +142,12 @@ async def get_counters(api: Api, request: ApiRequest, client: Client) -> ApiResp
         from_ms = hour_ms - (_DAY_HOURS * HOUR_MS if asked_ms >= HOUR_MS else MINUTES_KEPT_MS - HOUR_MS)
     # All pages have spans of the same length, also where an hour ends between two of them.
     position = query.take("cursor", _read_counter_cursor, _CURSOR_CURE)
-    span_ms, after = position or (_span_of(api, asked_ms, from_ms, hour_ms), None)
-    if span_ms not in {max(asked_ms, HOUR_MS), _span_of(api, asked_ms, hour_ms, hour_ms)}:
+    span_ms, after = position or (_answered_ms(api, asked_ms, from_ms, hour_ms), None)
+    if span_ms not in {max(asked_ms, HOUR_MS), _answered_ms(api, asked_ms, hour_ms, hour_ms)}:
         raise problems.invalid("cursor", _CURSOR_CURE)
     limit = query.page_limit()
     query.refuse_rest()
-    first_ms = _down(from_ms, span_ms)
+    first_ms = span_of(from_ms, span_ms)
     end_ms = hour_ms + HOUR_MS if to_ms is None else to_ms
     if end_ms <= first_ms:
         raise problems.invalid("to", "no span is between `from` and `to`; use a later `to`")
@@ -170,15 +171,10 @@ async def get_counters(api: Api, request: ApiRequest, client: Client) -> ApiResp
     return json_response(200, view, link_header(link))
 
 
-def _span_of(api: Api, asked_ms: int, from_ms: int, this_hour_ms: int) -> int:
+def _answered_ms(api: Api, asked_ms: int, from_ms: int, this_hour_ms: int) -> int:
     """The length of spans that are answered: an hour for minutes that are not kept."""
     has_minutes = api.engine.store.has_minutes and from_ms >= this_hour_ms - MINUTES_KEPT_MS + HOUR_MS
     return asked_ms if has_minutes else max(asked_ms, HOUR_MS)
-
-
-def _down(at_ms: int, span_ms: int) -> int:
-    """When the span of a moment began."""
-    return at_ms - at_ms % span_ms
 
 
 def _this_hour(api: Api) -> int:

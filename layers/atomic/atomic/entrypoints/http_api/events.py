@@ -188,7 +188,7 @@ def _spec(api: Api, client: Client, message: EventRequest, handler: Step | None)
         reached_at=api.engine.settings.public_url,
         fingerprint=fingerprint(_NO_PAYLOAD),
         retention_ms=api.engine.kept_ms(client, name) if handler is None else handler.spec.retention_ms,
-        trace_id=run_id.removeprefix("run_"),
+        trace_id=keys.trace_of(run_id),
     )
 
 

@@ -5,8 +5,14 @@
 
 from typing import Final, NamedTuple
 
+from atomic.domain.hooks import HOOKS_MAX
+from atomic.domain.retentions import DAY_MS, RETENTION_MS, RETENTIONS_MAX
+from atomic.domain.workflow_pauses import WORKFLOW_PAUSES_MAX
 from atomic.protocol import problems
+from atomic.protocol.constants import BODY_MAX_BYTES, PAYLOAD_MAX_BYTES, SCHEDULES_MAX
 from atomic.protocol.problems import ProblemType
+
+_MIB: Final = 1024 * 1024
 
 
 class Help(NamedTuple):
@@ -68,8 +74,8 @@ HELP: Final[dict[ProblemType, Help]] = {
         "lacks the scope, or the run is no longer kept. The answer is the same in all cases, so that "
         "nobody can find out what others have.",
         "Check the client's id in the path (`ATOMIC_CLIENT_ID`), the id of the run, and the scopes of the "
-        "key. Runs are kept for 30 days after their end by default. A server with `--dev` has no clients "
-        "to manage.",
+        f"key. Runs are kept for {RETENTION_MS // DAY_MS} days after their end by default. A server with "
+        "`--dev` has no clients to manage.",
         "protocol.md#authentication-and-tracing",
     ),
     problems.METHOD_NOT_ALLOWED: Help(
@@ -160,22 +166,22 @@ HELP: Final[dict[ProblemType, Help]] = {
         "protocol.md#callback-urls",
     ),
     problems.TOO_MANY_SCHEDULES: Help(
-        "The client has 1,000 schedules.",
+        f"The client has {SCHEDULES_MAX:,} schedules.",
         "Delete those that are over.",
         "schedules.md",
     ),
     problems.TOO_MANY_HOOKS: Help(
-        "The client has ten hooks.",
+        f"The client has {HOOKS_MAX} hooks.",
         "Delete one, or let one hook take the events of several workflows.",
         "hooks.md",
     ),
     problems.TOO_MANY_PAUSES: Help(
-        "Fifty workflows of the client are paused.",
+        f"The client has {WORKFLOW_PAUSES_MAX} paused workflows.",
         "Resume one of them. To stop all calls, start the server with `--paused`.",
         "operations.md#stop-all-calls-in-an-incident",
     ),
     problems.TOO_MANY_RETENTIONS: Help(
-        "Fifty workflows of the client have a retention of their own.",
+        f"The client has {RETENTIONS_MAX} workflows with a retention of their own.",
         "End the retention of one of them.",
         "protocol.md#retention-of-a-workflow",
     ),
@@ -187,7 +193,8 @@ HELP: Final[dict[ProblemType, Help]] = {
         "protocol.md#operate",
     ),
     problems.TOO_LARGE: Help(
-        "A payload or a result is longer than 2 MiB as compact JSON, or a body longer than 5 MiB.",
+        f"A payload or a result is longer than {PAYLOAD_MAX_BYTES // _MIB} MiB as compact JSON, or a body "
+        f"longer than {BODY_MAX_BYTES // _MIB} MiB.",
         "Store the data elsewhere and send a reference to it.",
         "large-payloads.md",
     ),

@@ -54,5 +54,6 @@ ROUTES: Final = (
     *meta.routes,
 )
 
+TABLE: Final = Table(ROUTES)
 # The response to a request: `handle(api, request)`.
-handle: Final = partial(answer, Table(ROUTES))
+handle: Final = partial(answer, TABLE)

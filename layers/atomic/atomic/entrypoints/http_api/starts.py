@@ -302,6 +302,7 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
             step_name,
             key,
         ),
+        trace_id=trace_id or keys.trace_of(run_id),
         kind=message.kind,
         workflow_name=name,
         url=url,
@@ -319,8 +320,6 @@ def step_spec(api: Api, request: ApiRequest, client: Client, message: StartReque
         capture=tuple(message.capture),
         reached_at=settings.public_url if message.kind == "event" else None,
         retention_ms=kept_ms,
-        # Without a caller's trace, the run is its own trace; the run's id has the form of a trace id.
-        trace_id=trace_id or run_id.removeprefix("run_"),
         unsampled=unsampled,
         continued_from=message.continues,
         paused=message.paused,
