@@ -5,7 +5,7 @@ import { duration } from "../core/format.js";
 import { foundRows, groupOf, rowsOf, toggled } from "../core/rows.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { showRow, useRowsInSight } from "./virtual-rows.js";
-import { along, GroupRow, StepRow } from "./waterfall-row.js";
+import { along, GroupRow, StepRow, Stripes } from "./waterfall-row.js";
 import { Tools } from "./waterfall-tools.js";
 
 const LEGEND = [
@@ -18,6 +18,8 @@ const LEGEND = [
   ["waiting", "waiting"],
   ["dead", "until a redrive"],
 ];
+// With fewer steps, most rows are in sight.
+const STRIP_FROM = 30;
 const NOTHING_FOUND = { text: "", only: "" };
 
 /**
@@ -58,6 +60,7 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
       <div class="waterfall-head">
         <${Tools} ...${{ run, wanted, setWanted, isZoomed: zoom, zoomTo }} />
         <${Axis} ...${{ ticks, axis, extent }} />
+        ${run.steps.length >= STRIP_FROM && html`<${Strip} ...${{ run, axis, now }} />`}
       </div>
       <div class="lanes" style=${{ "--ms": share(1, axis.span) }}>
         <${Marks} axis=${axis} now=${now} isLive=${extent.isLive} />
@@ -120,6 +123,16 @@ function Axis({ ticks, axis, extent }) {
         })}
       </div>
       <span class="axis-took">Duration</span>
+    </div>
+  `;
+}
+
+/** When the steps of the whole run were live, and where some of them failed, also while rows scroll. */
+function Strip({ run: { steps }, axis, now }) {
+  return html`
+    <div class="axis strip" aria-hidden="true">
+      <span class="axis-step">All steps</span>
+      <span class="lane"><${Stripes} members=${steps} ...${{ axis, now }} /></span>
     </div>
   `;
 }
