@@ -107,6 +107,19 @@ def test_a_large_run_says_at_once_how_many_steps_failed_and_when(page: Page, tmp
         expect(page.get_by_role("button", name=re.compile("^Live"))).to_have_count(0)
 
 
+def test_no_time_of_the_axis_is_cut_off_on_a_phone(page: Page, tmp_path: Path) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    run_id = seed_wide_run(tmp_path / "data", "large", 2, now_ms=now_ms - 60_000)
+    page.set_viewport_size({"width": 390, "height": 800})
+    with serving(tmp_path / "data") as server:
+        page.goto(f"{server.url}/dashboard#/large/runs/{run_id}")
+        # The axis ends at 162 ms.
+        expect(page.locator(".axis-ticks .late")).to_have_text("150 ms")
+        right = "node => node.getBoundingClientRect().right"
+        edge = page.locator(".axis-ticks").evaluate(right)
+        assert all(tick.evaluate(right) <= edge for tick in page.locator(".axis-ticks span").all())
+
+
 def test_live_steps_are_picked_out(page: Page, api: Api, endpoints: Endpoints) -> None:
     run, _ = fan_out(api, endpoints, 5)
     api.start("", "feed", wait=False, kind="event", stepName="approval", parent=run["id"])

@@ -20,6 +20,8 @@ const LEGEND = [
 ];
 // With fewer steps, most rows are in sight.
 const STRIP_FROM = 30;
+// The text of a tick so far on the right stands on its left, where a phone has room for it.
+const LATE = 0.84;
 const NOTHING_FOUND = { text: "", only: "" };
 
 /**
@@ -112,7 +114,10 @@ function Axis({ ticks, axis, extent }) {
     <div class="axis" aria-hidden="true">
       <span class="axis-step">Step</span>
       <div class="axis-ticks">
-        ${shown.map(({ at, text }) => html`<span style=${{ left: share(at, span) }}>${text}</span>`)}
+        ${shown.map(({ at, text }) => {
+          const place = at / span > LATE ? "late" : "";
+          return html`<span class=${place} style=${{ left: share(at, span) }}>${text}</span>`;
+        })}
         ${breaks.length > 0 && html`<span style=${{ right: 0 }}>${duration(to - extent.from)}</span>`}
         ${breaks.map((gap) => {
           const left = share(offsetOf(axis, gap.from) + gap.drawn / 2, span);
