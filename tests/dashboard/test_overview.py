@@ -66,6 +66,20 @@ def test_charts_have_a_scale_from_zero_round_times_and_words_for_nothing(
         assert overlaps == 0, width
 
 
+def test_live_states_stand_in_one_order(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+
+    def shuffled(route: Route) -> None:
+        headers = {k: v for k, v in route.request.headers.items() if k != "if-none-match"}
+        live = {"waiting": 4, "unheard": 1, "retrying": 3, "running": 2, "pending": 1}
+        route.fulfill(json={**route.fetch(headers=headers).json(), "live": live})
+
+    page.route("**/stats?*", shuffled)
+    open_at(page, api, "overview")
+    tile = page.locator(".tile").filter(has_text="Live steps")
+    expect(tile).to_contain_text("1 pending, 2 running, 3 retrying, 4 waiting, 1 unheard")
+
+
 def test_a_server_that_counts_live_runs_says_so(page: Page, api: Api, endpoints: Endpoints) -> None:
     some_runs(api, endpoints)
 
