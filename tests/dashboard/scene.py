@@ -55,7 +55,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     """A day of seeded runs, then some real ones, one of which is still running."""
     data_dir, now_ms = folder / "data", time.time_ns() // 1_000_000
     seed_runs(data_dir, CLIENT, 420, now_ms=now_ms - 20_000, span_ms=_DAY_MS, seed=7)
-    wide = seed_wide_run(data_dir, FEED, _WIDE_STEPS, now_ms=now_ms - 60_000)
+    wide = seed_wide_run(data_dir, FEED, _WIDE_STEPS, now_ms=now_ms - 60_000, failed_each=90)
     server = AtomicServer(data_dir)
     server.start()
     shop, mails = _Shop(Api(server.url, CLIENT)), _Shop(Api(server.url, MAILS))

@@ -1,6 +1,7 @@
 """`make screenshots`: takes the screenshots of the documentation's pages, small enough for a repository.
 
-With a second directory, it takes every view there: on a desktop in light and in dark, and on a phone.
+With a second directory, it takes every view there: on a desktop in light, in dark and with
+forced colours, and on a phone.
 """
 
 import io
@@ -32,12 +33,14 @@ class Look:
     scheme: Any
     width: int
     height: int
+    forced: Any = "none"
 
 
 LOOKS: Final = {
     "desktop": Look("light", 1440, 900),
     "phone": Look("light", 390, 844),
     "dark": Look("dark", 1440, 900),
+    "forced": Look("light", 1440, 900, "active"),
 }
 
 
@@ -52,7 +55,7 @@ def _help(page: Page) -> None:
 def _backfill(page: Page) -> None:
     page.get_by_role("button", name="Backfill…").click()
     for label, day in (("From", "01"), ("Before", "15")):
-        page.get_by_label(label, exact=True).fill(f"2026-06-{day}T00:00")
+        page.get_by_label(f"{label} (").fill(f"2026-06-{day}T00:00")
     page.locator("dialog .primary").click()
     page.locator("dialog .slots").wait_for()
 
@@ -153,6 +156,7 @@ class _Camera:
             viewport={"width": look.width, "height": look.height},
             color_scheme=look.scheme,
             reduced_motion="reduce",
+            forced_colors=look.forced,
         )
         if not view.bar:
             page.route("**/dashboard", _without_bar)

@@ -29,15 +29,17 @@ def seed_runs(data_dir: Path, client: str, number: int, *, now_ms: int, span_ms:
     _in_a_thread(data_dir, steps)
 
 
-def seed_wide_run(data_dir: Path, client: str, number: int, *, now_ms: int) -> str:
-    """Write one run with so many steps, each of three attempts; its id."""
+def seed_wide_run(data_dir: Path, client: str, number: int, *, now_ms: int, failed_each: int = 0) -> str:
+    """Write one run with so many steps, each of three attempts, one failed of each so many; its id."""
     spec = a_spec(client_id=client, workflow_name="wide", key="wide")
-    root = _ended(a_root(spec, at_ms=now_ms), took_ms=number * 12, tries=1, failed=False)
-    steps = [root]
+    steps = []
     for count in range(number):
         step = a_child(f"step-{count}", spec, at_ms=now_ms + count * 10)
-        steps.append(_ended(step, took_ms=100 + count % 7 * 50, tries=3, failed=False))
-    _in_a_thread(data_dir, steps)
+        failed = failed_each > 0 and count % failed_each == failed_each - 1
+        steps.append(_ended(step, took_ms=100 + count % 7 * 50, tries=3, failed=failed))
+    bad = [step for step in steps if step.status == Status.FAILED]
+    root = _ended(a_root(spec, at_ms=now_ms), took_ms=number * 12, tries=1, failed=bool(bad))
+    _in_a_thread(data_dir, [replace(root, cause=cause_of(bad[0])) if bad else root, *steps])
     return spec.run_id
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from dashboard.stage import Api, Endpoints
 from dashboard.test_search import options_of
@@ -92,9 +92,38 @@ def test_forced_colours_lose_nothing(page: Page, api: Api, views: dict[str, str]
     expect(swatches.first).to_be_visible()
     colours = swatches.evaluate_all("all => all.map((each) => getComputedStyle(each).backgroundColor)")
     assert len(set(colours)) >= 4
+    bars = page.locator(".chart").first.locator("rect")
+    fills = bars.evaluate_all("all => all.map((each) => getComputedStyle(each).fill)")
+    assert len(set(fills)) == 3
     open_at(page, api, "runs?status=failed")
     pressed = page.get_by_role("button", name="failed", exact=True)
-    assert pressed.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    others = page.get_by_role("button", name="succeeded", exact=True)
+    assert look_of(pressed) != look_of(others)
+    assert_bars_differ(page, api)
+
+
+def look_of(elements: Locator) -> list[str]:
+    """The look of each element: ground, pattern, border, height, line."""
+    looks: list[str] = elements.evaluate_all(
+        """all => all.map((each) => {
+          const look = getComputedStyle(each);
+          return [look.backgroundColor, look.backgroundImage, look.borderStyle, look.height,
+                  look.textDecorationLine].join(" ");
+        })"""
+    )
+    return looks
+
+
+def assert_bars_differ(page: Page, api: Api) -> None:
+    """No two kinds of bars of a run look alike, and the page that is shown is marked in the header."""
+    down = api.get("/runs?keyContains=down")["runs"][0]
+    open_at(page, api, f"runs/{down['runId']}")
+    legend = page.locator(".waterfall .legend .bar")
+    expect(legend).to_have_count(8)
+    assert len(set(look_of(legend))) == 8
+    pages = page.locator(".top nav > a:visible")
+    assert len(set(look_of(pages))) == 2
+    assert "underline" in look_of(page.locator(".top nav [aria-current]"))[0]
 
 
 def test_a_list_that_is_replaced_can_still_be_read(page: Page, api: Api, views: dict[str, str]) -> None:

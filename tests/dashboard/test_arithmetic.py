@@ -544,3 +544,31 @@ def test_unknown_enumeration_values_are_shown_as_they_are(ask: Ask) -> None:
     assert ask("timeline", "segmentsOf", odd, START_MS + 10_000)[-1]["label"] == "Waiting"
     assert ask("timeline", "isLive", {"status": "unheard", "finishedAt": None})
     assert not ask("timeline", "isLive", {"status": "unheard", "finishedAt": at(0)})
+
+
+@pytest.mark.parametrize(
+    ("zone", "begin", "hours", "texts"),
+    [
+        ("UTC", "2026-11-29T03:00", 25, ["06:00", "12:00", "18:00", "Nov 30"]),
+        ("UTC", "2026-11-29T03:00", 1, ["03:00", "03:15", "03:30", "03:45"]),
+        # Half an hour beside the bars, which are of hours in UTC.
+        ("Asia/Kolkata", "2026-11-29T03:00", 25, ["12:00", "18:00", "Nov 30", "06:00"]),
+        # Clocks are changed within this time: the ticks are round before and after.
+        ("Europe/Berlin", "2026-10-24T12:00", 30, ["18:00", "Oct 25", "06:00", "12:00", "18:00"]),
+        ("Europe/Berlin", "2026-03-28T12:00", 30, ["18:00", "Mar 29", "06:00", "12:00", "18:00"]),
+        ("UTC", "2026-11-01T00:00", 720, ["Nov 1", "Nov 8", "Nov 15", "Nov 22", "Nov 29"]),
+        ("America/New_York", "2026-10-30T00:00", 168, ["Oct 30", "Nov 1", "Nov 3", "Nov 5"]),
+    ],
+)
+def test_ticks_of_a_chart_stand_at_round_times(
+    ask: Ask, zone: str, begin: str, hours: int, texts: list[str]
+) -> None:
+    ask("format", "setZone", zone)
+    begin_ms = datetime.fromisoformat(f"{begin}:00+00:00").timestamp() * 1000
+    end_ms = begin_ms + hours * 3_600_000
+    ticks = ask("time-ticks", "timeTicks", begin_ms, end_ms, 5)
+    assert [tick["text"] for tick in ticks] == texts
+    times = [tick["at"] for tick in ticks]
+    assert times == sorted(set(times))
+    assert begin_ms <= times[0]
+    assert times[-1] < end_ms

@@ -76,6 +76,8 @@ def test_siblings_of_one_name_fold_and_the_chosen_one_comes_into_sight(
     group = page.get_by_role("button", name=re.compile("resize image, 60 steps: 59 succeeded, 1 failed"))
     expect(group).to_contain_text("×60")
     assert group.locator(".stripe").count() > 0
+    expect(group.locator(".row-failed")).to_have_text("1 failed")
+    expect(group.locator(".row-took")).to_have_text(re.compile(r"^[\d.]+ (ms|s)$"))
     group.click()
     expect(group).to_have_attribute("aria-expanded", "true")
     group.click()
@@ -85,6 +87,48 @@ def test_siblings_of_one_name_fold_and_the_chosen_one_comes_into_sight(
     row = page.locator(f'[data-step="{steps[55]["id"]}"]')
     expect(row).to_be_in_viewport()
     expect(row).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_large_run_says_at_once_how_many_steps_failed_and_when(page: Page, tmp_path: Path) -> None:
+    run_id = seed_wide_run(
+        tmp_path / "data", "large", 300, now_ms=time.time_ns() // 1_000_000 - 60_000, failed_each=100
+    )
+    with serving(tmp_path / "data") as server:
+        page.goto(f"{server.url}/dashboard#/large/runs/{run_id}")
+        expect(page.locator(".facts").first).to_contain_text("297 of 300 done, 3 failed")
+        strip = page.locator(".strip .stripe")
+        expect(page.locator(".strip .stripe.is-bad")).to_have_count(3)
+        assert strip.count() > 40
+        page.evaluate("scrollTo(0, 8_000)")
+        expect(strip.first).to_be_in_viewport()
+        # The run itself is none of the steps that failed.
+        page.get_by_role("button", name="Failed (3)").click()
+        expect(page.locator(".row")).to_have_count(3)
+        expect(page.get_by_role("button", name=re.compile("^Live"))).to_have_count(0)
+
+
+def test_no_time_of_the_axis_is_cut_off_on_a_phone(page: Page, tmp_path: Path) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    run_id = seed_wide_run(tmp_path / "data", "large", 2, now_ms=now_ms - 60_000)
+    page.set_viewport_size({"width": 390, "height": 800})
+    with serving(tmp_path / "data") as server:
+        page.goto(f"{server.url}/dashboard#/large/runs/{run_id}")
+        # The axis ends at 162 ms.
+        expect(page.locator(".axis-ticks .late")).to_have_text("150 ms")
+        right = "node => node.getBoundingClientRect().right"
+        edge = page.locator(".axis-ticks").evaluate(right)
+        assert all(tick.evaluate(right) <= edge for tick in page.locator(".axis-ticks span").all())
+
+
+def test_live_steps_are_picked_out(page: Page, api: Api, endpoints: Endpoints) -> None:
+    run, _ = fan_out(api, endpoints, 5)
+    api.start("", "feed", wait=False, kind="event", stepName="approval", parent=run["id"])
+    open_at(page, api, f"runs/{run['runId']}")
+    expect(page.locator(".row").first).to_be_visible()
+    expect(page.locator(".strip")).to_have_count(0)
+    page.get_by_role("button", name="Live (1)").click()
+    expect(page.locator(".row")).to_have_count(1)
+    expect(page.locator(".row")).to_contain_text("approval")
 
 
 def test_failed_and_retried_steps_are_picked_out(page: Page, api: Api, endpoints: Endpoints) -> None:

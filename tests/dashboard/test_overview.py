@@ -41,6 +41,45 @@ def test_the_overview_counts_what_happened(page: Page, api: Api, endpoints: Endp
     expect(cells.nth(6)).to_have_text("2")
 
 
+def test_charts_have_a_scale_from_zero_round_times_and_words_for_nothing(
+    page: Page, api: Api, endpoints: Endpoints
+) -> None:
+    ok = endpoints.serve("/ok", (200, 1))
+    for number in range(5):
+        api.start(ok, f"{number}")
+    open_at(page, api, "overview")
+    started, retries = (
+        page.locator(".chart").filter(has_text=text) for text in ("Runs started", "Retries")
+    )
+    for place, text in (("top", "6"), ("middle", "3"), ("zero", "0")):
+        expect(started.locator(f".plot-{place}")).to_have_text(text)
+    expect(started.locator(".plot-none")).to_have_count(0)
+    expect(retries.locator(".plot-none")).to_have_text("none in this time")
+    expect(retries.locator(".plot-top")).to_have_count(0)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        overlaps = started.locator(".plot-times span").evaluate_all(
+            """all => all.map((each) => each.getBoundingClientRect())
+                 .filter(({ right }, at, boxes) => boxes[at + 1]?.left < right).length"""
+        )
+        assert started.locator(".plot-times span").count() > 3
+        assert overlaps == 0, width
+
+
+def test_live_states_stand_in_one_order(page: Page, api: Api, endpoints: Endpoints) -> None:
+    some_runs(api, endpoints)
+
+    def shuffled(route: Route) -> None:
+        headers = {k: v for k, v in route.request.headers.items() if k != "if-none-match"}
+        live = {"waiting": 4, "unheard": 1, "retrying": 3, "running": 2, "pending": 1}
+        route.fulfill(json={**route.fetch(headers=headers).json(), "live": live})
+
+    page.route("**/stats?*", shuffled)
+    open_at(page, api, "overview")
+    tile = page.locator(".tile").filter(has_text="Live steps")
+    expect(tile).to_contain_text("1 pending, 2 running, 3 retrying, 4 waiting, 1 unheard")
+
+
 def test_a_server_that_counts_live_runs_says_so(page: Page, api: Api, endpoints: Endpoints) -> None:
     some_runs(api, endpoints)
 

@@ -47,7 +47,7 @@ def test_the_list_says_when_each_runs_and_how_its_last_run_ended(
     expect(row(page, "held")).to_contain_text("Every 1 h")
     expect(row(page, "held")).to_contain_text("paused")
     expect(row(page, "held")).to_contain_text("audit until Friday")
-    expect(row(page, "over").locator(".c-next")).to_have_text("over")
+    expect(row(page, "over").locator(".c-next")).to_have_text("no more runs")
     expect(row(page, "pulse")).to_contain_text("failed in a row", timeout=SOON_MS)
     expect(page.locator(".page-head")).to_contain_text("4 schedules, 1 paused, 1 with failures")
     # Nothing else starts runs of it, so the link leads to one of them.

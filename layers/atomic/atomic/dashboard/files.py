@@ -30,8 +30,8 @@ _PAGE: Final = "index.html"
 _FIRST_MODULE: Final = "main.js"
 # In the order in which the later ones take precedence. The page of a run does without the second one.
 _SHEETS: Final = {
-    "joined.css": ("tokens", "base", "components", "problems", "run", "touch"),
-    "joined-lists.css": ("views", "flow", "schedules"),
+    "joined.css": ("tokens", "base", "components", "acting", "run", "touch"),
+    "joined-lists.css": ("problems", "views", "flow", "schedules"),
 }
 # Of style sheets. They are a fifteenth of what a page loads of them.
 _COMMENTS: Final = re.compile(r" */\*.*?\*/\n?", re.DOTALL)

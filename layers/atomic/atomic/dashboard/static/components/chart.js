@@ -2,15 +2,18 @@
 // with the same numbers.
 
 import { shortTime } from "../core/format.js";
+import { timeTicks } from "../core/time-ticks.js";
 import { html } from "../vendor/preact-htm.js";
 import { Links, shown } from "./chart-links.js";
 import { Table } from "./widgets.js";
 
 const HIGH = 100;
 const DAY_MS = 864e5;
+const TICKS_MAX = 5;
+const TICKS_UNTIL = 0.84;
 const TIME_TOPS = [
   ...[1, 2, 4, 10, 20, 40, 100, 200, 400],
-  ...[1e3, 6e4].flatMap((unit) => [1, 2, 4, 10, 20, 40].map((number) => number * unit)),
+  ...[1e3, 6e4].flatMap((unit) => [1, 2, 4, 6, 8, 10, 20, 40].map((number) => number * unit)),
   ...[1, 2, 4, 8, 12, 24, 48, 96, 192].map((number) => number * 36e5),
 ];
 
@@ -23,35 +26,45 @@ export function Chart({ title, headline, buckets, series, show, linkOf, isTime =
   const bars = series.filter((each) => each.kind === "bar");
   const lines = series.filter((each) => each.kind === "line");
   const top = topOf(buckets, bars, lines, isTime ? timeTop : niceTop);
-  const [from, to] = [buckets[0].from, buckets.at(-1).to];
-  const span = to - from;
   return html`
     <figure class="chart">
       <figcaption>
         <span class="chart-title">${title}</span><span class="chart-now">${headline}</span>
       </figcaption>
       <div class="plot">
-        ${
-          top > 0 &&
-          html`
-            <span class="plot-top" aria-hidden="true">${show(top)}</span>
-            <span class="plot-middle" aria-hidden="true">${show(top / 2)}</span>
-          `
-        }
+        <${Scale} top=${top} show=${show} />
         <svg viewBox="0 0 ${buckets.length} ${HIGH}" preserveAspectRatio="none" aria-hidden="true">
           ${buckets.map((bucket, at) => html`<${Column} ...${{ bucket, at, bars, top }} />`)}
           ${lines.map((each) => html`<${Line} ...${{ buckets, each, top }} />`)}
         </svg>
         <${Links} ...${{ title, headline, buckets, series, show, linkOf }} />
       </div>
-      <div class="plot-times" aria-hidden="true">
-        <span>${shortTime(from, span)}</span>
-        <span>${shortTime((from + to) / 2, span)}</span>
-        <span>now</span>
-      </div>
+      <${Times} from=${buckets[0].from} to=${buckets.at(-1).to} />
       ${series.length > 1 && html`<${Legend} series=${series} />`}
       <${Numbers} ...${{ title, buckets, series, show }} />
     </figure>
+  `;
+}
+
+/** The numbers beside the bars; without a value above zero, words in place of an empty chart. */
+function Scale({ top, show }) {
+  if (!top) return html`<span class="plot-none">none in this time</span>`;
+  return html`
+    <span class="plot-top" aria-hidden="true">${show(top)}</span>
+    <span class="plot-middle" aria-hidden="true">${show(top / 2)}</span>
+    <span class="plot-zero" aria-hidden="true">0</span>
+  `;
+}
+
+/** Round times below the bars, as far as there is room before the last word. */
+function Times({ from, to }) {
+  const part = (at) => (at - from) / (to - from);
+  const ticks = timeTicks(from, to, TICKS_MAX).filter(({ at }) => part(at) < TICKS_UNTIL);
+  return html`
+    <div class="plot-times" aria-hidden="true">
+      ${ticks.map(({ at, text }) => html`<span style=${{ left: `${part(at) * 100}%` }}>${text}</span>`)}
+      <span class="plot-now">now</span>
+    </div>
   `;
 }
 
@@ -148,11 +161,11 @@ export function Spark({ bars }) {
   `;
 }
 
-/** The next round number, half of which is short: 2, 4 or 10 and zeros; 0 without any value. */
+/** The next round number, half of which is short: 2, 4, 6, 8 or 10 and zeros; 0 without any value. */
 function niceTop(value) {
   if (value <= 0) return 0;
   const size = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 10].map((step) => step * size).find((top) => top >= value);
+  return [1, 2, 4, 6, 8, 10].map((step) => step * size).find((top) => top >= value);
 }
 
 /** The next round duration: milliseconds, seconds, minutes or hours. */

@@ -27,7 +27,7 @@ export function NextRun({ schedule, now }) {
       ${note && html`<span class="row-under" title=${visible(note)}><bdi>${visible(note)}</bdi></span>`}
     `;
   }
-  if (isOver(schedule)) return html`<span class="soft">over</span>`;
+  if (isOver(schedule)) return html`<span class="soft">no more runs</span>`;
   if (queued) {
     return html`
       <span title=${fullTime(ms(queued))}>at the end of the last run</span>

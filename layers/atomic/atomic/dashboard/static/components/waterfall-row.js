@@ -1,6 +1,6 @@
 // One row of the waterfall: a step with a bar for each attempt, or a group of steps of one name.
 
-import { isOn, offsetOf, sideOf } from "../core/axis.js";
+import { isOn, offsetOf, sideOf, spanOf } from "../core/axis.js";
 import { count, duration, ms, plural, ticking } from "../core/format.js";
 import { countsOf, densityOf, isRetried, nameOf } from "../core/rows.js";
 import { heldBy, isLive, nextOf, segmentsOf } from "../core/timeline.js";
@@ -72,8 +72,8 @@ export function GroupRow({ row: { key, name, members, depth, isOpen }, axis, now
   const states = Object.entries(counts)
     .map(([status, number]) => `${count(number)} ${status}`)
     .join(", ");
-  const isGroupLive = members.some(isLive);
-  const stripes = densityOf(members, axis, now);
+  const spans = members.map((step) => spanOf(step, now));
+  const took = Math.max(...spans.map(({ to }) => to)) - Math.min(...spans.map(({ from }) => from));
   const side = sideOf(axis, members, now);
   return html`
     <li aria-setsize=${place.size} aria-posinset=${place.position}>
@@ -88,22 +88,29 @@ export function GroupRow({ row: { key, name, members, depth, isOpen }, axis, now
           <span class="fold" aria-hidden="true" />
           <span class="row-title">${name}</span>
           <span class="row-count">×${count(members.length)}</span>
+          ${counts.failed && html`<span class="row-failed">${count(counts.failed)} failed</span>`}
         </span>
         <span class="lane" title=${states}>
-          ${stripes.map(
-            ({ at, width, share, isBad }) => html`
-              <span
-                class="stripe ${isBad ? "is-bad" : isGroupLive ? "is-live" : ""}"
-                style=${{ left: part(at), width: part(width), height: part(0.25 + 0.55 * share) }}
-              />
-            `,
-          )}
+          <${Stripes} ...${{ members, axis, now }} />
           <${Side} side=${side} />
         </span>
-        <span class="row-took">${counts.failed ? `${count(counts.failed)} failed` : ""}</span>
+        <span class="row-took">${duration(took)}</span>
       </button>
     </li>
   `;
+}
+
+/** When steps were live: the higher a stripe, the more of them; in a bad one, a step failed. */
+export function Stripes({ members, axis, now }) {
+  const live = members.some(isLive) ? "is-live" : "";
+  return densityOf(members, axis, now).map(
+    ({ at, width, share, isBad }) => html`
+      <span
+        class="stripe ${isBad ? "is-bad" : live}"
+        style=${{ left: part(at), width: part(width), height: part(0.25 + 0.55 * share) }}
+      />
+    `,
+  );
 }
 
 const part = (share) => `${share * 100}%`;

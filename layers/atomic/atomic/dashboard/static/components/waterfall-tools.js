@@ -1,7 +1,8 @@
-// The tools above the waterfall of a run with several steps: find, failed, retried, zoom.
+// The tools above the waterfall of a run with several steps: find, failed, live, retried, zoom.
 
 import { capital, count } from "../core/format.js";
 import { isRetried } from "../core/rows.js";
+import { isLive } from "../core/timeline.js";
 import { html } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 
@@ -11,9 +12,9 @@ const TOOLS_FROM = 4;
 /** `wanted` is `{text, only}`; `zoomTo(true)` shows less of the axis, `zoomTo(false)` all of it. */
 export function Tools({ run: { root, steps }, wanted, setWanted, isZoomed, zoomTo }) {
   if (steps.length < TOOLS_FROM) return null;
-  const all = [root, ...steps];
-  const failed = all.filter(({ status }) => status === "failed").length;
-  const retried = all.filter(isRetried).length;
+  const failed = steps.filter(({ status }) => status === "failed").length;
+  const retried = [root, ...steps].filter(isRetried).length;
+  const live = steps.filter(isLive).length;
   return html`
     <div class="tools" role="toolbar" aria-label="Steps">
       <label class="field search">
@@ -29,6 +30,10 @@ export function Tools({ run: { root, steps }, wanted, setWanted, isZoomed, zoomT
         />
       </label>
       <${Only} name="failed" number=${failed} ...${{ wanted, setWanted }} />
+      ${
+        (live > 0 || wanted.only === "live") &&
+        html`<${Only} name="live" number=${live} ...${{ wanted, setWanted }} />`
+      }
       <${Only} name="retried" number=${retried} ...${{ wanted, setWanted }} />
       <span class="zoom">
         <button type="button" class="state" onClick=${() => zoomTo(true)}>Zoom in</button>
@@ -40,7 +45,7 @@ export function Tools({ run: { root, steps }, wanted, setWanted, isZoomed, zoomT
   `;
 }
 
-/** Shows only the failed steps, or only the retried ones. */
+/** Shows only the failed steps, only the live ones, or only the retried ones. */
 function Only({ name, number, wanted, setWanted }) {
   const isOn = wanted.only === name;
   return html`

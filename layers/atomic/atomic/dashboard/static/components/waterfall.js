@@ -5,7 +5,7 @@ import { duration } from "../core/format.js";
 import { foundRows, groupOf, rowsOf, toggled } from "../core/rows.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { showRow, useRowsInSight } from "./virtual-rows.js";
-import { along, GroupRow, StepRow } from "./waterfall-row.js";
+import { along, GroupRow, StepRow, Stripes } from "./waterfall-row.js";
 import { Tools } from "./waterfall-tools.js";
 
 const LEGEND = [
@@ -18,6 +18,10 @@ const LEGEND = [
   ["waiting", "waiting"],
   ["dead", "until a redrive"],
 ];
+// With fewer steps, most rows are in sight.
+const STRIP_FROM = 30;
+// The text of a tick so far on the right stands on its left, where a phone has room for it.
+const LATE = 0.84;
 const NOTHING_FOUND = { text: "", only: "" };
 
 /**
@@ -58,6 +62,7 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
       <div class="waterfall-head">
         <${Tools} ...${{ run, wanted, setWanted, isZoomed: zoom, zoomTo }} />
         <${Axis} ...${{ ticks, axis, extent }} />
+        ${run.steps.length >= STRIP_FROM && html`<${Strip} ...${{ run, axis, now }} />`}
       </div>
       <div class="lanes" style=${{ "--ms": share(1, axis.span) }}>
         <${Marks} axis=${axis} now=${now} isLive=${extent.isLive} />
@@ -109,7 +114,10 @@ function Axis({ ticks, axis, extent }) {
     <div class="axis" aria-hidden="true">
       <span class="axis-step">Step</span>
       <div class="axis-ticks">
-        ${shown.map(({ at, text }) => html`<span style=${{ left: share(at, span) }}>${text}</span>`)}
+        ${shown.map(({ at, text }) => {
+          const place = at / span > LATE ? "late" : "";
+          return html`<span class=${place} style=${{ left: share(at, span) }}>${text}</span>`;
+        })}
         ${breaks.length > 0 && html`<span style=${{ right: 0 }}>${duration(to - extent.from)}</span>`}
         ${breaks.map((gap) => {
           const left = share(offsetOf(axis, gap.from) + gap.drawn / 2, span);
@@ -120,6 +128,16 @@ function Axis({ ticks, axis, extent }) {
         })}
       </div>
       <span class="axis-took">Duration</span>
+    </div>
+  `;
+}
+
+/** When the steps of the whole run were live, and where some of them failed, also while rows scroll. */
+function Strip({ run: { steps }, axis, now }) {
+  return html`
+    <div class="axis strip" aria-hidden="true">
+      <span class="axis-step">All steps</span>
+      <span class="lane"><${Stripes} members=${steps} ...${{ axis, now }} /></span>
     </div>
   `;
 }

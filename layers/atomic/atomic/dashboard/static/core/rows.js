@@ -99,11 +99,16 @@ function groupsOf(rows) {
   return groups;
 }
 
-/** The rows of the steps that fit a text and a filter (`failed`, `retried`), without groups. */
+/**
+ * The rows of the steps that fit a text and a filter (`failed`, `live`, `retried`), without groups. The
+ * run itself is none of its failed or live steps.
+ */
 export function foundRows({ root, steps }, { text, only }) {
   const wanted = text.trim().toLowerCase();
   const fits = (step) =>
+    (step !== root || !["failed", "live"].includes(only)) &&
     (only !== "failed" || step.status === "failed") &&
+    (only !== "live" || isLive(step)) &&
     (only !== "retried" || isRetried(step)) &&
     (!wanted || textOf(step).includes(wanted));
   return treeOf(root, steps)

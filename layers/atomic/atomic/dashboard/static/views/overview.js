@@ -6,6 +6,7 @@ import { Counted, RunCharts, TimeSelect } from "../components/run-charts.js";
 import { Blank, Command, LIST_REFUSED, Loading, Problem, When } from "../components/widgets.js";
 import { WorkflowTable } from "../components/workflow-table.js";
 import { firstRunCommand } from "../core/curl.js";
+import { LIVE } from "../core/enums.js";
 import { count, ms, percent, plural, ticking } from "../core/format.js";
 import { linkTo } from "../core/router.js";
 import {
@@ -136,8 +137,10 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
   const all = totalOf(buckets);
   const live = Object.values(stats.live).reduce((sum, number) => sum + number, 0);
   const of = stats.liveOf;
-  const words = Object.entries(stats.live)
-    .map(([status, number]) => `${count(number)} ${status}`)
+  // Always in one order, so that a number is found where it was; then states that this page does not know.
+  const words = [...new Set([...LIVE, ...Object.keys(stats.live)])]
+    .filter((status) => stats.live[status])
+    .map((status) => `${count(stats.live[status])} ${status}`)
     .join(", ");
   const overdue = stats.oldestDueAt ? now - ms(stats.oldestDueAt) : 0;
   const since = { period: "custom", from: new Date(time.from).toISOString() };
@@ -168,7 +171,7 @@ function Tiles({ data: { buckets, time, stats }, client, now }) {
         value=${count(stats.live.retrying ?? 0)}
         to=${runs({ status: "retrying" })}
       >
-        ${overdue > OVERDUE_MS ? `a step is overdue by ${ticking(overdue)}` : "until their next attempt"}
+        ${overdue > OVERDUE_MS ? `a step is overdue by ${ticking(overdue)}` : "wait for their next attempt"}
       <//>
     </ul>
   `;

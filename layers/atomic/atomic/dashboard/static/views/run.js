@@ -12,7 +12,7 @@ import { serverNow } from "../core/clock.js";
 import { startCommand } from "../core/curl.js";
 import { count, dollars, plural, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
-import { culpritOf, failedIn, nameOf } from "../core/rows.js";
+import { countsOf, culpritOf, failedIn, nameOf } from "../core/rows.js";
 import { isLive, isPaused, nextOf } from "../core/timeline.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact-htm.js";
 import { TITLES } from "./pages.js";
@@ -165,7 +165,8 @@ function Head({ state: { route, data: run, now, needsKey }, actions }) {
 
 function Facts({ run, route, now }) {
   const { root, steps, costUsd } = run;
-  const done = steps.filter((step) => step.status === "succeeded").length;
+  const { succeeded: done = 0, ...others } = countsOf(steps);
+  const counted = Object.entries(others).map(([status, number]) => `, ${count(number)} ${status}`);
   const attempts = [root, ...steps].reduce((sum, step) => sum + step.attempts, 0);
   const link = (id) => html`<${StepLink} ...${{ id, run, route }} />`;
   return html`
@@ -175,7 +176,7 @@ function Facts({ run, route, now }) {
       <${Fact} name="Started"><${When} text=${root.createdAt} now=${now} /><//>
       <${Fact} name="Duration">${tookOf(root, now)}<//>
       <${Fact} name="Steps">
-        ${steps.length ? `${count(done)} of ${count(steps.length)} done` : "none"}
+        ${steps.length ? `${count(done)} of ${count(steps.length)} done${counted.join("")}` : "none"}
       <//>
       <${Fact} name="Attempts">${count(attempts)}<//>
       ${costUsd !== null && html`<${Fact} name="Cost"><${Cost} usd=${costUsd} /><//>`}
