@@ -36,20 +36,14 @@ from atomic.entrypoints.http_api.views import json_response, outcome_view, probl
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.enums import FEATURES
-from atomic.protocol.problems import (
-    NOT_FOUND,
-    STORAGE_FULL,
-    TOO_MANY_REQUESTS,
-    UNAUTHORIZED,
-    Problem,
-    not_found,
-)
+from atomic.protocol.problems import NOT_FOUND, STORAGE_FULL, TOO_MANY_REQUESTS, UNAUTHORIZED, Problem
 from atomic.protocol.requests import Model, read_message
 from atomic.protocol.start_tokens import is_start_token
 from atomic.protocol.urls import LAMBDA, is_bus
 
 _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
+_Entry = tuple[Route, re.Pattern[str]]
 # A revoked key must be refused after 60 s, and processes may cache a key for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
 # While a deployment replaces processes, those of before may hash a key under their own pepper again.
@@ -94,25 +88,30 @@ class Api:
 
 
 class Table:
-    """The routes by their number of slashes. Fixed paths come first: `/health` is not a client.
+    """The routes by their path or, if it has parts in braces, by its number of slashes.
 
-    The name of a workflow may have slashes, so its routes may fit any longer path as well.
+    Fixed paths come first: `/health` is not a client. The name of a workflow may have slashes, so its
+    routes may fit any longer path as well.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes: dict[int, list[tuple[Route, re.Pattern[str]]]] = {}
-        self._of_workflows: list[tuple[Route, re.Pattern[str]]] = []
+        self._fixed: dict[str, list[_Entry]] = {}
+        self._routes: dict[int, list[_Entry]] = {}
+        self._of_workflows: list[_Entry] = []
         for route in sorted(routes, key=lambda route: "{clientId}" in route.template):
-            same = self._routes.setdefault(route.template.count("/"), [])
-            same.append((route, route.pattern))
+            entry = (route, route.pattern)
+            if "{" not in route.template:
+                self._fixed.setdefault(route.template, []).append(entry)
+                continue
+            self._routes.setdefault(route.template.count("/"), []).append(entry)
             if "{workflowName}" in route.template:
-                self._of_workflows.append(same[-1])
+                self._of_workflows.append(entry)
         for slashes, same in self._routes.items():
             same += [each for each in self._of_workflows if each[0].template.count("/") < slashes]
 
-    def of(self, path: str) -> Sequence[tuple[Route, re.Pattern[str]]]:
+    def of(self, path: str) -> Sequence[_Entry]:
         """The routes that a path may fit, each with its pattern."""
-        return self._routes.get(path.count("/"), self._of_workflows)
+        return self._fixed.get(path) or self._routes.get(path.count("/"), self._of_workflows)
 
 
 async def answer(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
@@ -256,13 +255,13 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
             headers={"www-authenticate": "Bearer"},
         )
     if client_id and not keys.is_client_id(client_id):
-        raise not_found()
+        raise problems.not_found()
     if holder.has_old_hash:
         await _rehash(api, holder, given or "")
     if OPERATOR_SCOPE in holder.scopes and not _OPERATED.isdisjoint(scopes):
         return replace(holder, id=client_id)
     if holder.id != client_id or not any(has_scope(holder.scopes, scope) for scope in scopes):
-        raise not_found()
+        raise problems.not_found()
     return holder
 
 
@@ -297,7 +296,7 @@ async def _holder_of_role(api: Api, caller: str, client_id: str) -> Client:
     client = await api.engine.clients.get(client_id) if client_id else None
     role = None if client is None else role_of(caller, client.roles)
     if client is None or role is None:
-        raise not_found()
+        raise problems.not_found()
     return replace(client, scopes=frozenset(SCOPES_DEFAULT), key_id=role)
 
 
