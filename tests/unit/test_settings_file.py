@@ -34,6 +34,22 @@ def test_the_next_server_has_the_pauses_of_workflows(tmp_path: Path) -> None:
     assert registry(path).workflow_pauses("me") == ()
 
 
+def test_a_client_that_was_asked_for_has_what_is_set_afterwards(tmp_path: Path) -> None:
+    async def body() -> None:
+        clients = registry(tmp_path / "client-settings.json")
+        before, other = await clients.get("me"), await clients.get("other")
+        assert before is await clients.get("me")
+        clients.put_hook("me", PAGER)
+        after = await clients.get("me")
+        assert before is not None
+        assert after is not None
+        assert (before.hooks, after.hooks, await clients.get("other")) == ((), (PAGER,), other)
+        clients.forget_settings()
+        assert await clients.get("me") == before
+
+    run(body())
+
+
 def test_the_next_server_has_the_retentions_of_workflows(tmp_path: Path) -> None:
     path = tmp_path / "client-settings.json"
     first = registry(path)

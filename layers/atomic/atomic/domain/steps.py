@@ -3,11 +3,12 @@
 An event is one write, so each path of a transition calls `changed` once.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from atomic.domain.blobs import INLINE_MAX_BYTES, Text, text_of
 from atomic.domain.causes import Cause, Dismissal
+from atomic.domain.copies import Copied, Members, members_of
 from atomic.domain.flow import FlowEntry
 from atomic.domain.hooks import Owed, RunHook
 from atomic.domain.outcomes import Outcome, StepError, StoredBody
@@ -117,7 +118,7 @@ class StepSpec:
             self.client_id, self.workflow_name, parent, called, self.step_name, self.idempotency_key
         )
         own: dict[str, Any] = {"singleton": None, "debounce": None, "tags": (), "hooks": ()}
-        return replace(self, parent=parent, identity=identity, **own)
+        return copied(self, _SPEC, parent=parent, identity=identity, **own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +270,19 @@ class Step:
         return self.spec.heartbeat_ms if self.given_heartbeat_ms is None else self.given_heartbeat_ms
 
 
+_STEP, _SPEC, _ATTEMPT = map(members_of, (Step, StepSpec, Attempt))
+
+
+def copied(source: Copied, members: Members, **changes: Any) -> Copied:
+    """As by `dataclasses.replace`; `__post_init__` is not called, so changes have to be valid."""
+    copy = object.__new__(type(source))
+    for set_member, value in zip(members.setters, members.values(source), strict=True):
+        set_member(copy, value)
+    for name, value in changes.items():
+        object.__setattr__(copy, name, value)
+    return copy
+
+
 def deadline_from_now_ms(deadline_ms: int | None, now_ms: int) -> int | None:
     """The end of a deadline that begins now."""
     return None if deadline_ms is None else now_ms + deadline_ms
@@ -294,8 +308,7 @@ def begin_by_ms(step: Step) -> int | None:
 
     A step that was redriven has no such limit: an operator asks for its attempt now.
     """
-    is_unbegun = step.attempt_count == 0 and step.generation == 1
-    return step.spec.start_by_ms if is_unbegun else None
+    return step.spec.start_by_ms if step.attempt_count == 0 and step.generation == 1 else None
 
 
 def earliest_ms(*times_ms: int | None) -> int | None:
@@ -323,7 +336,7 @@ def lease_end_ms(spec: StepSpec, deadline_ms: int | None, now_ms: int) -> int:
 
 def changed(step: Step, **changes: Any) -> Step:
     """The step with these changes, and its version one higher."""
-    return replace(step, version=step.version + 1, **changes)
+    return copied(step, _STEP, version=step.version + 1, **changes)
 
 
 def settled(
@@ -381,13 +394,7 @@ def is_too_late(step: Step, now_ms: int) -> bool:
 
 def closed(attempts: tuple[Attempt, ...], outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:
     """The attempts, the last one closed with this outcome."""
-    last = replace(
-        attempts[-1],
-        ended_at_ms=now_ms,
-        outcome=outcome.kind,
-        status=outcome.status,
-        error=outcome.error,
-        build=outcome.build,
-        unused_results=outcome.unused_results,
-    )
+    last = copied(
+        attempts[-1], _ATTEMPT, ended_at_ms=now_ms, outcome=outcome.kind, status=outcome.status,
+        error=outcome.error, build=outcome.build, unused_results=outcome.unused_results)  # fmt: skip
     return (*attempts[:-1], last)

@@ -41,6 +41,7 @@ RESERVED_CLIENT_IDS: Final = frozenset(
     {"audit", "callbacks", "clients", "dashboard", "docs", "health", "iam", "metrics", "static"}
 )
 CLIENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_CLIENT_ID: Final = re.compile(CLIENT_ID_PATTERN)
 
 
 # Cached, since the steps of a run are usually posted at about the same time.
@@ -198,7 +199,7 @@ def is_idempotency_key(text: str) -> bool:
 
 def is_client_id(text: str) -> bool:
     """Whether the text may be a client's id: 1 to 64 letters, digits, `_`, `-`, and not a route's name."""
-    return re.fullmatch(CLIENT_ID_PATTERN, text) is not None and text not in RESERVED_CLIENT_IDS
+    return _CLIENT_ID.fullmatch(text) is not None and text not in RESERVED_CLIENT_IDS
 
 
 def _digest(*parts: str) -> str:

@@ -1,6 +1,6 @@
 """A client as the engine sees it, and what its key may do."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -71,10 +71,9 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(scope for scope in SCOPES if scope in given)
 
 
-def has_scope(scopes: Iterable[str], wanted: str) -> bool:
+def has_scope(scopes: Collection[str], wanted: str) -> bool:
     """Whether a key with these scopes may do what asks for `wanted`: `act` holds `signal`."""
-    given = set(scopes)
-    return wanted in given or (wanted == "signal" and "act" in given)
+    return wanted in scopes or (wanted == "signal" and "act" in scopes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +108,11 @@ class OpenRegistry:
     ) -> None:
         self.callback_keys = (callback_key,) if callback_key else ()
         attempt_keys = (attempt_key,) if attempt_key else ()
-        made = partial(Client, attempt_keys=attempt_keys, signing_secrets=signing_secrets, origins=origins)
-        # Each step asks for its client twice.
-        self._client = lru_cache(maxsize=1024)(made)
+        self._made = partial(
+            Client, attempt_keys=attempt_keys, signing_secrets=signing_secrets, origins=origins
+        )
+        # Each step asks for its client three times. A change of what a client has set empties this.
+        self._client = lru_cache(maxsize=1024)(self._make)
         self._own, self._keep = dict(own), keep
 
     async def authenticate(self, api_key: str | None, client_id: str) -> Client | None:
@@ -121,8 +122,11 @@ class OpenRegistry:
 
     async def get(self, client_id: str) -> Client | None:
         """The client."""
+        return self._client(client_id)
+
+    def _make(self, client_id: str) -> Client:
         own = self._of(client_id)
-        return self._client(
+        return self._made(
             id=client_id,
             hooks=own.hooks,
             workflow_pauses=own.workflow_pauses,
@@ -179,6 +183,7 @@ class OpenRegistry:
         if self._own:
             self._keep({})
             self._own.clear()
+            self._client.cache_clear()
 
     def _of(self, client_id: str) -> OwnSettings:
         return self._own.get(client_id, _NOTHING_SET)
@@ -187,3 +192,4 @@ class OpenRegistry:
         if own != self._of(client_id):
             self._keep({**self._own, client_id: own})
             self._own[client_id] = own
+            self._client.cache_clear()

@@ -331,14 +331,21 @@ async def read_body(content_length: str, receive: Receive, large: asyncio.Semaph
     """The whole body; None when it is too large, or when the caller disconnected before its end."""
     if content_length.isdigit() and int(content_length) > _DRAINED_MAX_BYTES:
         return None
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        # Nearly all bodies come in one message.
+        whole: bytes = message.get("body", b"")
+        return whole if len(whole) <= BODY_MAX_BYTES else None
+    return await _joined(message, receive, large)
+
+
+async def _joined(message: dict[str, Any], receive: Receive, large: asyncio.Semaphore) -> bytes | None:
+    """The same for a body that comes in several messages; this is the first of them."""
     # Joined at the end: otherwise a body that comes byte by byte would be copied for each byte.
     parts: list[bytes] = []
     size = 0
     async with AsyncExitStack() as turn:
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
+        while message["type"] != "http.disconnect":
             chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size <= BODY_MAX_BYTES:
@@ -349,6 +356,8 @@ async def read_body(content_length: str, receive: Receive, large: asyncio.Semaph
                 return None
             if size - len(chunk) <= SMALL_BYTES < size:
                 await turn.enter_async_context(large)
+            message = await receive()
+    return None
 
 
 async def _send(send: Send, response: ApiResponse, extra: dict[str, str]) -> None:

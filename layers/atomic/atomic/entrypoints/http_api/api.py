@@ -36,20 +36,14 @@ from atomic.entrypoints.http_api.views import json_response, outcome_view, probl
 from atomic.protocol import headers, keys, problems
 from atomic.protocol.constants import BODY_MAX_BYTES
 from atomic.protocol.enums import FEATURES
-from atomic.protocol.problems import (
-    NOT_FOUND,
-    STORAGE_FULL,
-    TOO_MANY_REQUESTS,
-    UNAUTHORIZED,
-    Problem,
-    not_found,
-)
+from atomic.protocol.problems import NOT_FOUND, STORAGE_FULL, TOO_MANY_REQUESTS, UNAUTHORIZED, Problem
 from atomic.protocol.requests import Model, read_message
 from atomic.protocol.start_tokens import is_start_token
 from atomic.protocol.urls import LAMBDA, is_bus
 
 _log = logging.getLogger("atomic.api")
 Done = TypeVar("Done")
+_Entry = tuple[Route, re.Pattern[str]]
 # A revoked key must be refused after 60 s, and processes may cache a key for half of that.
 _AUTHORIZED_FOR_S: Final = 30.0
 # While a deployment replaces processes, those of before may hash a key under their own pepper again.
@@ -94,19 +88,24 @@ class Api:
 
 
 class Table:
-    """The routes by their number of slashes. Fixed paths come first: `/health` is not a client.
+    """The routes by their path or, if it has parts in braces, by its number of slashes.
 
-    The name of a workflow may have slashes, so its routes may fit any longer path as well.
+    Fixed paths come first: `/health` is not a client. The name of a workflow may have slashes, so its
+    routes may fit any longer path as well.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes: dict[int, list[tuple[Route, re.Pattern[str]]]] = {}
-        self._of_workflows: list[tuple[Route, re.Pattern[str]]] = []
+        self._fixed: dict[str, list[tuple[Route, Sequence[str]]]] = {}
+        self._routes: dict[int, list[_Entry]] = {}
+        self._of_workflows: list[_Entry] = []
         for route in sorted(routes, key=lambda route: "{clientId}" in route.template):
-            same = self._routes.setdefault(route.template.count("/"), [])
-            same.append((route, route.pattern))
+            if "{" not in route.template:
+                self._fixed.setdefault(route.template, []).append((route, ()))
+                continue
+            entry = (route, route.pattern)
+            self._routes.setdefault(route.template.count("/"), []).append(entry)
             if "{workflowName}" in route.template:
-                self._of_workflows.append(same[-1])
+                self._of_workflows.append(entry)
         for slashes, same in self._routes.items():
             same += [each for each in self._of_workflows if each[0].template.count("/") < slashes]
 
@@ -115,7 +114,8 @@ class Table:
 
         The first template that fits owns the path, so a POST to `/health` never starts a step.
         """
-        found: list[tuple[Route, Sequence[str]]] = []
+        if found := self._fixed.get(path, []):
+            return found
         for route, pattern in self._routes.get(path.count("/"), self._of_workflows):
             is_owner = not found or route.template == found[0][0].template
             if is_owner and (match := pattern.fullmatch(path)):
@@ -256,13 +256,13 @@ async def authorize(api: Api, request: ApiRequest, client_id: str, *scopes: str)
             headers={"www-authenticate": "Bearer"},
         )
     if client_id and not keys.is_client_id(client_id):
-        raise not_found()
+        raise problems.not_found()
     if holder.has_old_hash:
         await _rehash(api, holder, given or "")
     if OPERATOR_SCOPE in holder.scopes and not _OPERATED.isdisjoint(scopes):
         return replace(holder, id=client_id)
     if holder.id != client_id or not any(has_scope(holder.scopes, scope) for scope in scopes):
-        raise not_found()
+        raise problems.not_found()
     return holder
 
 
@@ -297,7 +297,7 @@ async def _holder_of_role(api: Api, caller: str, client_id: str) -> Client:
     client = await api.engine.clients.get(client_id) if client_id else None
     role = None if client is None else role_of(caller, client.roles)
     if client is None or role is None:
-        raise not_found()
+        raise problems.not_found()
     return replace(client, scopes=frozenset(SCOPES_DEFAULT), key_id=role)
 
 
