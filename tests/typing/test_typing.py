@@ -15,12 +15,9 @@ def checked(*command: str) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_mypy_agrees() -> None:
-    checked("mypy", "--no-incremental", "--warn-unused-ignores", USES)
-
-
-def test_mypy_agrees_with_every_example() -> None:
-    checked("mypy", *map(str, sorted((REPO / "examples").glob("*.py"))))
+def test_mypy_agrees_with_the_uses_and_with_every_example() -> None:
+    examples = map(str, sorted((REPO / "examples").glob("*.py")))
+    checked("mypy", "--no-incremental", "--warn-unused-ignores", USES, *examples)
 
 
 def test_pyright_agrees() -> None:
