@@ -29,15 +29,6 @@ them.
 | | decision | status | date |
 |---|---|---|---|
 """
-# The site needs this list of the pages; `hidden` keeps it out of the text.
-_TOCTREE: Final = """
-```{toctree}
-:hidden:
-:titlesonly:
-:glob:
-[0-9]*
-```
-"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def index(entries: list[Decision]) -> str:
     rows = [
         f"| {one.number} | [{one.title}]({one.name}) | {one.status} | {one.date} |\n" for one in entries
     ]
-    return _INTRODUCTION + "".join(rows) + _TOCTREE
+    return _INTRODUCTION + "".join(rows)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,11 @@ import pytest
 from scenarios.embedded_runtime import AtomicServer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long tests, so that no worker has one at the end while the others do nothing."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
     """A development server, one per test module that uses it."""

@@ -36,6 +36,7 @@ def test_the_format_is_ruff_s() -> None:
     passes(run("-m", "ruff", "format", "--check", "."))
 
 
+@pytest.mark.long
 def test_types_are_strict() -> None:
     passes(run("-m", "mypy"))
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,30 @@ from chromium import WITHIN_MS, chromium
 from dashboard.stage import Api, Endpoints
 from scenarios.embedded_runtime import AtomicServer
 
+_FOLDER = Path(__file__).parent
 _serial = itertools.count(1)
+_opened = ExitStack()
+_browsers: list[Browser] = []
 
 
-# Playwright keeps an event loop running in this thread, which other tests need for their own loops.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+@pytest.fixture
+def browser() -> Browser:
+    """One for all tests of this folder, each of which has a context of its own."""
+    if not (_browsers and _browsers[-1].is_connected()):
+        _browsers.append(_opened.enter_context(chromium()))
+    return _browsers[-1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """Close the browser when this process leaves the folder.
+
+    Playwright keeps an event loop running in this thread, and other tests need loops of their own.
+    """
+    yield
+    if nextitem is None or _FOLDER not in nextitem.path.parents:
+        _browsers.clear()
+        _opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,7 @@ def views(api: Api, endpoints: Endpoints) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
     page.emulate_media(color_scheme="light")

@@ -45,7 +45,9 @@ PLAYED_ELSEWHERE = (
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' commands use curl")
-@pytest.mark.parametrize("name", PLAYED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name == "python.md" else []) for name in PLAYED]
+)
 def test_a_page_runs_as_shown(name: str, tmp_path: Path) -> None:
     with terminal(tmp_path) as opened:
         assert play(DOCS / name, opened) > 0

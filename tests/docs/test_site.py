@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).parents[2]
 BUILD = ["-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]
 
@@ -14,6 +16,7 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_site_is_built(tmp_path: Path) -> None:
     built = build(REPO / "docs", tmp_path)
     assert built.returncode == 0, built.stderr

@@ -50,7 +50,7 @@ def served(service: Service, port: int) -> Iterator[None]:
             """Log no requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield

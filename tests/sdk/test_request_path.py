@@ -171,7 +171,7 @@ def bare_wsgi(app: Any) -> Iterator[str]:
             """Log nothing."""
 
     server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

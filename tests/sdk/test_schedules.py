@@ -247,7 +247,7 @@ def test_a_handler_is_told_the_time(atomic_url: str, call: Call_) -> None:
     from werkzeug.serving import make_server
 
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         call("put", "tell", Every(1), "tell", f"http://127.0.0.1:{server.port}/tell")
         until = time.monotonic() + 30

@@ -11,7 +11,7 @@ import pytest
 from typescript.package import PACKAGE, TOOLS, run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built() -> Iterator[Path]:
     """A copy of the package that is built. Each process of the tests has its own."""
     with tempfile.TemporaryDirectory() as name:
@@ -22,7 +22,7 @@ def built() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(built: Path) -> Path:
     """A folder in which the packed package is installed."""
     folder = built.parent / "application"

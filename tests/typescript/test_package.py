@@ -24,6 +24,7 @@ def test_format_lint_and_types() -> None:
     run("npm", "run", "--silent", "check")
 
 
+@pytest.mark.long
 def test_its_own_tests_on_the_embedded_server() -> None:
     # A minute and a half on two cores that do nothing else.
     run("npm", "test", within_s=600)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).parents[2]
 USES = "tests/typing/api.py"
 
@@ -15,13 +17,12 @@ def checked(*command: str) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_mypy_agrees() -> None:
-    checked("mypy", "--no-incremental", "--warn-unused-ignores", USES)
+@pytest.mark.long
+def test_mypy_agrees_with_the_uses_and_with_every_example() -> None:
+    examples = map(str, sorted((REPO / "examples").glob("*.py")))
+    checked("mypy", "--no-incremental", "--warn-unused-ignores", USES, *examples)
 
 
-def test_mypy_agrees_with_every_example() -> None:
-    checked("mypy", *map(str, sorted((REPO / "examples").glob("*.py"))))
-
-
+@pytest.mark.long
 def test_pyright_agrees() -> None:
     checked("pyright", "--project", "tests/typing", "--pythonpath", sys.executable)

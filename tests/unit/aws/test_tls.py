@@ -42,7 +42,7 @@ def server(request: pytest.FixtureRequest, made: Certificates) -> Iterator[tuple
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(getattr(made, request.param))
     served.socket = context.wrap_socket(served.socket, server_side=True)
-    threading.Thread(target=served.serve_forever, daemon=True).start()
+    threading.Thread(target=served.serve_forever, args=(0.05,), daemon=True).start()
     yield f"https://127.0.0.1:{served.server_port}", request.param
     served.shutdown()
     served.server_close()
