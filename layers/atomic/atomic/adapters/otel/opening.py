@@ -125,7 +125,7 @@ def _check_sampler(environ: Mapping[str, str]) -> None:
 
 
 def _check_exporter(environ: Mapping[str, str]) -> None:
-    # OpenTelemetry would take its defaults without a word.
+    # OpenTelemetry would take its defaults and say nothing.
     name, timeout = _first_set(environ, _TIMEOUTS)
     if timeout and not _is_above_zero(timeout):
         raise RefusedError(f"{name} is {timeout!r}: use seconds above 0, such as 10")
