@@ -1,4 +1,7 @@
-"""The real nginx and caddy, with the files of `deploy/`, in front of a real server."""
+"""The real nginx and caddy, with the files of `deploy/`, in front of a real server.
+
+The server has keys and the settings of docs/servers.md, and callers use a name that is not `localhost`.
+"""
 
 import os
 import re
@@ -7,29 +10,41 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from atomic.application.engine import Settings
 from atomic.protocol.constants import BODY_MAX_BYTES, PAYLOAD_MAX_BYTES
 from certificates import Certificates, make_certificates
 from dashboard.stage import Endpoints
 from deploy.tools import DEPLOY, checked, program
-from scenarios.embedded_runtime import AtomicServer, free_port
+from scenarios.embedded_runtime import AtomicServer, create_client, free_port
 
 # How long a caller really waits, in seconds: `WAIT_S=70` is longer than the usual limit of a proxy.
 WAIT_S: Final = float(os.environ.get("WAIT_S", "2"))
 NGINX_FILE: Final = DEPLOY / "nginx" / "atomic.conf"
 CADDY_FILE: Final = DEPLOY / "caddy" / "Caddyfile"
+# The name of `certificates.other`.
+NAME: Final = "other.test"
+
+
+class Locked(NamedTuple):
+    """A server with one client, `shop`, and its key."""
+
+    port: int
+    key: str
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtomicServer]:
-    server = AtomicServer(tmp_path_factory.mktemp("proxies") / "data")
+def server(tmp_path_factory: pytest.TempPathFactory, endpoints: Endpoints) -> Iterator[Locked]:
+    data_dir = tmp_path_factory.mktemp("proxies") / "data"
+    key = create_client(data_dir, "shop", "--base-url", f"{endpoints.url}/")
+    server = AtomicServer(data_dir, "--public-url", f"https://{NAME}", dev=False)
     server.start()
-    yield server
+    yield Locked(server.port, key)
     server.stop()
 
 
@@ -38,7 +53,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def endpoints() -> Iterator[Endpoints]:
     endpoints = Endpoints()
     yield endpoints
@@ -53,15 +68,15 @@ def replaced(text: str, changes: dict[str, str]) -> str:
     return text
 
 
-def nginx(folder: Path, server: AtomicServer, port: int, certificates: Certificates) -> list[str]:
+def nginx(folder: Path, server: Locked, port: int, certificates: Certificates) -> list[str]:
     site = replaced(
         NGINX_FILE.read_text(),
         {
             "127.0.0.1:8787;\n": f"127.0.0.1:{server.port};\n",
             "listen 443": f"listen 127.0.0.1:{port}",
-            "server_name atomic.example.com": "server_name localhost",
-            "/etc/letsencrypt/live/atomic.example.com/fullchain.pem": str(certificates.good),
-            "/etc/letsencrypt/live/atomic.example.com/privkey.pem": str(certificates.good),
+            "server_name atomic.example.com": f"server_name {NAME}",
+            "/etc/letsencrypt/live/atomic.example.com/fullchain.pem": str(certificates.other),
+            "/etc/letsencrypt/live/atomic.example.com/privkey.pem": str(certificates.other),
         },
     )
     folders = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -76,13 +91,13 @@ def nginx(folder: Path, server: AtomicServer, port: int, certificates: Certifica
     return [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
 
 
-def caddy(folder: Path, server: AtomicServer, port: int, certificates: Certificates) -> list[str]:
+def caddy(folder: Path, server: Locked, port: int, certificates: Certificates) -> list[str]:
     site = replaced(
         CADDY_FILE.read_text(),
         {
             "127.0.0.1:8787\n}": f"127.0.0.1:{server.port}\n}}",
-            "atomic.example.com {": f"https://localhost:{port} {{\n"
-            f"\tbind 127.0.0.1\n\ttls {certificates.good} {certificates.good}",
+            "atomic.example.com {": f"https://{NAME}:{port} {{\n"
+            f"\tbind 127.0.0.1\n\ttls {certificates.other} {certificates.other}",
         },
     )
     own = f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {folder}\n}}\n"
@@ -90,24 +105,40 @@ def caddy(folder: Path, server: AtomicServer, port: int, certificates: Certifica
     return [program("caddy"), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
 
 
+class Named(HTTPAdapter):
+    """Asks for the certificate of the name at the address of this machine, as `curl --resolve` does."""
+
+    def init_poolmanager(self, *given: Any, **more: Any) -> None:
+        super().init_poolmanager(*given, **more, server_hostname=NAME, assert_hostname=NAME)
+
+
 class Proxy:
     """What callers reach through a proxy, over TLS."""
 
-    def __init__(self, port: int, authority: Path) -> None:
-        self.url = f"https://localhost:{port}"
+    def __init__(self, port: int, authority: Path, key: str) -> None:
+        self.url = f"https://{NAME}:{port}"
+        self._address = f"https://127.0.0.1:{port}"
+        self._headers = {"Host": f"{NAME}:{port}", "Authorization": f"Bearer {key}"}
+        self._session = requests.Session()
+        self._session.mount(self._address, Named())
         self._authority = str(authority)
 
     def get(self, path: str) -> requests.Response:
         return self._call("GET", path)
 
     def start(self, key: str, url: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
+        # Both proxies stand before one server.
+        key = f"{key}-{self.url}"
         document = {"workflowName": "proxied", "idempotencyKey": key, "stepInvokeUrl": url, **more}
         return self._call("POST", "/shop", json=document, headers=headers)
 
-    def _call(self, method: str, path: str, **more: Any) -> requests.Response:
-        return requests.request(
+    def _call(
+        self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> requests.Response:
+        return self._session.request(
             method,
-            self.url + path,
+            self._address + path,
+            headers=self._headers | (headers or {}),
             verify=self._authority,
             timeout=WAIT_S + 30,
             allow_redirects=False,
@@ -117,11 +148,11 @@ class Proxy:
 
 @pytest.fixture(params=[nginx, caddy], ids=["nginx", "caddy"])
 def proxy(
-    request: pytest.FixtureRequest, tmp_path: Path, server: AtomicServer, certificates: Certificates
+    request: pytest.FixtureRequest, tmp_path: Path, server: Locked, certificates: Certificates
 ) -> Iterator[Proxy]:
     port = free_port()
     with running(request.param(tmp_path, server, port, certificates), tmp_path):
-        proxy = Proxy(port, certificates.ca)
+        proxy = Proxy(port, certificates.ca, server.key)
         until = time.monotonic() + 20
         while True:
             try:

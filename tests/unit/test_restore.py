@@ -3,17 +3,22 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+import signal
+import sys
+from collections import Counter
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from types import FrameType
 
 import apsw
 import pytest
 from click.testing import CliRunner, Result
 
 from atomic.adapters.secret_files import KEY_PEPPER
+from atomic.adapters.sqlite.database import open_immutable
 from atomic.adapters.sqlite.lock import DataDirLock
-from atomic.adapters.sqlite.store_id import forget_id
+from atomic.adapters.sqlite.store import SqliteStepStore
+from atomic.adapters.sqlite.store_id import UNFINISHED, forget_id, require_steps
 from atomic.cli.main import main
 from atomic.entrypoints.embedded import client_admin
 from atomic.entrypoints.embedded import restore as embedded_restore
@@ -21,6 +26,7 @@ from atomic.entrypoints.embedded.backends import open_backend
 from atomic.entrypoints.embedded.backup import back_up
 from atomic.entrypoints.embedded.settings import ServerSettings
 from atomic.entrypoints.embedded.wiring import wired
+from contract.builders import a_root, a_spec, settled
 
 DATABASES = ("atomic.db", "clients.db")
 
@@ -49,6 +55,19 @@ def restored(backup: Path, data_dir: Path, *options: str, code: int = 0) -> Resu
     result = CliRunner().invoke(main, ["restore", str(backup), "--data-dir", str(data_dir), *options])
     assert result.exit_code == code, result.output
     return result
+
+
+def run_in(directory: Path) -> None:
+    """Put a run that has ended into a data directory."""
+
+    async def write() -> None:
+        store = await SqliteStepStore.open(directory / "atomic.db", on_fatal=pytest.fail)
+        root = a_root(a_spec(key="one"))
+        await store.create(root)
+        await store.replace(settled(root, 2_000), 1)
+        await store.close()
+
+    asyncio.run(write())
 
 
 def ids(directory: Path) -> list[int]:
@@ -227,77 +246,95 @@ def test_a_target_that_holds_something_is_refused_and_stays_as_it_is(
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["file"]
 
 
-def test_what_a_killed_restore_leaves_is_not_served(
-    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_in_place = embedded_restore._put_in_place
+def killed_at(number: int, backup: Path, target: Path, *, is_partial: bool) -> bool:
+    """Restore in a process that kills itself after so many calls in `restore.py`; whether it did."""
+    child = os.fork()
+    if child == 0:
+        returned = 0
 
-    def copied_before(steps: Path, path: Path) -> int:
-        shutil.copytree(steps.parent, tmp_path / "left")
-        return put_in_place(steps, path)
+        def count(frame: FrameType, event: str, _: object) -> None:
+            nonlocal returned
+            own = frame if event == "c_return" else frame.f_back
+            is_step = event in {"return", "c_return"} and own is not None
+            if is_step and own.f_code.co_filename == embedded_restore.__file__:
+                returned += 1
+                if returned == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(embedded_restore, "_put_in_place", copied_before)
-    restored(backup, tmp_path / "target")
-    with pytest.raises(OSError, match=r"atomic\.db is missing"):
-        served(tmp_path / "left")
-    assert "is not empty" in restored(backup, tmp_path / "left", code=1).stderr
+        sys.setprofile(count)
+        embedded_restore.restore(backup, target, is_partial=is_partial)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def has_all(target: Path) -> bool:
+    with closing(open_immutable(target / "atomic.db")) as connection:
+        runs = connection.execute("SELECT count(*) FROM steps").get
+    with client_admin.admin(target) as admin:
+        return bool(runs == 1 and admin.known("acme").keys and admin.known("globex").keys)
 
 
 @pytest.mark.parametrize("has_ids", [True, False])
-@pytest.mark.parametrize("options", [(), ("--partial",)])
-def test_a_restore_that_is_killed_anywhere_leaves_all_runs_or_is_not_served(
-    tmp_path: Path, backup: Path, options: tuple[str, ...], has_ids: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_partial", [False, True])
+def test_a_restore_that_is_killed_anywhere_is_whole_or_not_served(
+    tmp_path: Path, data_dir: Path, is_partial: bool, has_ids: bool
 ) -> None:
+    run_in(data_dir)
+    backup = tmp_path / "backup"
+    back_up(data_dir, backup)
     if not has_ids:
         for name in DATABASES:
             forget_id(backup / name)
-    lefts = killed_after_each_step(tmp_path, monkeypatch)
-    restored(backup, tmp_path / "target", *options)
-    named = [left for left in lefts if (left / "atomic.db").exists()]
-    unnamed = [left for left in lefts if left not in named]
-    assert len(unnamed) >= 3
-    assert named
-    for left in unnamed:
-        with pytest.raises(OSError, match="`atomic restore"):
-            served(left)
-        assert not (left / "atomic.db").exists()
-    for left in named:
-        served(left)
-        assert ids(left)[0] == ids(left)[1] > 0
+    states, number = Counter[str](), 1
+    while killed_at(number, backup, target := tmp_path / f"target-{number}", is_partial=is_partial):
+        number += 1
+        names = {path.name for path in target.iterdir()} if target.exists() else set()
+        if names <= {"lock"}:
+            states["nothing yet"] += 1
+        elif UNFINISHED in names:
+            states["a part"] += 1
+            if number % 5 == 0:
+                with pytest.raises(OSError, match=r"a restore was cut off: run `atomic restore BACKUP"):
+                    served(target, dev=number % 2 == 0)
+            with pytest.raises(OSError, match="a restore was cut off"):
+                require_steps(target)
+            with pytest.raises(OSError, match="a restore was cut off"):
+                made(target, "another")
+            assert {path.name for path in target.iterdir()} == names
+        else:
+            states["all"] += 1
+            assert has_all(target)
+            served(target)
+        if number % 7 == 0 and "all" not in states:
+            restored(backup, target, *(["--partial"] if is_partial else []))
+            assert has_all(target)
+    assert has_all(target)
+    assert states["a part"] > 30
+    assert states["all"] >= 1
 
 
-def test_clients_without_their_runs_are_not_served_before_a_restore_in_part_is_over(
-    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (backup / "atomic.db").unlink()
-    lefts = killed_after_each_step(tmp_path, monkeypatch)
-    restored(backup, tmp_path / "target", "--partial")
-    *before, last = [left for left in lefts if (left / "clients.db").exists()]
-    assert before
-    for left in before:
-        with pytest.raises(OSError, match=r"atomic\.db is missing"):
-            served(left)
-    served(last)
-
-
-def killed_after_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """What kills would leave of the target of the next restore: one directory for each of its steps."""
-    lefts: list[Path] = []
-
-    def kept_after(name: str) -> None:
-        step: Callable[..., object] = getattr(embedded_restore, name)
-
-        def do(*given: object) -> object:
-            done = step(*given)
-            lefts.append(tmp_path / f"left-{len(lefts)}")
-            shutil.copytree(tmp_path / "target", lefts[-1])
-            return done
-
-        monkeypatch.setattr(embedded_restore, name, do)
-
-    for name in ("write_file", "_copied", "_put_in_place", "forget_id"):
-        kept_after(name)
-    return lefts
+def test_remains_are_replaced_when_they_are_of_a_restore_alone(tmp_path: Path, backup: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    for name in (UNFINISHED, "atomic.db", "atomic.db-journal", "dev-signing-secret", "lock"):
+        (target / name).write_text("a part")
+    with pytest.raises(OSError, match="a restore was cut off"):
+        back_up(target, tmp_path / "copy")
+    assert "a restore was cut off" in restored(target, tmp_path / "copy", code=1).stderr
+    assert not (tmp_path / "copy").exists()
+    (target / "notes.txt").write_text("precious")
+    assert "is not empty" in restored(backup, target, code=1).stderr
+    assert (target / "notes.txt").read_text() == "precious"
+    (target / "notes.txt").unlink()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "clients.db").write_bytes((backup / "clients.db").read_bytes())
+    assert "lacks atomic.db" in restored(tmp_path / "empty", target, code=1).stderr
+    # What was there is gone, and still no server starts without the runs.
+    assert {path.name for path in target.iterdir()} == {UNFINISHED, "lock"}
+    with pytest.raises(OSError, match="a restore was cut off"):
+        served(target)
+    restored(backup, target)
+    served(target)
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from atomic.adapters.otel import export as export_module
 from atomic.adapters.otel.attempts import TracedInvoker, TracedTelemetry
-from atomic.adapters.otel.export import SpanExport
+from atomic.adapters.otel.export import EVERY_S, SpanExport
 from atomic.adapters.otel.open_request import OpenRequest, current_request
 from atomic.adapters.otel.opening import RefusedError, ServerTracing, open_tracing
 from atomic.adapters.otel.tracing import Tracing, sent_context, span_id_of
@@ -393,11 +393,31 @@ def named() -> object:
             {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "2"},
             "OTEL_TRACES_SAMPLER_ARG is '2': use a number from 0 to 1",
         ),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "x"}, "OTEL_BSP_SCHEDULE_DELAY is 'x': use milliseconds above 0"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "0"}, "OTEL_BSP_SCHEDULE_DELAY is '0'"),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "nan"}, "OTEL_EXPORTER_OTLP_TIMEOUT is 'nan': use seconds above 0"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "zip"}, "use gzip, deflate or none"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_refused(variables: dict[str, str], said: str) -> None:
     with pytest.raises(RefusedError, match=re.escape(said)):
         open_tracing(variables)
+
+
+def test_a_limit_that_opentelemetry_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "x")
+    with pytest.raises(
+        RefusedError, match="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer"
+    ):
+        open_tracing({})
+
+
+@pytest.mark.parametrize(("delay", "every_s"), [("", EVERY_S), ("250", 0.25), (" 60000 ", 60.0)])
+def test_the_time_between_two_batches_is_the_variable_of_opentelemetry(delay: str, every_s: float) -> None:
+    tracing = open_tracing({"OTEL_BSP_SCHEDULE_DELAY": delay})
+    assert tracing is not None
+    assert tracing._export._every_s == every_s
+    tracing.close()
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,12 @@ def backup(directory: Path, data_dir: Path) -> None:
 @click.option(
     "--partial",
     is_flag=True,
-    help="Also a backup that lacks files, or has those of two servers; runs or clients may be missing.",
+    help="Also a backup that lacks files, has those of two servers, or has damaged rows; runs or clients "
+    "may be missing.",
 )
 def restore(directory: Path, data_dir: Path, *, partial: bool) -> None:
-    """Copy BACKUP into a data directory that is new or empty, so that a server can start there.
+    """Copy BACKUP into a data directory that is new or empty, so that a server can start there. What a
+    restore left that was cut off is replaced.
 
     A backup that is damaged, or not whole, is refused.
     """
@@ -49,6 +51,12 @@ def restore(directory: Path, data_dir: Path, *, partial: bool) -> None:
     except (RestoreRefusedError, OSError) as refused:
         raise click.ClickException(str(refused)) from None
     click.echo(f"{data_dir}  {restored.runs} runs  {restored.clients} clients")
+    if restored.left_out:
+        click.echo(
+            f"{len(restored.left_out)} runs are left out, because a row of them is damaged; repeated "
+            f"starts of them call endpoints again: {' '.join(restored.left_out)}",
+            err=True,
+        )
     click.echo(
         "Start a server there. While two servers run on copies of one directory, both call the endpoints.",
         err=True,

@@ -14,7 +14,7 @@ _log: Final = logging.getLogger("atomic.traces")
 # So many spans wait to be sent. Of further ones, none is kept.
 QUEUE_MAX: Final = 8192
 BATCH_MAX: Final = 512
-_EVERY_S: Final = 1.0
+EVERY_S: Final = 1.0
 # How long the end of a server waits until the last spans are sent.
 FLUSH_S: Final = 5.0
 
@@ -26,8 +26,9 @@ class SpanExport(SpanProcessor):
     (too many were waiting).
     """
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, every_s: float = EVERY_S) -> None:
         self._exporter = exporter
+        self._every_s = every_s
         self._waiting: deque[ReadableSpan] = deque()
         self._wanted = threading.Event()
         self._is_ending = False
@@ -73,7 +74,7 @@ class SpanExport(SpanProcessor):
     def _run(self) -> None:
         is_last = False
         while not is_last:
-            self._wanted.wait(_EVERY_S)
+            self._wanted.wait(self._every_s)
             self._wanted.clear()
             # Asked before the queue: what is in it when the server ends is sent, too.
             is_last = self._is_ending

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from atomic.adapters.otel.attempts import TracedInvoker, TracedTelemetry
-from atomic.adapters.otel.export import SpanExport
+from atomic.adapters.otel.export import EVERY_S, SpanExport
 from atomic.adapters.otel.open_request import OpenRequest, current_request
 from atomic.adapters.otel.tracing import Tracing
 from atomic.application.ports import EndpointInvoker, Telemetry
@@ -17,6 +18,9 @@ from atomic.protocol.urls import is_function, parse_url
 # The first one of these that is set counts, and no other.
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_TIMEOUTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+_COMPRESSIONS: Final = ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
+_DELAY: Final = "OTEL_BSP_SCHEDULE_DELAY"
 _SAMPLERS: Final = tuple(
     f"{parent}{name}"
     for parent in ("parentbased_", "")
@@ -77,9 +81,15 @@ def open_tracing(environ: Mapping[str, str]) -> ServerTracing | None:
         raise RefusedError(f"{name} is {protocol!r}: use http/protobuf, which collectors take at port 4318")
     _check_endpoint(*_first_set(environ, _ENDPOINTS))
     _check_sampler(environ)
+    _check_exporter(environ)
+    every_s = _delay_s(environ.get(_DELAY, "").strip())
     # It writes a line for each try. `SpanExport` says once that the collector takes nothing.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
-    return ServerTracing(SpanExport(OTLPSpanExporter()))
+    try:
+        return ServerTracing(SpanExport(OTLPSpanExporter(), every_s))
+    except ValueError as wrong:
+        # OpenTelemetry's own, about a limit of attributes; it names the variable.
+        raise RefusedError(str(wrong)) from None
 
 
 def _first_set(environ: Mapping[str, str], names: tuple[str, str]) -> tuple[str, str]:
@@ -112,3 +122,29 @@ def _check_sampler(environ: Mapping[str, str]) -> None:
             is_ratio = False
         if not is_ratio:
             raise RefusedError(f"OTEL_TRACES_SAMPLER_ARG is {ratio!r}: use a number from 0 to 1")
+
+
+def _check_exporter(environ: Mapping[str, str]) -> None:
+    # OpenTelemetry would take its defaults and say nothing.
+    name, timeout = _first_set(environ, _TIMEOUTS)
+    if timeout and not _is_above_zero(timeout):
+        raise RefusedError(f"{name} is {timeout!r}: use seconds above 0, such as 10")
+    name, compression = _first_set(environ, _COMPRESSIONS)
+    if compression.strip().lower() not in {"", "gzip", "deflate", "none"}:
+        raise RefusedError(f"{name} is {compression!r}: use gzip, deflate or none")
+
+
+def _delay_s(delay_ms: str) -> float:
+    """After how many seconds spans are sent."""
+    if not delay_ms:
+        return EVERY_S
+    if not _is_above_zero(delay_ms):
+        raise RefusedError(f"{_DELAY} is {delay_ms!r}: use milliseconds above 0, such as 1000")
+    return float(delay_ms) / 1000
+
+
+def _is_above_zero(number: str) -> bool:
+    try:
+        return 0 < float(number) < inf
+    except ValueError:
+        return False

@@ -9,6 +9,7 @@ from typing import Final
 from atomic.adapters.sqlite.client_store import SqliteClientRegistry, SqliteClientStore
 from atomic.adapters.sqlite.in_place import FilesInPlace
 from atomic.adapters.sqlite.lock import DataDirLock
+from atomic.adapters.sqlite.row_check import require_whole_live_rows
 from atomic.adapters.sqlite.store import SqliteStepStore
 from atomic.adapters.sqlite.store_id import join, require_clients, require_steps
 from atomic.domain.clients.api_keys import Peppers
@@ -44,6 +45,7 @@ class SqliteBackend:
             require_steps(directory)
             steps = await SqliteStepStore.open(directory / "atomic.db", on_fatal=on_fatal)
             try:
+                await asyncio.to_thread(require_whole_live_rows, directory / "atomic.db")
                 backend = cls(directory, steps)
                 watcher = asyncio.create_task(backend._look_again_and_again())
                 try:

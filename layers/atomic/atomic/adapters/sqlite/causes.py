@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import apsw
 
+from atomic.adapters.sqlite.damage import readable
 from atomic.adapters.sqlite.queries import COLUMNS
 from atomic.adapters.sqlite.schema import HAS_CAUSE
 from atomic.application.cause_query import SAMPLES_MAX, CauseGroup, CausePage, CauseQuery
+from atomic.application.run_query import cursor_of
 from atomic.domain.steps import Step
 
 _IS_OF: Final = f"{HAS_CAUSE} AND client_id = :client_id AND is_dismissed = :is_dismissed"
@@ -51,9 +53,9 @@ def causes(
     for cause_id, number in found[: query.limit]:
         of_cause = values | {"cause": cause_id}
         rows = lists.execute(NEWEST, of_cause).fetchall()
-        samples = sorted(map(decode, rows), key=lambda step: (step.created_at_ms, step.id), reverse=True)
+        samples = sorted(readable(rows, decode), key=cursor_of, reverse=True)
         if not samples or (cause := samples[0].cause) is None:
-            # They were redriven since they were counted.
+            # They were redriven since they were counted, or their rows are damaged.
             continue
         groups.append(
             CauseGroup(

@@ -5,14 +5,17 @@ Each SELECT names the index that answers it, so a missing index is an error.
 
 # ruff: noqa: S608 - what is put into the SQL are names and conditions of this package; values are bound
 
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import apsw
 
+from atomic.adapters.sqlite.damage import readable
 from atomic.adapters.sqlite.queries import COLUMNS
 from atomic.adapters.sqlite.schema import HAS_CAUSE, IS_DEAD_LETTER
 from atomic.adapters.sqlite.tags import HAS_MANY_RUNS, has_tag
-from atomic.application.run_query import RunQuery
+from atomic.application.run_query import Cursor, ListPage, RunQuery, cursor_of
+from atomic.domain.steps import Step
 from atomic.protocol.enums import Status
 
 # Where a page of runs is read: through the runs, newest first, or through the few that a filter names.
@@ -30,11 +33,21 @@ LIMIT 1 OFFSET {KEYS_SORTED_MAX}
 
 
 def run_rows(lists: apsw.Connection, query: RunQuery) -> list[tuple[Any, ...]]:
-    """The rows of a page of runs, in any order."""
+    """The rows of a page of runs, in any order; each has its `created_at_ms` at the end."""
     if not query.statuses:
         return []
     values = bindings(query)
     return lists.execute(run_list(query, _through(lists, query, values)), values).fetchall()
+
+
+def page_of(
+    rows: list[tuple[Any, ...]], query: RunQuery, decode: Callable[[tuple[Any, ...]], Step]
+) -> ListPage:
+    """The page of these rows, newest first, without damaged ones; the next page comes after those, too."""
+    steps = readable((row[:-1] for row in rows), decode)
+    last: Cursor = min(((row[-1], row[0]) for row in rows), default=(0, ""))
+    after = last if rows and len(rows) == query.limit else None
+    return ListPage(sorted(steps, key=cursor_of, reverse=True), after)
 
 
 def count_runs(lists: apsw.Connection, query: RunQuery) -> int:
@@ -95,7 +108,8 @@ def run_list(query: RunQuery, through: Through) -> str:
     """
     runs = _runs(query, through)
     return f"""
-    SELECT {COLUMNS} FROM ({runs} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
+    SELECT {COLUMNS}, page.created_at_ms
+    FROM ({runs} ORDER BY created_at_ms DESC, id DESC LIMIT :limit) AS page
     CROSS JOIN steps ON steps.rowid = page.row
     """
 

@@ -20,6 +20,7 @@ from atomic.adapters.sqlite.acts import SqliteAuditLog
 from atomic.adapters.sqlite.causes import causes
 from atomic.adapters.sqlite.counters import SqliteCounters
 from atomic.adapters.sqlite.counts import SqliteCounts
+from atomic.adapters.sqlite.damage import damaged_row
 from atomic.adapters.sqlite.database import (
     close_database,
     is_checked_at_start,
@@ -29,7 +30,7 @@ from atomic.adapters.sqlite.database import (
 from atomic.adapters.sqlite.deletes import SqliteDeletes
 from atomic.adapters.sqlite.due import due
 from atomic.adapters.sqlite.flow import SqliteFlowStore
-from atomic.adapters.sqlite.listing import failed_ids, run_rows
+from atomic.adapters.sqlite.listing import failed_ids, page_of, run_rows
 from atomic.adapters.sqlite.outlines import outlines
 from atomic.adapters.sqlite.page_check import PageCheck
 from atomic.adapters.sqlite.pointers import SqlitePointers
@@ -40,8 +41,8 @@ from atomic.adapters.sqlite.tags import DELETE_TAGS, INSERT_TAG, tag_rows
 from atomic.adapters.sqlite.writer import Writer
 from atomic.application.cause_query import CausePage, CauseQuery
 from atomic.application.child_steps import ChildPage, first_page
-from atomic.application.ports import DueStep, StoreUnavailable
-from atomic.application.run_query import ListPage, RunQuery, cursor_of
+from atomic.application.ports import DueStep
+from atomic.application.run_query import ListPage, RunQuery
 from atomic.application.server_store import LiveStep
 from atomic.domain.blobs import Place, Text, row_text
 from atomic.domain.counters import HOUR_MS, MINUTE_MS, OTHER
@@ -165,7 +166,7 @@ class SqliteStepStore(
     async def list(self, query: RunQuery) -> ListPage:
         """Root steps that fit, newest first."""
         rows = await self._long(self._lists, lambda lists: run_rows(lists, query))
-        return ListPage.of(sorted(map(decode, rows), key=cursor_of, reverse=True), query)
+        return page_of(rows, query, decode)
 
     async def failed(self, query: RunQuery) -> Sequence[str]:
         """Ids of the failed steps that fit, newest first."""
@@ -361,12 +362,8 @@ def mutable_columns(step: Step) -> tuple[Any, ...]:
 def decode(row: tuple[Any, ...]) -> Step:
     """The step of a row of COLUMNS. Raises StoreUnavailable for a damaged row."""
     step_id, spec, payload, progress, response, fixed_sum, progress_sum = row
-    if not (_fits(fixed_sum, step_id.encode(), spec, payload) and _fits(progress_sum, progress, response)):
-        raise StoreUnavailable(
-            f"the row of {step_id} is damaged: the disk gave back other bytes than were written; "
-            "restore the data directory from a copy",
-            kind="damaged row",
-        )
+    if not (fits(fixed_sum, step_id.encode(), spec, payload) and fits(progress_sum, progress, response)):
+        raise damaged_row(step_id)
     return load_step(orjson.loads(spec), payload, orjson.loads(progress), response)
 
 
@@ -379,7 +376,8 @@ def _json(record: Record) -> bytes:
     return bytes(memoryview(orjson.dumps(record)))
 
 
-def _fits(expected: int | None, *parts: bytes | None) -> bool:
+def fits(expected: int | None, *parts: bytes | None) -> bool:
+    """Whether values of a row have their checksum, or none."""
     try:
         return expected is None or expected == _checksum(*parts)
     except TypeError:  # another type than was written

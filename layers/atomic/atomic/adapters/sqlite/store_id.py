@@ -15,7 +15,8 @@ from atomic.adapters.sqlite.client_store import CLIENTS
 from atomic.adapters.sqlite.database import DatabaseRefused, Schema, open_immutable, open_unchanged
 from atomic.adapters.sqlite.schema import STEPS
 
-# The name of `atomic.db` while a restore is under way.
+# There while a restore fills the directory, and after one that was cut off. The name is that of the steps
+# in a directory which an earlier version was filling.
 UNFINISHED: Final = ".atomic.db-unfinished"
 _ID_MAX: Final = 2**31 - 2
 _BUSY_TIMEOUT_MS: Final = 5_000
@@ -25,25 +26,31 @@ _CURE: Final = (
 )
 
 
-def require_steps(directory: Path) -> None:
-    """Raise DatabaseRefused where `clients.db` is of a store whose `atomic.db` is missing or unfinished.
-
-    A server would start without a run, and call endpoints again.
-    """
-    if _is_named_alone(directory / "clients.db", CLIENTS, directory / "atomic.db"):
-        raise DatabaseRefused(_missing(directory, "atomic.db", "runs", "clients.db"))
+def require_restored(directory: Path) -> None:
+    """Raise DatabaseRefused where a restore was cut off. What it has not copied would be lost unseen."""
     if (directory / UNFINISHED).exists():
         raise DatabaseRefused(
-            f"{directory} holds a part of a backup, because a restore was cut off: remove {directory} and "
-            "run `atomic restore` again"
+            f"{directory} holds a part of a backup, because a restore was cut off: run `atomic restore "
+            f"BACKUP --data-dir {directory}` again, which begins anew"
         )
 
 
+def require_steps(directory: Path) -> None:
+    """Raise DatabaseRefused where `clients.db` is of a store whose `atomic.db` is missing, or not restored.
+
+    A server would start without a run, and call endpoints again.
+    """
+    require_restored(directory)
+    if _is_named_alone(directory / "clients.db", CLIENTS, directory / "atomic.db"):
+        raise DatabaseRefused(_missing(directory, "atomic.db", "runs", "clients.db"))
+
+
 def require_clients(directory: Path) -> None:
-    """Raise DatabaseRefused where `atomic.db` is of a store whose `clients.db` is missing.
+    """Raise DatabaseRefused where `atomic.db` is of a store whose `clients.db` is missing, or not restored.
 
     Every client would be unknown.
     """
+    require_restored(directory)
     if _is_named_alone(directory / "atomic.db", STEPS, directory / "clients.db"):
         raise DatabaseRefused(_missing(directory, "clients.db", "clients", "atomic.db"))
 

@@ -10,6 +10,7 @@ from typing import Final
 from atomic.adapters.secret_files import SECRET_FILES
 from atomic.adapters.sqlite.backup import copy_database
 from atomic.adapters.sqlite.client_store import CLIENTS
+from atomic.adapters.sqlite.row_check import require_whole_rows
 from atomic.adapters.sqlite.schema import STEPS
 from atomic.adapters.sqlite.store_id import require_clients, require_steps
 
@@ -75,6 +76,8 @@ def _copy_all(data_dir: Path, target: Path) -> list[str]:
     for name, schema in _DATABASES:
         if (data_dir / name).exists():
             copy_database(data_dir / name, target / name, schema)
+            if schema is STEPS:
+                require_whole_rows(target / name, data_dir / name)
             names.append(name)
     for name in SECRET_FILES:
         if (data_dir / name).exists():

@@ -51,7 +51,8 @@ class BrowserCheck:
         if name.endswith(".localhost") or _is_ip(name):
             return None
         return Problem(
-            MISDIRECTED, "Host: not a name of this server; start it with --allow-host NAME to add one."
+            MISDIRECTED,
+            "Host: not a name of this server; its names are those of --public-url and --allow-host.",
         )
 
 

@@ -70,7 +70,8 @@ class ServerSettings(SettingsModel):
     public_url: str = Field(
         "",
         description="Where endpoints reach this server, as https://atomic.example; calls name it in "
-        "Atomic-Steps-Url. Left out: the address that it listens on, if that is one address.",
+        "Atomic-Steps-Url, and browsers and clients may use its "
+        "name. Left out: the address that it listens on, if that is one address.",
     )
     trace_link: str = Field(
         "",

@@ -39,6 +39,7 @@ from atomic.entrypoints.embedded.supervisor import STOPPING, tell_supervisor
 from atomic.entrypoints.http_api.api import Api, ManageClients
 from atomic.protocol.enums import FEATURES
 from atomic.protocol.signatures import decode_secret, encode_secret
+from atomic.protocol.urls import parse_url
 from atomic.protocol.wire import from_rfc3339
 from atomic.runtime.activity import Activity
 from atomic.runtime.driver import HORIZON_MS, Driver, Pace
@@ -357,7 +358,9 @@ def _browser_check(settings: ServerSettings) -> BrowserCheck:
     # A server on a network may have any name. There, API keys keep strangers out.
     if not settings.allow_host and not is_loopback(settings.host) and not settings.dev:
         return BrowserCheck()
-    return BrowserCheck((*settings.allow_host, settings.host))
+    # Proxies pass on the name by which callers know the server.
+    public = (parse_url(settings.public_url).host,) if settings.public_url else ()
+    return BrowserCheck((*settings.allow_host, settings.host, *public))
 
 
 def is_one_address(host: str) -> bool:

@@ -201,7 +201,8 @@ HELP: Final[dict[ProblemType, Help]] = {
     problems.MISDIRECTED: Help(
         "The name in the header `Host` is none of the server's own. This stops web pages that reach a "
         "server on your machine by another name.",
-        "Use `127.0.0.1` or `localhost`, or start the server with `--allow-host NAME`.",
+        "Use `127.0.0.1` or `localhost`, or start the server with its name in `--public-url`; further "
+        "names are added by `--allow-host NAME`.",
         "operations.md#behind-a-proxy",
     ),
     problems.PRECONDITION_FAILED: Help(
