@@ -23,7 +23,7 @@ class Probed:
 
 async def probe(engine: Engine, client: Client, spec: StepSpec) -> Probed | None:
     """Call the endpoint, signed like an attempt; None when its destination gives no permit."""
-    permit = await engine.admission.permit(spec)
+    permit = await engine.admission.permit(spec, is_probe=True)
     if permit is None:
         return None
     loop = asyncio.get_running_loop()
