@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from atomic.entrypoints.http_api.problem_help import HELP, Help
+from atomic.entrypoints.http_api.sdk_help import SDK_HELP, SdkHelp
 from atomic.protocol import problems
 from atomic.protocol.problems import Problem, ProblemType
 from atomic.sdk import RunCycleError
@@ -17,6 +18,8 @@ from marked import replaced
 PAGE: Final = Path(__file__).parents[1] / "docs" / "troubleshooting.md"
 BEGIN: Final = "<!-- The problems of the API: `make troubleshooting` writes them. -->\n"
 END: Final = "<!-- The end of the problems. -->\n"
+SDK_BEGIN: Final = "<!-- The errors of the SDKs: `make troubleshooting` writes them. -->\n"
+SDK_END: Final = "<!-- The end of the errors of the SDKs. -->\n"
 # The server says of this one, by the kind of the error, that a run is the cause.
 _BY_KIND: Final = {problems.RUN_CYCLE: RunCycleError.__name__}
 _IN_TYPESCRIPT: Final = {
@@ -37,6 +40,14 @@ def section(kind: ProblemType, about: Help) -> str:
     )
 
 
+def sdk_section(code: str, about: SdkHelp) -> str:
+    """What the page says about an error of the SDKs."""
+    return (
+        f"\n### {code}\n\n{about.classes}\n\n- Why: {about.why}\n"
+        f"- What to do: {about.cure} [More]({about.page}).\n"
+    )
+
+
 def _in_python(kind: ProblemType) -> str:
     body = json.dumps(Problem(kind, "").document()).encode()
     answer = HttpResponse(status=kind.status, body=body, at_s=0.0, jitter=0.0)
@@ -44,9 +55,11 @@ def _in_python(kind: ProblemType) -> str:
 
 
 def with_problems(page: str) -> str:
-    """The page with an up-to-date part. Raises ValueError if the page lacks the markers around it."""
+    """The page with up-to-date parts. Raises ValueError if the page lacks the markers around it."""
     sections = "".join(section(*each) for each in sorted(HELP.items(), key=lambda each: each[0].name))
-    return replaced(page, BEGIN, END, sections + "\n")
+    of_sdks = "".join(sdk_section(*each) for each in sorted(SDK_HELP.items()))
+    page = replaced(page, BEGIN, END, sections + "\n")
+    return replaced(page, SDK_BEGIN, SDK_END, of_sdks + "\n")
 
 
 if __name__ == "__main__":

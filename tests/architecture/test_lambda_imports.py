@@ -45,6 +45,7 @@ def test_a_cold_start_loads_nothing_that_is_not_named_here(function: str) -> Non
         "atomic.entrypoints.http_api.openapi",
         "atomic.entrypoints.http_api.docs_page",
         "atomic.entrypoints.http_api.problem_help",
+        "atomic.entrypoints.http_api.sdk_help",
         "atomic.protocol.documents",
         "atomic.adapters.sqlite",
         "atomic.adapters.prometheus",

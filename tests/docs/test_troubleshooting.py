@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import atomic.sdk
+from atomic.entrypoints.http_api.docs_page import docs_page
+from atomic.entrypoints.http_api.openapi import openapi
 from atomic.entrypoints.http_api.problem_help import HELP
 from atomic.protocol import problems
 from atomic.sdk import AtomicError, NonRetryable, RetryAfter
@@ -50,6 +52,12 @@ def test_the_server_says_something_about_each_problem() -> None:
     assert HELP.keys() == set(problems.ALL)
     assert [kind.name for kind, about in HELP.items() if not all(about)] == []
     assert [why for why, count in Counter(about.why for about in HELP.values()).items() if count > 1] == []
+
+
+def test_the_page_of_the_server_has_a_part_about_each_code() -> None:
+    page = docs_page(openapi())
+    codes = {kind.name for kind in problems.ALL} | python_classes().keys() | typescript_codes()
+    assert [code for code in sorted(codes) if page.count(f'<section id="{code}">') != 1] == []
 
 
 def test_the_page_says_the_same() -> None:

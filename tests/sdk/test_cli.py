@@ -49,32 +49,35 @@ def run_id_of(cli: Cli) -> str:
     return found
 
 
-def test_a_workflow_from_the_command_line(cli: Cli, app_url: str) -> None:
+def test_a_workflow_from_the_command_line(cli: Cli, app_url: str, atomic_url: str) -> None:
     started = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "42")
     assert json.loads(started.stdout) == {"paid": 42}
     again = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "-", "--json", stdin="42")
     assert json.loads(again.stdout)["status"] == "succeeded"
     other = cli("start", "order", f"{app_url}/order", "--key", "k", "--payload", "43", code=1)
     assert "other payload" in other.stderr or "another payload" in other.stderr
-    assert other.stderr.endswith("\nCode: payload-mismatch\n")
+    assert other.stderr.endswith(f"\nCode: payload-mismatch\nHelp: {atomic_url}/docs#payload-mismatch\n")
 
 
-def test_a_failed_workflow_names_the_command_that_shows_its_run(cli: Cli, app_url: str) -> None:
+def test_a_failed_workflow_names_the_command_that_shows_its_run(
+    cli: Cli, app_url: str, atomic_url: str
+) -> None:
     start = ("start", "order", f"{app_url}/order", "--key", "k", "--payload", "420", "--retry", "0")
     # The second time the answer is stored.
     for _ in range(2):
         said = cli(*start, code=4).stderr
-        assert said.endswith("\nCode: step-failed\n")
+        assert said.endswith(f"\nCode: step-failed\nHelp: {atomic_url}/docs#step-failed\n")
         [command] = re.findall(r"^Show the run: atomic (.+)$", said, re.MULTILINE)
         assert command.split() == ["runs", "show", run_id_of(cli)]
         assert "failed" in cli(*command.split()).stdout
 
 
-def test_an_unknown_run_is_told_once(cli: Cli) -> None:
+def test_an_unknown_run_is_told_once(cli: Cli, atomic_url: str) -> None:
     said = cli("runs", "show", "run_unknown", code=1).stderr
     assert said == (
         "Error: This client has nothing with this id or at this path. Check both, and that the client's id "
         "is your own. ATOMIC_CLIENT_ID names the client.\nCode: not-found\n"
+        f"Help: {atomic_url}/docs#not-found\n"
     )
 
 

@@ -107,7 +107,7 @@ def opened_api(options: dict[str, Any]) -> Iterator[Api]:
     """The API that the options name; they are taken out of `options`. Errors end the command."""
     as_json, url = options.pop("as_json"), options.pop("url")
     named = {name: options.pop(name) for name in ("client_id", "api_key", "patience")}
-    with reported(), Client(url, **named) as client:
+    with reported(), Client(url, **named) as client, reported(f"{client.connection.url}/docs"):
         yield Api(client, as_json)
 
 
@@ -124,12 +124,17 @@ def calls_api(function: _ApiFunction) -> Any:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """End the command with the message, the code and the exit code of what the SDK raises."""
+def reported(docs: str = "") -> Iterator[None]:
+    """End the command with the message, the code and the exit code of what the SDK raises.
+
+    `docs` is the URL of the server's page, which has a part about each code.
+    """
     try:
         yield
     except AtomicError as error:
-        fail(f"{error}{_run_of(error)}\nCode: {error.code}", exit_code_of(error))
+        # A server that does not answer shows no page.
+        link = f"\nHelp: {docs}#{error.code}" if docs and not isinstance(error, NoAnswerError) else ""
+        fail(f"{error}{_run_of(error)}\nCode: {error.code}{link}", exit_code_of(error))
     except ValueError as wrong:
         fail(str(wrong), 1)
 

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from atomic.entrypoints.http_api.problem_help import HELP, Help
+from atomic.entrypoints.http_api.sdk_help import SDK_HELP, SdkHelp
 from atomic.protocol.problems import ProblemType
 
 
@@ -40,6 +41,8 @@ def docs_page(description: dict[str, Any]) -> str:
         + "".join(_operation(*each) for each in operations)
         + '<h2 id="problems">Problems</h2><p>The <code>Link</code> of a refusal leads to one of these.</p>'
         + "".join(_problem(*each) for each in HELP.items())
+        + '<h2 id="errors">Errors of the SDKs</h2><p>Those that are no problem of the API.</p>'
+        + "".join(_error(*each) for each in SDK_HELP.items())
         + f"<h2>Documents</h2>{schemas}</main></body></html>"
     )
 
@@ -49,6 +52,13 @@ def _problem(kind: ProblemType, about: Help) -> str:
         f'<section id="{kind.name}"><h3><code>{kind.name}</code></h3>'
         f"<p>{kind.status}: {escape(kind.title)}.</p><p><b>Why.</b> {_prose(about.why)}</p>"
         f"<p><b>What to do.</b> {_prose(about.cure)}</p></section>"
+    )
+
+
+def _error(code: str, about: SdkHelp) -> str:
+    return (
+        f'<section id="{code}"><h3><code>{code}</code></h3>'
+        f"<p><b>Why.</b> {_prose(about.why)}</p><p><b>What to do.</b> {_prose(about.cure)}</p></section>"
     )
 
 
