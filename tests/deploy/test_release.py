@@ -1,5 +1,6 @@
 """What `make dist` builds: the same bytes again, and an installation that runs without a checkout."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -91,6 +92,43 @@ def test_the_package_of_npm_works_in_an_empty_project(atomic: Path, tmp_path: Pa
     [package] = tmp_path.glob("*.tgz")
     assert package.name == f"atomic-workflows-{__version__}.tgz"
     dist_check.npm_package(package, atomic, tmp_path)
+
+
+@NEEDS_TOOLS[0]
+@NEEDS_TOOLS[1]
+def test_the_package_of_npm_has_the_same_bytes_whatever_the_umask(tmp_path: Path) -> None:
+    packed = []
+    for umask, mode in ((0o022, 0o644), (0o077, 0o600)):
+        checkout, folder = tmp_path / f"checkout{umask}", tmp_path / f"packed{umask}"
+        ignored = shutil.ignore_patterns("node_modules", "dist")
+        shutil.copytree(REPO / "typescript", checkout / "typescript", ignore=ignored)
+        for file in checkout.rglob("*"):
+            file.chmod(0o700 if file.is_dir() else mode)
+        folder.mkdir()
+        before = os.umask(umask)
+        try:
+            dist.npm_package(folder, checkout)
+        finally:
+            os.umask(before)
+        packed.append(contents(folder))
+    assert len(packed[0]) == 1
+    assert packed[0] == packed[1]
+
+
+def test_the_layer_has_the_same_bytes_wherever_it_is_built(tmp_path: Path) -> None:
+    zips = []
+    for umask, name in (("022", "one"), ("077", "another")):
+        checkout, built = tmp_path / name / "checkout", tmp_path / name / "layer"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPO / "layers/atomic", checkout, ignore=ignored)
+        make = f"make ARTIFACTS_DIR={built} RUNTIME={sys.executable} build-AtomicLayer"
+        run("sh", "-c", f"umask {umask} && {make}", cwd=checkout)
+        dist.zipped(built, tmp_path / f"{name}.zip")
+        zips.append((tmp_path / f"{name}.zip").read_bytes())
+    assert zips[0] == zips[1]
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".pyc")]
+    assert len(compiled) > 100
 
 
 @pytest.fixture
