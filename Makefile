@@ -271,8 +271,8 @@ keep-data: install  ## Keep a data directory of this version, which later versio
 	cd tests && ../$(BIN)/python -m upgrade.keep
 
 .PHONY: dist-check lock-release
-dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12
-	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS))
+dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12 [RELEASE=1]
+	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(RELEASE),--release)
 
 lock-release:  ## Pin the newest twine, which dist-check uses (needs uv)
 	echo 'twine' | $(LOCK) - -o requirements-release.lock
