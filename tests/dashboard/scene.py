@@ -1,7 +1,7 @@
 """The data in the documentation's screenshots: a shop on a busy day."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,15 +81,28 @@ def _payload(order: str) -> dict[str, Any]:
     return {"order": order, "customer": "Ada Lovelace", "items": [{"sku": "TEA-250", "count": 2}]}
 
 
+def _suspending(steps_of: Callable[[Any], list[Any]]) -> Answering:
+    """The endpoint of a handler that suspends itself, and the header that names what it waits for.
+
+    Each workflow has its own, because calls come in threads.
+    """
+    waits: dict[str, str] = {}
+
+    def answer(_path: str, call: Any) -> Answer:
+        waits["Atomic-Waiting-For"] = ", ".join(step["id"] for step in steps_of(call))
+        return 202, {}
+
+    return Answering(answer, waits)
+
+
 class _Shop:
     def __init__(self, atomic: Api) -> None:
         self._atomic = atomic
         self._calls: dict[tuple[str, str], int] = {}
         self._server = Answering(self.answer)
         self._url = self._server.url
-        # The endpoint of handlers that suspend, and the header with which they do.
-        self._waits: dict[str, str] = {}
-        self._handlers = Answering(self._handle, self._waits)
+        self._asking = _suspending(self._ask)
+        self._checkouts = _suspending(self._checkout)
 
     def order(self, workflow: str, key: str, *, path: str, wait: bool = True, **more: Any) -> Any:
         return self._atomic.start(
@@ -99,18 +112,13 @@ class _Shop:
     def ask_people(self) -> None:
         """A run that waits for two answers of people."""
         payload = {"order": "order-20391", "amount": 1280, "currency": "EUR", "reason": "arrived broken"}
-        url = self._handlers.url + "/largeRefund"
+        url = self._asking.url + "/largeRefund"
         self._atomic.start(url, "order-20391", workflow="largeRefund", wait=False, payload=payload)
 
     def check_out(self, key: str) -> Any:
         """A run that goes on as long as the pictures are taken."""
-        url = self._handlers.url + "/checkout"
+        url = self._checkouts.url + "/checkout"
         return self._atomic.start(url, key, workflow="checkout", wait=False, payload=_payload(key))
-
-    def _handle(self, path: str, call: Any) -> Answer:
-        steps = self._checkout(call) if path == "/checkout" else self._ask(call)
-        self._waits["Atomic-Waiting-For"] = ", ".join(step["id"] for step in steps)
-        return 202, {}
 
     def _ask(self, call: Any) -> list[Any]:
         return [
@@ -181,7 +189,8 @@ class _Shop:
 
     def close(self) -> None:
         self._server.close()
-        self._handlers.close()
+        self._asking.close()
+        self._checkouts.close()
 
     def _checkout(self, call: Any) -> list[Any]:
         def step(name: str) -> Any:

@@ -131,6 +131,16 @@ def test_the_page_has_the_figures_of_the_last_line() -> None:
     assert with_figures(PAGE.read_text(), history.read()) == PAGE.read_text(), "run `make performance`"
 
 
+def test_servers_are_told_more_memory_than_was_measured() -> None:
+    [told] = re.findall(r"^\| memory \| (\d+) MiB", (PAGE.parent / "servers.md").read_text(), re.MULTILINE)
+    figures = history.read()[-1].figures
+    of_servers = [
+        name for name in figures if re.search(r"^workflow/atomic.*/memory-server$|/memory$", name)
+    ]
+    assert len(of_servers) > 10
+    assert max(figures[name].value for name in of_servers) < int(told)
+
+
 def test_the_figures_of_a_line_are_written_between_the_markers() -> None:
     page = f"before\n{BEGIN}old\n{END}after\n"
     assert with_figures(page, []) == f"before\n{BEGIN}{NONE}{END}after\n"

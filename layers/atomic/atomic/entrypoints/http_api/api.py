@@ -117,10 +117,9 @@ class Table:
         """
         found: list[tuple[Route, Sequence[str]]] = []
         for route, pattern in self._routes.get(path.count("/"), self._of_workflows):
-            if not found or route.template == found[0][0].template:
-                match = pattern.fullmatch(path)
-                if match is not None:
-                    found.append((route, match.groups()))
+            is_owner = not found or route.template == found[0][0].template
+            if is_owner and (match := pattern.fullmatch(path)):
+                found.append((route, match.groups()))
         return found
 
 
@@ -169,18 +168,15 @@ def unavailable() -> ApiResponse:
 async def _dispatch(table: Table, api: Api, request: ApiRequest) -> ApiResponse:
     # HEAD is answered like GET; runtimes leave out the body.
     method = "GET" if request.method == "HEAD" else request.method
-    others: list[Route] = []
-    for route, ids in table.owners(request.path):
-        if route.method != method:
-            others.append(route)
-            continue
-        if not route.scope:
-            return await route.handler(api, request, *ids)
-        if route.is_act:
-            return await _answer_and_note(api, request, route, ids)
-        return await _answer(api, request, route, ids)
-    if others:
-        allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route in others)
+    owners = table.owners(request.path)
+    for route, ids in owners:
+        if route.method == method:
+            if not route.scope:
+                return await route.handler(api, request, *ids)
+            answer_it = _answer_and_note if route.is_act else _answer
+            return await answer_it(api, request, route, ids)
+    if owners:
+        allowed = ", ".join("GET, HEAD" if route.method == "GET" else route.method for route, _ in owners)
         raise Problem(problems.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"allow": allowed})
     raise problems.not_found()
 

@@ -43,12 +43,12 @@ export function Dialog({ question, actions }) {
 /** Asks before a text that was typed is lost. */
 function Leaving({ close, stay }) {
   const keep = useRef();
-  useLayoutEffect(() => keep.current.querySelector("button").focus(), []);
+  useLayoutEffect(() => keep.current.focus(), []);
   return html`
     <div class="dialog-body" role="alert">
       <p>Close it? The text that you have typed is lost then.</p>
-      <div ref=${keep} class="dialog-actions">
-        <${Button} onClick=${stay}>Go on editing<//>
+      <div class="dialog-actions">
+        <${Button} element=${keep} onClick=${stay}>Go on editing<//>
         <${Button} danger onClick=${close}>Lose the text<//>
       </div>
     </div>

@@ -9,25 +9,24 @@ import { isPinnable, isPinned } from "./flow-words.js";
 import { Button } from "./widgets.js";
 
 const SECOND_MS = 1000;
+const ENDED = "The limits are those that steps ask for.";
 
 /** The buttons that fit the key, if the key of the page may press them. */
 export function FlowActs({ of, actions }) {
   if (!actions.may("act") || !isPinnable(of.key)) return null;
-  const ask = (Body) => () => actions.ask({ Body, of });
-  const unpin = () =>
-    change(of, { concurrency: null, rate: null }, "The limits are those that steps ask for.", actions);
+  const pin = () => actions.ask({ Body: Pin, of });
   return html`
     <div class="page-acts">
-      <${Button} small onClick=${ask(Pin)}>Pin…<//>
-      ${isPinned(of) && html`<${Button} small onClick=${unpin}>Unpin<//>`}
+      <${Button} small onClick=${pin}>Pin…<//>
+      ${isPinned(of) && html`<${Button} small onClick=${() => unpin(of, actions)}>Unpin<//>`}
     </div>
   `;
 }
 
-async function change({ key }, changes, said, actions) {
+async function unpin({ key }, actions) {
   try {
-    await flowOf(actions.api()).changeFlowKey(key, changes);
-    actions.note(said);
+    await flowOf(actions.api()).changeFlowKey(key, { concurrency: null, rate: null });
+    actions.note(ENDED);
   } catch (error) {
     actions.note(errorText(error), true);
   }
@@ -44,7 +43,7 @@ function Pin({ question, actions, close }) {
   const wrong = wrongIn(typed);
   const act = async () => {
     await flowOf(actions.api()).changeFlowKey(key, pinOf(typed));
-    return isEmpty(typed) ? "The limits are those that steps ask for." : "The limits are pinned.";
+    return isEmpty(typed) ? ENDED : "The limits are pinned.";
   };
   const { state, confirm } = useConfirm({ question, actions, act });
   const number = (name, label, least) => html`

@@ -7,6 +7,7 @@ import { linkTo } from "../core/router.js";
 import { toggled } from "../core/rows.js";
 import { html, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { later } from "./later.js";
+import { Button } from "./widgets.js";
 
 export const RUN_ID = /(run_[0-9a-f]{32})/;
 // The page must stay fast with any payload, so only its beginning is shown; copying gives all of it.
@@ -32,6 +33,8 @@ export function Json({ name, value, client }) {
   if (encryption) return html`<${Encrypted} ...${encryption} />`;
   const fold = (at) => setFolded(toggled(folded, at));
   const lines = found?.lines ?? whole;
+  // The lines of a search are not folded.
+  const shut = found ? new Set() : folded;
   const close = () => {
     setFinding(false);
     setFound(null);
@@ -48,8 +51,8 @@ export function Json({ name, value, client }) {
       aria-label=${name}
     >
       ${lines
-        ? unfolded(lines, found ? new Set() : folded).map((at) => {
-            const props = { line: lines[at], isFolded: !found && folded.has(at), found, isText, client };
+        ? unfolded(lines, shut).map((at) => {
+            const props = { line: lines[at], isFolded: shut.has(at), found, isText, client };
             return html`<${Line} key=${at} ...${props} fold=${() => fold(at)} />`;
           })
         : html`<${Linked} text=${readable(text.slice(0, SHOWN_CHARS))} client=${client} />`}
@@ -62,7 +65,11 @@ export function Json({ name, value, client }) {
     ${
       text.length > FIND_FROM_CHARS &&
       !isFinding &&
-      html`<${FindButton} name=${name} button=${button} find=${() => setFinding(true)} />`
+      html`<span>
+        <${Button} small element=${button} aria-label="Find in ${name}" onClick=${() => setFinding(true)}>
+          Find…
+        <//>
+      </span>`
     }
     ${
       isLong &&
@@ -71,11 +78,6 @@ export function Json({ name, value, client }) {
       </label>`
     }
   `;
-}
-
-function FindButton({ name, button, find }) {
-  const looks = { type: "button", class: "button small", "aria-label": `Find in ${name}` };
-  return html`<span><button ref=${button} ...${looks} onClick=${find}>Find…</button></span>`;
 }
 
 /** The text of several lines; a character that is not seen is written out. */
@@ -91,7 +93,7 @@ function Line({ line: { indent, name, value, end }, isFolded, fold, found, isTex
   const close = isFolded ? `…${value.endsWith("{") ? "}" : "]"}` : "";
   // Space between the parts would be shown.
   return html`<span class="json-line">
-    ${end > 0 && !found && html`<${Fold} name=${name} isFolded=${isFolded} fold=${fold} />`}
+    ${end > 0 && html`<${Fold} name=${name} isFolded=${isFolded} fold=${fold} />`}
     ${indent}
     ${name && html`<span class="json-name">${marked(visible(name), found)}</span>`}
     ${name && ": "}

@@ -157,9 +157,9 @@ function Mark({ axis, at, text }) {
 }
 
 function inWords(step, now, held) {
-  const next = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
-  const retry = held ? ", paused" : next;
+  const retry = step.status === "retrying" && step.dueAt ? ", to be retried" : "";
+  const then = held ? ", paused" : retry;
   const tries = plural(step.attempts, "attempt");
   const changed = step.unusedResults > 0 ? ", code changed?" : "";
-  return `${nameOf(step)}: ${step.status}${retry}, ${tries}, ${tookOf(step, now)}${changed}`;
+  return `${nameOf(step)}: ${step.status}${then}, ${tries}, ${tookOf(step, now)}${changed}`;
 }

@@ -34,9 +34,12 @@ export function Table({ names, caption, children, ...props }) {
   `;
 }
 
-export function Button({ primary, danger, small, children, ...props }) {
+/** `element` is a reference that gets the button, such as one that gives it the focus. */
+export function Button({ element, primary, danger, small, children, ...props }) {
   const names = ["button", primary && "primary", danger && "danger", small && "small"].filter(Boolean);
-  return html`<button type="button" class=${names.join(" ")} ...${props}>${children}</button>`;
+  return html`
+    <button ref=${element} type="button" class=${names.join(" ")} ...${props}>${children}</button>
+  `;
 }
 
 /** Copies `text()` and says so. */

@@ -43,8 +43,8 @@ export async function load({ api, route, signal, before }) {
   const shown = found.causes.map((cause) => cause.workflowName);
   // What was offered once stays: with a filter, the server names that workflow only.
   const names = [...new Set([...(before?.names ?? []), ...shown])].sort();
-  const fitting = isPart ? namesWith(workflow, shown) : shown;
-  const causes = found.causes.filter((cause) => fitting.includes(cause.workflowName));
+  const fits = ({ workflowName }) => namesWith(workflow, [workflowName]).length > 0;
+  const causes = isPart ? found.causes.filter(fits) : found.causes;
   return { ...found, causes, names, stats };
 }
 
