@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from atomic.entrypoints.embedded.settings import ServerSettings
-from deploy.tools import DEPLOY, checked, program
+from deploy.tools import DEPLOY, checked, compose_program, program
 from scenarios.embedded_runtime import AtomicServer, free_port
 
 REPO: Final = DEPLOY.parent
@@ -80,8 +80,13 @@ def test_services_come_back_after_a_restart_of_the_machine(name: str) -> None:
     """Which ends them with 0: `on-failure` would leave them down."""
     for service, options in compose(name)["services"].items():
         assert options["restart"] == "unless-stopped", service
-    [run] = re.findall(r"^docker run .*$", (REPO / "docs" / "servers.md").read_text(), re.MULTILINE)
-    assert " --restart unless-stopped " in run
+    runs = re.findall(r"^docker run -d .*$", (REPO / "docs" / "servers.md").read_text(), re.MULTILINE)
+    assert runs
+    for run in runs:
+        assert " --restart unless-stopped " in run
+        # Docker's own grace is 10 s, and attempts get 25 s.
+        [grace_s] = re.findall(r" --stop-timeout (\d+) ", run)
+        assert int(grace_s) > ServerSettings.model_fields["drain_s"].default + 10
 
 
 def test_the_health_check_asks_at_the_port_of_the_environment(tmp_path: Path) -> None:
@@ -101,21 +106,12 @@ def test_the_health_check_asks_at_the_port_of_the_environment(tmp_path: Path) ->
     assert f"or '{ServerSettings.model_fields['port'].default}'" in arguments[-1]
 
 
-def has_compose_2() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False, timeout=60)
-    return asked.returncode == 0
-
-
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.dev.yaml"])
 def test_docker_compose_reads_the_files(tmp_path: Path, name: str) -> None:
     """By Compose 2 if it is there. Compose 1, the one of Debian 12, refuses `name` and takes the rest."""
-    command, file = ["docker", "compose"], DOCKER / name
-    if not has_compose_2():
-        if shutil.which("docker-compose") is None:
-            pytest.skip("docker compose is not installed: apt-get install docker-compose")
-        command, file = ["docker-compose"], tmp_path / name
+    command, file = compose_program(), DOCKER / name
+    if command[0] != "docker":
+        file = tmp_path / name
         file.write_text(re.sub(r"^name: .*$", "", (DOCKER / name).read_text(), flags=re.MULTILINE))
     environ = ["env", "ATOMIC_NAME=atomic.example.com"]
     said = checked(*environ, *command, "--project-directory", DOCKER, "-f", file, "config")
@@ -177,6 +173,36 @@ def test_the_command_of_the_page_runs_the_example_of_the_compose_file(
     server.stop()
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(said)
+
+
+def test_the_commands_of_the_page_copy_and_restore_a_server(tmp_path: Path) -> None:
+    """What they run in containers, as processes of this machine, with other folders."""
+    page = (REPO / "docs" / "servers.md").read_text()
+    [backup] = re.findall(r"^docker exec atomic (atomic backup .+)$", page, re.MULTILINE)
+    [restore] = set(re.findall(r"(atomic restore \S+ --data-dir \S+) && chown -R 10001:10001 ", page))
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+
+    def run(command: str, folders: dict[str, Path]) -> str:
+        for old, new in folders.items():
+            assert old in command
+            command = command.replace(old, str(new))
+        _, *arguments = shlex.split(command)
+        environ = {**os.environ, "ATOMIC_URL": server.url, "ATOMIC_DATA_DIR": str(server.data_dir)}
+        return checked("env", *(f"{name}={value}" for name, value in environ.items()),
+                       sys.executable, "-m", "atomic.cli", *arguments)  # fmt: skip
+
+    start = "atomic start w http://127.0.0.1:9/ --key k --delay 3600 --timeout 0"
+    run(start, {})
+    copied = Path(shlex.split(backup)[-1]).name
+    run(backup, {"/var/lib/atomic": server.data_dir})
+    restored = tmp_path / "restored"
+    run(restore, {"/backup": server.data_dir / copied, "/var/lib/atomic": restored})
+    server.stop()
+    server.data_dir = restored
+    server.start()
+    assert " k\n" in run("atomic runs list", {})
+    server.stop()
 
 
 def test_the_locked_server_has_no_port_of_its_own_and_no_rights() -> None:

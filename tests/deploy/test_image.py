@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
-from deploy.tools import DEPLOY, program
+from deploy.tools import DEPLOY, checked, compose_program, program
 
 DOCKERFILE: Final = DEPLOY / "docker" / "Dockerfile"
 BASE: Final = os.environ.get("IMAGE_BASE")
@@ -89,9 +90,9 @@ def until_healthy(container: str) -> None:
         time.sleep(0.2)
 
 
-def url_of(container: str) -> str:
+def url_of(container: str, port: int = 8787) -> str:
     """Where this machine reaches it, which has to be its loopback address alone."""
-    published = docker("port", container, "8787")
+    published = docker("port", container, str(port))
     assert re.fullmatch(r"127\.0\.0\.1:\d+", published), published
     return f"http://{published}"
 
@@ -119,6 +120,18 @@ def test_it_is_healthy_without_rights_and_ends_when_it_is_told(
     docker("stop", "--time", "45", server)
     assert time.monotonic() - began < 10
     assert docker("inspect", "-f", "{{.State.ExitCode}}", server) == "0"
+
+
+def test_its_health_check_asks_at_the_port_of_the_environment(image: str, made: Callable[..., str]) -> None:
+    server = made("run", "-d", "-e", "ATOMIC_PORT=9999", "-v", DATA, "-p", "127.0.0.1::9999", image)
+    until_healthy(server)
+    assert urllib.request.urlopen(f"{url_of(server, 9999)}/health", timeout=5).status == 200
+
+
+def test_what_it_imports_is_compiled(image: str, made: Callable[..., str]) -> None:
+    """Its user cannot write beside Python's modules, so each start of Python would compile them again."""
+    script = "import os, urllib.request as module; print(os.path.exists(module.__cached__))"
+    assert made("run", "--entrypoint", "python", image, "-c", script) == "True"
 
 
 def test_its_volume_keeps_keys_and_runs(image: str, made: Callable[..., str]) -> None:
@@ -161,3 +174,83 @@ def test_without_keys_it_answers_its_own_network_alone(image: str, made: Callabl
     assert status_from(inside) == "200"
     assert status_from(outside) == "403"
     assert urllib.request.urlopen(f"{url_of(server)}/acme/stats", timeout=5).status == 200
+
+
+def test_a_copy_is_restored_into_another_volume_as_the_page_says(
+    image: str, made: Callable[..., str], tmp_path: Path
+) -> None:
+    page = (DEPLOY.parent / "docs" / "servers.md").read_text()
+    blocks = re.findall(r"^```sh norun\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    [copies] = [block for block in blocks if "docker cp atomic:" in block]
+    [restores] = [block for block in blocks if "docker run --rm --user 0 -v atomic-restored" in block]
+    restores, _ = restores.split("docker run -d ")
+    volume, other = made("volume", "create"), made("volume", "create")
+    options = ("run", "-d", *LOCKED, "-p", "127.0.0.1::8787")
+    server = made(*options, "-v", f"{volume}:{DATA}", image)
+    until_healthy(server)
+
+    def as_on_the_page(block: str) -> None:
+        for old, new in (
+            ("exec atomic ", f"exec {server} "), ("cp atomic:", f"cp {server}:"),
+            ("stop atomic", f"stop {server}"), ("rm atomic", f"rm {server}"),
+            ("atomic-restored:", f"{other}:"), ("--entrypoint sh atomic ", f"--entrypoint sh {image} "),
+        ):  # fmt: skip
+            block = block.replace(old, new)
+        checked("sh", "-ec", block, cwd=tmp_path)
+
+    created = docker("exec", server, "atomic", "clients", "create", "acme", "--json",
+                     "--base-url", "https://app.example/")  # fmt: skip
+    key = json.loads(created)["apiKey"]
+    start = {"workflowName": "w", "stepInvokeUrl": "https://app.example/", "delay": 3_600_000}
+    taken = asked(f"{url_of(server)}/acme", key=key, document={**start, "idempotencyKey": "k"})
+    as_on_the_page(copies)
+    as_on_the_page(restores)
+    restored = made(*options, "-v", f"{other}:{DATA}", image)
+    until_healthy(restored)
+    repeated = asked(f"{url_of(restored)}/acme", key=key, document={**start, "idempotencyKey": "k"})
+    assert (repeated["id"], repeated["createdAt"]) == (taken["id"], taken["createdAt"])
+
+
+@pytest.fixture
+def development(image: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Runs Compose on server and example of compose.dev.yaml, with the image, in a network of its own."""
+    document = yaml.safe_load((DEPLOY / "docker" / "compose.dev.yaml").read_text())
+    subnet = f"172.30.{secrets.randbelow(250)}.0/24"
+    services = {name: document["services"][name] for name in ("atomic", "app")}
+    for service in services.values():
+        del service["build"]
+        service["image"] = image
+    services["atomic"]["ports"] = ["127.0.0.1::8787"]
+    services["atomic"]["environment"]["ATOMIC_DEV_NETWORK"] = subnet
+    document["networks"]["default"]["ipam"]["config"] = [{"subnet": subnet}]
+    # Compose 1 does not know `name`.
+    del document["name"]
+    file = tmp_path / "compose.yaml"
+    file.write_text(yaml.safe_dump({**document, "services": services}))
+    project = ("-p", f"atomic-test-{secrets.token_hex(4)}", "--project-directory", DEPLOY / "docker")
+    command = (*compose_program(), *project, "-f", file)
+
+    def compose(*arguments: str) -> str:
+        return checked(*command, *arguments)
+
+    yield compose
+    compose("down", "-v")
+
+
+def test_compose_runs_the_example_and_keeps_its_runs(development: Callable[..., str]) -> None:
+    page = (DEPLOY.parent / "docs" / "servers.md").read_text()
+    [command] = re.findall(r"compose.dev.yaml exec atomic (atomic start .+)$", page, re.MULTILINE)
+
+    def run_is_there() -> None:
+        [server] = development("ps", "-q", "atomic").split()
+        until_healthy(server)
+        assert " 2026-11\n" in docker("exec", server, "atomic", "runs", "list") + "\n"
+
+    development("up", "-d")
+    assert "November was a good month." in development("exec", "-T", "atomic", *shlex.split(command))
+    run_is_there()
+    development("restart")
+    run_is_there()
+    development("down")
+    development("up", "-d")
+    run_is_there()

@@ -25,6 +25,19 @@ def program(name: str) -> str:
     return found
 
 
+def compose_program() -> list[str]:
+    """Compose 2 if it is there, else Compose 1, which Debian 12 has. Skips the test without both."""
+    if shutil.which("docker") is not None:
+        asked = subprocess.run(
+            ["docker", "compose", "version"], capture_output=True, check=False, timeout=60
+        )
+        if asked.returncode == 0:
+            return ["docker", "compose"]
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker compose is not installed: apt-get install docker-compose")
+    return ["docker-compose"]
+
+
 def checked(*command: str | Path, cwd: Path | None = None) -> str:
     """The output of a program that has to succeed."""
     done = subprocess.run(

@@ -130,6 +130,27 @@ def test_a_second_sigterm_ends_at_once_and_in_order(server: AtomicServer) -> Non
     assert (server.data_dir / "atomic.db-wal").stat().st_size == 0
 
 
+def test_an_attempt_that_outlasts_the_end_costs_no_retry(server: AtomicServer) -> None:
+    """It is the server that has cut it off, so it is repeated also where the policy has no retry."""
+
+    async def main() -> None:
+        async with runtime_on(server) as runtime:
+            url, keys = runtime.endpoint("/slow", slowly(20)), [f"k{number}" for number in range(20)]
+            documents = [document(url, key, retry={"count": 0}) for key in keys]
+            for each in documents:
+                await runtime.start(each, Prefer="respond-async")
+            for _ in range(2):
+                server.process.terminate()
+                await asyncio.sleep(0.3)
+            assert await asyncio.to_thread(server.process.wait, 20) == 0
+            runtime.endpoint("/slow", answer_ok)
+            server.start()
+            replies = [await runtime.start(each) for each in documents]
+            assert [reply.status for reply in replies] == [200] * len(keys)
+
+    asyncio.run(main())
+
+
 def test_malformed_requests_do_not_fill_the_disk_with_log_lines(server: AtomicServer) -> None:
     async def rubbish() -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -138,9 +138,9 @@ class Development:
         self._table = Table((*routes, *others))
         self._serve(server)
 
-    async def stop(self) -> None:
-        """Begin nothing new; attempts go on."""
-        await self._server.stop()
+    async def kill(self) -> None:
+        """See `Server.kill`."""
+        await self._server.kill()
 
     async def drain(self) -> None:
         """See `Server.drain`."""

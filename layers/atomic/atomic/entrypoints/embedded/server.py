@@ -83,7 +83,9 @@ async def _serve(settings: ServerSettings) -> int:
         stopper = asyncio.create_task(_stop_when(broken, running, http))
         await http.serve_until_drained(running.drain, listeners)
         stopper.cancel()
-        await running.stop()
+        # What is left is cut off here, and the next start repeats it. Were the connections closed first, it
+        # would look like a failure of the endpoint, and use a retry.
+        await running.kill()
     return _EXIT_STORE_BROKEN if broken.is_set() else 0
 
 
