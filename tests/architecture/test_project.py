@@ -63,7 +63,8 @@ def test_classifiers_exist() -> None:
 
 def test_ci_tests_every_supported_python() -> None:
     offered = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
-    assert CI["jobs"]["test"]["strategy"]["matrix"]["python"] == offered
+    # CI tries the next one, too, before it is promised: it was not run yet.
+    assert CI["jobs"]["test"]["strategy"]["matrix"]["python"] == [*offered, "3.14"]
     assert PROJECT["requires-python"] == f">={offered[0]}"
 
 
