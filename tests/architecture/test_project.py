@@ -264,6 +264,16 @@ def locks() -> list[Path]:
     return [file for file in files if file.name.endswith(".lock") or "==" in file.read_text()]
 
 
+def test_the_audit_looks_at_every_lock_file() -> None:
+    make = ["make", "-n", "-o", "install", "-o", ".venv-audit/installed", "audit"]
+    printed = subprocess.run(make, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    python, npm = re.findall(r"for lock in (.*?); do", printed)
+    assert {REPO / name for name in python.split()} == set(locks())
+    asked = ["git", "ls-files", "*package-lock.json"]
+    listed = subprocess.run(asked, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    assert set(npm.split()) == set(listed.split()) != set()
+
+
 def without_hash(lock: str) -> list[str]:
     """The packages that a lock file pins without a hash."""
     entries = re.findall(r"^[\w.-]+==(?:.*\\\n)*.*$", lock, re.MULTILINE)
