@@ -255,8 +255,14 @@ SECONDS ?= 60
 fuzz: .venv-fuzz/installed  ## Fuzz the parsers and the SSRF guard, guided by coverage: SECONDS=60 for each target
 	cd tests && PYTHONPATH=.:../layers/atomic ../.venv-fuzz/bin/python -m fuzz.run $(SECONDS) $(TARGETS)
 
-audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pinned packages (needs PyPI's advisories)
-	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+LOCKS := $(shell git ls-files '*.lock') layers/atomic/requirements.txt
+NPM_LOCKS := $(shell git ls-files '*package-lock.json')
+audit: install .venv-audit/installed  ## Look up known vulnerabilities of the pinned packages (needs the advisories of PyPI and npm)
+	@failed=; for lock in $(LOCKS); do echo "$$lock"; \
+	  .venv-audit/bin/pip-audit --strict --require-hashes --disable-pip -r "$$lock" || failed="$$failed $$lock"; done; \
+	for lock in $(NPM_LOCKS); do echo "$$lock"; \
+	  (cd "$$(dirname "$$lock")" && npm audit --package-lock-only) || failed="$$failed $$lock"; done; \
+	test -z "$$failed" || { echo "vulnerable, or not looked up:$$failed"; exit 1; }
 
 .PHONY: dist
 dist: install $(TYPESCRIPT) build .venv-audit/installed  ## Build what a release has into dist/release, with checksums
@@ -271,8 +277,8 @@ keep-data: install  ## Keep a data directory of this version, which later versio
 	cd tests && ../$(BIN)/python -m upgrade.keep
 
 .PHONY: dist-check lock-release
-dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12
-	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS))
+dist-check: install $(TYPESCRIPT) .venv-release/installed  ## Install what `make dist` has built in empty folders, and try it: PYTHONS=3.11,3.12 [RELEASE=1]
+	$(BIN)/python scripts/dist_check.py dist/release $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(RELEASE),--release)
 
 lock-release:  ## Pin the newest twine, which dist-check uses (needs uv)
 	echo 'twine' | $(LOCK) - -o requirements-release.lock

@@ -66,14 +66,19 @@ def python_packages(folder: Path, repo: Path = REPO) -> None:
     subprocess.run(command, cwd=repo, check=True, stdout=subprocess.DEVNULL)
 
 
-def npm_package(folder: Path) -> None:
-    """Build the package of npm into the folder, from a copy. npm gives its files one fixed time."""
+def npm_package(folder: Path, repo: Path = REPO) -> None:
+    """Build the package of npm into the folder, from a copy. npm gives its files one fixed time.
+
+    It packs their modes as they are, so the copy has one mode, whatever the umask of the checkout was.
+    """
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name) / "typescript"
-        shutil.copytree(REPO / "typescript", copy, ignore=shutil.ignore_patterns("node_modules", "dist"))
+        shutil.copytree(repo / "typescript", copy, ignore=shutil.ignore_patterns("node_modules", "dist"))
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         (copy / "node_modules").symlink_to(REPO / "typescript" / "node_modules")
         command = ["npm", "pack", "--silent", "--pack-destination", folder]
-        subprocess.run(command, cwd=copy, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=copy, check=True, stdout=subprocess.DEVNULL, umask=0o022)
 
 
 def zipped(source: Path, target: Path) -> None:

@@ -1,8 +1,10 @@
 """Checks what `make dist` has built: its metadata, and that it works where nothing else is.
 
-    python scripts/dist_check.py FOLDER [--pythons 3.11,3.12]
+    python scripts/dist_check.py FOLDER [--pythons 3.11,3.12] [--release]
 
-- Checksums, and the metadata of both registries: twine, attw, publint.
+- Checksums, and the metadata of both registries: twine, attw, publint, and the line of release.yml that
+  publishes to npm, as a dry run.
+- With `--release`, what only the public address of the project can bring (scripts/release_ready.py).
 - Wheel and sdist, each in an empty environment of each Python that this machine has: `atomic demo`. Their
   dependencies are the newest that pyproject.toml allows, as `pip install` takes them.
 - The package of npm in an empty project: a TypeScript program is checked by tsc, and starts a run.
@@ -19,6 +21,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+import release_ready
 from dist import CHECKSUMS
 from installed import (
     REPO,
@@ -32,6 +35,7 @@ from installed import (
 )
 
 TWINE: Final = REPO / ".venv-release" / "bin" / "twine"
+WORKFLOW: Final = REPO / ".github" / "workflows" / "release.yml"
 SERVER_LOCK: Final = REPO / "requirements-server.lock"
 # The Python that the functions run on, and so the layer. The bytecode in the zip is of this version.
 RUNTIME: Final = "3.13"
@@ -85,6 +89,22 @@ def metadata(folder: Path) -> None:
     package = _only(folder, "*.tgz")
     run(TOOLS / ".bin" / "attw", package, "--profile", "node16", folder=folder)
     run(TOOLS / ".bin" / "publint", package, "--strict", folder=folder)
+
+
+def npm_publish(workflow: str) -> str:
+    """The command by which release.yml publishes to npm; the files are in `release` there."""
+    [command] = re.findall(r"(npm publish --provenance .+)$", workflow, re.MULTILINE)
+    return str(command)
+
+
+def publishable(folder: Path, command: str) -> None:
+    """Publish to npm as release.yml would, without the last request: npm reads its argument and the file.
+
+    It asks no registry, so a name or a version that is taken is not seen.
+    """
+    with tempfile.TemporaryDirectory(prefix="atomic-dist-") as name:
+        (Path(name) / "release").symlink_to(folder)
+        run("sh", "-c", f"{command} --dry-run --offline", folder=Path(name))
 
 
 def python_package(package: Path, python: str | Path, folder: Path, *, pinned: bool = False) -> Path:
@@ -170,10 +190,16 @@ def offered_pythons() -> list[str]:
     return re.findall(r"Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
 
 
-def main(folder: Path, versions: list[str]) -> None:
+def main(folder: Path, versions: list[str], *, is_release: bool) -> None:
     """Check all of it, and say what was not checked, and why."""
+    if lacking := release_ready.lacking(REPO, _only(folder, "*.whl")):
+        said = "\n".join(f"- {each}" for each in lacking)
+        if is_release:
+            raise CheckError(f"CONTRIBUTING.md#a-release has steps that are not done:\n{said}")
+        print(f"a release would be refused (`make dist-check RELEASE=1`):\n{said}", flush=True)
     metadata(folder)
-    print("checksums, twine, attw and publint: nothing wrong", flush=True)
+    publishable(folder, npm_publish(WORKFLOW.read_text()))
+    print("checksums, twine, attw, publint, a dry run of `npm publish`: nothing wrong", flush=True)
     pythons = {version: interpreter(version) for version in versions}
     if not any(pythons.values()):
         raise CheckError(f"this machine has none of Python {', '.join(versions)}")
@@ -213,8 +239,9 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--pythons", default=",".join(offered_pythons()))
+    arguments.add_argument("--release", action="store_true")
     chosen = arguments.parse_args()
     try:
-        main(chosen.folder.absolute(), chosen.pythons.split(","))
+        main(chosen.folder.absolute(), chosen.pythons.split(","), is_release=chosen.release)
     except CheckError as refused:
         sys.exit(f"not fit for a release: {refused}")

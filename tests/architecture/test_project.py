@@ -41,6 +41,16 @@ def steps_of(job: dict[str, Any]) -> list[str]:
     return [step["run"] for step in job.get("steps", []) if "run" in step]
 
 
+def base_of_the_image() -> str:
+    """The image that the stage `base` is, literally: Dependabot reads no `FROM` with a variable."""
+    dockerfile = (REPO / "deploy/docker/Dockerfile").read_text()
+    [base] = re.findall(r"^FROM (\S+:\S+) AS base$", dockerfile, re.MULTILINE)
+    others = set(re.findall(r"^FROM (.+)$", dockerfile, re.MULTILINE)) - {f"{base} AS base"}
+    assert others == {"${BASE} AS build", "${BASE}"}
+    assert "\nARG BASE=base\n" in dockerfile
+    return str(base)
+
+
 def test_the_licence_is_the_text_of_apache_2() -> None:
     assert hashlib.sha256((REPO / "LICENSE").read_bytes()).hexdigest() == APACHE_2_SHA256
     assert PROJECT["license"] == "Apache-2.0"
@@ -53,7 +63,8 @@ def test_classifiers_exist() -> None:
 
 def test_ci_tests_every_supported_python() -> None:
     offered = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
-    assert CI["jobs"]["test"]["strategy"]["matrix"]["python"] == offered
+    # CI tries the next one, too, before it is promised: it was not run yet.
+    assert CI["jobs"]["test"]["strategy"]["matrix"]["python"] == [*offered, "3.14"]
     assert PROJECT["requires-python"] == f">={offered[0]}"
 
 
@@ -68,7 +79,7 @@ def test_ci_calls_targets_that_exist_and_none_of_ci_run_is_missing() -> None:
 def test_ci_looks_at_containers_with_every_program_of_debian_that_reads_deploy() -> None:
     installed, *made = steps_of(CI["jobs"]["containers"])
     assert made_in("\n".join(made)) == {"deploy-check", "image-check"}
-    [image] = re.findall(r"^ARG BASE=(.+)$", (REPO / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+    image = base_of_the_image().partition("@")[0]
     assert f" BASE={image}" in made[-1]
     # The runner has systemd and Docker with Compose; `make deploy-check` installs hadolint and Litestream.
     tests = "".join(path.read_text() for path in (REPO / "tests/deploy").glob("*.py"))
@@ -108,6 +119,30 @@ def test_a_release_is_built_after_all_tests_and_published_after_the_build() -> N
     for name, job in CI["jobs"].items():
         assert "github.ref_type == 'tag'" in job.get("if", "github.ref_type == 'tag'"), name
         assert set(job.get("permissions", {}).values()) <= {"read"}, name
+
+
+def test_a_release_publishes_what_can_be_refused_before_it_is_shown() -> None:
+    steps = RELEASE["jobs"]["publish"]["steps"]
+    order = [step.get("run", step.get("uses", "")) for step in steps]
+    [pypi] = [n for n, step in enumerate(order) if "gh-action-pypi-publish" in step]
+    [npm] = [n for n, step in enumerate(order) if "npm publish" in step]
+    shown = [n for n, step in enumerate(order) if "gh release" in step]
+    assert pypi < npm < min(shown)
+    # Each may run again after a later one has failed.
+    assert steps[pypi]["with"]["skip-existing"] is True
+    assert order[npm].startswith("npm view ")
+    assert " --clobber " in order[max(shown)]
+    assert order[max(shown)].endswith(" --draft=false")
+
+
+def test_a_release_is_refused_without_its_public_address() -> None:
+    assert any(
+        line.startswith("make dist-check ") and " RELEASE=1" in line
+        for line in steps_of(RELEASE["jobs"]["build"])
+    )
+    make = ["make", "-n", "-o", "install", "-o", ".venv-release/installed", "dist-check", "RELEASE=1"]
+    printed = subprocess.run(make, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    assert "dist_check.py dist/release  --release\n" in printed
 
 
 def test_the_changelog_has_the_kinds_of_keep_a_changelog() -> None:
@@ -229,6 +264,16 @@ def locks() -> list[Path]:
     return [file for file in files if file.name.endswith(".lock") or "==" in file.read_text()]
 
 
+def test_the_audit_looks_at_every_lock_file() -> None:
+    make = ["make", "-n", "-o", "install", "-o", ".venv-audit/installed", "audit"]
+    printed = subprocess.run(make, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    python, npm = re.findall(r"for lock in (.*?); do", printed)
+    assert {REPO / name for name in python.split()} == set(locks())
+    asked = ["git", "ls-files", "*package-lock.json"]
+    listed = subprocess.run(asked, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    assert set(npm.split()) == set(listed.split()) != set()
+
+
 def without_hash(lock: str) -> list[str]:
     """The packages that a lock file pins without a hash."""
     entries = re.findall(r"^[\w.-]+==(?:.*\\\n)*.*$", lock, re.MULTILINE)
@@ -256,7 +301,7 @@ def test_an_action_is_pinned_by_the_hash_of_its_commit(workflow: str) -> None:
 
 
 def test_the_base_of_the_image_has_one_name() -> None:
-    [base] = re.findall(r"^ARG BASE=(.+)$", (REPO / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+    base = base_of_the_image().partition("@")[0]
     for name in ("Makefile", ".github/workflows/ci.yml", "docs/servers.md"):
         found = re.findall(r"python:[\w.-]+", (REPO / name).read_text())
         assert set(found) == {base}, name
@@ -270,5 +315,7 @@ def test_dependabot_reads_each_kind_of_pin() -> None:
         ["git", "ls-files", "*package-lock.json"], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout.split()
     assert {f"/{Path(name).parent}" for name in listed} == set(found["npm"]["directories"])
+    # It opens pull requests for the FROM of the stage `base`.
+    assert base_of_the_image()
     for name in ("docker", "docker-compose"):
         assert (REPO / found[name]["directory"].removeprefix("/")).is_dir()

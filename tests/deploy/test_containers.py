@@ -80,13 +80,27 @@ def test_services_come_back_after_a_restart_of_the_machine(name: str) -> None:
     """Which ends them with 0: `on-failure` would leave them down."""
     for service, options in compose(name)["services"].items():
         assert options["restart"] == "unless-stopped", service
-    runs = re.findall(r"^docker run -d .*$", (REPO / "docs" / "servers.md").read_text(), re.MULTILINE)
-    assert runs
+
+
+@pytest.mark.parametrize("name", ["servers.md", "upgrades.md"])
+def test_a_container_of_a_page_comes_back_ends_by_itself_and_is_not_published(name: str) -> None:
+    page = (REPO / "docs" / name).read_text()
+    runs = re.findall(r"^docker run (?!--rm ).*$", page, re.MULTILINE)
+    assert len(runs) == 2
     for run in runs:
         assert " --restart unless-stopped " in run
         # Docker's own grace is 10 s, and attempts get 25 s.
         [grace_s] = re.findall(r" --stop-timeout (\d+) ", run)
         assert int(grace_s) > ServerSettings.model_fields["drain_s"].default + 10
+        assert re.findall(r" -p (\S+)", run) == ["127.0.0.1:8787:8787"]
+
+
+def test_the_pages_promise_no_more_of_a_network_without_keys_than_holds() -> None:
+    """The gateway belongs to the network, and callers over IPv6 come from it."""
+    for name in ("servers.md", "security.md"):
+        page = (REPO / "docs" / name).read_text()
+        assert re.search(r"127\.0\.0\.1 only, always", page), name
+        assert "nobody else" not in page
 
 
 def test_the_health_check_asks_at_the_port_of_the_environment(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import random
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -58,11 +60,31 @@ def replicating(litestream: str, config: Path) -> Iterator[None]:
         process.wait(10)
 
 
+def restore_commands() -> list[str]:
+    """What the page gives Litestream to restore: as its service is started, and with its credentials."""
+    page = (DEPLOY.parent / "docs" / "servers.md").read_text()
+    unit = (DEPLOY / "systemd" / "litestream.service").read_text()
+    [program] = re.findall(r"^ExecStart=(\S+) ", unit, re.MULTILINE)
+    options = [line for line in unit.splitlines() if line.startswith(("UMask=", "EnvironmentFile="))]
+    assert len(options) == 2
+    started = "sudo systemd-run --pipe --wait --uid=atomic --gid=atomic " + " ".join(
+        f"-p {each}" for each in options
+    )
+    return re.findall(rf"^{re.escape(f'{started} {program}')} (restore .+)$", page, re.MULTILINE)
+
+
 def restored(litestream: str, config: Path, data_dir: Path, target: Path) -> None:
-    """Restore as docs/servers.md says."""
+    """Restore by the commands of docs/servers.md, to another place: only this path is another one."""
     target.mkdir(mode=0o700)
-    for name in DATABASES:
-        checked(litestream, "restore", "-config", config, "-o", target / name, data_dir / name)
+    moved = config.with_name("restore.yml")
+    moved.write_text(config.read_text().replace(f"path: {data_dir}/", f"path: {target}/"))
+    commands = restore_commands()
+    assert len(commands) == len(DATABASES)
+    for command in commands:
+        for old, new in (("/etc/litestream.yml", moved), ("/var/lib/atomic", target)):
+            assert old in command
+            command = command.replace(old, str(new))
+        checked(litestream, *shlex.split(command))
     shutil.copy(data_dir / KEY_PEPPER, target / KEY_PEPPER)
 
 

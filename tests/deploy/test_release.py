@@ -1,5 +1,7 @@
 """What `make dist` builds: the same bytes again, and an installation that runs without a checkout."""
 
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +17,7 @@ import dist_check
 import first_run
 import installed
 import release_notes
+import release_ready
 from atomic import __version__
 from typescript.package import NEEDS_TOOLS
 
@@ -91,6 +94,106 @@ def test_the_package_of_npm_works_in_an_empty_project(atomic: Path, tmp_path: Pa
     [package] = tmp_path.glob("*.tgz")
     assert package.name == f"atomic-workflows-{__version__}.tgz"
     dist_check.npm_package(package, atomic, tmp_path)
+
+
+@NEEDS_TOOLS[0]
+@NEEDS_TOOLS[1]
+def test_the_package_of_npm_has_the_same_bytes_whatever_the_umask(tmp_path: Path) -> None:
+    packed = []
+    for umask, mode in ((0o022, 0o644), (0o077, 0o600)):
+        checkout, folder = tmp_path / f"checkout{umask}", tmp_path / f"packed{umask}"
+        ignored = shutil.ignore_patterns("node_modules", "dist")
+        shutil.copytree(REPO / "typescript", checkout / "typescript", ignore=ignored)
+        for file in checkout.rglob("*"):
+            file.chmod(0o700 if file.is_dir() else mode)
+        folder.mkdir()
+        before = os.umask(umask)
+        try:
+            dist.npm_package(folder, checkout)
+        finally:
+            os.umask(before)
+        packed.append(contents(folder))
+    assert len(packed[0]) == 1
+    assert packed[0] == packed[1]
+
+
+def test_the_layer_has_the_same_bytes_wherever_it_is_built(tmp_path: Path) -> None:
+    zips = []
+    for umask, name in (("022", "one"), ("077", "another")):
+        checkout, built = tmp_path / name / "checkout", tmp_path / name / "layer"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPO / "layers/atomic", checkout, ignore=ignored)
+        make = f"make ARTIFACTS_DIR={built} RUNTIME={sys.executable} build-AtomicLayer"
+        run("sh", "-c", f"umask {umask} && {make}", cwd=checkout)
+        dist.zipped(built, tmp_path / f"{name}.zip")
+        zips.append((tmp_path / f"{name}.zip").read_bytes())
+    assert zips[0] == zips[1]
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".pyc")]
+    assert len(compiled) > 100
+
+
+@NEEDS_TOOLS[0]
+@NEEDS_TOOLS[1]
+def test_npm_reads_the_argument_of_the_release_as_a_file(tmp_path: Path) -> None:
+    dist.npm_package(tmp_path)
+    command = dist_check.npm_publish(dist_check.WORKFLOW.read_text())
+    dist_check.publishable(tmp_path, command)
+    with pytest.raises(installed.CheckError, match="ended with"):
+        dist_check.publishable(tmp_path, command.replace("./release/", "./elsewhere/"))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The files that `release_ready` reads, of a project that has a public address, and its wheel."""
+    for name in ("typescript", "deploy/docker"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "typescript/package.json").write_text(
+        '{"repository": {"url": "git+https://a.example/b.git"}}'
+    )
+    (tmp_path / "pyproject.toml").write_text('[project]\nurls = {Repository = "https://a.example/b"}\n')
+    (tmp_path / "deploy/docker/Dockerfile").write_text(f"FROM python:3.13-slim@sha256:{'0' * 64} AS base\n")
+    described(tmp_path, "[one](https://a.example/docs/one.md) and [two](#two)")
+    return tmp_path
+
+
+def described(folder: Path, readme: str) -> None:
+    with zipfile.ZipFile(folder / "a.whl", "w") as archive:
+        archive.writestr("a-1.dist-info/METADATA", f"Name: a\n\n{readme}\n")
+
+
+def test_a_project_with_an_address_is_ready(checkout: Path) -> None:
+    assert release_ready.lacking(checkout, checkout / "a.whl") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("typescript/package.json", "{}", "`repository`, and npm refuses --provenance"),
+        ("typescript/package.json", '{"repository": {"type": "git"}}', "`repository`, and npm refuses"),
+        ("pyproject.toml", "[project]\n", "no `urls`"),
+        ("deploy/docker/Dockerfile", "FROM python:3.13-slim AS base\n", "python:3.13-slim by a tag"),
+        (None, "![a](docs/a.png) and [b](docs/b.md#c)", "2 relative links, .* such as docs/a.png"),
+    ],
+)
+def test_each_thing_that_only_an_address_brings_is_asked_for(
+    checkout: Path, name: str | None, text: str, says: str
+) -> None:
+    if name is None:
+        described(checkout, text)
+    else:
+        (checkout / name).write_text(text)
+    [said] = release_ready.lacking(checkout, checkout / "a.whl")
+    assert re.search(says, said)
+
+
+def test_a_release_without_an_address_is_not_fit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist_check, "REPO", checkout)
+    (checkout / "pyproject.toml").write_text("[project]\n")
+    with pytest.raises(
+        installed.CheckError, match=r"steps that are not done:\n- pyproject.toml has no `urls`"
+    ):
+        dist_check.main(checkout, [], is_release=True)
 
 
 @pytest.fixture

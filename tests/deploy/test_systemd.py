@@ -61,9 +61,36 @@ def test_a_nightly_backup_has_its_date_and_the_oldest_go(tmp_path: Path) -> None
     (tmp_path / "backups" / ".nightly-2025-01-19T023000Z-abc").mkdir()
     own, *old, new = nightly(tmp_path, data_dir)
     assert own == "before"
-    assert old == [f"nightly-2025-01-{day:02}T023000Z" for day in range(6, 19)]
+    assert old == [f"nightly-2025-01-{day:02}T023000Z" for day in range(17, 19)]
     assert re.fullmatch(r"nightly-20\d\d-\d\d-\d\dT\d{6}Z", new)
     assert restore(tmp_path / "backups" / new, tmp_path / "restored").clients == 1
+
+
+def test_the_page_counts_the_backups_in_the_size_of_the_disk() -> None:
+    [keep] = re.findall(
+        r"^Environment=KEEP=(\d+)$", UNIT.with_stem("atomic-backup").read_text(), re.MULTILINE
+    )
+    page = (DEPLOY.parent / "docs" / "servers.md").read_text()
+    assert f"The newest {keep} stay" in page
+    # The data, those that stay, and the one that is made before the oldest goes.
+    words = ["no", "one", "two", "three", "four", "five", "six", "seven"]
+    assert f"plan {words[int(keep) + 2]} times as much: {words[int(keep)]} stay" in page
+
+
+def pip_lines(name: str, opt: str) -> list[str]:
+    page = (DEPLOY.parent / "docs" / name).read_text()
+    return re.findall(rf"^sudo /opt/{opt}/bin/pip (install .*?)(?:\s+#.*)?$", page, re.MULTILINE)
+
+
+def test_what_root_installs_is_pinned_and_has_hashes() -> None:
+    servers, upgrades = pip_lines("servers.md", "atomic"), pip_lines("upgrades.md", "atomic")
+    locked, package = servers
+    assert upgrades == servers * 2  # the way there, and the way back
+    assert package == "install --no-deps --no-build-isolation ."
+    for line in (locked, *pip_lines("servers.md", "litestream")):
+        assert line.startswith("install --require-hashes -r requirements-")
+        for lock in re.findall(r"-r (\S+)", line):
+            assert "--hash=sha256:" in (DEPLOY.parent / lock).read_text()
 
 
 def test_the_directory_of_a_backup_is_made_before_it_for_its_user() -> None:

@@ -38,10 +38,22 @@ def test_the_line_of_facts_is_true() -> None:
     node = json.loads((ROOT / "typescript" / "package.json").read_text())
     versions = [each.rpartition(" ")[2] for each in python["classifiers"] if ":: Python :: 3." in each]
     assert python["license"] == "Apache-2.0"
-    assert f"Python {versions[0]} to {versions[-1]}" in facts
+    assert f"Python {versions[0]} to {versions[-1]} (3.14 was not run yet)" in facts
     assert f"Node {node['engines']['node'].removeprefix('>=')} or newer" in facts
     assert "needs no packages" in facts
     assert "dependencies" not in node
+
+
+def test_what_the_readme_installs_has_all_that_its_program_imports() -> None:
+    [extra, more] = re.findall(r"^pip install '\.\[(\w+)\]'([\w ]*)", README, re.MULTILINE)[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"][extra], *more.split()]
+    installed = {re.split(r"[^\w.-]", each)[0] for each in declared}
+    [program] = [block.text for block in blocks_of(ROOT / "README.md") if block.language == "python"]
+    imported = set(re.findall(r"^(?:from|import) (\w+)", program, re.MULTILINE))
+    assert imported == {"atomic", "fastapi"}
+    assert imported - {"atomic"} <= installed
+    assert "uvicorn" in installed  # the command below the program
 
 
 def test_commands_of_the_project_exist() -> None:
