@@ -151,6 +151,14 @@ def test_the_changelog_has_the_kinds_of_keep_a_changelog() -> None:
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert [heading for heading in headings if heading.partition(":")[0] not in kinds] == []
     assert re.findall(r"^### .*\n+(?=###? )", text, re.MULTILINE) == []
+    # A version has each kind once. Below *Unreleased*, a change has a heading of its own until the release.
+    _, _, *versions = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert versions
+    for version in versions:
+        found = re.findall(r"^### (.*)$", version, re.MULTILINE)
+        assert found
+        assert len(set(found)) == len(found)
+        assert set(found) <= kinds
 
 
 def test_contributing_names_targets_that_exist() -> None:
