@@ -63,7 +63,11 @@ function Body({ state: { route, data, error, now, isOld }, actions }) {
     return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} />`;
   return html`
-    ${data.keys.length ? html`<${Keys} ...${{ keys: data.keys, route, now, isOld }} />` : html`<${Nothing} />`}
+    ${
+      data.keys.length
+        ? html`<${Keys} ...${{ keys: data.keys, route, now, isOld }} />`
+        : html`<${Nothing} />`
+    }
     ${
       (data.next || route.query.cursor) &&
       html`

@@ -132,7 +132,8 @@ function Body({ state: { route, data, error, now, isOld }, actions, clear }) {
       caption="Causes of failures, that of the most first. Arrow keys move between them, Enter opens one."
     >
       ${data.causes.map(
-        (cause) => html`<${Row} key=${cause.id} ...${{ cause, route, now, actions, tab, mayAct, isOld }} />`,
+        (cause) =>
+          html`<${Row} key=${cause.id} ...${{ cause, route, now, actions, tab, mayAct, isOld }} />`,
       )}
     <//>
   `;

@@ -2,7 +2,15 @@
 
 import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
-import { Blank, busyIf, LIST_REFUSED, Loading, PageTurner, Problem, useTop } from "../components/widgets.js";
+import {
+  Blank,
+  busyIf,
+  LIST_REFUSED,
+  Loading,
+  PageTurner,
+  Problem,
+  useTop,
+} from "../components/widgets.js";
 import { eventsOf } from "../core/api-of-events.js";
 import { fullTime, ms, plural, ticking, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -56,7 +64,8 @@ function Body({ state: { route, data, error, now, isOld }, actions }) {
       events.length || beyond.length
         ? html`<ul ...${busyIf(isOld, "events")}>
             ${events.map(
-              (each) => html`<${Event} key=${each.event.id} ...${{ ...each, route, now, actions, isOld }} />`,
+              (each) =>
+                html`<${Event} key=${each.event.id} ...${{ ...each, route, now, actions, isOld }} />`,
             )}
             ${beyond.map((run) => html`<${Beyond} key=${run.root.id} run=${run} client=${route.client} />`)}
           </ul>`
