@@ -126,8 +126,8 @@ def test_what_fails_again_is_counted(page: Page, api: Api, endpoints: Endpoints)
     page.get_by_role("button", name="Redrive 3 runs of order").click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive 3 runs").click()
     progress = page.get_by_role("region", name="Progress")
-    expect(progress).to_contain_text("3 runs redriven · 2 failed again")
-    progress.get_by_role("link", name="view").click()
+    expect(progress).to_contain_text("3 runs redriven · 2 failed again: 2 for the same cause")
+    progress.get_by_role("link", name="the same cause").click()
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
@@ -197,6 +197,22 @@ def test_a_bulk_is_paused_resumed_and_cancelled(page: Page, outage: Api) -> None
     progress.get_by_role("button", name="Cancel").click()
     expect(progress).to_contain_text("cancelled after")
     assert 0 < causes(outage)["bank says no"] < 1000
+
+
+def test_a_pause_by_somebody_else_is_shown(page: Page, outage: Api) -> None:
+    open_at(page, outage, "problems")
+    page.get_by_role("button", name="Redrive 1,000 runs").click()
+    page.get_by_role("dialog").get_by_role("button", name="Redrive 1,000 runs").click()
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("of 1,000 runs")
+    (bulk,) = outage.get("/runs?workflowName=bulk/redrive")["runs"]
+    outage.post(f"/runs/{bulk['runId']}/pause")
+    expect(progress.get_by_role("button", name="Resume")).to_be_visible()
+    expect(progress).to_contain_text("paused")
+    outage.post(f"/runs/{bulk['runId']}/resume")
+    expect(progress.get_by_role("button", name="Pause")).to_be_visible()
+    progress.get_by_role("button", name="Cancel").click()
+    expect(progress).to_contain_text("cancelled after")
 
 
 def test_a_bulk_in_progress_is_shown_again_after_a_reload(page: Page, outage: Api) -> None:

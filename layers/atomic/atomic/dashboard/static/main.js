@@ -25,6 +25,8 @@ app.replaceChildren();
 const store = createStore({
   route: parseRoute(location.hash),
   data: null,
+  // What the data was loaded for; a view gets `isOld` while that is not what is shown.
+  loadedBy: "",
   // Of a server in development: the bar, and what it shows.
   development: null,
   // The number of failed runs that need action, once the server has answered.
@@ -137,6 +139,12 @@ function api() {
   return createApi(client, clients.keyOf(client));
 }
 
+/** Client, page, and those parts of the address that a view loads its data by; empty without a view. */
+function placeOf(route) {
+  const view = viewOf(route.page);
+  return view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
+}
+
 const isSamePage = (a, b) => ["client", "page", "id"].every((part) => a[part] === b[part]);
 
 /**
@@ -157,7 +165,7 @@ function follow() {
     actions.closeDialog();
   }
   const view = viewOf(route.page);
-  const loaded = view ? `${route.client} ${route.page} ${view.loadedBy(route)}` : "";
+  const loaded = placeOf(route);
   if (loaded && loaded === shown) store.set({ route });
   else watch(view, route, samePage);
   if (isLater(route.page)) open(route.page);
@@ -189,7 +197,7 @@ function leave(route) {
 function watch(view, route, samePage) {
   polling?.stop();
   // While filters change, the previous list stays until the next one is loaded.
-  const data = samePage && route.page !== "overview" ? store.get().data : null;
+  const data = samePage ? store.get().data : null;
   const isSameClient = route.client === store.get().route.client;
   const { needsAction, scopes } = isSameClient ? store.get() : { needsAction: null, scopes: null };
   store.set({ route, data, needsAction, scopes, error: null, locked: false, now: serverNow() });
@@ -211,7 +219,8 @@ async function load(view, signal) {
   if (!known) meet(route.client);
   const needsKey = actions.hasKey();
   const at = serverNow();
-  store.set({ data, needsAction, scopes, needsKey, error: null, locked: false, now: at, readAt: at });
+  const read = { data, loadedBy: placeOf(route), readAt: at };
+  store.set({ ...read, needsAction, scopes, needsKey, error: null, locked: false, now: at });
   const hash = linkTo(route);
   // After the list is drawn, because before that there is nothing to scroll.
   if (!before && scrolls.has(hash)) requestAnimationFrame(() => scrollTo(0, scrolls.get(hash)));
@@ -240,9 +249,11 @@ function draw(state) {
   const View = locked ? SignIn : shownOf(route.page);
   // Each page and each client starts without the data of another.
   const place = `${route.client} ${route.page} ${route.id}`;
+  // Data of other filters, or of another page of a list: nothing may be done by what it says.
+  const isOld = Boolean(state.data) && state.loadedBy !== placeOf(route);
   const page = html`
     <${Shell} state=${state} actions=${actions}>
-      <${View} key=${place} state=${state} actions=${actions} />
+      <${View} key=${place} state=${{ ...state, isOld }} actions=${actions} />
       ${state.needsHelp && html`<${Help} zone=${state.zone} actions=${actions} />`}
     <//>
   `;

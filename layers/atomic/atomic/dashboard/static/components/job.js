@@ -1,35 +1,42 @@
 // How far a bulk is, above every page of its client; after it, how many runs have failed again.
 
+import { runPath } from "../core/api.js";
 import { isLiveBulk, MANY } from "../core/bulks.js";
-import { count, errorText, ms, plural } from "../core/format.js";
+import { COMPARED_MAX, failedAgain } from "../core/failed-again.js";
+import { count, errorText, plural } from "../core/format.js";
 import { poll } from "../core/poll.js";
 import { linkTo } from "../core/router.js";
+import { isPaused as isRunPaused } from "../core/timeline.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
 
 const LIVE_MS = 700;
 const ENDED_MS = 4000;
-const AGAIN_MAX = 100;
 
 /** `job`: what `actions.follow` got. Use the id of its run as its key. */
 export function Job({ job, actions }) {
-  const [{ bulk, again }, setSeen] = useState({ bulk: job.begun, again: null });
-  const [isPaused, setPaused] = useState(Boolean(job.isPaused));
+  const [seen, setSeen] = useState({ bulk: job.begun, again: null, isPaused: Boolean(job.isPaused) });
+  const { bulk, again, isPaused } = seen;
   useLayoutEffect(() => {
     const api = actions.api();
-    let seen = job.begun;
+    let last = job.begun;
     const look = async (signal) => {
-      const before = seen;
-      seen = isLiveBulk(before) ? await api.bulk(job.runId, signal) : before;
-      const failed = await failedAgain(api, seen, signal);
+      const before = last;
+      // Others may pause and resume it as well, so its run tells.
+      const [now, isHeld] = isLiveBulk(before)
+        ? await Promise.all([api.bulk(job.runId, signal), isBulkPaused(api, job.runId, signal)])
+        : [before, false];
+      last = now;
+      const isCounted = MANY[now.do].calls && now.filter.cause && !isLiveBulk(now);
+      const failed = isCounted ? await failedAgain(api, { ...now, ...job }, signal) : null;
       if (signal.aborted) return;
-      setSeen({ bulk: seen, again: failed });
-      if (isLiveBulk(before) && !isLiveBulk(seen)) actions.refresh();
+      setSeen({ bulk: now, again: failed, isPaused: isHeld });
+      if (isLiveBulk(before) && !isLiveBulk(now)) actions.refresh();
     };
     const polling = poll(
       look,
-      () => (isLiveBulk(seen) ? LIVE_MS : ENDED_MS),
+      () => (isLiveBulk(last) ? LIVE_MS : ENDED_MS),
       () => {},
     );
     return polling.stop;
@@ -37,7 +44,7 @@ export function Job({ job, actions }) {
   const act = async (name) => {
     try {
       await actions.api().act({ of: "run", name }, { runId: job.runId });
-      setPaused(name === "pause");
+      setSeen((before) => ({ ...before, isPaused: name === "pause" }));
     } catch (error) {
       actions.note(errorText(error), true);
     }
@@ -49,13 +56,19 @@ export function Job({ job, actions }) {
           ? html`<${Going} ...${{ bulk, isPaused, act }} mayAct=${actions.may("act")} />`
           : html`<${Ended} ...${{ bulk, job, again }} />`
       }
-      <a href=${linkTo({ client: job.client, page: "run", id: job.runId })}>Details</a>
+      ${
+        !job.isChosen &&
+        html`<a href=${linkTo({ client: job.client, page: "run", id: job.runId })}>Details</a>`
+      }
       <button type="button" class="plain" aria-label="Close the progress" onClick=${actions.closeJob}>
         <${Icon} name="close" />
       </button>
     </section>
   `;
 }
+
+const isBulkPaused = async (api, runId, signal) =>
+  isRunPaused((await api.read(runPath(runId), { limit: 1 }, signal)).root);
 
 const handledOf = ({ done, skipped, refused }) => done + skipped + refused;
 
@@ -81,39 +94,34 @@ function Going({ bulk, isPaused, act, mayAct }) {
   `;
 }
 
-function Ended({ bulk, job: { client }, again }) {
-  const { status, done, runs, refused, error } = bulk;
-  const parts = [`${count(done)} ${done === 1 ? "run" : "runs"} ${MANY[bulk.do].done}`];
-  const handled = count(handledOf(bulk));
-  if (status === "cancelled") parts.push(`cancelled after ${handled} of ${count(runs ?? 0)}`);
+function Ended({ bulk, job, again }) {
+  const { status, done, runs, skipped, refused, error } = bulk;
+  const of = runs > done ? ` of ${count(runs)}` : "";
+  const parts = [`${count(done)}${of} ${(of ? runs : done) === 1 ? "run" : "runs"} ${MANY[bulk.do].done}`];
+  const handled = handledOf(bulk);
+  if (status === "cancelled") parts.push(`cancelled after ${count(handled)} of ${count(runs ?? 0)}`);
   if (status === "failed") parts.push(error);
+  if (skipped) parts.push(`${count(skipped)} skipped`);
   if (refused) parts.push(`${count(refused)} refused`);
-  if (again === 0) parts.push("none failed again so far");
-  const href = linkTo({ client, page: "problem", id: bulk.filter.cause });
+  // A page that a crash cut off is done again, and what it had done is no longer in the list.
+  if (status === "succeeded" && runs > handled) parts.push(`${count(runs - handled)} not counted`);
   return html`
     <${Icon} name=${status === "succeeded" ? "check" : "warning"} />
     <p role="status">
-      ${parts.join(" · ")}
-      ${
-        again > 0 &&
-        html`${" · "}${again >= AGAIN_MAX ? `at least ${AGAIN_MAX}` : count(again)} failed again
-          (<a href=${href}>view</a>)`
-      }
+      ${parts.join(" · ")}${again && html`<${Again} ...${again} bulk=${bulk} job=${job} />`}
     </p>
   `;
 }
 
-/** How many runs of the bulk have failed for its cause since then; null where that cannot happen. */
-async function failedAgain(api, bulk, signal) {
-  const { cause } = bulk.filter;
-  if (!MANY[bulk.do].calls || !cause || isLiveBulk(bulk)) return null;
-  const wanted = {
-    cause,
-    dismissed: false,
-    createdBefore: bulk.createdAt,
-    limit: AGAIN_MAX,
-    progress: false,
-  };
-  const { runs } = await api.runs(wanted, signal);
-  return runs.filter((run) => ms(run.finishedAt) > ms(bulk.createdAt)).length;
+function Again({ same, others, isAll, bulk, job: { client, workflow } }) {
+  const newest = `of the newest ${count(COMPARED_MAX)} failed runs`;
+  if (!same && !others) return ` · none ${isAll ? "" : `${newest} `}failed again so far`;
+  const problem = linkTo({ client, page: "problem", id: bulk.filter.cause });
+  const problems = linkTo({ client, page: "problems", query: workflow ? { workflow } : {} });
+  const said = [
+    same > 0 && html`${count(same)} for <a href=${problem}>the same cause</a>`,
+    others > 0 && html`${count(others)} for <a href=${problems}>another cause</a>`,
+  ].filter(Boolean);
+  const number = `${isAll ? "" : "at least "}${count(same + others)}`;
+  return html` · ${number} failed again: ${said[0]}${said[1] && html`, ${said[1]}`}`;
 }

@@ -4,6 +4,7 @@ import { runPath } from "../core/api.js";
 import { ACTIONS } from "../core/enums.js";
 import { capital, count, plural } from "../core/format.js";
 import { newKey } from "../core/new-key.js";
+import { justAfter } from "../core/paging.js";
 import { html, useLayoutEffect, useState } from "../vendor/preact-htm.js";
 import { FilterFacts } from "./causes.js";
 import { DialogBody, useConfirm } from "./dialog.js";
@@ -28,7 +29,7 @@ export function askAll({ what, filter, cause }, actions) {
     find: (api, signal) => api.countBulk({ do: what.name, filter }, signal),
     begin: async (api, note) => {
       const begun = await api.beginBulk({ do: what.name, filter, note }, once);
-      actions.follow({ runId: begun.runId, begun });
+      actions.follow({ runId: begun.runId, begun, workflow: cause.workflowName });
     },
   });
 }
@@ -45,9 +46,31 @@ export function askSome({ what, runs, cause }, actions) {
     begin: async (api, note, tell) => {
       const body = note ? { note } : undefined;
       await doEach(runs, (run) => api.act(action, run, body), tell);
-      return `${plural(runs.length, "run")} ${what.done}.`;
+      if (!what.calls) return `${plural(runs.length, "run")} ${what.done}.`;
+      actions.follow(chosenJob(what, runs, cause));
+      return undefined;
     },
   });
+}
+
+/** What `actions.follow` gets of chosen runs, which no bulk is about: as of one that has ended. */
+function chosenJob(what, runs, cause) {
+  const number = runs.length;
+  const createdBefore = justAfter(runs);
+  const [createdAfter] = runs.map((run) => run.createdAt).sort();
+  return {
+    runId: newKey(),
+    isChosen: true,
+    workflow: cause.workflowName,
+    endedBefore: new Map(runs.map((run) => [run.runId, run.finishedAt])),
+    begun: {
+      do: what.name,
+      status: "succeeded",
+      filter: { cause: cause.id, createdAfter, createdBefore },
+      createdAt: createdBefore,
+      ...{ runs: number, done: number, skipped: 0, refused: 0 },
+    },
+  };
 }
 
 /** Call `act` with each run, some at once; `tell` gets how many are done. Throws the first error. */

@@ -4,7 +4,7 @@ import { duration, count, ms, plural, ticking, visible } from "../core/format.js
 import { linkTo } from "../core/router.js";
 import { html } from "../vendor/preact-htm.js";
 import { Badge, Paused } from "./icons.js";
-import { Button, Table, When } from "./widgets.js";
+import { busyIf, Button, Table, When } from "./widgets.js";
 
 const NAMES = ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Retries"];
 
@@ -12,8 +12,7 @@ const NAMES = ["Status", "Workflow", "Key", "Started", "Duration", "Steps", "Ret
 export function RunTable({ runs, client, now, isOld = false }) {
   return html`
     <${Table}
-      class="list runs ${isOld ? "old" : ""}"
-      aria-busy=${isOld ? "true" : undefined}
+      ...${busyIf(isOld, "list runs")}
       names=${NAMES}
       caption="Runs, newest first. Arrow keys move between them, Enter opens one."
     >
@@ -69,20 +68,27 @@ function Meter({ done, total, failed }) {
   `;
 }
 
-/** The buttons of a page: `page` is the data of a list, with its `trail` of pages before. */
-export function Pager({ page, turn }) {
+/**
+ * The buttons of a page: `page` is the data of a list, with its `trail` of pages before. While it `isOld`,
+ * they would lead on from another list, and so do nothing.
+ */
+export function Pager({ page, turn, isOld }) {
   const { runs, next, trail, query } = page;
   const newer = trail?.at(-1);
   const first = (trail ?? []).reduce((sum, each) => sum + each.count, 1);
   const shown = trail?.length
     ? `Runs ${count(first)} to ${count(first + runs.length - 1)}`
     : `${plural(runs.length, "run")} on this page`;
+  const button = (cursor, text) => html`
+    <${Button} aria-disabled=${isOld ? "true" : undefined} onClick=${() => isOld || turn(cursor)}>
+      ${text}
+    <//>
+  `;
   return html`
     <nav class="pager" aria-label="Pages">
-      <span class="soft">${shown}</span>
-      ${query.cursor && html`<${Button} onClick=${() => turn("")}>Newest<//>`}
-      ${newer && html`<${Button} onClick=${() => turn(newer.cursor)}>Newer<//>`}
-      ${next && html`<${Button} onClick=${() => turn(next)}>Older<//>`}
+      <span class="soft">${isOld ? "Loading…" : shown}</span>
+      ${query.cursor && button("", "Newest")} ${newer && button(newer.cursor, "Newer")}
+      ${next && button(next, "Older")}
     </nav>
   `;
 }

@@ -68,6 +68,10 @@ export function Loading({ rows = 6 }) {
   `;
 }
 
+/** What a list or its parts have while they show the data of other filters than those of the page. */
+export const busyIf = (isOld, names) =>
+  isOld ? { class: `${names} old`, "aria-busy": "true" } : { class: names };
+
 export const LIST_REFUSED = "This key belongs to another client, or it lacks the scope `read`.";
 
 /** An error, with the server's text and what to do; `absent` says what a 404 can mean here. */
@@ -104,17 +108,19 @@ export function useTop(cursor) {
 
 /**
  * The buttons below a list that lead to its other pages, around words about the one that is shown. `names`:
- * what the buttons to the first and to the next page say. `newer` is the page before, if it is known.
+ * what the buttons to the first and to the next page say. `newer` is the page before, if it is known. While
+ * the list `isOld`, its buttons would lead on from another list, and so do nothing.
  */
-export function PageTurner({ route, next, newer, actions, names = ["Newest", "Older"], children }) {
+export function PageTurner({ route, next, newer, actions, isOld, names = ["Newest", "Older"], children }) {
   const newest = () => actions.query({ cursor: "" });
-  const turn = (cursor) => () => actions.query({ cursor }, { keep: true });
+  const turn = (cursor) => () => isOld || actions.query({ cursor }, { keep: true });
+  const looks = { "aria-disabled": isOld ? "true" : undefined };
   return html`
     <nav class="pager" aria-label="Pages">
       ${route.query.cursor && html`<${Button} onClick=${newest}>${names[0]}<//>`}
-      <span class="soft">${children}</span>
-      ${newer && html`<${Button} onClick=${turn(newer.cursor)}>Newer<//>`}
-      ${next && html`<${Button} onClick=${turn(next)}>${names[1]}<//>`}
+      <span class="soft">${isOld ? "Loading…" : children}</span>
+      ${newer && html`<${Button} ...${looks} onClick=${turn(newer.cursor)}>Newer<//>`}
+      ${next && html`<${Button} ...${looks} onClick=${turn(next)}>${names[1]}<//>`}
     </nav>
   `;
 }

@@ -131,6 +131,9 @@ function reads({ request, read, allOf }) {
     // Only the runs of the shortest window are counted, because counting those of a day may take long.
     stats: (signal) => read("/stats", { window: 1 }, signal),
     runs: (query, signal) => read("/runs", { progress: true, ...query }, signal),
+    /** Failed runs, the newest first, up to ten pages: `{items, isAll}`. */
+    failedRuns: (query, signal) =>
+      allOf("/runs", "runs", { ...query, status: "failed", progress: false }, signal),
     causes: (query, signal) => read("/causes", query, signal),
     /** What the key may do. */
     scopes: async (signal) => (await read("/key", {}, signal)).scopes,

@@ -5,6 +5,7 @@ import { KeyBadges, Meter, rateInWords } from "../components/flow-words.js";
 import { Limits } from "../components/limits.js";
 import {
   Blank,
+  busyIf,
   LIST_REFUSED,
   Loading,
   PageTurner,
@@ -40,13 +41,14 @@ export async function load({ api, route, signal, before }) {
 }
 
 export function View({ state, actions }) {
-  const { data, route } = state;
+  const { data, route, isOld } = state;
   const queued = data?.keys.reduce((sum, key) => sum + key.queued, 0);
   return html`
     <div class="page-head">
       <h1>Flow</h1>
       ${
         data &&
+        !isOld &&
         !data.next &&
         !route.query.cursor &&
         html`<p class="soft">${plural(data.keys.length, "key")}, ${plural(queued, "step")} in line</p>`
@@ -56,15 +58,20 @@ export function View({ state, actions }) {
   `;
 }
 
-function Body({ state: { route, data, error, now }, actions }) {
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+function Body({ state: { route, data, error, now, isOld }, actions }) {
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} />`;
   return html`
-    ${data.keys.length ? html`<${Keys} ...${{ keys: data.keys, route, now }} />` : html`<${Nothing} />`}
+    ${
+      data.keys.length
+        ? html`<${Keys} ...${{ keys: data.keys, route, now, isOld }} />`
+        : html`<${Nothing} />`
+    }
     ${
       (data.next || route.query.cursor) &&
       html`
-        <${PageTurner} ...${{ route, next: data.next, actions, names: ["First", "Next"] }}>
+        <${PageTurner} ...${{ route, next: data.next, actions, isOld }} names=${["First", "Next"]}>
           ${plural(data.keys.length, "key")} on this page, by name
         <//>
       `
@@ -74,10 +81,10 @@ function Body({ state: { route, data, error, now }, actions }) {
   `;
 }
 
-function Keys({ keys, route, now }) {
+function Keys({ keys, route, now, isOld }) {
   return html`
     <${Table}
-      class="list flow"
+      ...${busyIf(isOld, "list flow")}
       names=${COLUMNS}
       caption="Keys of flow control, by name. Arrow keys move between them, Enter opens one."
     >

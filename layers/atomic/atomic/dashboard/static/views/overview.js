@@ -59,13 +59,12 @@ export async function load({ api, route, signal, now, before }) {
 }
 
 export function View({ state, actions }) {
-  const { route, data, now } = state;
+  const { route, data, now, isOld } = state;
   return html`
     <div class="page-head">
       <h1>Overview</h1>
       ${
-        data &&
-        html`<p class="soft"><${Counted} time=${data.time} countedAt=${data.countedAt} now=${now} /></p>`
+        data && !isOld && html`<p class="soft"><${Counted} ...${data} now=${now} /></p>`
       }
       <div class="page-acts">
         <${TimeSelect} ...${{ route, now, actions }} />
@@ -75,9 +74,11 @@ export function View({ state, actions }) {
   `;
 }
 
-function Body({ state: { route, data, error, now, needsKey }, actions }) {
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
-  if (!data) return html`<${Loading} />`;
+// Nearly all of it is of the chosen time, so nothing stays of another one.
+function Body({ state: { route, data, error, now, needsKey, isOld }, actions }) {
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data || isOld) return html`<${Loading} />`;
   const { client, query } = route;
   const sort = query.sort ?? "started";
   const rows = workflowsOf(data.workflows.items, data.sparks, data.time, sort);

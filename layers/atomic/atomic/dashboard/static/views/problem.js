@@ -5,6 +5,7 @@ import { Filters, isFiltered, PeriodFilter, periodOf, useClear } from "../compon
 import { askAll, askSome, doEach } from "../components/many.js";
 import {
   Blank,
+  busyIf,
   Button,
   LIST_REFUSED,
   Loading,
@@ -75,7 +76,7 @@ export function View({ state, actions }) {
   `;
 }
 
-function Head({ state: { route, data, now }, actions }) {
+function Head({ state: { route, data, now, isOld }, actions }) {
   const cause = data?.cause;
   if (!cause) return html`<h1 class="unseen">Problem</h1>`;
   const state = stateOf(route.query);
@@ -84,13 +85,14 @@ function Head({ state: { route, data, now }, actions }) {
     const filter = { cause: cause.id, dismissed: state === "dismissed", ...periodNow() };
     askAll({ what, filter, cause }, actions);
   };
-  const mayAct = actions.may("act") && state !== "handled" && data.runs.length > 0;
+  const mayAct = !isOld && actions.may("act") && state !== "handled" && data.runs.length > 0;
   // Only the dialog counts the runs of a time.
   const number = Object.keys(periodNow()).length ? "those of this time" : count(cause.count);
   return html`
     <header class="page-head problem-head">
       <h1><${CauseName} cause=${cause} /></h1>
       <span class="cause">${answerOf(cause)}</span>
+      ${isOld && html`<p class="soft" role="status">Loading…</p>`}
       ${
         mayAct &&
         html`<div class="page-acts">
@@ -103,13 +105,14 @@ function Head({ state: { route, data, now }, actions }) {
   `;
 }
 
-function Body({ state: { route, data, error, now }, actions, clear }) {
+function Body({ state: { route, data, error, now, isOld }, actions, clear }) {
   const [chosen, setChosen] = useState(new Set());
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
-  if (!data) return html`<${Loading} />`;
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data || (isOld && !data.runs.length)) return html`<${Loading} />`;
   if (!data.runs.length) return html`<${Nothing} ...${{ route, now, actions, clear }} />`;
   const isHandled = stateOf(route.query) === "handled";
-  const mayAct = actions.may("act") && !isHandled;
+  const mayAct = actions.may("act") && !isHandled && !isOld;
   const tick = (id, isOn) => {
     const next = new Set(chosen);
     if (isOn) next.add(id);
@@ -121,7 +124,7 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
   return html`
     ${mayAct && html`<${Chosen} ...${{ some, route, data, actions, tickAll }} />`}
     <${Table}
-      class="list failed ${mayAct ? "with-ticks" : ""}"
+      ...${busyIf(isOld, `list failed ${mayAct ? "with-ticks" : ""}`)}
       names=${[...(mayAct ? [html`<span class="unseen">Choose</span>`] : []), ...COLUMNS]}
       caption="What failed for this cause, the newest first. Arrow keys move, Enter opens."
     >
@@ -135,7 +138,7 @@ function Body({ state: { route, data, error, now }, actions, clear }) {
         `,
       )}
     <//>
-    <${PageTurner} ...${{ route, next: data.next, newer: data.trail?.at(-1), actions }}>
+    <${PageTurner} ...${{ route, next: data.next, newer: data.trail?.at(-1), actions, isOld }}>
       ${count(data.runs.length)} on this page${data.cause && `, ${count(data.cause.count)} of this cause`}
     <//>
   `;

@@ -4,7 +4,16 @@
 import { answerOf, CauseName, causeName } from "../components/causes.js";
 import { Filters, isFiltered, TextFilter, useClear } from "../components/filters.js";
 import { askAll } from "../components/many.js";
-import { Blank, Button, LIST_REFUSED, Loading, Problem, Table, When } from "../components/widgets.js";
+import {
+  Blank,
+  busyIf,
+  Button,
+  LIST_REFUSED,
+  Loading,
+  Problem,
+  Table,
+  When,
+} from "../components/widgets.js";
 import { MANY } from "../core/bulks.js";
 import { count, plural } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -34,7 +43,7 @@ const tabOf = ({ state = "" }) => TABS.find(([name]) => name === state) ?? TABS[
 
 /** Fetch the data of the view. Causes of the workflow of this name; if there is none, of part of it. */
 export async function load({ api, route, signal, before }) {
-  const [, , state] = tabOf(route.query);
+  const [tab, , state] = tabOf(route.query);
   const { workflow } = route.query;
   const wanted = { workflowName: workflow, state, limit: PAGE };
   const [exact, stats] = await Promise.all([api.causes(wanted, signal), api.stats(signal)]);
@@ -45,20 +54,19 @@ export async function load({ api, route, signal, before }) {
   const names = [...new Set([...(before?.names ?? []), ...shown])].sort();
   const fits = ({ workflowName }) => namesWith(workflow, [workflowName]).length > 0;
   const causes = isPart ? found.causes.filter(fits) : found.causes;
-  return { ...found, causes, names, stats };
+  return { ...found, tab, causes, names, stats };
 }
 
 export const titleOf = ({ route: { client, query } }) =>
   [query.workflow, tabOf(query)[0] && tabOf(query)[1], "Problems", client].filter(Boolean).join(" · ");
 
 export function View({ state, actions }) {
-  const { route, data } = state;
+  const { route, data, isOld } = state;
   const { key, clear } = useClear(FILTERS, actions.query);
-  const [tab] = tabOf(route.query);
   return html`
     <div class="page-head">
       <h1>Problems</h1>
-      ${data && html`<p class="soft">${inWords(data, tab)}</p>`}
+      ${data && html`<p class="soft">${isOld ? "Loading…" : inWords(data)}</p>`}
     </div>
     <${Tabs} route=${route} needsAction=${data?.stats.needsAction} />
     <${Filters} key=${key}>
@@ -74,11 +82,11 @@ export function View({ state, actions }) {
       </datalist>
       ${isFiltered(route.query, FILTERS) && html`<${Button} small onClick=${clear}>Clear filters<//>`}
     <//>
-    <${Body} ...${{ state, actions, clear, tab }} />
+    <${Body} ...${{ state, actions, clear }} />
   `;
 }
 
-function inWords({ causes, more, isAll }, tab) {
+function inWords({ causes, more, isAll, tab }) {
   const number = causes.reduce((sum, cause) => sum + cause.count, 0);
   const least = isAll && !more ? "" : "at least ";
   return `${least}${plural(number, tab === "handled" ? "step" : "run")}, ${plural(causes.length, "cause")}`;
@@ -103,14 +111,17 @@ function Tabs({ route, needsAction }) {
   `;
 }
 
-function Body({ state: { route, data, error, now }, actions, clear, tab }) {
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
-  if (!data) return html`<${Loading} />`;
+// Rows stay those of the tab that they were read for until the chosen one is there.
+function Body({ state: { route, data, error, now, isOld }, actions, clear }) {
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data || (isOld && !data.causes.length)) return html`<${Loading} />`;
+  const { tab } = data;
   if (!data.causes.length) return html`<${Nothing} ...${{ route, clear, tab }} />`;
   const mayAct = actions.may("act") && tab !== "handled";
   return html`
     <${Table}
-      class="list problems ${mayAct ? "with-acts" : ""}"
+      ...${busyIf(isOld, `list problems ${mayAct ? "with-acts" : ""}`)}
       names=${[
         "Cause",
         "Answer",
@@ -121,13 +132,14 @@ function Body({ state: { route, data, error, now }, actions, clear, tab }) {
       caption="Causes of failures, that of the most first. Arrow keys move between them, Enter opens one."
     >
       ${data.causes.map(
-        (cause) => html`<${Row} key=${cause.id} ...${{ cause, route, now, actions, tab, mayAct }} />`,
+        (cause) =>
+          html`<${Row} key=${cause.id} ...${{ cause, route, now, actions, tab, mayAct, isOld }} />`,
       )}
     <//>
   `;
 }
 
-function Row({ cause, route, now, actions, tab, mayAct }) {
+function Row({ cause, route, now, actions, tab, mayAct, isOld }) {
   const href = linkTo({ client: route.client, page: "problem", id: cause.id, query: { state: tab } });
   return html`
     <tr>
@@ -141,7 +153,7 @@ function Row({ cause, route, now, actions, tab, mayAct }) {
         <${When} text=${cause.lastCreatedAt} now=${now} />${" "}
         <span class="row-under">first <${When} text=${cause.firstCreatedAt} now=${now} /></span>
       </td>
-      ${mayAct && html`<td class="c-act"><${Acts} ...${{ cause, actions, tab }} /></td>`}
+      ${mayAct && html`<td class="c-act">${!isOld && html`<${Acts} ...${{ cause, actions, tab }} />`}</td>`}
     </tr>
   `;
 }

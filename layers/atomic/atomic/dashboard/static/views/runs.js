@@ -60,9 +60,8 @@ export const titleOf = ({ route: { client, query } }) =>
   [textOf(query), TITLES.runs, client].filter(Boolean).join(" · ");
 
 export function View({ state, actions }) {
-  const { route, data } = state;
+  const { route, data, isOld } = state;
   const { client, query } = route;
-  const isOld = Boolean(data) && JSON.stringify(data.query) !== loadedBy(route);
   const apply = (after) => actions.query({ ...after, cursor: "" }, { keep: true });
   const clear = () => actions.query(CLEARED, { keep: true });
   const open = ({ run, step }) =>
@@ -91,7 +90,7 @@ export function View({ state, actions }) {
       <p class="soft hits" role="status">${isOld ? "Loading…" : data && hits(data)}</p>
       <${Fresh} data=${isOld ? null : data} actions=${actions} />
     </div>
-    <${Body} ...${{ state, actions, clear, isOld }} />
+    <${Body} ...${{ state, actions, clear }} />
   `;
 }
 
@@ -131,7 +130,7 @@ function Fresh({ data, actions }) {
   return html`<${Button} small primary onClick=${show}>${text}<//>`;
 }
 
-function Body({ state: { route, data, error, now, needsKey }, actions, clear, isOld }) {
+function Body({ state: { route, data, error, now, needsKey, isOld }, actions, clear }) {
   if (error && (!data || isOld))
     return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} rows=${10} />`;
@@ -141,7 +140,7 @@ function Body({ state: { route, data, error, now, needsKey }, actions, clear, is
   const at = data.isStill ? data.at : now;
   return html`
     <${RunTable} runs=${data.runs} client=${route.client} now=${at} isOld=${isOld} />
-    <${Pager} page=${data} turn=${turn} />
+    <${Pager} page=${data} turn=${turn} isOld=${isOld} />
   `;
 }
 

@@ -2,7 +2,15 @@
 
 import { AnswerEvent } from "../components/answer-event.js";
 import { Json } from "../components/json.js";
-import { Blank, LIST_REFUSED, Loading, PageTurner, Problem, useTop } from "../components/widgets.js";
+import {
+  Blank,
+  busyIf,
+  LIST_REFUSED,
+  Loading,
+  PageTurner,
+  Problem,
+  useTop,
+} from "../components/widgets.js";
 import { eventsOf } from "../core/api-of-events.js";
 import { fullTime, ms, plural, ticking, visible } from "../core/format.js";
 import { linkTo } from "../core/router.js";
@@ -28,13 +36,14 @@ export async function load({ api, route, signal }) {
 const isAll = ({ next, beyond }) => !next && !beyond.length;
 
 export function View({ state, actions }) {
-  const { data, route } = state;
+  const { data, route, isOld } = state;
   useTop(route.query.cursor ?? "");
   return html`
     <div class="page-head">
       <h1>Waiting for you</h1>
       ${
         data &&
+        !isOld &&
         !route.query.cursor &&
         html`<p class="soft">
           ${isAll(data) ? "" : "at least "}${plural(data.events.length, "open event")}
@@ -45,22 +54,24 @@ export function View({ state, actions }) {
   `;
 }
 
-function Body({ state: { route, data, error, now }, actions }) {
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
-  if (!data) return html`<${Loading} rows=${3} />`;
+function Body({ state: { route, data, error, now, isOld }, actions }) {
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+  if (!data || (isOld && !data.events.length)) return html`<${Loading} rows=${3} />`;
   const { events, beyond } = data;
   return html`
     ${
       events.length || beyond.length
-        ? html`<ul class="events">
+        ? html`<ul ...${busyIf(isOld, "events")}>
             ${events.map(
-              (each) => html`<${Event} key=${each.event.id} ...${{ ...each, route, now, actions }} />`,
+              (each) =>
+                html`<${Event} key=${each.event.id} ...${{ ...each, route, now, actions, isOld }} />`,
             )}
             ${beyond.map((run) => html`<${Beyond} key=${run.root.id} run=${run} client=${route.client} />`)}
           </ul>`
         : html`<${Nothing} isFirst=${!route.query.cursor && !data.next} />`
     }
-    <${PageTurner} ...${{ route, next: data.next, actions }}>
+    <${PageTurner} ...${{ route, next: data.next, actions, isOld }}>
       ${events.length > 1 && order(Boolean(route.query.cursor || data.next))}
     <//>
   `;
@@ -101,7 +112,7 @@ function Nothing({ isFirst }) {
   `;
 }
 
-function Event({ event, root, route, now, actions }) {
+function Event({ event, root, route, now, actions, isOld }) {
   const href = linkTo({
     client: route.client,
     page: "run",
@@ -126,7 +137,7 @@ function Event({ event, root, route, now, actions }) {
         ${ends && html`, <span title=${fullTime(ends)}>${expiryInWords(ends - now)}</span>`}
       </p>
       <${Payload} value=${payload} client=${route.client} />
-      <${AnswerEvent} event=${event} payload=${payload} actions=${actions} />
+      ${!isOld && html`<${AnswerEvent} event=${event} payload=${payload} actions=${actions} />`}
     </li>
   `;
 }

@@ -52,7 +52,7 @@ export async function load({ api, route, signal, now }) {
 }
 
 export function View({ state, actions }) {
-  const { route, data, now } = state;
+  const { route, data, now, isOld } = state;
   const back = linkTo({ client: route.client, page: "overview", query: { period: route.query.period } });
   return html`
     <a class="back" href=${back}>← Overview</a>
@@ -61,7 +61,7 @@ export function View({ state, actions }) {
       ${
         data &&
         html`<p class="soft">
-          <${Counted} time=${data.time} countedAt=${data.countedAt} now=${now} />
+          ${isOld ? "Loading…" : html`<${Counted} ...${data} now=${now} />`}
         </p>`
       }
       <div class="page-acts">
@@ -72,8 +72,9 @@ export function View({ state, actions }) {
   `;
 }
 
-function Body({ state: { route, data, error, now }, actions }) {
-  if (error && !data) return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
+function Body({ state: { route, data, error, now, isOld }, actions }) {
+  if (error && (!data || isOld))
+    return html`<${Problem} error=${error} actions=${actions} absent=${LIST_REFUSED} />`;
   if (!data) return html`<${Loading} />`;
   const { client, id: name } = route;
   const all = linkTo({ client, page: "runs", query: { workflow: name } });
@@ -85,7 +86,11 @@ function Body({ state: { route, data, error, now }, actions }) {
             A workflow of this name cannot be paused, because no path can have it. Pause its runs.
           </p>`
     }
-    <${RunCharts} buckets=${data.buckets} client=${client} workflow=${name} />
+    ${
+      isOld
+        ? html`<${Loading} />`
+        : html`<${RunCharts} buckets=${data.buckets} client=${client} workflow=${name} />`
+    }
     <${Causes} ...${{ causes: data.causes, client, name }} />
     <section class="part">
       <h2>Newest runs</h2>
