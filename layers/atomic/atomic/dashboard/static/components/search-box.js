@@ -20,6 +20,7 @@ import { Button } from "./widgets.js";
 
 const RECENT_MAX = 6;
 const NOTHING = { text: "", wrong: "", note: "" };
+const NOT_SEARCHED = "Not searched yet: press Enter.";
 const PLACEHOLDER = "Key or id, or workflow:…  status:…  error:…  tag:…";
 
 /**
@@ -56,7 +57,7 @@ export function SearchBox(given) {
       />
       <${Options} options=${options} at=${list.at} choose=${choose} />
       <p id="search-note" class=${typed.wrong ? "error-text" : "soft"} aria-live="polite">
-        ${visible(typed.wrong) || typed.note || (typed.text && !list.isOpen ? "Not searched yet: press Enter." : "")}
+        ${visible(typed.wrong) || typed.note || (typed.text && !list.isOpen ? NOT_SEARCHED : "")}
       </p>
     </div>
   `;
@@ -161,7 +162,7 @@ function useNames(names) {
   return { workflows, lookUp };
 }
 
-/** Which search was entered last: one that waits for names gives way to a newer one, and to another page. */
+/** Which search was entered last: one that waits for names gives way to a newer one and to another page. */
 function useEntered(query) {
   const last = useRef({ number: 0 });
   last.current.query = query;
