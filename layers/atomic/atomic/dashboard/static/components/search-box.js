@@ -105,6 +105,18 @@ function useSearch({ client, query, runs, apply, open, names }) {
   // A recent search is a whole one, so nothing of the present one is kept.
   const choose = ({ text, about }) =>
     text.endsWith(":") ? type(text) : set(text, about === RECENT);
+  const acts = { end, choose, set };
+  const pressed = keysOf({ typed, options, list, setList, setTyped, query, apply, entered, ...acts });
+  const begin = () => {
+    setList({ isOpen: true, at: -1 });
+    // Suggestions are not needed, so what fails is told only to a search that needs the names.
+    lookUp().catch(() => {});
+  };
+  return { typed, list, options, type, begin, end, choose, pressed };
+}
+
+/** What keys do in the field: the handler of its key presses. */
+function keysOf({ typed, options, list, setList, setTyped, query, apply, entered, end, choose, set }) {
   const move = (step) => {
     const places = options.length + 1;
     // The place before the first option is the field itself.
@@ -127,17 +139,11 @@ function useSearch({ client, query, runs, apply, open, names }) {
     },
     Backspace: typed.text ? null : removeLast,
   };
-  const pressed = (event) => {
+  return (event) => {
     if (!keys[event.key] || event.isComposing) return;
     event.preventDefault();
     keys[event.key](event.currentTarget);
   };
-  const begin = () => {
-    setList({ isOpen: true, at: -1 });
-    // Suggestions are not needed, so what fails is told only to a search that needs the names.
-    lookUp().catch(() => {});
-  };
-  return { typed, list, options, type, begin, end, choose, pressed };
 }
 
 const namesUnread = (error) => ({
