@@ -84,10 +84,16 @@ def test_axe_finds_no_problem(page: Page, api: Api, views: dict[str, str]) -> No
 
 def test_forced_colours_lose_nothing(page: Page, api: Api, views: dict[str, str]) -> None:
     page.emulate_media(forced_colors="active")
-    for view in ("runs?status=failed", "overview", "workflows/order", "schedules", "schedules/held"):
+    lists = ("runs?status=failed", "overview", "workflows/order", "schedules", "schedules/held")
+    for view in (*lists, "waiting", "start", "flow"):
         open_at(page, api, view)
         expect(page.locator(views.get(view, "tbody tr")).first).to_be_visible()
         assert_accessible(page, f"{view}, forced colours")
+    look_at_an_event(page, api, "forced colours")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("UTC")
+    assert_accessible(page, "help, forced colours")
+    page.keyboard.press("Escape")
     open_at(page, api, "workflows/order")
     swatches = page.locator(".chart .swatch")
     expect(swatches.first).to_be_visible()

@@ -66,6 +66,29 @@ def test_ten_thousand_steps_are_found_and_scrolled(page: Page, large: str) -> No
     expect(page.get_by_role("button", name="Retried (10,000)")).to_be_enabled()
 
 
+def test_arrow_keys_go_on_after_the_row_with_the_focus_was_scrolled_away(page: Page, large: str) -> None:
+    page.goto(large)
+    expect(page.locator(".row").first).to_be_visible(timeout=30_000)
+    on_body = "document.activeElement === document.body"
+    # Nobody was in the rows yet, so the key scrolls the page.
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(on_body)
+    for key in ("ArrowDown", "ArrowUp"):
+        page.locator(".row").nth(3).focus()
+        page.mouse.move(640, 500)
+        page.mouse.wheel(0, 8_000)
+        expect(page.locator(".row:focus")).to_have_count(0)
+        page.keyboard.press(key)
+        row = page.locator(".row:focus")
+        expect(row).to_be_in_viewport()
+        at = row.evaluate("row => Number(row.closest('[aria-posinset]').ariaPosInSet)")
+        assert at > 100
+        page.keyboard.press(key)
+        moved = row.evaluate("row => Number(row.closest('[aria-posinset]').ariaPosInSet)")
+        assert moved - at == (1 if key == "ArrowDown" else -1)
+
+
 def test_siblings_of_one_name_fold_and_the_chosen_one_comes_into_sight(
     page: Page, api: Api, endpoints: Endpoints
 ) -> None:

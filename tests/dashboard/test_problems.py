@@ -16,6 +16,7 @@ from scenarios.embedded_runtime import AtomicServer
 
 OUTAGE = {"bank says no": 1000, "card reader is away": 600, "no such product": 400}
 HANDLED = 500
+WORDS = ("bread", "milk", "salt", "tea", "rice", "oil", "soap", "wine", "corn", "meat")
 # So many runs are redriven, each with two calls, on a machine that does other things as well.
 REDRIVEN_WITHIN_MS = 240_000
 
@@ -178,6 +179,54 @@ def test_a_time_of_the_address_that_is_none_is_said(page: Page, api: Api, endpoi
     expect(page.get_by_role("button", name="Redrive 1…")).to_be_visible()
     open_at(page, api, "runs?period=custom&to=2020-13-45")
     expect(page.get_by_role("alert")).to_have_text("To: “2020-13-45” is not a time.")
+
+
+def test_a_time_that_ends_before_it_begins_is_said(page: Page, api: Api, endpoints: Endpoints) -> None:
+    failing(api, endpoints, "a")
+    [cause] = api.get("/causes")["causes"]
+    for place in ("runs", f"problems/{cause['id']}"):
+        open_at(page, api, f"{place}?period=custom&from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z")
+        expect(page.get_by_role("alert")).to_have_text("From is later than To.")
+        page.get_by_label("From (").fill("2025-01-02T03:04:05")
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.fixture
+def many_causes(tmp_path: Path, endpoints: Endpoints) -> Iterator[Api]:
+    """Two runs for each of a hundred causes, and one for each of two others."""
+    numbers = {f"no {one} for {other}": 2 for one in WORDS for other in WORDS}
+    lonely = {"the bank is shut": 1, "the shop is shut": 1}
+    now_ms = time.time_ns() // 1_000_000
+    seed_outage(tmp_path / "data", "shop", endpoints.url, numbers | lonely, handled=0, now_ms=now_ms)
+    server = AtomicServer(tmp_path / "data")
+    server.start()
+    yield Api(server.url, "shop")
+    server.stop()
+
+
+def test_more_causes_than_are_shown_are_said_to_exist(page: Page, many_causes: Api) -> None:
+    open_at(page, many_causes, "problems")
+    expect(page.locator("tbody tr")).to_have_count(100)
+    expect(page.get_by_text("at least 200 runs, more than 100 causes")).to_be_visible()
+    said = "The 100 with most runs are shown. Filter by the whole name of a workflow for others."
+    expect(page.get_by_text(said)).to_be_visible()
+
+
+def test_a_problem_beyond_the_causes_that_are_shown_is_whole(
+    page: Page, many_causes: Api, endpoints: Endpoints
+) -> None:
+    gone = endpoints.serve("/gone", (410, {"error": "no such invoice"}))
+    many_causes.start(gone, "lonely", workflow="invoice")
+    [cause] = many_causes.get("/causes?workflowName=invoice")["causes"]
+    assert cause["id"] not in [each["id"] for each in many_causes.get("/causes?limit=100")["causes"]]
+    open_at(page, many_causes, f"problems/{cause['id']}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("invoice")
+    expect(page.locator(".problem-text")).to_contain_text("no such invoice")
+    expect(page).to_have_title("invoice · Problem · shop — Atomic")
+    page.get_by_label("All on this page").check()
+    expect(page.get_by_role("button", name="Dismiss 1…").last).to_be_enabled()
+    page.get_by_role("button", name="Redrive 1…").first.click()
+    expect(page.get_by_role("dialog", name="Redrive 1 run?")).to_be_visible()
 
 
 def paused_bulk(page: Page, outage: Api) -> Locator:

@@ -99,6 +99,11 @@ def test_what_cannot_be_searched_says_why_and_changes_nothing(page: Page, api: A
         ("workflow:order workflow:invoice", "Search for one workflow at a time. “workflow:invoice” is"),
         ("waits:timer status:paused", "Search for one waits at a time. “status:paused” is"),
         ("workflow:", "Type a value after “workflow:”."),
+        ("status:failed waits:retry", "A failed run waits for nothing. Search for one of both."),
+        ("status:failed status:paused", "A failed run waits for nothing. Search for one of both."),
+        ("status:retrying waits:timer", "A run that is retrying waits for a retry. Search for one"),
+        ("status:succeeded dismissed:false", "Only failed runs have a cause or are dismissed."),
+        ("waits:timer dismissed:true", "Only failed runs have a cause or are dismissed."),
     ):
         search(page, text)
         expect(page.locator("#search-note")).to_contain_text(said)
@@ -178,6 +183,71 @@ def test_a_recent_search_is_the_same_search_again(page: Page, api: Api, endpoint
         options_of(page).filter(has_text="recent").first.click()
         expect(chips_of(page)).to_have_text([f"workflow:{name}"])
         expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_part_of_a_name_waits_until_the_names_are_known(page: Page, api: Api) -> None:
+    held: list[Route] = []
+    page.route("**/workflows?**", lambda route: held.append(route))
+    # No row has the name that is looked for.
+    open_at(page, api, "runs?workflow=order")
+    expect(page.locator("tbody tr")).to_have_count(4)
+    note = page.locator("#search-note")
+    search(page, "workflow:voice")
+    expect(note).to_have_text("Looking up names…")
+    assert page.url.endswith("/runs?workflow=order")
+    held.pop().abort()
+    expect(note).to_contain_text("The names of workflows cannot be read: The server cannot be reached.")
+    expect(field_of(page)).to_have_value("workflow:voice")
+    assert page.url.endswith("/runs?workflow=order")
+    # Enter asks for the names again, and what is typed in the meantime counts.
+    field_of(page).press("Enter")
+    expect(note).to_have_text("Looking up names…")
+    search(page, "workflow:voice 1")
+    expect(note).to_have_text("Looking up names…")
+    held.pop().continue_()
+    expect(chips_of(page)).to_have_text(["key contains 1", 'workflow:"check invoice"'])
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert not held
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_search_that_waits_for_names_does_not_reach_another_page(page: Page, api: Api) -> None:
+    held: list[Route] = []
+    open_at(page, api, "runs?workflow=order")
+    expect(page.locator("tbody tr")).to_have_count(4)
+    page.route("**/workflows?**", lambda route: held.append(route))
+    search(page, "workflow:voice")
+    expect(page.locator("#search-note")).to_have_text("Looking up names…")
+    page.get_by_role("link", name="Problems").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Problems")
+    with page.expect_response("**/workflows?**"):
+        held.pop().continue_()
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert page.url.endswith("/problems")
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_search_for_nothing_is_not_offered_again(page: Page, api: Api) -> None:
+    open_at(page, api, "runs")
+    expect(page.locator("tbody tr")).to_have_count(5)
+    search(page, "12191")
+    expect(chips_of(page)).to_have_text(["key contains 12191"])
+    page.get_by_role("button", name="Clear filters").first.click()
+    search(page, '""')
+    expect(field_of(page)).to_have_value("")
+    recent = options_of(page).filter(has_text="recent")
+    page.get_by_role("heading", level=1).click()
+    field_of(page).focus()
+    expect(recent.locator(".option-label")).to_have_text(["12191"])
+    # An older version has stored empty ones.
+    page.evaluate("""() => {
+      const place = Object.keys(localStorage).find((name) => localStorage[name] === '["12191"]');
+      localStorage[place] = '["","12191"]';
+    }""")
+    page.reload()
+    field_of(page).focus()
+    expect(recent.locator(".option-label")).to_have_text(["12191"])
 
 
 @pytest.mark.usefixtures("orders")

@@ -44,6 +44,24 @@ def test_a_run_is_started_like_the_last_one(page: Page, api: Api, endpoints: End
     assert payload == {"cents": 123456789012345678, "b": [1]}
 
 
+def test_a_key_that_was_used_starts_nothing_and_says_so(page: Page, api: Api, endpoints: Endpoints) -> None:
+    ok, busy = endpoints.serve("/ok", (200, 1)), endpoints.serve("/busy", (503, 0))
+    api.start(ok, "ended", payload=None)
+    api.start(busy, "live", payload=None, wait=False, retry={"count": 9, "backOff": 600_000})
+    said = page.get_by_text("A run with this key exists. Nothing was started.")
+    for url, key, is_used in ((ok, "ended", True), (busy, "live", True), (ok, "new", False)):
+        open_at(page, api, "start")
+        page.get_by_label("Workflow").fill("order")
+        expect(page.get_by_text("those of the run with key")).to_be_visible()
+        fill(page, url, key, "null")
+        page.get_by_role("button", name="Start run").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("order")
+        expect(page.locator(".run-title")).to_be_visible()
+        expect(said).to_have_count(1 if is_used else 0)
+        page.reload()
+    assert len(api.get("/runs")["runs"]) == 3
+
+
 def test_what_is_typed_is_not_filled_in_again(page: Page, api: Api, endpoints: Endpoints) -> None:
     for name in ("order", "orders"):
         api.start(endpoints.serve(f"/{name}", (200, 1)), "k", workflow=name, payload=name)

@@ -51,6 +51,7 @@ export function Filters({ children }) {
 
 /** The period's controls. The address has instants, so a link means the same in each time zone. */
 export function PeriodFilter({ label, query, change }) {
+  const [from, to] = [instantOf(query.from), instantOf(query.to)];
   const moment = (name) => ({
     value: query[name],
     change: (value) => change({ [name]: value }),
@@ -67,6 +68,7 @@ export function PeriodFilter({ label, query, change }) {
       html`
         <${MomentField} label="From" ...${moment("from")} />
         <${MomentField} label="To" ...${moment("to")} />
+        ${from > to && html`<span class="error-text" role="alert">From is later than To.</span>`}
       `
     }
   `;

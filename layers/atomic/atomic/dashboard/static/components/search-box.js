@@ -1,10 +1,11 @@
 // The search field of the list of runs: what is typed, suggestions for it, and the filters in force.
 
 import { searchesPlace } from "../core/clients.js";
-import { visible } from "../core/format.js";
+import { errorText, visible } from "../core/format.js";
 import {
   changed,
   filtersOf,
+  isNameWhole,
   NO_FILTERS,
   read,
   RECENT,
@@ -13,15 +14,17 @@ import {
   withWholeName,
   without,
 } from "../core/search.js";
-import { html, useState } from "../vendor/preact-htm.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { Icon } from "./icons.js";
 import { Button } from "./widgets.js";
 
 const RECENT_MAX = 6;
+const NOTHING = { text: "", wrong: "", note: "" };
+const NOT_SEARCHED = "Not searched yet: press Enter.";
 const PLACEHOLDER = "Key or id, or workflow:…  status:…  error:…  tag:…";
 
 /**
- * `apply(query)` sets the filters, `open(id)` shows a run or step; `names(then)` reads the names of
+ * `apply(query)` sets the filters, `open(id)` shows a run or step; `names()` reads the names of
  * workflows. `runs` are those on the page: their tags are suggested.
  */
 export function SearchBox(given) {
@@ -54,7 +57,7 @@ export function SearchBox(given) {
       />
       <${Options} options=${options} at=${list.at} choose=${choose} />
       <p id="search-note" class=${typed.wrong ? "error-text" : "soft"} aria-live="polite">
-        ${visible(typed.wrong) || (typed.text && !list.isOpen ? "Not searched yet: press Enter." : "")}
+        ${visible(typed.wrong) || typed.note || (typed.text && !list.isOpen ? NOT_SEARCHED : "")}
       </p>
     </div>
   `;
@@ -62,32 +65,58 @@ export function SearchBox(given) {
 
 // What is typed is no filter before Enter, so nothing of it reaches another page.
 function useSearch({ client, query, runs, apply, open, names }) {
-  const [typed, setTyped] = useState({ text: "", wrong: "" });
+  const [typed, setTyped] = useState(NOTHING);
   const [list, setList] = useState({ isOpen: false, at: -1 });
-  const [workflows, setWorkflows] = useState([]);
-  const known = () => knownOf(client, runs, workflows);
-  const options = list.isOpen ? suggestionsOf(typed.text, known()) : [];
+  const { workflows, lookUp } = useNames(names);
+  const entered = useEntered(query);
+  const known = knownOf(client, runs, workflows);
+  const options = list.isOpen ? suggestionsOf(typed.text, known) : [];
   const end = () => setList({ isOpen: false, at: -1 });
   const type = (text) => {
-    setTyped({ text, wrong: "" });
+    entered.begin();
+    setTyped({ ...NOTHING, text });
     setList({ isOpen: true, at: -1 });
   };
-  const set = (text, base) => {
+  const set = async (text, isRecent) => {
+    const isCurrent = entered.begin();
     const said = read(text);
     if (said.id) return void open(said.id);
     // A recent search has the whole name that was searched for, whichever names have that part today.
-    const isWhole = said.wrong || base === NO_FILTERS;
-    const { changes, wrong } = isWhole ? said : withWholeName(said, known().workflows);
-    if (wrong) return void setTyped({ text, wrong });
-    const after = changed(base, changes);
-    setTyped({ text: "", wrong: "" });
+    const isWhole = said.wrong || isRecent || isNameWhole(said, known.workflows);
+    let found = said;
+    if (!isWhole) {
+      setTyped({ ...NOTHING, text, note: "Looking up names…" });
+      end();
+      found = await lookUp().then(
+        (all) => withWholeName(said, knownOf(client, runs, all).workflows),
+        namesUnread,
+      );
+      if (!isCurrent()) return;
+      // The field offers the names again that have the part.
+      if (found.wrong) setList({ isOpen: document.activeElement?.id === "search", at: -1 });
+    }
+    if (found.wrong) return void setTyped({ ...NOTHING, text, wrong: found.wrong });
+    const after = changed(isRecent ? NO_FILTERS : entered.query(), found.changes);
+    setTyped(NOTHING);
     end();
-    if (text) remember(client, textOf(after));
+    if (textOf(after)) remember(client, textOf(after));
     apply(after);
   };
   // A recent search is a whole one, so nothing of the present one is kept.
   const choose = ({ text, about }) =>
-    text.endsWith(":") ? type(text) : set(text, about === RECENT ? NO_FILTERS : query);
+    text.endsWith(":") ? type(text) : set(text, about === RECENT);
+  const acts = { end, choose, set };
+  const pressed = keysOf({ typed, options, list, setList, setTyped, query, apply, entered, ...acts });
+  const begin = () => {
+    setList({ isOpen: true, at: -1 });
+    // Suggestions are not needed, so what fails is told only to a search that needs the names.
+    lookUp().catch(() => {});
+  };
+  return { typed, list, options, type, begin, end, choose, pressed };
+}
+
+/** What keys do in the field: the handler of its key presses. */
+function keysOf({ typed, options, list, setList, setTyped, query, apply, entered, end, choose, set }) {
   const move = (step) => {
     const places = options.length + 1;
     // The place before the first option is the field itself.
@@ -100,25 +129,55 @@ function useSearch({ client, query, runs, apply, open, names }) {
   const keys = {
     ArrowDown: () => move(1),
     ArrowUp: () => move(-1),
-    Enter: () => (options[list.at] ? choose(options[list.at]) : set(typed.text.trim(), query)),
+    Enter: () => (options[list.at] ? choose(options[list.at]) : set(typed.text.trim())),
     // First the suggestions go, then the text, then the focus: after that, keys move in the list.
     Escape: (field) => {
       if (!options.length && !typed.text) field.blur();
-      if (!options.length) setTyped({ text: "", wrong: "" });
+      if (!options.length) setTyped(NOTHING);
+      entered.begin();
       end();
     },
     Backspace: typed.text ? null : removeLast,
   };
-  const pressed = (event) => {
+  return (event) => {
     if (!keys[event.key] || event.isComposing) return;
     event.preventDefault();
     keys[event.key](event.currentTarget);
   };
-  const begin = () => {
-    setList({ isOpen: true, at: -1 });
-    if (!workflows.length) names(setWorkflows);
+}
+
+const namesUnread = (error) => ({
+  wrong: `The names of workflows cannot be read: ${errorText(error)} Write a whole name in quotes.`,
+});
+
+/** The names of all workflows, read once; what failed is asked for again. */
+function useNames(names) {
+  const [workflows, setWorkflows] = useState([]);
+  const asked = useRef(null);
+  const ask = async () => {
+    try {
+      const read = await names();
+      setWorkflows(read);
+      return read;
+    } catch (error) {
+      asked.current = null;
+      throw error;
+    }
   };
-  return { typed, list, options, type, begin, end, choose, pressed };
+  const lookUp = () => (asked.current ??= ask());
+  return { workflows, lookUp };
+}
+
+/** Which search was entered last: one that waits for names gives way to a newer one and to another page. */
+function useEntered(query) {
+  const last = useRef({ number: 0 });
+  last.current.query = query;
+  const begin = () => {
+    const mine = ++last.current.number;
+    return () => mine === last.current.number;
+  };
+  useLayoutEffect(() => () => void begin(), []);
+  return { begin, query: () => last.current.query };
 }
 
 function Options({ options, at, choose }) {
@@ -172,7 +231,7 @@ export function Chips({ query, apply, clear }) {
 
 function recentOf(client) {
   try {
-    return JSON.parse(localStorage.getItem(searchesPlace(client))) ?? [];
+    return (JSON.parse(localStorage.getItem(searchesPlace(client))) ?? []).filter(Boolean);
   } catch {
     return [];
   }

@@ -43,6 +43,7 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
   const toggle = (key) => setOpen(toggled(open, key));
   useShown({ run, rows, open, toggle, list, shown });
   const { first, last, height } = useRowsInSight(list, rows.length);
+  const keys = useArrowKeys(list);
   const click = (event) => {
     const row = event.target.closest(".row");
     if (row?.dataset.group) toggle(row.dataset.group);
@@ -66,7 +67,7 @@ export function Waterfall({ run, chosen, shown, now, choose }) {
       </div>
       <div class="lanes" style=${{ "--ms": share(1, axis.span) }}>
         <${Marks} axis=${axis} now=${now} isLive=${extent.isLive} />
-        <ol class="rows" ref=${list} style=${style} onClick=${click} onKeyDown=${moveFocus}>
+        <ol class="rows" ref=${list} style=${style} onClick=${click} ...${keys}>
           ${rows.slice(first, last).map((row, at) => {
             const place = { position: first + at + 1, size: rows.length };
             if (row.members) return html`<${GroupRow} key=${row.key} ...${{ row, axis, now, place }} />`;
@@ -168,8 +169,37 @@ function Legend() {
   `;
 }
 
+/**
+ * Arrow keys move between the rows. A row that is scrolled away loses the focus; then they go to the first
+ * row in sight.
+ */
+function useArrowKeys(list) {
+  const last = useRef();
+  useLayoutEffect(() => {
+    const pressed = (event) => {
+      if (!stepOf(event) || document.activeElement !== document.body) return;
+      if (last.current?.isConnected !== false) return;
+      const head = list.current.closest(".waterfall").querySelector(".waterfall-head");
+      const top = (node) => node.getBoundingClientRect().top;
+      const bottom = top(head) + head.offsetHeight;
+      const row = [...list.current.querySelectorAll(".row")].find((each) => top(each) >= bottom);
+      if (!row) return;
+      event.preventDefault();
+      row.focus();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+  const onFocusCapture = ({ target }) => {
+    last.current = target.closest(".row");
+  };
+  return { onKeyDown: moveFocus, onFocusCapture };
+}
+
+const stepOf = ({ key }) => ({ ArrowDown: 1, ArrowUp: -1 })[key];
+
 function moveFocus(event) {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const step = stepOf(event);
   if (!step) return;
   const rows = [...event.currentTarget.querySelectorAll(".row")];
   const next = rows[rows.indexOf(document.activeElement) + step];

@@ -5,6 +5,9 @@ import { newRun } from "./curl.js";
 import { RESERVED_NAMES } from "./enums.js";
 import { write } from "./stored.js";
 
+// Of runs that are created in the same millisecond, so many are told from a new one.
+const NEWEST = 20;
+
 /** Requests about starts, beside those of the client (`createApi`). */
 export function startsOf({ read, post, allOf }) {
   return {
@@ -18,9 +21,15 @@ export function startsOf({ read, post, allOf }) {
       const { items } = await allOf("/workflows", "workflows", {}, signal);
       return items.map(({ workflowName }) => workflowName).filter((name) => name && !isOwn(name));
     },
-    /** Start a run, and do not wait for its end. */
-    start: (given) =>
-      post("", undefined, { text: write(newRun(given)), extra: { prefer: "respond-async" } }),
+    /** Start a run, and do not wait for its end: the answer, and whether the run `isOld`. */
+    start: async (given) => {
+      // The answer for a key that was used is that of its run. The clock of the server tells them apart.
+      const { runs } = await read("/runs", { limit: NEWEST });
+      const extra = { prefer: "respond-async" };
+      const run = await post("", undefined, { text: write(newRun(given)), extra });
+      const isOld = run.createdAt < runs[0]?.createdAt || runs.some(({ runId }) => runId === run.runId);
+      return { ...run, isOld };
+    },
   };
 }
 

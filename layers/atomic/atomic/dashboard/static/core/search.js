@@ -89,16 +89,32 @@ export function read(text) {
     changes[field] = field === "tag" ? [...(changes.tag ?? []), value] : value;
     if (field === "workflow" && inQuotes !== undefined) isNameQuoted = true;
   }
-  return { changes, isNameQuoted };
+  const wrong = clashOf(changes);
+  return wrong ? { wrong } : { changes, isNameQuoted };
 }
+
+/** Why no run can have all of what one text asks for; undefined if one can. */
+function clashOf({ status, waits, cause, dismissed }) {
+  const cure = "Search for one of both.";
+  if ((cause || dismissed) && (waits || (status && status !== "failed")))
+    return `Only failed runs have a cause or are dismissed. ${cure}`;
+  if (waits && status === "retrying") return `A run that is retrying waits for a retry. ${cure}`;
+  if (waits && status && !LIVE.includes(status)) return `A ${status} run waits for nothing. ${cure}`;
+  return undefined;
+}
+
+/** Whether no other names have to be known to say which workflow is meant. */
+export const isNameWhole = ({ changes: { workflow }, isNameQuoted }, known) =>
+  !workflow || isNameQuoted || known.includes(workflow);
 
 /**
  * What was read, with the whole name of the workflow where only a part of one is typed; `{wrong}` if
  * several names have that part. A name that is not known stays, and so does one in quotes.
  */
-export function withWholeName({ changes, isNameQuoted }, known) {
+export function withWholeName(said, known) {
+  const { changes } = said;
+  if (isNameWhole(said, known)) return { changes };
   const part = changes.workflow;
-  if (!part || known.includes(part) || isNameQuoted) return { changes };
   const names = namesWith(part, known);
   if (names.length > 1) {
     const cure = `Choose one of them, or write workflow:"${part}" for one of this name.`;

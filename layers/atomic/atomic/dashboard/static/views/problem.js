@@ -42,16 +42,21 @@ export async function load({ api, route, signal, now, before }) {
     cursor: route.query.cursor,
     limit: PAGE,
   };
+  const causesOf = async (workflowName) =>
+    (await api.causes({ state, limit: CAUSES, workflowName }, signal)).causes;
   const [causes, found, stats] = await Promise.all([
-    api.causes({ state, limit: CAUSES, workflowName: before?.cause?.workflowName }, signal),
+    causesOf(before?.cause?.workflowName),
     state === "handled"
       ? api.deadLetters(list, signal)
       : api.runs({ ...list, dismissed: state === "dismissed", progress: false }, signal),
     api.stats(signal),
   ]);
-  const known = causes.causes.find((cause) => cause.id === route.id);
-  const cause = known ?? (before?.cause ? { ...before.cause, count: 0 } : null);
   const runs = found.runs ?? found.deadLetters;
+  const inThese = (list) => list.find((cause) => cause.id === route.id);
+  let known = inThese(causes);
+  // It may have fewer runs than so many others: those of its workflow alone are fewer.
+  if (!known && !before?.cause && runs.length) known = inThese(await causesOf(runs[0].workflowName));
+  const cause = known ?? (before?.cause ? { ...before.cause, count: 0 } : null);
   const trail = pagesBefore(route.query, before);
   return { cause, runs, next: cursorOf(found.next), query: route.query, trail, stats };
 }

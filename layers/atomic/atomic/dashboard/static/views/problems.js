@@ -89,7 +89,15 @@ export function View({ state, actions }) {
 function inWords({ causes, more, isAll, tab }) {
   const number = causes.reduce((sum, cause) => sum + cause.count, 0);
   const least = isAll && !more ? "" : "at least ";
-  return `${least}${plural(number, tab === "handled" ? "step" : "run")}, ${plural(causes.length, "cause")}`;
+  const others = more ? "more than " : "";
+  const of = tab === "handled" ? "step" : "run";
+  return `${least}${plural(number, of)}, ${others}${plural(causes.length, "cause")}`;
+}
+
+function moreInWords(workflow, tab) {
+  const most = `The ${PAGE} with most ${tab === "handled" ? "steps" : "runs"}`;
+  if (!workflow) return `${most} are shown. Filter by the whole name of a workflow for others.`;
+  return `${most} are looked at. The whole name of a workflow finds others.`;
 }
 
 function Tabs({ route, needsAction }) {
@@ -136,6 +144,7 @@ function Body({ state: { route, data, error, now, isOld }, actions, clear }) {
           html`<${Row} key=${cause.id} ...${{ cause, route, now, actions, tab, mayAct, isOld }} />`,
       )}
     <//>
+    ${data.more && html`<p class="soft">${moreInWords(route.query.workflow, tab)}</p>`}
   `;
 }
 

@@ -66,13 +66,10 @@ export function View({ state, actions }) {
   const clear = () => actions.query(CLEARED, { keep: true });
   const open = ({ run, step }) =>
     actions.go({ client, page: "run", id: run, query: step ? { step } : {} });
-  // Suggestions are not needed, so what fails is not told.
-  const names = (then) =>
-    actions
-      .api()
-      .workflows()
-      .then(({ items }) => then(items.flatMap((each) => each.workflowName ?? [])))
-      .catch(() => {});
+  const names = async () => {
+    const { items } = await actions.api().workflows();
+    return items.flatMap((each) => each.workflowName ?? []);
+  };
   const narrow = (changes) => apply(changed(query, changes));
   useTop(data ? (data.query.cursor ?? "") : null);
   return html`

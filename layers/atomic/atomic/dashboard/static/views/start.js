@@ -72,8 +72,9 @@ function Form({ state: { route, data, needsKey }, actions }) {
     event.preventDefault();
     setSaid({ busy: true, error: "", about: "" });
     try {
-      const { runId } = await startsOf(actions.api()).start(given);
+      const { runId, isOld } = await startsOf(actions.api()).start(given);
       drafts.delete(client);
+      if (isOld) actions.note("A run with this key exists. Nothing was started.");
       actions.go({ client, page: "run", id: runId });
     } catch (error) {
       setSaid({ busy: false, error: errorText(error), about: "" });
