@@ -263,7 +263,7 @@ def look_at_a_problem(page: Page, api: Api, how: str) -> None:
     expect(page.get_by_role("dialog")).to_contain_text("URLs called")
     assert_accessible(page, f"dialog, {how}")
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
-    expect(page.locator(".note").filter(has_text="redriven")).to_be_visible()
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("redriven")
     open_at(page, api, "problems")
     page.locator("tbody").get_by_role("button", name="Redrive").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Redrive").click()

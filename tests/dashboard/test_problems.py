@@ -60,7 +60,7 @@ def test_one_cause_of_an_outage_is_redriven_in_two_clicks(
 
     progress = page.get_by_role("region", name="Progress")
     expect(progress).to_contain_text("600 runs redriven", timeout=REDRIVEN_WITHIN_MS)
-    expect(progress).to_contain_text("none failed again so far")
+    expect(progress).to_contain_text("none of the newest 1,000 failed runs failed again so far")
     expect(page.get_by_role("link", name="Problems 1,400")).to_be_visible()
     expect(page.locator("tbody tr")).to_have_count(2)
     assert causes(outage) == {"bank says no": 1000, "no such product": 400}
