@@ -322,3 +322,38 @@ def test_the_page_is_small_and_there_soon_on_a_slow_line(
     page.reload()
     expect(page.locator(".row")).to_have_count(1)
     assert sum(again) < PAGE_MAX_BYTES / 4
+
+
+@pytest.mark.parametrize(
+    ("view", "there"),
+    [
+        ("overview", ".workflows tbody tr"),
+        ("runs", "tbody tr"),
+        ("problems", "tbody tr"),
+        ("problems/{cause}", "tbody tr"),
+        ("waiting", "main h2"),
+        ("workflows/order", ".list tbody tr"),
+        ("schedules", "tbody tr"),
+        ("schedules/digest", "tbody tr"),
+        ("flow", "tbody tr"),
+        ("flow/smtp", "h1"),
+        ("start", "form"),
+    ],
+)
+def test_each_view_is_small(page: Page, api: Api, endpoints: Endpoints, view: str, there: str) -> None:
+    bad = endpoints.serve("/bad", (410, 0))
+    waiting = api.start(
+        endpoints.serve("/held", None, (200, 0)), "slow", wait=False, flow=[{"key": "smtp"}]
+    )
+    api.start("", "slow", parent=waiting["id"], kind="event", stepName="approve", wait=False)
+    api.start(bad, "bad")
+    api.start(bad, "other", workflow="order")
+    api.put_schedule("digest", bad, cron="0 8 * * MON-FRI", timeZone="Europe/Berlin", overlap="queue")
+    api.put("/flow/smtp", concurrency=3)
+    causes = api.get("/causes")["causes"]
+    taken = received(page)
+    open_at(page, api, view.format(cause=causes[0]["id"]))
+    expect(page.locator(there).first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    print(f"{view}: {sum(taken)} bytes in {len(taken)} answers")
+    assert sum(taken) < PAGE_MAX_BYTES

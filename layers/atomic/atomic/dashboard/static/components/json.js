@@ -4,7 +4,7 @@
 import { visible } from "../core/format.js";
 import { linesOf, unfolded } from "../core/json-lines.js";
 import { linkTo } from "../core/router.js";
-import { toggled } from "../core/rows.js";
+import { toggled } from "../core/toggled.js";
 import { html, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { later } from "./later.js";
 import { Button } from "./widgets.js";

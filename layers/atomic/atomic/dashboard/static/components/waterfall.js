@@ -2,7 +2,8 @@
 
 import { axisOf, extentOf, nearer, offsetOf, ticksOf } from "../core/axis.js";
 import { duration } from "../core/format.js";
-import { foundRows, groupOf, rowsOf, toggled } from "../core/rows.js";
+import { foundRows, groupOf, rowsOf } from "../core/rows.js";
+import { toggled } from "../core/toggled.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-htm.js";
 import { showRow, useRowsInSight } from "./virtual-rows.js";
 import { along, GroupRow, StepRow, Stripes } from "./waterfall-row.js";

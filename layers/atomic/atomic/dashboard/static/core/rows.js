@@ -119,13 +119,6 @@ export function foundRows({ root, steps }, { text, only }) {
 const textOf = (step) =>
   [nameOf(step), step.id, step.status, step.idempotencyKey, step.error ?? ""].join("\n").toLowerCase();
 
-/** The set with this member added, or taken out. */
-export function toggled(set, member) {
-  const other = new Set(set);
-  if (!other.delete(member)) other.add(member);
-  return other;
-}
-
 /** How many of these steps are in which state, in the order of the first of each. */
 export function countsOf(steps) {
   const counts = {};

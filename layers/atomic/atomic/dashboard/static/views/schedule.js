@@ -1,7 +1,7 @@
 // One schedule: its next times, its newest runs, its policies in words, and what can be done to it.
 
-import { askForBackfill } from "../components/backfill.js";
 import { Json } from "../components/json.js";
+import { withPart } from "../components/later.js";
 import { Pause } from "../components/pause.js";
 import { RunTable } from "../components/run-table.js";
 import { LastRun, NextRun, WhenInWords } from "../components/schedule-parts.js";
@@ -73,11 +73,15 @@ export function View({ state, actions }) {
   `;
 }
 
+const withBackfill = (actions, use) => withPart(() => import("../components/backfill.js"), actions, use);
+
 function Acts({ schedule, now, actions }) {
+  const backfill = () =>
+    withBackfill(actions, ({ askForBackfill }) => askForBackfill(schedule, now, actions));
   return html`
     <div class="page-acts">
       <${Button} small primary onClick=${() => askToTrigger(schedule, actions)}>Trigger now…<//>
-      <${Button} small onClick=${() => askForBackfill(schedule, now, actions)}>Backfill…<//>
+      <${Button} small onClick=${backfill}>Backfill…<//>
       <${Button} small danger onClick=${() => askToDelete(schedule, actions)}>Delete…<//>
     </div>
   `;
